@@ -1,0 +1,1 @@
+"""Images in, pairs of low and high resolution out."""

@@ -1,0 +1,43 @@
+"""The offline default: coloured letters and digits that the project draws itself."""
+
+import functools
+import pathlib
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+DEFAULT_COUNT = 12_000
+
+_GLYPHS = "ABCDEFGHKLMNPRSTUVXYZ23456789"
+_FONTS = ("DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSansMono-Bold.ttf")
+_SIDE = 128  # drawn large, then reduced by the pipeline like any other image
+
+
+@functools.lru_cache
+def _font(name, size):
+    folder = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf")
+    return ImageFont.truetype(str(folder / name), size)
+
+
+def draw(index):
+    """The picture with a number: one glyph on a plain ground, both in random colours.
+
+    Args:
+        index: 0 or more; the picture is a function of it.
+
+    Returns:
+        A `PIL.Image` in RGB, 128x128.
+    """
+    random = np.random.default_rng([2017, index])
+    ground = random.integers(0, 256, 3)
+    # Ink and ground differ enough to be told apart.
+    ink = (ground + random.integers(96, 160, 3)) % 256
+    image = Image.new("RGB", (_SIDE, _SIDE), tuple(int(v) for v in ground))
+    font = _font(_FONTS[random.integers(len(_FONTS))], int(random.integers(88, 116)))
+    center = tuple(float(v) for v in _SIDE / 2 + random.uniform(-10, 10, 2))
+    glyph = _GLYPHS[random.integers(len(_GLYPHS))]
+    ImageDraw.Draw(image).text(
+        center, glyph, font=font, anchor="mm", fill=tuple(int(v) for v in ink)
+    )
+    return image

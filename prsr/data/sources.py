@@ -1,0 +1,272 @@
+"""Where images come from: one class a kind, opened by `--dataset=KIND:WHERE`."""
+
+import contextlib
+import gzip
+import io
+import pathlib
+import socket
+import threading
+import zipfile
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from prsr.data import drawn, splits
+from prsr.errors import UserError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+_MODES = {1: "L", 3: "RGB"}
+
+
+def decode(file, channels):
+    """Decodes one image file, of an animation the first picture.
+
+    Args:
+        file: path or binary file of a JPEG, PNG, WebP, BMP or GIF.
+        channels: 1 for grey, 3 for RGB.
+
+    Returns:
+        uint8 array `[height, width, channels]`, turned upright as its EXIF says, with
+        transparent parts on white.
+
+    Raises:
+        ValueError: the file is no image, is broken or cut short, or is absurdly large.
+    """
+    try:
+        with Image.open(file) as image:
+            image = ImageOps.exif_transpose(image)
+            if image.has_transparency_data:
+                image = image.convert("RGBA")
+                white = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(white, image)
+            return to_channels(image, channels)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Pillow's decoders raise what they like on broken files
+        raise ValueError(f"not a readable image: {error}") from error
+
+
+def to_channels(image, channels):
+    """A PIL image as a uint8 array `[height, width, channels]`."""
+    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would clip, not scale
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    array = np.asarray(image.convert(_MODES[channels]))
+    return array.reshape(*array.shape[:2], channels)
+
+
+def open_source(dataset, split, channels):
+    """Opens what `--dataset` names.
+
+    Args:
+        dataset: `KIND:WHERE`.
+        split: `--split`, see `prsr.data.splits.assign`.
+        channels: 1 or 3.
+
+    Returns:
+        A source: `names(split)` lists a split's images, and `arrays(split)` yields for
+        each, in that order, a function that returns it as uint8
+        `[height, width, channels]`, or raises `ValueError` or `OSError` if it cannot.
+
+    Raises:
+        UserError: it names nothing that can be opened.
+    """
+    kind, _, where = dataset.partition(":")
+    kinds = {
+        "drawn": _Drawn,
+        "folder": _Folder,
+        "zip": _Zip,
+        "mnist": _MnistFiles,
+        "tfds": _Tfds,
+    }
+    if kind not in kinds:
+        raise UserError(
+            f"--dataset expects one of {', '.join(kinds)} (then :WHERE), and got '{dataset}'"
+        )
+    if not where and kind != "drawn":
+        raise UserError(f"--dataset={kind} needs a place: --dataset={kind}:WHERE")
+    return kinds[kind](where, split, channels)
+
+
+class _Source:
+    """Images with names, read one by one."""
+
+    def names(self, split):
+        return self.splits[split]
+
+    def arrays(self, split):
+        for name in self.names(split):
+            yield lambda name=name: self.read(name)
+
+
+class _Drawn(_Source):
+    def __init__(self, where, split, channels):
+        if where and not (where.isdecimal() and int(where) >= 3):
+            raise UserError(f"--dataset=drawn:COUNT expects a count of 3 or more, got '{where}'")
+        count = int(where or drawn.DEFAULT_COUNT)
+        self.channels = channels
+        self.splits = splits.assign([f"{i:06d}" for i in range(count)], "hash")
+
+    def read(self, name):
+        return to_channels(drawn.draw(int(name)), self.channels)
+
+
+class _Folder(_Source):
+    def __init__(self, where, split, channels):
+        self.folder = pathlib.Path(where)
+        if not self.folder.is_dir():
+            raise UserError(f"--dataset=folder expects a folder of images: no folder '{where}'")
+        names = find_images(self.folder)
+        if not names:
+            raise UserError(
+                f"--dataset=folder:{where}: no image there ({', '.join(EXTENSIONS)}), at any depth"
+            )
+        self.channels = channels
+        self.splits = splits.assign(names, split)
+
+    def read(self, name):
+        return decode(self.folder / name, self.channels)
+
+
+def find_images(folder):
+    """The image files below a folder, by extension: sorted relative paths."""
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in pathlib.Path(folder).rglob("*")
+        if path.suffix.lower() in EXTENSIONS and path.is_file()
+    )
+
+
+class _Zip(_Source):
+    _MOST_BYTES = 256 * 2**20  # an image file larger than this, unpacked, is no image for us
+
+    def __init__(self, where, split, channels):
+        if not pathlib.Path(where).is_file():
+            raise UserError(f"--dataset=zip expects a zip of images: no file '{where}'")
+        try:
+            self.zip = zipfile.ZipFile(where)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise UserError(f"--dataset=zip:{where} is not a readable zip: {error}") from error
+        names = [
+            name for name in self.zip.namelist() if pathlib.Path(name).suffix.lower() in EXTENSIONS
+        ]
+        if not names:
+            raise UserError(f"--dataset=zip:{where}: no image inside ({', '.join(EXTENSIONS)})")
+        self.lock = threading.Lock()  # one file position for all readers
+        self.channels = channels
+        self.splits = splits.assign(sorted(set(names)), split)
+
+    def read(self, name):
+        if self.zip.getinfo(name).file_size > self._MOST_BYTES:
+            raise ValueError("unpacks to more than 256 MiB")
+        try:
+            with self.lock:
+                content = self.zip.read(name)
+        except Exception as error:  # zlib, encryption, unknown methods, wrong checksums
+            raise ValueError(f"cannot be unpacked: {error}") from error
+        return decode(io.BytesIO(content), self.channels)
+
+
+class _MnistFiles(_Source):
+    """MNIST's four idx files, gzipped or not. Validation is the last 5% of training."""
+
+    def __init__(self, where, split, channels):
+        self.channels = channels
+        self.digits = {part: self._images(pathlib.Path(where), part) for part in ("train", "t10k")}
+        train = [f"train/{i:05d}" for i in range(len(self.digits["train"]))]
+        kept = len(train) * 95 // 100
+        self.splits = {
+            "train": train[:kept],
+            "validation": train[kept:],
+            "test": [f"t10k/{i:05d}" for i in range(len(self.digits["t10k"]))],
+        }
+
+    def read(self, name):
+        part, index = name.split("/")
+        return to_channels(Image.fromarray(self.digits[part][int(index)]), self.channels)
+
+    @staticmethod
+    def _images(folder, part):
+        stem = folder / f"{part}-images-idx3-ubyte"
+        path = next((p for p in (stem, stem.with_name(stem.name + ".gz")) if p.is_file()), None)
+        if path is None:
+            raise UserError(f"--dataset=mnist expects {stem.name}[.gz] in '{folder}'")
+        try:
+            content = path.read_bytes()
+            content = gzip.decompress(content) if path.suffix == ".gz" else content
+            magic, count, height, width = (int(v) for v in np.frombuffer(content[:16], ">i4"))
+            pixels = np.frombuffer(content, np.uint8, offset=16)
+            if magic != 2051 or count < 20:
+                raise ValueError(f"magic number {magic}, {count} images")
+            return pixels.reshape(count, height, width)
+        except (OSError, EOFError, ValueError) as error:
+            raise UserError(f"'{path}' is not an idx file of images: {error}") from error
+
+
+class _Tfds:
+    """A TFDS data set with an `image` feature; its official splits where it has them."""
+
+    def __init__(self, where, split, channels):
+        self.channels = channels
+        name, _, option = where.partition(",")
+        if option not in ("", "download"):
+            raise UserError(f"--dataset=tfds:NAME[,download] has no option '{option}'")
+        try:
+            with _silenced():  # it warns about every optional package it does without
+                import tensorflow_datasets as tfds
+            self.builder = tfds.builder(name)
+        except Exception as error:
+            raise UserError(
+                f"--dataset=tfds:{name}: TFDS has no such data set ({_first_line(error)})"
+            ) from error
+        if "image" not in self.builder.info.features:
+            raise UserError(f"--dataset=tfds:{name} has no images, only {self.builder.info.features}")
+        if not pathlib.Path(self.builder.data_path).is_dir():
+            self._prepare(name, option)
+        self.instructions = self._instructions(self.builder.info.splits)
+
+    def names(self, split):
+        count = self.builder.info.splits[self.instructions[split]].num_examples
+        return [f"{self.instructions[split]}/{i:06d}" for i in range(count)]
+
+    def arrays(self, split):
+        examples = self.builder.as_dataset(split=self.instructions[split], shuffle_files=False)
+        for example in examples.map(lambda example: example["image"]).as_numpy_iterator():
+            image = Image.fromarray(example.squeeze(-1) if example.shape[-1] == 1 else example)
+            yield lambda image=image: to_channels(image, self.channels)
+
+    def _prepare(self, name, option):
+        missing = f"TFDS data set '{name}' is not prepared in {self.builder.data_path}"
+        if option != "download":
+            raise UserError(f"{missing}; to download it, use --dataset=tfds:{name},download")
+        try:
+            socket.create_connection(("storage.googleapis.com", 443), timeout=5).close()
+        except OSError as error:
+            raise UserError(
+                f"{missing}, and this machine is offline ({error}); prepare it on one that is "
+                f"not, and copy that folder here"
+            ) from error
+        try:
+            self.builder.download_and_prepare()
+        except Exception as error:
+            raise UserError(
+                f"TFDS could not prepare '{name}': {_first_line(error)}"
+            ) from error
+
+    @staticmethod
+    def _instructions(available):
+        if "validation" in available:
+            test = "test" if "test" in available else "validation"
+            return {"train": "train", "validation": "validation", "test": test}
+        if "test" in available:
+            return {"train": "train[:95%]", "validation": "train[95%:]", "test": "test"}
+        return {"train": "train[:90%]", "validation": "train[90%:95%]", "test": "train[95%:]"}
+
+
+@contextlib.contextmanager
+def _silenced():
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _first_line(error):
+    return (str(error) or type(error).__name__).strip().splitlines()[0]

@@ -1,0 +1,124 @@
+"""Flags that commands share, and how a command begins and ends."""
+
+import dataclasses
+import os
+import sys
+
+# Before TensorFlow is first imported: its remarks about the processor are no news here.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import app, flags  # noqa: E402
+
+from prsr.errors import UserError  # noqa: E402
+from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams  # noqa: E402
+
+FLAGS = flags.FLAGS
+
+_SECTIONS = {"model": ModelHparams, "data": DataHparams, "training": TrainingHparams}
+
+
+def define_workdir():
+    flags.DEFINE_string("workdir", None, "The run directory: settings, weights, logs.")
+    flags.mark_flag_as_required("workdir")
+    _adopt()
+
+
+def define_tau():
+    flags.DEFINE_float(
+        "tau",
+        1.1,
+        "Multiplies the logits: larger is sharper, inf is greedy. The inverse of the usual "
+        "temperature (footnote 1 of the paper, which found 1.1 to 1.3 to look best).",
+        lower_bound=1e-6,
+    )
+    _adopt()
+
+
+def define_hparams():
+    """One flag for each field of `prsr.hparams.Hparams`."""
+    for section in _SECTIONS.values():
+        for field in dataclasses.fields(section):
+            help, choices = field.metadata["help"], field.metadata["choices"]
+            if choices:
+                flags.DEFINE_enum(field.name, field.default, choices, help)
+            elif field.type is bool:
+                flags.DEFINE_bool(field.name, field.default, help)
+            elif field.type is int:
+                flags.DEFINE_integer(field.name, field.default, help)
+            elif field.type is float:
+                flags.DEFINE_float(field.name, field.default, help)
+            else:
+                flags.DEFINE_string(field.name, field.default, help)
+    _adopt()
+
+
+def _adopt():
+    # So that the --help of the command lists them.
+    flags.adopt_module_key_flags(sys.modules[__name__], FLAGS)
+
+
+def hparams_from_flags(saved=None):
+    """The settings that the flags describe.
+
+    Args:
+        saved: the `Hparams` of a run that is continued; flags that are not given take
+            their values from it.
+
+    Returns:
+        `Hparams`.
+
+    Raises:
+        UserError: a flag contradicts what the run was started with.
+    """
+    sections = {}
+    for name, section in _SECTIONS.items():
+        values = {}
+        for field in dataclasses.fields(section):
+            flag = FLAGS[field.name]
+            values[field.name] = flag.value
+            if saved is not None:
+                before = getattr(getattr(saved, name), field.name)
+                if not flag.present:
+                    values[field.name] = before
+                elif field.metadata["fixed"] and flag.value != before:
+                    raise UserError(
+                        f"the run in --workdir={FLAGS.workdir} was started with "
+                        f"--{field.name}={before}, not {flag.value}; leave the flag as it was, "
+                        f"or choose another --workdir"
+                    )
+        sections[name] = section(**values)
+    return Hparams(**sections)
+
+
+def run(main):
+    """Parses flags and calls `main()`; what the user got wrong ends in one line.
+
+    Args:
+        main: function without arguments; returns None or an exit status.
+    """
+
+    def guarded(argv):
+        if len(argv) > 1:
+            fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
+        try:
+            return main()
+        except UserError as error:
+            fail(error)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def fail(message):
+    """Ends the program with one line on standard error."""
+    print("error:", " ".join(str(message).split()), file=sys.stderr)
+    sys.exit(1)
+
+
+def _parse(argv):
+    try:
+        return FLAGS(argv)
+    except flags.Error as error:
+        fail(f"{error} (--help lists the flags)")

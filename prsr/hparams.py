@@ -1,0 +1,157 @@
+"""Every setting of a run, as frozen dataclasses; Table 2 in the table's order.
+
+A field is a default, a type and a line of help. `prsr.flags` turns each into a
+flag, and `prsr.workdirs` keeps them in the run directory, so nothing is said twice.
+"""
+
+import dataclasses
+
+from prsr.errors import UserError
+
+CROPS = ("center", "celeba")
+SPLITS = ("auto", "celeba", "folders", "hash")
+DOWNSAMPLING = ("antialiased", "tf1_bicubic")
+NORMALIZATIONS = ("batch", "none")
+
+
+def setting(default, help, choices=None, fixed=True):
+    """A dataclass field with its help.
+
+    Args:
+        default: the paper's value where the paper has one.
+        help: one line for `--help`.
+        choices: the allowed values, where they are a list.
+        fixed: whether a run that was started with one value must keep it.
+
+    Returns:
+        A `dataclasses.field`.
+    """
+    return dataclasses.field(
+        default=default, metadata={"help": help, "choices": choices, "fixed": fixed}
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelHparams:
+    """The two networks of Table 2: the arguments of `PixelRecursiveSuperResolution`."""
+
+    channels: int = setting(3, "Channels of an image: 3 (RGB) or 1 (grey).")
+    scale: int = setting(4, "Upscaling factor, a power of two.")
+    blocks_per_stage: int = setting(
+        6, "Table 2's B: ResNet blocks in each stage; 6 for faces, 10 for bedrooms."
+    )
+    conditioning_width: int = setting(32, "Feature maps of the conditioning network.")
+    normalization: str = setting(
+        "batch", "Normalisation in ResNet blocks.", choices=NORMALIZATIONS
+    )
+    prior_width: int = setting(64, "Feature maps of each PixelCNN stack.")
+    prior_layers: int = setting(20, "Gated 5x5 layers of the PixelCNN.")
+    prior_hidden: int = setting(1024, "Feature maps of the PixelCNN's 1x1 layer.")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataHparams:
+    """What to train on, and how an image becomes a pair of 32x32 and 8x8."""
+
+    dataset: str = setting(
+        "drawn",
+        "KIND:WHERE. drawn (or drawn:COUNT; needs no download), folder:DIR, zip:FILE, "
+        "mnist:DIR (idx files), tfds:NAME.",
+    )
+    image_size: int = setting(32, "Height and width of a high-resolution image.")
+    crop: str = setting(
+        "center",
+        "center: the largest centred square; celeba: the face in an aligned CelebA image.",
+        choices=CROPS,
+    )
+    downsampling: str = setting(
+        "antialiased",
+        "How the low-resolution image is made: antialiased bicubic, or tf1_bicubic, "
+        "TensorFlow 1's resize_bicubic, which takes every scale-th pixel.",
+        choices=DOWNSAMPLING,
+    )
+    split: str = setting(
+        "auto",
+        "celeba: the official partition by file name; folders: train/, val/, test/; "
+        "hash: 90/5/5 by a hash of the name; auto: the first of these that applies.",
+        choices=SPLITS,
+    )
+    mirror: bool = setting(False, "Mirror every second training image, at random.")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingHparams:
+    """The optimiser's rows of Table 2, and what this implementation adds (off by default)."""
+
+    rho: float = setting(0.95, "RMSProp's decay of the mean square.")
+    momentum: float = setting(0.9, "RMSProp's momentum.")
+    epsilon: float = setting(1e-8, "RMSProp's epsilon, inside the root.")
+    rms_start: float = setting(
+        1.0, "Where RMSProp's mean square starts: 1 as TensorFlow 1 did, 0 as Keras does."
+    )
+    global_batch_size: int = setting(32, "Images a step, over all devices.")
+    train_steps: int = setting(200_000, "Steps: 200,000 faces, 2,000,000 bedrooms.", fixed=False)
+    learning_rate: float = setting(4e-4, "Learning rate of the first step.")
+    halve_every: int = setting(500_000, "Steps after which the learning rate is halved.")
+    clip_norm: float = setting(0.0, "Clip the gradient's global norm here; 0: never (the paper).")
+    ema: float = setting(
+        0.0, "Decay of a moving average of the weights, used to evaluate and sample; 0: none."
+    )
+    mixed_precision: bool = setting(False, "Compute in bfloat16, keep weights in float32.")
+    jit_compile: bool = setting(False, "Compile the step with XLA (one device only).")
+    seed: int = setting(1, "Seed of the weights, the order of the data and the samples.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Hparams:
+    """All settings of a run.
+
+    Attributes:
+        model: `ModelHparams`.
+        data: `DataHparams`.
+        training: `TrainingHparams`.
+    """
+
+    model: ModelHparams = ModelHparams()
+    data: DataHparams = DataHparams()
+    training: TrainingHparams = TrainingHparams()
+
+    def to_dict(self):
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings):
+        """The settings back from `to_dict`.
+
+        Raises:
+            KeyError, TypeError: `settings` is not what `to_dict` returns.
+        """
+        return cls(
+            model=ModelHparams(**settings["model"]),
+            data=DataHparams(**settings["data"]),
+            training=TrainingHparams(**settings["training"]),
+        )
+
+    def check(self):
+        """Refuses numbers that nothing can be trained with.
+
+        Raises:
+            UserError: names the flag, what it expects and what came. What the networks
+            themselves cannot be is refused by their constructors.
+        """
+        training = self.training
+        rules = {
+            "global_batch_size": (training.global_batch_size >= 1, "1 or more"),
+            "train_steps": (training.train_steps >= 1, "1 or more"),
+            "learning_rate": (0 < training.learning_rate < float("inf"), "a positive number"),
+            "halve_every": (training.halve_every >= 1, "1 or more"),
+            "rho": (0 <= training.rho < 1, "0 or more and below 1"),
+            "momentum": (0 <= training.momentum < 1, "0 or more and below 1"),
+            "epsilon": (training.epsilon > 0, "a positive number"),
+            "rms_start": (training.rms_start >= 0, "0 or more"),
+            "clip_norm": (training.clip_norm >= 0, "0 or more"),
+            "ema": (0 <= training.ema < 1, "0 or more and below 1"),
+        }
+        for name, (fits, expected) in rules.items():
+            if not fits:
+                raise UserError(f"--{name} must be {expected}, not {getattr(training, name)}")

@@ -1,0 +1,116 @@
+"""The only home of value ranges, cropping and resizing.
+
+An image is uint8, 0..255, wherever it is stored, scored or drawn. Networks see
+[-0.5, 0.5], made from the quantised values here and nowhere else.
+"""
+
+from keras import ops
+
+from prsr.errors import UserError
+
+# The face in an aligned CelebA image, 178x218, as (top, bottom, left, right): the
+# 138-pixel square that Tensor2Tensor cuts for the same task. Fractions, so that the
+# same alignment at another size works.
+_CELEBA_HEIGHT, _CELEBA_WIDTH = 218, 178
+_CELEBA_BOX = (40, 178, 20, 158)
+
+
+def to_network(image, dtype):
+    """0..255 to the networks' [-0.5, 0.5].
+
+    Args:
+        image: tensor of any numeric dtype, 0..255.
+        dtype: floating dtype of the result.
+
+    Returns:
+        A tensor of the same shape in [-0.5, 0.5].
+    """
+    return ops.cast(image, dtype) / 255.0 - 0.5
+
+
+def quantize(image):
+    """Clips and rounds to uint8. A bicubic kernel overshoots, so the clipping is needed.
+
+    Args:
+        image: floating tensor, about 0..255.
+
+    Returns:
+        uint8 tensor of the same shape.
+    """
+    return ops.cast(ops.clip(ops.round(image), 0, 255), "uint8")
+
+
+def resize(image, size):
+    """Antialiased bicubic resizing, quantised.
+
+    Args:
+        image: `[height, width, channels]` or `[batch, height, width, channels]`, 0..255.
+        size: `(height, width)` of the result.
+
+    Returns:
+        uint8 tensor of that size.
+    """
+    image = ops.cast(image, "float32")
+    return quantize(ops.image.resize(image, size, interpolation="bicubic", antialias=True))
+
+
+def downsample(high_res, scale, method="antialiased"):
+    """The low-resolution input, made from the quantised high-resolution image.
+
+    Args:
+        high_res: `[..., height, width, channels]` uint8, 3-D or 4-D.
+        scale: the upscaling factor; divides height and width.
+        method: one of `prsr.hparams.DOWNSAMPLING`.
+
+    Returns:
+        `[..., height / scale, width / scale, channels]` uint8.
+    """
+    if method == "tf1_bicubic":
+        # TensorFlow 1 sampled output i at exactly input i * scale, where the bicubic
+        # kernel weighs that one pixel alone.
+        return high_res[..., ::scale, ::scale, :]
+    height, width = high_res.shape[-3:-1]
+    return resize(high_res, (height // scale, width // scale))
+
+
+def upsample_bicubic(low_res, scale):
+    """The bicubic baseline.
+
+    Args:
+        low_res: `[..., height, width, channels]`, 0..255, 3-D or 4-D.
+        scale: the upscaling factor.
+
+    Returns:
+        `[..., height * scale, width * scale, channels]` uint8.
+    """
+    height, width = low_res.shape[-3:-1]
+    return resize(low_res, (height * scale, width * scale))
+
+
+def crop(image, kind):
+    """Cuts the square that is kept of an image.
+
+    Args:
+        image: array `[height, width, channels]`.
+        kind: `"center"`, the largest centred square, or `"celeba"`, the face in an
+            image with CelebA's alignment.
+
+    Returns:
+        A square part of `image`.
+
+    Raises:
+        UserError: `"celeba"`, and the image has not the shape of an aligned one.
+    """
+    height, width = image.shape[:2]
+    if kind == "center":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return image[top : top + side, left : left + side]
+    if abs(height * _CELEBA_WIDTH - width * _CELEBA_HEIGHT) > 0.02 * width * _CELEBA_HEIGHT:
+        raise UserError(
+            f"--crop=celeba expects aligned CelebA images (178x218 or that shape in another "
+            f"size), and got one of {width}x{height}; use img_align_celeba, or --crop=center"
+        )
+    top, bottom = (round(height * edge / _CELEBA_HEIGHT) for edge in _CELEBA_BOX[:2])
+    left = round(width * _CELEBA_BOX[2] / _CELEBA_WIDTH)
+    return image[top:bottom, left : left + bottom - top]

@@ -1,0 +1,56 @@
+"""Equations 7 and 8, as pure functions on Keras alone."""
+
+import math
+
+from keras import ops
+
+
+def nats_per_image(logits, high_res):
+    """Cross-entropy of an image under independent categoricals, summed over sub-pixels.
+
+    -sum_i (1[y_i]^T logits_i - lse(logits_i)): the inner sum of equation 7, negated.
+
+    Args:
+        logits: `[batch, height, width, channels, 256]`, any floating dtype.
+        high_res: `[batch, height, width, channels]`, 0..255, any dtype.
+
+    Returns:
+        `[batch]` in nats an image, float32 or wider.
+    """
+    if logits.dtype != "float64":
+        logits = ops.cast(logits, "float32")
+    labels = ops.cast(high_res, "int32")
+    nats = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return ops.sum(nats, axis=(1, 2, 3))
+
+
+def cross_entropies(conditioning_logits, prior_logits, high_res):
+    """The three cross-entropies of a batch. Equation 8 is the sum of the first two.
+
+    Args:
+        conditioning_logits: A, `[batch, height, width, channels, 256]`.
+        prior_logits: B, the same shape.
+        high_res: `[batch, height, width, channels]`, 0..255.
+
+    Returns:
+        A dict of `[batch]` nats an image: `"joint"`, of softmax(A + B), `"conditioning"`,
+        of softmax(A), and `"prior"`, of softmax(B), which is watched and not trained on.
+    """
+    return {
+        "joint": nats_per_image(conditioning_logits + prior_logits, high_res),
+        "conditioning": nats_per_image(conditioning_logits, high_res),
+        "prior": nats_per_image(ops.stop_gradient(prior_logits), high_res),
+    }
+
+
+def bits_per_dim(nats, image_shape):
+    """Nats an image to bits per dimension: nats / (ln 2 * number of sub-pixels).
+
+    Args:
+        nats: a number or tensor in nats an image.
+        image_shape: `(height, width, channels)` of the high-resolution image.
+
+    Returns:
+        The same in bits per dimension; a uniform guess scores 8.
+    """
+    return nats / (math.log(2) * math.prod(image_shape))

@@ -1,0 +1,1 @@
+"""Keras models: the networks of Table 2 and their sum."""

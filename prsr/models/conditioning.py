@@ -1,0 +1,79 @@
+"""A(x): the conditioning network."""
+
+import keras
+from keras import ops
+
+from prsr import images, layers
+from prsr.hparams import NORMALIZATIONS
+
+INTENSITIES = 256
+
+
+class ConditioningNetwork(keras.Model):
+    """Upper half of Table 2: a low-resolution image to logits of every sub-pixel.
+
+    ResNet blocks, with a transposed convolution wherever the size doubles.
+
+    Args:
+        channels: 3 (RGB) or 1 (grey).
+        scale: upscaling factor, a power of two; log2(scale) transposed convolutions.
+        blocks_per_stage: the paper's B; there are log2(scale) + 1 stages.
+        width: feature maps.
+        normalization: `"batch"` or `"none"`.
+
+    Raises:
+        ValueError: an argument that cannot work.
+    """
+
+    def __init__(
+        self, channels=3, scale=4, blocks_per_stage=6, width=32, normalization="batch", **kwargs
+    ):
+        super().__init__(**kwargs)
+        if channels not in (1, 3):
+            raise ValueError(f"channels must be 1 (grey) or 3 (RGB), not {channels}")
+        if scale < 1 or scale & (scale - 1):
+            raise ValueError(f"scale must be a power of two (1, 2, 4, 8, ...), not {scale}")
+        if blocks_per_stage < 0:
+            raise ValueError(f"blocks_per_stage must be 0 or more, not {blocks_per_stage}")
+        if width < 1:
+            raise ValueError(f"the conditioning network's width must be positive, not {width}")
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(f"normalization must be one of {NORMALIZATIONS}, not {normalization}")
+        self.channels, self.scale = channels, scale
+        options = {"kernel_initializer": layers.initializer(), "dtype": self.dtype_policy}
+        # Paper: Table 2 starts at 32 features; a 1x1 convolution takes the 3 channels there.
+        self.stem = keras.layers.Conv2D(width, 1, **options)
+        self.stages, self.upsamplings = [], []
+        for stage in range(scale.bit_length()):
+            if stage > 0:
+                self.upsamplings.append(
+                    keras.layers.Conv2DTranspose(
+                        width, 3, strides=2, padding="same", activation="relu", **options
+                    )
+                )
+            self.stages.append(
+                [
+                    layers.ResidualBlock(width, normalization, dtype=self.dtype_policy)
+                    for _ in range(blocks_per_stage)
+                ]
+            )
+        self.logits = keras.layers.Conv2D(channels * INTENSITIES, 1, **options)
+
+    def call(self, low_res, training=False):
+        """A(x).
+
+        Args:
+            low_res: `[batch, height, width, channels]`, 0..255, any dtype.
+            training: whether batch normalisation uses (and tracks) the batch's statistics.
+
+        Returns:
+            Logits `[batch, height * scale, width * scale, channels, 256]`.
+        """
+        x = self.stem(images.to_network(low_res, self.compute_dtype))
+        for stage, blocks in enumerate(self.stages):
+            if stage > 0:
+                x = self.upsamplings[stage - 1](x)  # twice the height and width
+            for block in blocks:
+                x = block(x, training=training)
+        logits = self.logits(x)
+        return ops.reshape(logits, (*ops.shape(logits)[:3], self.channels, INTENSITIES))

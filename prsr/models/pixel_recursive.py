@@ -1,0 +1,96 @@
+"""p(y | x): the sum of A(x) and B(y)."""
+
+import keras
+
+from prsr import losses
+from prsr.models.conditioning import ConditioningNetwork
+from prsr.models.prior import GatedPixelCNN
+
+
+class PixelRecursiveSuperResolution(keras.Model):
+    """The model of the paper (equation 6).
+
+    p(y_i | x, y_<i) = softmax(A_i(x) + B_i(y_<i)), for sub-pixels i in the order rows,
+    columns, channels.
+
+    Args:
+        channels: 3 (RGB) or 1 (grey).
+        scale: upscaling factor, a power of two.
+        blocks_per_stage: the paper's B: 6 for faces, 10 for bedrooms.
+        conditioning_width: feature maps of the conditioning network.
+        normalization: of its ResNet blocks, `"batch"` or `"none"`.
+        prior_width: feature maps of each stack of the PixelCNN.
+        prior_layers: its gated layers.
+        prior_hidden: its features before the logits.
+
+    Raises:
+        ValueError: an argument that cannot work.
+    """
+
+    def __init__(
+        self,
+        channels=3,
+        scale=4,
+        blocks_per_stage=6,
+        conditioning_width=32,
+        normalization="batch",
+        prior_width=64,
+        prior_layers=20,
+        prior_hidden=1024,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.channels, self.scale = channels, scale
+        self.conditioning = ConditioningNetwork(
+            channels,
+            scale,
+            blocks_per_stage,
+            conditioning_width,
+            normalization,
+            dtype=self.dtype_policy,
+        )
+        self.prior = GatedPixelCNN(
+            channels, prior_width, prior_layers, prior_hidden, dtype=self.dtype_policy
+        )
+
+    def call(self, low_res, high_res):
+        """Joint logits of every sub-pixel given those before it.
+
+        Args:
+            low_res: `[batch, height, width, channels]`, 0..255, any dtype.
+            high_res: `[batch, height * scale, width * scale, channels]`, 0..255, any dtype.
+
+        Returns:
+            Logits `[batch, height * scale, width * scale, channels, 256]`.
+
+        Raises:
+            ValueError: the two do not fit each other.
+        """
+        self._check(low_res, high_res)
+        conditioning_logits = self.conditioning(low_res)
+        prior_logits = self.prior(high_res)
+        return conditioning_logits + prior_logits  # equation 6
+
+    def log_likelihood(self, low_res, high_res):
+        """log p(y | x), exactly (equation 5).
+
+        Args:
+            low_res: as `call`.
+            high_res: as `call`.
+
+        Returns:
+            `[batch]` float, at most 0, in nats an image. `losses.bits_per_dim` of its
+            negative is the score in bits per dimension.
+        """
+        return -losses.nats_per_image(self(low_res, high_res), high_res)
+
+    def _check(self, low_res, high_res):
+        (low_height, low_width, low_channels) = low_res.shape[1:]
+        expected = (low_height * self.scale, low_width * self.scale, low_channels)
+        if tuple(high_res.shape[1:]) != expected or low_channels != self.channels:
+            raise ValueError(
+                f"with scale {self.scale} and {self.channels} channels, low_res "
+                f"{tuple(low_res.shape)} and high_res {tuple(high_res.shape)} do not fit: "
+                f"expected [batch, h, w, {self.channels}] and "
+                f"[batch, {self.scale} h, {self.scale} w, {self.channels}]"
+            )

@@ -1,0 +1,99 @@
+"""Pictures from arrays: sheets of images, and the curves of a run."""
+
+import os
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+matplotlib.use("Agg")  # no window, wherever this runs
+
+_CELL = 128  # side of one picture on a sheet, in pixels, at least
+_GAP = 6
+
+
+def sheet(rows, captions):
+    """Pictures in rows and columns under captions, each enlarged by repeating its pixels.
+
+    Args:
+        rows: list of rows, each a list of uint8 arrays `[height, width, channels]` or
+            None for an empty cell.
+        captions: one text a column.
+
+    Returns:
+        A `PIL.Image`.
+    """
+    side = max(picture.shape[0] for row in rows for picture in row if picture is not None)
+    side *= max(1, _CELL // side)
+    font = ImageFont.load_default(16)
+    top = 28
+    size = (
+        len(captions) * (side + _GAP) + _GAP,
+        top + len(rows) * (side + _GAP),
+    )
+    result = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(result)
+    for column, caption in enumerate(captions):
+        center = _GAP + column * (side + _GAP) + side // 2
+        pen.text((center, top // 2), caption, fill="black", font=font, anchor="mm")
+    for r, row in enumerate(rows):
+        for column, picture in enumerate(row):
+            if picture is not None:
+                cell = to_pil(picture).resize((side, side), Image.Resampling.NEAREST)
+                result.paste(cell, (_GAP + column * (side + _GAP), top + r * (side + _GAP)))
+    return result
+
+
+def to_pil(picture):
+    """A uint8 array `[height, width, 1 or 3]` as a PIL image."""
+    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+
+
+def save(image, path):
+    """Writes a PIL image as PNG, whole or not at all.
+
+    Args:
+        image: `PIL.Image`.
+        path: `pathlib.Path` of the file; its folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    image.save(partial, format="PNG")
+    os.replace(partial, path)
+
+
+def curves(records, path):
+    """Bits per dimension against steps, of training and validation.
+
+    Args:
+        records: list of dicts with `"step"` and any of the scores, as in `metrics.jsonl`.
+        path: `pathlib.Path` of the PNG.
+    """
+    from matplotlib import pyplot as plt
+
+    colors = {"joint": "C0", "conditioning": "C1", "prior": "C2"}
+    labels = {"joint": "A + B", "conditioning": "A alone", "prior": "B alone"}
+    figure, axes = plt.subplots(figsize=(7, 4.2), dpi=120)
+    lows = []
+    for name, color in colors.items():
+        for split, style in (("train", "-"), ("validation", "o--")):
+            key = f"{split}/bits_per_dim/{name}"
+            points = [(r["step"], r[key]) for r in records if key in r]
+            if points:
+                steps, bits = np.array(points).T
+                lows.extend(bits)
+                label = f"{labels[name]}, {split}"
+                axes.plot(steps, bits, style, color=color, markersize=3, linewidth=1, label=label)
+    if lows:
+        # The first steps are far above what is worth looking at.
+        axes.set_ylim(min(lows) - 0.2, min(9.0, max(lows) + 0.2))
+    axes.set_xlabel("step")
+    axes.set_ylabel("bits per dimension")
+    axes.grid(alpha=0.3)
+    if lows:
+        axes.legend(fontsize=8)
+    figure.tight_layout()
+    partial = path.with_name(f".{path.name}.partial")
+    figure.savefig(partial, format="png")
+    plt.close(figure)
+    os.replace(partial, path)

@@ -1,0 +1,34 @@
+"""Progress and time left, on standard error."""
+
+import sys
+import time
+
+
+def clock(seconds):
+    """Seconds as h:mm:ss."""
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+
+
+class Progress:
+    """Says how far a long loop is, at most every few seconds.
+
+    Args:
+        what: what is being done.
+        total: how many there are to do.
+        every: least seconds between two lines.
+    """
+
+    def __init__(self, what, total, every=5.0):
+        self.what, self.total, self.every = what, total, every
+        self.start = self.last = time.monotonic()
+
+    def update(self, done):
+        """Call with how many are done."""
+        now = time.monotonic()
+        if now - self.last >= self.every:
+            self.last = now
+            left = (now - self.start) / done * (self.total - done)
+            print(
+                f"{self.what}: {done:,} of {self.total:,}, {clock(left)} left", file=sys.stderr
+            )

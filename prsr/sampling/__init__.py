@@ -1,0 +1,1 @@
+"""Drawing images, sub-pixel by sub-pixel."""

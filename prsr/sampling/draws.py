@@ -1,0 +1,51 @@
+"""One draw from tempered logits, the same in every sampler, batch and compiler."""
+
+import tensorflow as tf
+
+
+def uniforms(seeds, image_shape):
+    """The noise of an image: one uniform a sub-pixel, a function of the image's seed alone.
+
+    Eager execution and XLA turn the same random bits into different floats, so the bits
+    are drawn here and scaled by hand.
+
+    Args:
+        seeds: `[batch, 2]` int32, one seed an image.
+        image_shape: `(height, width, channels)`.
+
+    Returns:
+        `[batch, height, width, channels]` float32 in (0, 1).
+    """
+
+    def one_image(seed):
+        return tf.random.stateless_uniform(
+            image_shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
+        )
+
+    bits = tf.map_fn(one_image, seeds, fn_output_signature=tf.uint32)
+    return (tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) + 0.5) * 2.0**-24
+
+
+def draw(logits, tau, uniform):
+    """Draws from softmax(tau * logits) by the inverse of its distribution function.
+
+    Paper: tau is the inverse of the usual temperature (footnote 1). Larger is sharper;
+    infinity is greedy decoding, the largest logit.
+
+    Args:
+        logits: `[..., 256]` floating.
+        tau: positive scalar, may be infinity.
+        uniform: `[...]` in (0, 1), the noise of each draw.
+
+    Returns:
+        `[...]` int32, 0..255.
+    """
+    tau = tf.cast(tau, logits.dtype)
+    greedy = tf.math.is_inf(tau)
+    logits -= tf.reduce_max(logits, axis=-1, keepdims=True)
+    weights = tf.exp(logits * tf.where(greedy, tf.ones_like(tau), tau))
+    cumulative = tf.cumsum(weights, axis=-1)
+    threshold = tf.cast(uniform, logits.dtype)[..., None] * cumulative[..., -1:]
+    # The last sum is left out: rounding must not push a draw past 255.
+    drawn = tf.reduce_sum(tf.cast(cumulative[..., :-1] <= threshold, tf.int32), axis=-1)
+    return tf.where(greedy, tf.argmax(logits, axis=-1, output_type=tf.int32), drawn)

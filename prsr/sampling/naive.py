@@ -1,0 +1,71 @@
+"""The reference sampler: a full pass of the prior for every sub-pixel.
+
+Slow and obvious. A faster sampler is right when it draws the same images.
+"""
+
+import tensorflow as tf
+
+from prsr.sampling import draws
+
+
+def sample(prior, conditioning_logits, seeds, tau):
+    """Draws images (equation 6), in the order rows, columns, channels.
+
+    Args:
+        prior: function from images so far, `[batch, height, width, channels]` int32 in
+            0..255, to logits `[batch, height, width, channels, 256]`. Only the logits of
+            the sub-pixel that is drawn next are read.
+        conditioning_logits: A(x), `[batch, height, width, channels, 256]`.
+        seeds: `[batch, 2]` int32: a sample depends on its own seed, not on its batch.
+        tau: scalar, multiplies the logits; infinity is greedy.
+
+    Returns:
+        `[batch, height, width, channels]` uint8.
+    """
+    height, width, channels = conditioning_logits.shape[1:4]
+    batch = tf.shape(conditioning_logits)[0]
+    noise = draws.uniforms(seeds, (height, width, channels))
+
+    def draw_next(i, flat):
+        drawn_so_far = tf.reshape(flat, (batch, height, width, channels))
+        logits = prior(drawn_so_far) + conditioning_logits
+        logits = tf.reshape(logits, (batch, height * width * channels, -1))[:, i]
+        uniform = tf.reshape(noise, (batch, -1))[:, i]
+        drawn = draws.draw(logits, tau, uniform)
+        index = tf.stack([tf.range(batch), tf.fill((batch,), i)], axis=1)
+        return i + 1, tf.tensor_scatter_nd_update(flat, index, drawn)
+
+    count = height * width * channels
+    _, flat = tf.while_loop(
+        lambda i, _: i < count,
+        draw_next,
+        (tf.constant(0), tf.zeros((batch, count), tf.int32)),
+    )
+    return tf.cast(tf.reshape(flat, (batch, height, width, channels)), tf.uint8)
+
+
+def sampler(model):
+    """The reference sampler of a model, compiled.
+
+    Args:
+        model: a built `PixelRecursiveSuperResolution`.
+
+    Returns:
+        A function `(low_res, seeds, tau)` to `[batch, height, width, channels]` uint8:
+        `low_res` is `[batch, low height, low width, channels]` in 0..255, `seeds`
+        `[batch, 2]` int32 and `tau` a scalar.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def run(low_res, seeds, tau):
+        logits = model.conditioning(low_res)
+        prior = model.prior
+        return sample(
+            lambda y: tf.cast(prior(y), tf.float32), tf.cast(logits, tf.float32), seeds, tau
+        )
+
+    def sample_images(low_res, seeds, tau):
+        seeds = tf.convert_to_tensor(seeds, tf.int32)
+        return run(tf.convert_to_tensor(low_res), seeds, tf.constant(tau, tf.float32)).numpy()
+
+    return sample_images

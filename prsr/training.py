@@ -1,0 +1,425 @@
+"""Equation 8, step by step: the train step, and the loop around it."""
+
+import contextlib
+import dataclasses
+import math
+import signal
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from prsr import images, losses, optimizers, plotting, progress, workdirs
+from prsr.data import pipeline
+from prsr.errors import UserError
+from prsr.sampling import naive
+
+SCORES = ("joint", "conditioning", "prior")
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How often the loop does what, in steps; a final round comes at the end of training.
+
+    Attributes:
+        log_every: print and record the training scores.
+        eval_every: score `eval_images` of the validation split.
+        sample_every: draw a grid of validation images, or 0 for the last step only.
+        checkpoint_every: save.
+        sample_images: rows of the grid; 0 draws none.
+        samples_per_image: samples a row.
+        tau: for the samples.
+    """
+
+    log_every: int
+    eval_every: int
+    sample_every: int
+    checkpoint_every: int
+    sample_images: int
+    samples_per_image: int
+    tau: float
+
+
+class Trainer:
+    """A model, its optimizer, and one step of training on however many devices.
+
+    Args:
+        hparams: `prsr.hparams.Hparams`.
+        strategy: a `tf.distribute` strategy; None for the default device.
+
+    Raises:
+        UserError: the settings describe nothing that can be trained.
+    """
+
+    def __init__(self, hparams, strategy=None):
+        training = hparams.training
+        self.hparams = hparams
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.replicas = self.strategy.num_replicas_in_sync
+        if training.jit_compile and self.replicas > 1:
+            raise UserError("--jit_compile works on one device only; leave it out")
+        if training.global_batch_size % self.replicas:
+            raise UserError(
+                f"--global_batch_size={training.global_batch_size} cannot be divided among "
+                f"{self.replicas} devices; choose a multiple of {self.replicas}"
+            )
+        keras.utils.set_random_seed(training.seed)
+        with self.strategy.scope():
+            dtype = "mixed_bfloat16" if training.mixed_precision else None
+            self.model = workdirs.build_model(hparams, dtype)
+            self.optimizer = optimizers.from_hparams(training)
+            self.optimizer.build(self.model.trainable_variables)
+        self.checkpoint = tf.train.Checkpoint(model=self.model, optimizer=self.optimizer)
+        size = hparams.data.image_size
+        self.image_shape = (size, size, hparams.model.channels)
+        compiled = tf.function(jit_compile=training.jit_compile or None)
+        self._train_step = compiled(self._train_step)
+        self._eval_step = tf.function(self._eval_step)
+
+    @property
+    def step(self):
+        """Steps taken so far."""
+        return int(self.optimizer.iterations.numpy())
+
+    @property
+    def learning_rate(self):
+        return float(self.optimizer.learning_rate)
+
+    def train_step(self, batch):
+        """One update of all weights, by equation 8.
+
+        Args:
+            batch: `(low_res, high_res)` of the global batch, or what the strategy made of it.
+
+        Returns:
+            A dict of scalar tensors: mean nats an image of `SCORES`, before the update,
+            and the global norm of the gradient.
+        """
+        return self._train_step(batch)
+
+    def _train_step(self, batch):
+        per_replica = self.strategy.run(self._replica_step, args=batch)
+        return {
+            name: self.strategy.reduce("SUM", value, axis=None)
+            for name, value in per_replica.items()
+        }
+
+    def _replica_step(self, low_res, high_res):
+        training = self.hparams.training
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            conditioning_logits = self.model.conditioning(low_res, training=True)
+            prior_logits = self.model.prior(high_res)
+            nats = losses.cross_entropies(conditioning_logits, prior_logits, high_res)
+            # Equation 8: summed over sub-pixels, averaged over the global batch.
+            loss = tf.reduce_sum(nats["joint"] + nats["conditioning"]) / training.global_batch_size
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        # Summed here, so that the norm is that of the whole batch, on one device or many.
+        gradients = tf.distribute.get_replica_context().all_reduce("SUM", gradients)
+        norm = tf.linalg.global_norm(gradients)
+        if training.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, training.clip_norm, use_norm=norm)
+        # The optimizer sums over replicas once more.
+        self.optimizer.apply([g / self.replicas for g in gradients], variables)
+        result = {name: tf.reduce_sum(nats[name]) / training.global_batch_size for name in SCORES}
+        return {**result, "gradient_norm": norm / self.replicas}
+
+    def evaluate(self, batches):
+        """Scores a split, by the moving average of the weights if one is kept.
+
+        Args:
+            batches: what `distribute` made of `pipeline.evaluation_pairs`.
+
+        Returns:
+            A dict of floats: mean nats an image of `SCORES`.
+        """
+        with self.averaged_weights():
+            totals = np.sum([self._eval_step(batch) for batch in batches], axis=0)
+        return dict(zip(SCORES, (totals[:-1] / totals[-1]).tolist()))
+
+    def _eval_step(self, batch):
+        return self.strategy.reduce("SUM", self.strategy.run(self._replica_eval, batch), axis=None)
+
+    def _replica_eval(self, low_res, high_res, weight):
+        logits = self.model.conditioning(low_res), self.model.prior(high_res)
+        nats = losses.cross_entropies(*logits, high_res)
+        return tf.stack(
+            [tf.reduce_sum(nats[name] * weight) for name in SCORES] + [tf.reduce_sum(weight)]
+        )
+
+    def distribute(self, dataset):
+        """Gives each replica its part of every batch of a `tf.data.Dataset`."""
+        if self.replicas == 1:
+            return dataset
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return self.strategy.experimental_distribute_dataset(dataset.with_options(options))
+
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """Puts the moving average in the weights' place for a while, if one is kept."""
+        if not self.optimizer.use_ema or self.step == 0:
+            yield
+            return
+        variables = self.model.trainable_variables
+        # Keras has no public way to read the averages and go on training.
+        averages = self.optimizer._model_variables_moving_average
+        kept = [variable.numpy() for variable in variables]
+        with self.strategy.scope():
+            for variable, average in zip(variables, averages):
+                variable.assign(average.numpy())
+        try:
+            yield
+        finally:
+            with self.strategy.scope():
+                for variable, value in zip(variables, kept):
+                    variable.assign(value)
+
+
+def train(trainer, workdir, train_set, validation_set, schedule):
+    """Trains to `train_steps`, from the newest checkpoint if there is one.
+
+    Args:
+        trainer: a `Trainer`.
+        workdir: a `prsr.workdirs.Workdir`, locked, with settings written.
+        train_set: the training `ImageSet`.
+        validation_set: the validation `ImageSet`.
+        schedule: a `Schedule`.
+
+    Returns:
+        None, or the number of the signal (SIGINT, SIGTERM) that asked to stop; either
+        way everything is saved.
+
+    Raises:
+        UserError: the loss or the gradient is no number any more, or nothing could be
+            saved. Earlier checkpoints are untouched.
+    """
+    hparams, training = trainer.hparams, trainer.hparams.training
+    manager = tf.train.CheckpointManager(
+        trainer.checkpoint, str(workdir.checkpoints), max_to_keep=3, step_counter=None
+    )
+    _restore(trainer, manager)
+    step = trainer.step
+    workdir.forget_metrics_after(step)
+    writer = tf.summary.create_file_writer(str(workdir.logs))
+    pairs = pipeline.training_pairs(
+        train_set,
+        hparams.data,
+        hparams.model.scale,
+        training.global_batch_size,
+        training.seed,
+        first_step=step,
+    )
+    batches = iter(trainer.distribute(pairs))
+    reporter = _Reporter(trainer, workdir, writer, step)
+
+    def due(every):
+        return every and step % every == 0
+
+    def save():
+        with _disk_errors(workdir.path):
+            manager.save(checkpoint_number=step)
+            with trainer.averaged_weights():
+                workdir.save_weights(trainer.model)
+            writer.flush()
+
+    def draw():
+        with trainer.averaged_weights():
+            picture, grid = sample_grid(trainer.model, hparams, validation_set, schedule)
+        with _disk_errors(workdir.path):
+            plotting.save(picture, workdir.samples / f"step_{step:08d}.png")
+        with writer.as_default(step):
+            tf.summary.image("input, samples, truth", grid[None])
+
+    with _signals() as asked_to_stop:
+        saved = drawn = scored = None
+        while step < training.train_steps and not asked_to_stop:
+            scores = trainer.train_step(next(batches))
+            step += 1
+            reporter.add(scores)
+            if not math.isfinite(sum(float(value) for value in scores.values())):
+                raise UserError(
+                    f"the loss at step {step} is not a number (learning rate "
+                    f"{trainer.learning_rate:.3g}, gradient norm "
+                    f"{float(scores['gradient_norm']):.3g}); the checkpoint of step "
+                    f"{saved or 'before'} is untouched: continue from it in a copy of the run "
+                    f"with a lower --learning_rate, or --clip_norm"
+                )
+            if due(schedule.log_every):
+                with _disk_errors(workdir.path):
+                    reporter.log(step)
+            if due(schedule.eval_every):
+                with reporter.paused(), _disk_errors(workdir.path):
+                    reporter.validate(step, validation_set)
+                scored = step
+            if due(schedule.sample_every) and schedule.sample_images:
+                with reporter.paused():
+                    draw()
+                drawn = step
+            if due(schedule.checkpoint_every):
+                with reporter.paused():
+                    save()
+                saved = step
+        if saved != step:
+            save()
+        if asked_to_stop:
+            return asked_to_stop[0]
+        with _disk_errors(workdir.path):
+            if scored != step:
+                reporter.validate(step, validation_set)
+            plotting.curves(workdir.read_metrics(), workdir.curves)
+        if schedule.sample_images and drawn != step:
+            draw()
+        writer.close()
+    return asked_to_stop[0] if asked_to_stop else None
+
+
+def sample_grid(model, hparams, image_set, schedule):
+    """Samples for the first images of a split, beside their inputs and truths.
+
+    Args:
+        model: a built model.
+        hparams: its `Hparams`.
+        image_set: an `ImageSet`.
+        schedule: a `Schedule`, for how many and which tau.
+
+    Returns:
+        `(picture, grid)`: a PIL image, and it as an array for TensorBoard.
+    """
+    count, per_image = schedule.sample_images, schedule.samples_per_image
+    high_res = image_set.high_res[:count]
+    low_res = np.asarray(
+        images.downsample(high_res, hparams.model.scale, hparams.data.downsampling)
+    )
+    seeds = [(hparams.training.seed, k) for _ in high_res for k in range(per_image)]
+    print(f"drawing {len(seeds)} samples", file=sys.stderr)
+    drawn = naive.sampler(model)(low_res.repeat(per_image, axis=0), seeds, schedule.tau)
+    rows = [
+        [low, *drawn[i * per_image : (i + 1) * per_image], truth]
+        for i, (low, truth) in enumerate(zip(low_res, high_res))
+    ]
+    picture = plotting.sheet(rows, ["input", *["sample"] * per_image, "truth"])
+    return picture, np.asarray(picture)
+
+
+class _Reporter:
+    """Prints and records scores and speed."""
+
+    def __init__(self, trainer, workdir, writer, step):
+        self.trainer, self.workdir, self.writer = trainer, workdir, writer
+        self.totals, self.count = {}, 0
+        self.started = time.monotonic()
+        self.total_steps = trainer.hparams.training.train_steps
+
+    def add(self, scores):
+        for name, value in scores.items():
+            self.totals[name] = self.totals.get(name, 0.0) + float(value)
+        self.count += 1
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Leaves out of the steps per second what is no step."""
+        begin = time.monotonic()
+        yield
+        self.started += time.monotonic() - begin
+
+    def log(self, step):
+        """Means since the last call."""
+        means = {name: total / self.count for name, total in self.totals.items()}
+        rate = self.count / (time.monotonic() - self.started)
+        self.totals, self.count, self.started = {}, 0, time.monotonic()
+        bits = self._bits(means)
+        record = {f"train/bits_per_dim/{name}": value for name, value in bits.items()}
+        record["train/nats_per_image"] = means["joint"]
+        record["train/gradient_norm"] = means["gradient_norm"]
+        record["learning_rate"] = self.trainer.learning_rate
+        record["steps_per_second"] = rate
+        record["examples_per_second"] = rate * self.trainer.hparams.training.global_batch_size
+        self._write(step, record)
+        left = progress.clock((self.total_steps - step) / rate)
+        print(
+            f"step {step:,} of {self.total_steps:,}: {_scores(bits)}; {rate:.3g} steps/s, "
+            f"{left} left",
+            file=sys.stderr,
+        )
+
+    def validate(self, step, validation_set):
+        trainer = self.trainer
+        hparams = trainer.hparams
+        pairs = pipeline.evaluation_pairs(
+            validation_set, hparams.data, hparams.model.scale, hparams.training.global_batch_size
+        )
+        nats = trainer.evaluate(trainer.distribute(pairs))
+        bits = self._bits(nats)
+        record = {f"validation/bits_per_dim/{name}": value for name, value in bits.items()}
+        record["validation/nats_per_image"] = nats["joint"]
+        self._write(step, record)
+        print(
+            f"step {step:,}: validation on {len(validation_set.names)} images: {_scores(bits)}",
+            file=sys.stderr,
+        )
+
+    def _bits(self, nats):
+        return {name: losses.bits_per_dim(nats[name], self.trainer.image_shape) for name in SCORES}
+
+    def _write(self, step, record):
+        self.workdir.append_metrics({"step": step, **record})
+        with self.writer.as_default(step):
+            for name, value in record.items():
+                tf.summary.scalar(name, value)
+
+
+def _scores(bits):
+    return (
+        f"{bits['joint']:.3f} bits/dim (A alone {bits['conditioning']:.3f}, "
+        f"B alone {bits['prior']:.3f})"
+    )
+
+
+def _restore(trainer, manager):
+    """Loads the newest checkpoint that can be read."""
+    for path in reversed(manager.checkpoints):
+        try:
+            trainer.checkpoint.restore(path).assert_consumed()
+        except (tf.errors.OpError, ValueError, AssertionError) as error:
+            reason = str(error).strip().splitlines()[0]
+            print(f"cannot continue from {path} ({reason}); trying the one before", file=sys.stderr)
+        else:
+            print(f"continuing from step {trainer.step:,} ({path})", file=sys.stderr)
+            return
+    if manager.checkpoints:
+        raise UserError(
+            f"none of the checkpoints in {manager.directory} can be read; start in another --workdir"
+        )
+
+
+@contextlib.contextmanager
+def _disk_errors(path):
+    """A failed write ends the run in one line; what was saved before stays."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"could not write to --workdir={path} ({reason}); earlier checkpoints are "
+            f"untouched: make room or permission, and run the same command again"
+        ) from error
+
+
+@contextlib.contextmanager
+def _signals():
+    """Collects SIGINT and SIGTERM, so that the step that runs is finished and saved."""
+    caught = []
+
+    def handler(number, _):
+        caught.append(number)
+        print(f"{signal.Signals(number).name}: saving, then leaving", file=sys.stderr)
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)

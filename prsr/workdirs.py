@@ -1,0 +1,166 @@
+"""The run directory: all that later commands need to know about a training run.
+
+    settings.json       every hyperparameter
+    model.weights.h5    the newest weights (their moving average, if one is kept)
+    checkpoints/        what training continues from
+    metrics.jsonl       one line of scores a record; logs/ has the same for TensorBoard
+    curves.png          bits per dimension against steps
+    samples/            image grids, as training went on
+"""
+
+import fcntl
+import json
+import os
+import pathlib
+
+import keras
+
+import prsr
+from prsr.errors import UserError
+from prsr.hparams import Hparams
+from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
+
+
+def build_model(hparams, dtype=None):
+    """The model of some settings, with its weights made.
+
+    Args:
+        hparams: `prsr.hparams.Hparams`.
+        dtype: Keras dtype policy, such as `"mixed_bfloat16"`; None for float32.
+
+    Returns:
+        A `PixelRecursiveSuperResolution`.
+
+    Raises:
+        UserError: the settings describe no model that works.
+    """
+    size, scale = hparams.data.image_size, hparams.model.scale
+    try:
+        model = PixelRecursiveSuperResolution(**vars(hparams.model), dtype=dtype)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if size < scale or size % scale:
+        raise UserError(f"image_size must be a multiple of scale, not {size} with scale {scale}")
+    low_shape = (1, size // scale, size // scale, hparams.model.channels)
+    high_shape = (1, size, size, hparams.model.channels)
+    model(keras.ops.zeros(low_shape), keras.ops.zeros(high_shape))
+    return model
+
+
+class Workdir:
+    """A run directory.
+
+    Args:
+        path: where it is, or will be.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.settings = self.path / "settings.json"
+        self.weights = self.path / "model.weights.h5"
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics = self.path / "metrics.jsonl"
+        self.logs = self.path / "logs"
+        self.samples = self.path / "samples"
+        self.curves = self.path / "curves.png"
+
+    def read_hparams(self):
+        """The settings of the run.
+
+        Raises:
+            UserError: there is no run here, or its settings cannot be read.
+        """
+        try:
+            return Hparams.from_dict(json.loads(self.settings.read_text())["hparams"])
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UserError(
+                f"--workdir={self.path} is no run directory (no settings.json there); "
+                f"python -m prsr.train makes one"
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"'{self.settings}' cannot be read as the settings of a run "
+                f"({type(error).__name__}: {error})"
+            ) from error
+
+    def write_hparams(self, hparams):
+        settings = {"prsr": prsr.__version__, "hparams": hparams.to_dict()}
+        replace_text(self.settings, json.dumps(settings, indent=2) + "\n")
+
+    def lock(self):
+        """Keeps other trainers out until this process ends, however it ends.
+
+        Returns:
+            The open lock file, to be kept.
+
+        Raises:
+            UserError: another process trains here.
+        """
+        file = open(self.path / ".lock", "w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another process is training in --workdir={self.path}; wait for it or stop it"
+            ) from error
+        return file
+
+    def save_weights(self, model):
+        """Writes the model's weights, whole or not at all."""
+        partial = self.path / "partial.weights.h5"
+        model.save_weights(partial)
+        os.replace(partial, self.weights)
+
+    def load_model(self):
+        """The trained model, in float32.
+
+        Returns:
+            `(hparams, model)`.
+
+        Raises:
+            UserError: no weights yet, or weights of another architecture.
+        """
+        hparams = self.read_hparams()
+        if not self.weights.is_file():
+            raise UserError(
+                f"--workdir={self.path} has no weights yet (no model.weights.h5); train it further"
+            )
+        model = build_model(hparams)
+        try:
+            model.load_weights(self.weights)
+        except Exception as error:  # h5py and Keras raise many kinds
+            raise UserError(
+                f"'{self.weights}' does not hold the weights that settings.json describes: "
+                f"{str(error).strip().splitlines()[0]}"
+            ) from error
+        return hparams, model
+
+    def append_metrics(self, record):
+        with open(self.metrics, "a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def read_metrics(self):
+        """The records so far, in order."""
+        if not self.metrics.exists():
+            return []
+        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+    def forget_metrics_after(self, step):
+        """Drops what a run wrote after the checkpoint it continues from."""
+        lines = []
+        if self.metrics.exists():
+            for line in self.metrics.read_text().splitlines():
+                try:
+                    kept = json.loads(line)["step"] <= step
+                except ValueError:  # the run was killed while it wrote this line
+                    continue
+                if kept:
+                    lines.append(line + "\n")
+        replace_text(self.metrics, "".join(lines))
+
+
+def replace_text(path, text):
+    """Writes a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
