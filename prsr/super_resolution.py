@@ -1,0 +1,190 @@
+"""What `prsr.sample` does: inputs from files, samples and a picture of all out."""
+
+import dataclasses
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+from prsr import images, losses, plotting, progress
+from prsr.data import pipeline, sources
+from prsr.errors import UserError
+from prsr.sampling import naive
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """One image to super-resolve.
+
+    Attributes:
+        name: for the files that are written; distinct.
+        low_res: `[low size, low size, channels]` uint8.
+        high_res: `[size, size, channels]` uint8, the original, or None.
+    """
+
+    name: str
+    low_res: np.ndarray
+    high_res: np.ndarray | None
+
+
+def read_inputs(path, hparams):
+    """Reads an image, or every image of a folder at any depth.
+
+    An image of the low-resolution size is taken as it is. A larger one is cropped and
+    reduced as in training, and what was done is printed. Unreadable files of a folder are
+    left out, counted and named.
+
+    Args:
+        path: file or folder.
+        hparams: the `Hparams` of the run.
+
+    Returns:
+        A list of `Input`.
+
+    Raises:
+        UserError: nothing there can be used.
+    """
+    path = pathlib.Path(path)
+    if path.is_file():
+        try:
+            return [_prepare(path.stem, sources.decode(path, hparams.model.channels), hparams)]
+        except (OSError, ValueError) as error:
+            raise UserError(f"--input={path}: {error}") from error
+    if not path.is_dir():
+        raise UserError(f"--input={path}: no such file or folder")
+    names = sources.find_images(path)
+    if not names:
+        raise UserError(f"--input={path}: no image there ({', '.join(sources.EXTENSIONS)})")
+    inputs, problems = [], []
+    for name in names:
+        try:
+            image = sources.decode(path / name, hparams.model.channels)
+            inputs.append(_prepare(name.replace("/", "-"), image, hparams))
+        except (OSError, ValueError) as error:
+            problems.append(f"{name} ({error})")
+    if problems:
+        print(
+            f"skipped {len(problems)} of {len(names)} images: {', '.join(problems)}",
+            file=sys.stderr,
+        )
+    if not inputs:
+        raise UserError(f"--input={path}: none of the {len(names)} images is usable")
+    return inputs
+
+
+def _prepare(name, image, hparams):
+    data, scale = hparams.data, hparams.model.scale
+    size, low_size = data.image_size, data.image_size // scale
+    height, width = image.shape[:2]
+    if (height, width) == (low_size, low_size):
+        print(f"{name}: taken as it is, {low_size}x{low_size}")
+        return Input(name, image, None)
+    if min(height, width) < low_size:
+        raise ValueError(f"{width}x{height} is smaller than {low_size}x{low_size}")
+    square = images.crop(image, data.crop)
+    done = f"{name}: {width}x{height}"
+    if square.shape[:2] != (height, width):
+        done += f", {data.crop} crop to {square.shape[1]}x{square.shape[0]}"
+    if square.shape[0] < size:
+        print(f"{done}, reduced to {low_size}x{low_size}")
+        return Input(name, np.asarray(images.resize(square, (low_size, low_size))), None)
+    high_res = np.asarray(images.resize(square, (size, size)))
+    low_res = np.asarray(images.downsample(high_res, scale, data.downsampling))
+    print(f"{done}, reduced to {size}x{size} (the original below) and then {low_size}x{low_size}")
+    return Input(name, low_res, high_res)
+
+
+def test_inputs(hparams, count):
+    """The first images of the run's test split, as a list of `Input`."""
+    test_set = pipeline.load(hparams.data, hparams.model.channels, "test", count)
+    low_res = images.downsample(test_set.high_res, hparams.model.scale, hparams.data.downsampling)
+    return [
+        Input(pathlib.PurePosixPath(name).stem, low, high)
+        for name, low, high in zip(test_set.names, np.asarray(low_res), test_set.high_res)
+    ]
+
+
+def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_size):
+    """Draws samples, writes each as PNG, a grid of all, and their likelihoods.
+
+    Writes `NAME_K.png` for sample K of each input, `grid.png` (input, bicubic, samples,
+    and the original if there is one) and `nats.json`, and prints the table.
+
+    Args:
+        model: a built `PixelRecursiveSuperResolution`.
+        hparams: its `Hparams`.
+        inputs: list of `Input`.
+        output: `pathlib.Path` of the folder.
+        num_samples: samples an input.
+        tau: multiplies the logits; infinity is greedy.
+        seed: of the samples.
+        batch_size: samples drawn at once.
+
+    Raises:
+        UserError: `output` cannot be written.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output={output} cannot be made: {error}") from error
+    low_res = np.stack([i.low_res for i in inputs])
+    jobs = [(i, k) for i in range(len(inputs)) for k in range(num_samples)]
+    which = np.array([i for i, _ in jobs])
+    seeds = np.array([(seed, k) for _, k in jobs])
+    sampler, drawn = naive.sampler(model), []
+    bar = progress.Progress("drawing samples", len(jobs), every=0)
+    for start in range(0, len(jobs), batch_size):
+        batch = slice(start, start + batch_size)
+        drawn.extend(sampler(low_res[which[batch]], seeds[batch], tau))
+        bar.update(len(drawn))
+    drawn = np.stack(drawn)
+    rows, report = [], []
+    for i, image in enumerate(inputs):
+        own = drawn[which == i]
+        bicubic = np.asarray(images.upsample_bicubic(image.low_res, hparams.model.scale))
+        truth = [] if image.high_res is None else [image.high_res]
+        rows.append([image.low_res, bicubic, *own, *(truth or [None])])
+        nats = _nats(model, image.low_res, [bicubic, *own, *truth], batch_size)
+        scores = {"bicubic": nats[0], "samples": nats[1 : num_samples + 1]}
+        if truth:
+            scores["original"] = nats[-1]
+        report.append({"name": image.name, "nats_per_image": scores})
+    captions = ["input", "bicubic", *[f"sample {k + 1}" for k in range(num_samples)]]
+    if any(image.high_res is not None for image in inputs):
+        captions.append("original")
+    else:
+        rows = [row[:-1] for row in rows]
+    try:
+        for (i, k), picture in zip(jobs, drawn):
+            plotting.save(plotting.to_pil(picture), output / f"{inputs[i].name}_{k + 1}.png")
+        plotting.save(plotting.sheet(rows, captions), output / "grid.png")
+        (output / "nats.json").write_text(json.dumps(report, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"could not write to --output={output}: {error}") from error
+    _print_table(report, drawn.shape[1:])
+    print(f"wrote {len(jobs)} samples and grid.png to {output}")
+
+
+def _nats(model, low_res, high_res, batch_size):
+    """Negative log-likelihood of each image for one input, in nats an image."""
+    nats = []
+    for start in range(0, len(high_res), batch_size):
+        part = np.stack(high_res[start : start + batch_size])
+        inputs = np.repeat(low_res[None], len(part), axis=0)
+        nats.extend((-np.asarray(model.log_likelihood(inputs, part))).tolist())
+    return nats
+
+
+def _print_table(report, image_shape):
+    print("nats per image (bits/dim), by the model:")
+    for entry in report:
+        scores = entry["nats_per_image"]
+        named = [("bicubic", scores["bicubic"])]
+        named += [(f"sample {k + 1}", nats) for k, nats in enumerate(scores["samples"])]
+        named += [("original", scores["original"])] if "original" in scores else []
+        cells = [
+            f"{name} {nats:.0f} ({losses.bits_per_dim(nats, image_shape):.2f})"
+            for name, nats in named
+        ]
+        print(f"  {entry['name']}: {', '.join(cells)}")

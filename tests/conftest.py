@@ -1,0 +1,72 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+import tensorflow as tf
+
+ROOT = pathlib.Path(__file__).parent.parent
+DATA = ROOT.parent / "shared" / "data"
+
+# Two logical devices, for the tests of MirroredStrategy; before TensorFlow starts.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+TINY = [
+    "--dataset=drawn:60",
+    "--image_size=8",
+    "--blocks_per_stage=1",
+    "--conditioning_width=4",
+    "--prior_width=6",
+    "--prior_layers=1",
+    "--prior_hidden=6",
+    "--global_batch_size=4",
+    "--log_every=1",
+    "--eval_every=4",
+    "--eval_images=3",
+    "--checkpoint_every=3",
+    "--sample_images=1",
+    "--num_samples=2",
+]
+
+
+def start(command, *arguments, **options):
+    """Starts `python -m prsr.COMMAND ARGUMENTS` as its own process."""
+    return subprocess.Popen(
+        [sys.executable, "-m", f"prsr.{command}", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def run(command, *arguments, **options):
+    """Runs a command to its end; returns it with `stdout` and `stderr` as text."""
+    process = start(command, *arguments, **options)
+    stdout, stderr = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def assert_one_line(result, *words):
+    """The command refused: a non-zero status, one line of error, no traceback."""
+    assert result.returncode not in (0, None), result.stderr
+    assert "Traceback" not in result.stderr + result.stdout, result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and result.stderr.rstrip().endswith(errors[0]), result.stderr
+    for word in words:
+        assert word in errors[0], errors[0]
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """A finished run of a few steps."""
+    workdir = tmp_path_factory.mktemp("run") / "tiny"
+    result = run("train", f"--workdir={workdir}", *TINY, "--train_steps=6")
+    assert result.returncode == 0, result.stderr
+    return workdir

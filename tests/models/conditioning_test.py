@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from prsr.models.conditioning import ConditioningNetwork
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "scale"), [(8, 3, 4), (7, 1, 4), (14, 1, 2), (8, 3, 8), (5, 3, 1)]
+)
+def test_sizes_are_arguments(size, channels, scale):
+    model = ConditioningNetwork(channels, scale, blocks_per_stage=1, width=4)
+    logits = model(np.zeros((2, size, size, channels), "uint8"))
+    assert logits.shape == (2, size * scale, size * scale, channels, 256)
+
+
+@pytest.mark.parametrize("blocks_per_stage", [6, 10])
+def test_parameters_of_table_2(blocks_per_stage):
+    model = ConditioningNetwork(blocks_per_stage=blocks_per_stage, normalization="none")
+    model(np.zeros((1, 8, 8, 3)))
+    convolution = 9 * 32 * 32 + 32
+    stem, logits = 3 * 32 + 32, 32 * 768 + 768
+    assert model.count_params() == (
+        stem + 3 * blocks_per_stage * 2 * convolution + 2 * convolution + logits
+    )
+
+
+def test_every_output_sees_its_input():
+    """Each input pixel moves the 4x4 outputs that it covers."""
+    model = ConditioningNetwork(blocks_per_stage=0, width=8, normalization="none")
+    low_res = np.zeros((1, 4, 4, 3), "uint8")
+    changed = low_res.copy()
+    changed[0, 2, 1] = 255
+    moved = np.any(np.asarray(model(low_res)) != np.asarray(model(changed)), axis=(0, 3, 4))
+    assert moved[8:12, 4:8].all() and not moved[:7].any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"scale": 3}, "power of two"),
+        ({"scale": 0}, "power of two"),
+        ({"channels": 4}, "channels"),
+        ({"blocks_per_stage": -1}, "blocks_per_stage"),
+        ({"width": 0}, "width"),
+        ({"normalization": "layer"}, "normalization"),
+    ],
+)
+def test_what_cannot_work_is_refused(arguments, word):
+    with pytest.raises(ValueError, match=word):
+        ConditioningNetwork(**arguments)
