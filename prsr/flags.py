@@ -5,9 +5,9 @@ import os
 import sys
 
 # Before TensorFlow is first imported: its remarks about the processor are no news here.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from absl import app, flags  # noqa: E402
+from absl import app, flags, logging  # noqa: E402
 
 from prsr.errors import UserError  # noqa: E402
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams  # noqa: E402
@@ -98,6 +98,7 @@ def run(main):
     """
 
     def guarded(argv):
+        logging.set_verbosity(logging.ERROR)
         if len(argv) > 1:
             fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
         try:

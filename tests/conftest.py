@@ -70,3 +70,17 @@ def tiny_run(tmp_path_factory):
     result = run("train", f"--workdir={workdir}", *TINY, "--train_steps=6")
     assert result.returncode == 0, result.stderr
     return workdir
+
+
+@pytest.fixture
+def celeba():
+    if not (DATA / "celeba").is_dir():
+        pytest.skip("needs the CelebA images that lie beside the project")
+    return DATA / "celeba"
+
+
+@pytest.fixture
+def mnist():
+    if not (DATA / "mnist").is_dir():
+        pytest.skip("needs the MNIST files that lie beside the project")
+    return DATA / "mnist"

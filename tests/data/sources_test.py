@@ -1,0 +1,206 @@
+import gzip
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prsr.data import sources
+from prsr.errors import UserError
+
+
+def picture(seed=0, size=(40, 48)):
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+def test_decodes(kind):
+    array = sources.decode(io.BytesIO(encoded(picture(), kind)), 3)
+    assert array.shape == (48, 40, 3) and array.dtype == np.uint8
+    assert np.abs(array.astype(int) - np.asarray(picture())).mean() < 12
+
+
+def test_channel_order_and_grey():
+    red = encoded(Image.new("RGB", (4, 4), (200, 0, 0)), "PNG")
+    assert sources.decode(io.BytesIO(red), 3)[0, 0].tolist() == [200, 0, 0]
+    assert sources.decode(io.BytesIO(red), 1)[0, 0].tolist() == [60]  # 0.299 * 200
+
+
+def test_exif_turns_it_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    image = encoded(picture(size=(60, 40)), "JPEG", exif=exif)
+    assert sources.decode(io.BytesIO(image), 3).shape == (60, 40, 3)
+
+
+def test_transparency_lies_on_white():
+    clear = encoded(Image.new("RGBA", (4, 4), (10, 20, 30, 0)), "PNG")
+    assert (sources.decode(io.BytesIO(clear), 3) == 255).all()
+
+
+def test_sixteen_bits_are_scaled():
+    deep = encoded(Image.fromarray(np.full((4, 4), 40000, np.uint16)), "PNG")
+    assert (sources.decode(io.BytesIO(deep), 1) == 40000 // 257).all()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize("keep", [0.0, 0.02, 0.5])
+def test_truncated_files_are_refused(kind, keep):
+    content = encoded(picture(size=(200, 200)), kind)
+    with pytest.raises(ValueError, match="not a readable image"):
+        sources.decode(io.BytesIO(content[: int(len(content) * keep)]), 3)
+
+
+def test_a_folder_at_any_depth(tmp_path):
+    for i, name in enumerate(["a.JPG", "deep/er/b.png", "deep/c.webp", "notes.txt"]):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kinds = {".JPG": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+        path.write_bytes(
+            encoded(picture(i), kinds[path.suffix]) if path.suffix in kinds else b"text"
+        )
+    source = sources.open_source(f"folder:{tmp_path}", "hash", 3)
+    names = sorted(name for split in source.splits.values() for name in split)
+    assert names == ["a.JPG", "deep/c.webp", "deep/er/b.png"]
+    assert source.read("deep/er/b.png").tolist() == np.asarray(picture(1)).tolist()
+
+
+def test_a_zip(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i in range(3):
+            archive.writestr(f"in/{i}.png", encoded(picture(i), "PNG"))
+        archive.writestr("readme.txt", "text")
+    source = sources.open_source(f"zip:{tmp_path / 'a.zip'}", "hash", 3)
+    for i in range(3):
+        np.testing.assert_array_equal(source.read(f"in/{i}.png"), picture(i))
+
+
+def test_a_zip_with_a_damaged_member(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(3):
+            archive.writestr(f"{i}.bmp", encoded(picture(i, (64, 64)), "BMP"))
+    content = bytearray(path.read_bytes())
+    content[300:330] = bytes(30)
+    path.write_bytes(content)
+    source = sources.open_source(f"zip:{path}", "hash", 3)
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        source.read("0.bmp")
+    np.testing.assert_array_equal(source.read("1.bmp"), picture(1, (64, 64)))
+
+
+def write_idx(folder, part, images, compress):
+    content = np.array([2051, *images.shape], ">i4").tobytes() + images.tobytes()
+    name = f"{part}-images-idx3-ubyte"
+    if compress:
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+    else:
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_idx_files(tmp_path, compress):
+    digits = np.random.default_rng(0).integers(0, 256, (40, 28, 28), dtype=np.uint8)
+    write_idx(tmp_path, "train", digits, compress)
+    write_idx(tmp_path, "t10k", digits[:20], compress)
+    source = sources.open_source(f"mnist:{tmp_path}", "auto", 1)
+    assert [len(source.names(s)) for s in ("train", "validation", "test")] == [38, 2, 20]
+    last = list(source.arrays("validation"))[-1]()
+    np.testing.assert_array_equal(last[..., 0], digits[39])
+
+
+def test_genuine_mnist(mnist):
+    source = sources.open_source(f"mnist:{mnist}", "auto", 1)
+    assert [len(source.names(s)) for s in ("train", "validation", "test")] == [57000, 3000, 10000]
+    first = next(source.arrays("train"))()
+    assert first.shape == (28, 28, 1) and first.sum() == 27525  # the well-known five
+
+
+def test_a_broken_idx_file(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\0" * 40)
+    with pytest.raises(UserError, match="not an idx file"):
+        sources.open_source(f"mnist:{tmp_path}", "auto", 1)
+
+
+def test_genuine_celeba(celeba):
+    source = sources.open_source(f"zip:{celeba / 'img_align_celeba.zip'}", "auto", 3)
+    counts = [len(source.names(split)) for split in ("train", "validation", "test")]
+    assert counts == [4560, 780, 360]
+    assert next(source.arrays("test"))().shape == (218, 178, 3)
+
+
+def test_tfds_splits():
+    official = {"train": 0, "validation": 0, "test": 0}
+    instructions = sources._Tfds._instructions
+    assert instructions(official) == {"train": "train", "validation": "validation", "test": "test"}
+    assert instructions({"train": 0, "validation": 0})["test"] == "validation"
+    assert instructions({"train": 0, "test": 0})["validation"] == "train[95%:]"
+    assert instructions({"train": 0})["test"] == "train[95%:]"
+
+
+def test_tfds_images_by_mock():
+    import tensorflow_datasets as tfds
+
+    policy = tfds.testing.MockPolicy.USE_CODE
+    with tfds.testing.mock_data(num_examples=7, policy=policy):
+        source = sources._Tfds.__new__(sources._Tfds)
+        source.channels, source.builder = 3, tfds.builder("celeb_a")
+        source.instructions = {"validation": "validation"}
+        arrays = [read() for read in source.arrays("validation")]
+    assert len(arrays) == 7 and arrays[0].shape == (218, 178, 3)
+
+
+@pytest.mark.slow
+def test_tfds_prepared(mnist, tmp_path, monkeypatch):
+    """The genuine MNIST, prepared by TFDS, is the same as from its files."""
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    builder = tfds.builder("mnist", data_dir=tmp_path)
+    config = tfds.download.DownloadConfig(manual_dir=mnist)
+    builder.download_and_prepare(download_config=config)
+    monkeypatch.setattr(tfds, "builder", lambda name: builder)
+    prepared = sources.open_source("tfds:mnist", "auto", 1)
+    files = sources.open_source(f"mnist:{mnist}", "auto", 1)
+    assert [len(prepared.names(s)) for s in ("train", "validation", "test")] == [57000, 3000, 10000]
+    sums = [
+        sorted(int(read().sum()) for read in source.arrays("test")) for source in (prepared, files)
+    ]
+    assert sums[0] == sums[1]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        ("floder:x", "expects one of drawn, folder, zip"),
+        ("folder", "needs a place"),
+        ("folder:/no/such/place", "no folder '/no/such/place'"),
+        ("zip:/no/such.zip", "no file '/no/such.zip'"),
+        ("mnist:/no/such", "train-images-idx3-ubyte"),
+        ("drawn:many", "count of 3 or more"),
+        ("tfds:no_such_set", "no such data set"),
+    ],
+)
+def test_what_cannot_be_opened(dataset, words):
+    with pytest.raises(UserError, match=words):
+        sources.open_source(dataset, "auto", 3)
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(UserError, match="no image there"):
+        sources.open_source(f"folder:{tmp_path}", "auto", 3)
+
+
+def test_a_zip_that_is_none(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"PK\3\4 and nothing")
+    with pytest.raises(UserError, match="not a readable zip"):
+        sources.open_source(f"zip:{tmp_path / 'a.zip'}", "auto", 3)

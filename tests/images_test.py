@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from prsr import images
+from prsr.errors import UserError
+
+
+def photo(height=40, width=40, channels=3):
+    return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def test_network_range():
+    np.testing.assert_allclose(images.to_network(np.array([0, 255]), "float32"), [-0.5, 0.5])
+
+
+def test_quantize_clips_and_rounds():
+    assert np.asarray(images.quantize(np.array([-4.5, 0.6, 266.0]))).tolist() == [0, 1, 255]
+
+
+def test_resize_is_pillows_bicubic():
+    image = photo()[..., 0].astype(np.float32)
+    expected = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BICUBIC))
+    actual = np.asarray(images.resize(image[..., None], (32, 32)))[..., 0]
+    np.testing.assert_allclose(actual, np.clip(expected, 0, 255), atol=0.51)
+
+
+def test_downsampling_of_32_to_8():
+    high_res = photo(32, 32)
+    low_res = np.asarray(images.downsample(high_res, 4))
+    assert low_res.shape == (8, 8, 3) and low_res.dtype == np.uint8
+    batch = np.asarray(images.downsample(np.stack([high_res, high_res]), 4))
+    np.testing.assert_array_equal(batch, [low_res, low_res])
+
+
+def test_tensorflow_1_took_every_fourth_pixel():
+    import tensorflow as tf
+
+    high_res = photo(32, 32)
+    original = tf.compat.v1.image.resize_bicubic(high_res[None].astype("float32"), (8, 8))
+    np.testing.assert_array_equal(images.downsample(high_res, 4, "tf1_bicubic"), original[0])
+
+
+def test_upsampling_a_flat_image_keeps_it():
+    flat = np.full((8, 8, 3), 77, np.uint8)
+    np.testing.assert_array_equal(images.upsample_bicubic(flat, 4), np.full((32, 32, 3), 77))
+
+
+def test_center_crop():
+    image = photo(20, 30)
+    np.testing.assert_array_equal(images.crop(image, "center"), image[:, 5:25])
+
+
+def test_celeba_crop_is_tensor2tensors():
+    image = photo(218, 178)
+    np.testing.assert_array_equal(images.crop(image, "celeba"), image[40:178, 20:158])
+
+
+def test_celeba_crop_of_half_the_size():
+    image = photo(109, 89)
+    np.testing.assert_array_equal(images.crop(image, "celeba"), image[20:89, 10:79])
+
+
+@pytest.mark.parametrize("shape", [(178, 218), (218, 218), (400, 300)])
+def test_celeba_crop_refuses_other_shapes(shape):
+    with pytest.raises(UserError, match="178x218"):
+        images.crop(photo(*shape), "celeba")

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from prsr.sampling import draws
+
+
+def logits_of(probabilities):
+    logits = np.full(256, -1e9, "float32")
+    logits[: len(probabilities)] = np.log(probabilities)
+    return logits
+
+
+@pytest.mark.parametrize(
+    ("uniform", "value"), [(0.01, 0), (0.19, 0), (0.21, 1), (0.69, 1), (0.71, 2), (0.999, 2)]
+)
+def test_inverse_distribution_by_hand(uniform, value):
+    assert int(draws.draw(logits_of([0.2, 0.5, 0.3]), 1.0, uniform)) == value
+
+
+def test_tau_multiplies_the_logits():
+    """tau 2 squares the odds: 1 to 3 becomes 1 to 9, so the first value ends at 0.1."""
+    logits = logits_of([0.25, 0.75])
+    drawn = [int(draws.draw(logits, 2.0, uniform)) for uniform in (0.09, 0.11)]
+    assert drawn == [0, 1]
+
+
+def test_greedy_is_the_largest_logit():
+    logits = np.random.default_rng(0).normal(size=(50, 256)).astype("float32")
+    drawn = draws.draw(logits, float("inf"), np.full(50, 0.999, "float32"))
+    np.testing.assert_array_equal(drawn, logits.argmax(axis=-1))
+
+
+def test_extreme_noise_stays_in_range():
+    logits = np.zeros((2, 256), "float32")
+    assert draws.draw(logits, 1.0, np.array([1e-8, 1 - 2.0**-25])).numpy().tolist() == [0, 255]
+
+
+def test_draws_follow_the_distribution():
+    """Chi-square over 20,000 draws."""
+    probabilities = np.array([0.1, 0.25, 0.05, 0.4, 0.2])
+    noise = draws.uniforms(np.array([[1, 2]]), (20_000, 1, 1))[0, :, 0, 0]
+    drawn = draws.draw(np.tile(logits_of(probabilities), (20_000, 1)), 1.0, noise)
+    counts = np.bincount(drawn, minlength=5)
+    chi_square = np.sum((counts - 20_000 * probabilities) ** 2 / (20_000 * probabilities))
+    assert chi_square < 18.5  # 0.1% point with 4 degrees of freedom
+
+
+def test_noise_belongs_to_the_image():
+    seeds = np.array([[1, 0], [1, 1], [2, 0]])
+    together = draws.uniforms(seeds, (4, 5, 3)).numpy()
+    assert together.min() > 0 and together.max() < 1
+    alone = np.concatenate([draws.uniforms(seeds[i : i + 1], (4, 5, 3)) for i in range(3)])
+    np.testing.assert_array_equal(together, alone)
+    assert len(np.unique(together)) > 170
+
+
+def test_noise_is_the_same_under_xla():
+    seeds = tf.constant([[1, 0], [7, 9]])
+    compiled = tf.function(lambda s: draws.uniforms(s, (4, 5, 3)), jit_compile=True)
+    np.testing.assert_array_equal(compiled(seeds), draws.uniforms(seeds, (4, 5, 3)))

@@ -1,0 +1,177 @@
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from prsr import training
+from prsr.data import pipeline
+from prsr.errors import UserError
+from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
+
+HPARAMS = Hparams(
+    ModelHparams(
+        blocks_per_stage=1, conditioning_width=4, prior_width=6, prior_layers=1, prior_hidden=6
+    ),
+    DataHparams(dataset="drawn:60", image_size=8),
+    TrainingHparams(global_batch_size=4),
+)
+
+
+def hparams(normalization="batch", **options):
+    return dataclasses.replace(
+        HPARAMS,
+        model=dataclasses.replace(HPARAMS.model, normalization=normalization),
+        training=dataclasses.replace(HPARAMS.training, **options),
+    )
+
+
+@pytest.fixture(scope="module")
+def train_set():
+    return pipeline.load(HPARAMS.data, 3, "train")
+
+
+def steps(trainer, train_set, count, batch_size=4):
+    pairs = pipeline.training_pairs(train_set, HPARAMS.data, 4, batch_size, seed=1)
+    batches = iter(trainer.distribute(pairs))
+    return [
+        {name: float(value) for name, value in trainer.train_step(next(batches)).items()}
+        for _ in range(count)
+    ]
+
+
+def weights(trainer):
+    return [variable.numpy() for variable in trainer.model.trainable_variables]
+
+
+@functools.cache
+def mirrored():
+    # One for all tests: a second one in a process would use the first one's collective keys.
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def test_a_step_is_equation_8_and_rmsprop(train_set):
+    """One step against the loss written out, and TensorFlow 1's update by hand."""
+    trainer = training.Trainer(hparams("none"))
+    before = weights(trainer)
+    low_res, high_res = next(
+        iter(pipeline.training_pairs(train_set, HPARAMS.data, 4, 4, seed=1))
+    )
+    variables = [variable.value for variable in trainer.model.trainable_variables]
+    with tf.GradientTape() as tape:
+        a, b = trainer.model.conditioning(low_res), trainer.model.prior(high_res)
+        chosen = tf.one_hot(tf.cast(high_res, tf.int32), 256)
+        terms = tf.reduce_sum(chosen * (2 * a + b), -1)
+        terms -= tf.reduce_logsumexp(a + b, -1) + tf.reduce_logsumexp(a, -1)
+        loss = -tf.reduce_sum(terms) / 4  # nats per image, mean over the batch
+    gradients = tape.gradient(loss, variables)
+    scores = trainer.train_step((low_res, high_res))
+    np.testing.assert_allclose(scores["joint"] + scores["conditioning"], loss, rtol=1e-5)
+    np.testing.assert_allclose(scores["gradient_norm"], tf.linalg.global_norm(gradients), rtol=1e-4)
+    for old, gradient, new in zip(before, gradients, weights(trainer)):
+        expected = old - 4e-4 * gradient / tf.sqrt(0.95 + 0.05 * gradient**2)
+        np.testing.assert_allclose(new, expected, rtol=1e-4, atol=2e-6)
+
+
+def test_the_loss_falls(train_set):
+    scores = steps(training.Trainer(hparams(learning_rate=2e-3)), train_set, 60)
+    first, last = (np.mean([s["joint"] for s in part]) for part in (scores[:10], scores[-10:]))
+    assert last < 0.95 * first
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_two_replicas_equal_one_device(train_set, normalization):
+    """Losses, gradient norms and weights, batch statistics included."""
+    settings = hparams(normalization, clip_norm=100.0)
+    one, two = training.Trainer(settings), training.Trainer(settings, mirrored())
+    expected, actual = steps(one, train_set, 5), steps(two, train_set, 5)
+    for name in expected[0]:
+        np.testing.assert_allclose(
+            [s[name] for s in actual], [s[name] for s in expected], rtol=2e-3, err_msg=name
+        )
+    for a, b in zip(weights(two), weights(one)):
+        np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+def test_replicas_score_a_split_of_any_size(train_set):
+    settings = hparams()
+    part = pipeline.ImageSet(train_set.names[:7], train_set.high_res[:7])
+    scores = []
+    for strategy, batch_size in [(None, 7), (None, 4), (mirrored(), 4)]:
+        trainer = training.Trainer(settings, strategy)
+        pairs = pipeline.evaluation_pairs(part, HPARAMS.data, 4, batch_size)
+        scores.append(trainer.evaluate(trainer.distribute(pairs)))
+    for other in scores[1:]:
+        assert other == pytest.approx(scores[0], rel=1e-5)
+    low_res, high_res, _ = next(iter(pipeline.evaluation_pairs(part, HPARAMS.data, 4, 7)))
+    log_likelihood = training.Trainer(settings).model.log_likelihood(low_res, high_res)
+    assert scores[0]["joint"] == pytest.approx(-np.mean(log_likelihood), rel=1e-5)
+
+
+def test_clipping_bounds_the_gradient(train_set):
+    """With the norm clipped to almost nothing, so is the step."""
+    trainer = training.Trainer(hparams(clip_norm=1e-6))
+    before = weights(trainer)
+    (scores,) = steps(trainer, train_set, 1)
+    assert scores["gradient_norm"] > 1
+    moved = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(weights(trainer), before)))
+    # 4e-4 * 1e-6 / sqrt(0.95) is below float32's resolution of the weights.
+    assert moved < 1e-6
+
+
+@pytest.mark.parametrize("strategy", [None, mirrored])
+def test_moving_average(train_set, strategy):
+    decay = 0.8
+    trainer = training.Trainer(hparams(ema=decay), strategy and strategy())
+    expected = None
+    for _ in range(4):
+        steps(trainer, train_set, 1)
+        now = weights(trainer)
+        if expected is None:
+            expected = now  # Keras starts the average at the first update
+        else:
+            expected = [decay * a + (1 - decay) * w for a, w in zip(expected, now)]
+    with trainer.averaged_weights():
+        for a, b in zip(weights(trainer), expected):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+    for a, b in zip(weights(trainer), now):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "option", ["mixed_precision", pytest.param("jit_compile", marks=pytest.mark.slow)]
+)
+def test_options_learn_as_the_plain_step(train_set, option):
+    plain = steps(training.Trainer(hparams()), train_set, 5)
+    other = steps(training.Trainer(hparams(**{option: True})), train_set, 5)
+    tolerance = 0.03 if option == "mixed_precision" else 1e-3
+    np.testing.assert_allclose(
+        [s["joint"] for s in other], [s["joint"] for s in plain], rtol=tolerance
+    )
+
+
+def test_weights_stay_float32_in_mixed_precision():
+    trainer = training.Trainer(hparams(mixed_precision=True))
+    assert {w.dtype for w in trainer.model.trainable_variables} == {"float32"}
+    assert trainer.model.prior(np.zeros((1, 8, 8, 3))).dtype == tf.bfloat16
+
+
+def test_checkpoints_move_between_one_device_and_two(train_set, tmp_path):
+    two = training.Trainer(hparams(ema=0.9), mirrored())
+    steps(two, train_set, 2)
+    path = two.checkpoint.save(str(tmp_path / "ckpt"))
+    keras.utils.set_random_seed(99)
+    one = training.Trainer(hparams(ema=0.9))
+    one.checkpoint.restore(path).assert_consumed()
+    assert one.step == 2
+    for a, b in zip(weights(one), weights(two)):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_devices_cannot_share_is_refused():
+    with pytest.raises(UserError, match="multiple of 2"):
+        training.Trainer(hparams(global_batch_size=5), mirrored())
+    with pytest.raises(UserError, match="one device only"):
+        training.Trainer(hparams(jit_compile=True), mirrored())
