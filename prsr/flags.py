@@ -29,8 +29,8 @@ def define_tau():
         1.1,
         "Multiplies the logits: larger is sharper, inf is greedy. The inverse of the usual "
         "temperature (footnote 1 of the paper, which found 1.1 to 1.3 to look best).",
-        lower_bound=1e-6,
     )
+    flags.register_validator("tau", lambda tau: tau > 0, "--tau must be a positive number or inf")
     _adopt()
 
 
@@ -101,6 +101,7 @@ def run(main):
         logging.set_verbosity(logging.ERROR)
         if len(argv) > 1:
             fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
+        _import_tensorflow()
         try:
             return main()
         except UserError as error:
@@ -110,6 +111,18 @@ def run(main):
             return 130
 
     app.run(guarded, flags_parser=_parse)
+
+
+def _import_tensorflow():
+    """Without its remarks about this machine, which come before its log level is read."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def fail(message):
@@ -122,4 +135,5 @@ def _parse(argv):
     try:
         return FLAGS(argv)
     except flags.Error as error:
-        fail(f"{error} (--help lists the flags)")
+        # absl begins some of its messages with a word of its own.
+        fail(f"{str(error).removeprefix('ERROR:: ')} (--help lists the flags)")

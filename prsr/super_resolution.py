@@ -56,11 +56,13 @@ def read_inputs(path, hparams):
     names = sources.find_images(path)
     if not names:
         raise UserError(f"--input={path}: no image there ({', '.join(sources.EXTENSIONS)})")
+    stems = [str(pathlib.PurePosixPath(name).with_suffix("")) for name in names]
     inputs, problems = [], []
-    for name in names:
+    for name, stem in zip(names, stems):
+        label = (name if stems.count(stem) > 1 else stem).replace("/", "-")
         try:
             image = sources.decode(path / name, hparams.model.channels)
-            inputs.append(_prepare(name.replace("/", "-"), image, hparams))
+            inputs.append(_prepare(label, image, hparams))
         except (OSError, ValueError) as error:
             problems.append(f"{name} ({error})")
     if problems:

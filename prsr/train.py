@@ -38,10 +38,11 @@ def main():
 
     devices = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
     strategy = tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else None
-    trainer = training.Trainer(hparams, strategy)
     channels = hparams.model.channels
+    workdirs.build_model(hparams)  # what cannot work is refused before images are read
     train_set = pipeline.load(hparams.data, channels, "train")
     validation_set = pipeline.load(hparams.data, channels, "validation", FLAGS.eval_images)
+    trainer = training.Trainer(hparams, train_set, strategy)
     print(
         f"{trainer.model.count_params():,} weights, {len(train_set.names):,} training images, "
         f"{len(validation_set.names):,} validation images, {max(1, len(devices))} device(s)"
@@ -56,7 +57,7 @@ def main():
         samples_per_image=FLAGS.num_samples,
         tau=FLAGS.tau,
     )
-    stopped = training.train(trainer, workdir, train_set, validation_set, schedule)
+    stopped = training.train(trainer, workdir, validation_set, schedule)
     lock.close()
     if stopped:
         print("saved; the same command continues")

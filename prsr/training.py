@@ -18,6 +18,8 @@ from prsr.sampling import naive
 
 SCORES = ("joint", "conditioning", "prior")
 
+_STATISTICS_BATCHES = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
@@ -47,15 +49,16 @@ class Trainer:
 
     Args:
         hparams: `prsr.hparams.Hparams`.
+        train_set: the training `ImageSet`.
         strategy: a `tf.distribute` strategy; None for the default device.
 
     Raises:
         UserError: the settings describe nothing that can be trained.
     """
 
-    def __init__(self, hparams, strategy=None):
+    def __init__(self, hparams, train_set, strategy=None):
         training = hparams.training
-        self.hparams = hparams
+        self.hparams, self.train_set = hparams, train_set
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
         if training.jit_compile and self.replicas > 1:
@@ -71,12 +74,31 @@ class Trainer:
             self.model = workdirs.build_model(hparams, dtype)
             self.optimizer = optimizers.from_hparams(training)
             self.optimizer.build(self.model.trainable_variables)
-        self.checkpoint = tf.train.Checkpoint(model=self.model, optimizer=self.optimizer)
+        # Lists of variables: TensorFlow does not find all of a Keras 3 model's by itself
+        # (batch normalisation's statistics in nested lists of layers are left out).
+        self.checkpoint = tf.train.Checkpoint(
+            model=[variable.value for variable in self.model.variables],
+            optimizer=[variable.value for variable in self.optimizer.variables],
+        )
+        # Of the first batches, whatever the step: scores of a model depend on nothing else.
+        self.statistics_batches = [low_res for low_res, _ in self.pairs().take(_STATISTICS_BATCHES)]
         size = hparams.data.image_size
         self.image_shape = (size, size, hparams.model.channels)
         compiled = tf.function(jit_compile=training.jit_compile or None)
         self._train_step = compiled(self._train_step)
         self._eval_step = tf.function(self._eval_step)
+
+    def pairs(self, first_step=0):
+        """The global batches of training, from a step on, as a `tf.data.Dataset`."""
+        hparams, training = self.hparams, self.hparams.training
+        return pipeline.training_pairs(
+            self.train_set,
+            hparams.data,
+            hparams.model.scale,
+            training.global_batch_size,
+            training.seed,
+            first_step,
+        )
 
     @property
     def step(self):
@@ -127,7 +149,7 @@ class Trainer:
         return {**result, "gradient_norm": norm / self.replicas}
 
     def evaluate(self, batches):
-        """Scores a split, by the moving average of the weights if one is kept.
+        """Scores a split, with `evaluation_weights`.
 
         Args:
             batches: what `distribute` made of `pipeline.evaluation_pairs`.
@@ -135,7 +157,7 @@ class Trainer:
         Returns:
             A dict of floats: mean nats an image of `SCORES`.
         """
-        with self.averaged_weights():
+        with self.evaluation_weights():
             totals = np.sum([self._eval_step(batch) for batch in batches], axis=0)
         return dict(zip(SCORES, (totals[:-1] / totals[-1]).tolist()))
 
@@ -158,33 +180,35 @@ class Trainer:
         return self.strategy.experimental_distribute_dataset(dataset.with_options(options))
 
     @contextlib.contextmanager
-    def averaged_weights(self):
-        """Puts the moving average in the weights' place for a while, if one is kept."""
-        if not self.optimizer.use_ema or self.step == 0:
-            yield
-            return
-        variables = self.model.trainable_variables
-        # Keras has no public way to read the averages and go on training.
-        averages = self.optimizer._model_variables_moving_average
-        kept = [variable.numpy() for variable in variables]
+    def evaluation_weights(self):
+        """Makes the model the one to score, to sample from and to keep, for a while.
+
+        The moving average takes the weights' place, if one is kept, and batch
+        normalisation's statistics are taken afresh on `statistics_batches`.
+        """
+        weights = self.model.trainable_variables
+        kept = [(variable, variable.numpy()) for variable in self.model.variables]
         with self.strategy.scope():
-            for variable, average in zip(variables, averages):
-                variable.assign(average.numpy())
+            if self.optimizer.use_ema and self.step > 0:
+                # Keras has no public way to read the averages and go on training.
+                averages = self.optimizer._model_variables_moving_average
+                for variable, average in zip(weights, averages):
+                    variable.assign(average.numpy())
+            self.model.conditioning.estimate_statistics(self.statistics_batches)
         try:
             yield
         finally:
             with self.strategy.scope():
-                for variable, value in zip(variables, kept):
+                for variable, value in kept:
                     variable.assign(value)
 
 
-def train(trainer, workdir, train_set, validation_set, schedule):
+def train(trainer, workdir, validation_set, schedule):
     """Trains to `train_steps`, from the newest checkpoint if there is one.
 
     Args:
         trainer: a `Trainer`.
         workdir: a `prsr.workdirs.Workdir`, locked, with settings written.
-        train_set: the training `ImageSet`.
         validation_set: the validation `ImageSet`.
         schedule: a `Schedule`.
 
@@ -204,15 +228,7 @@ def train(trainer, workdir, train_set, validation_set, schedule):
     step = trainer.step
     workdir.forget_metrics_after(step)
     writer = tf.summary.create_file_writer(str(workdir.logs))
-    pairs = pipeline.training_pairs(
-        train_set,
-        hparams.data,
-        hparams.model.scale,
-        training.global_batch_size,
-        training.seed,
-        first_step=step,
-    )
-    batches = iter(trainer.distribute(pairs))
+    batches = iter(trainer.distribute(trainer.pairs(step)))
     reporter = _Reporter(trainer, workdir, writer, step)
 
     def due(every):
@@ -221,12 +237,12 @@ def train(trainer, workdir, train_set, validation_set, schedule):
     def save():
         with _disk_errors(workdir.path):
             manager.save(checkpoint_number=step)
-            with trainer.averaged_weights():
+            with trainer.evaluation_weights():
                 workdir.save_weights(trainer.model)
             writer.flush()
 
     def draw():
-        with trainer.averaged_weights():
+        with trainer.evaluation_weights():
             picture, grid = sample_grid(trainer.model, hparams, validation_set, schedule)
         with _disk_errors(workdir.path):
             plotting.save(picture, workdir.samples / f"step_{step:08d}.png")

@@ -34,10 +34,10 @@ TINY = [
 ]
 
 
-def start(command, *arguments, **options):
-    """Starts `python -m prsr.COMMAND ARGUMENTS` as its own process."""
+def start(command, *arguments, prefix=(), **options):
+    """Starts `python -m prsr.COMMAND ARGUMENTS` as its own process, behind a prefix."""
     return subprocess.Popen(
-        [sys.executable, "-m", f"prsr.{command}", *map(str, arguments)],
+        [*prefix, sys.executable, "-m", f"prsr.{command}", *map(str, arguments)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

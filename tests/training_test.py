@@ -33,9 +33,13 @@ def train_set():
     return pipeline.load(HPARAMS.data, 3, "train")
 
 
-def steps(trainer, train_set, count, batch_size=4):
-    pairs = pipeline.training_pairs(train_set, HPARAMS.data, 4, batch_size, seed=1)
-    batches = iter(trainer.distribute(pairs))
+@pytest.fixture(scope="module")
+def trainer_of(train_set):
+    return lambda settings, strategy=None: training.Trainer(settings, train_set, strategy)
+
+
+def steps(trainer, count):
+    batches = iter(trainer.distribute(trainer.pairs()))
     return [
         {name: float(value) for name, value in trainer.train_step(next(batches)).items()}
         for _ in range(count)
@@ -52,9 +56,9 @@ def mirrored():
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
-def test_a_step_is_equation_8_and_rmsprop(train_set):
+def test_a_step_is_equation_8_and_rmsprop(trainer_of, train_set):
     """One step against the loss written out, and TensorFlow 1's update by hand."""
-    trainer = training.Trainer(hparams("none"))
+    trainer = trainer_of(hparams("none"))
     before = weights(trainer)
     low_res, high_res = next(
         iter(pipeline.training_pairs(train_set, HPARAMS.data, 4, 4, seed=1))
@@ -75,18 +79,18 @@ def test_a_step_is_equation_8_and_rmsprop(train_set):
         np.testing.assert_allclose(new, expected, rtol=1e-4, atol=2e-6)
 
 
-def test_the_loss_falls(train_set):
-    scores = steps(training.Trainer(hparams(learning_rate=2e-3)), train_set, 60)
+def test_the_loss_falls(trainer_of):
+    scores = steps(trainer_of(hparams(learning_rate=2e-3)), 60)
     first, last = (np.mean([s["joint"] for s in part]) for part in (scores[:10], scores[-10:]))
     assert last < 0.95 * first
 
 
 @pytest.mark.parametrize("normalization", ["none", "batch"])
-def test_two_replicas_equal_one_device(train_set, normalization):
+def test_two_replicas_equal_one_device(trainer_of, normalization):
     """Losses, gradient norms and weights, batch statistics included."""
     settings = hparams(normalization, clip_norm=100.0)
-    one, two = training.Trainer(settings), training.Trainer(settings, mirrored())
-    expected, actual = steps(one, train_set, 5), steps(two, train_set, 5)
+    one, two = trainer_of(settings), trainer_of(settings, mirrored())
+    expected, actual = steps(one, 5), steps(two, 5)
     for name in expected[0]:
         np.testing.assert_allclose(
             [s[name] for s in actual], [s[name] for s in expected], rtol=2e-3, err_msg=name
@@ -95,26 +99,27 @@ def test_two_replicas_equal_one_device(train_set, normalization):
         np.testing.assert_allclose(a, b, atol=2e-4)
 
 
-def test_replicas_score_a_split_of_any_size(train_set):
+def test_replicas_score_a_split_of_any_size(trainer_of, train_set):
     settings = hparams()
     part = pipeline.ImageSet(train_set.names[:7], train_set.high_res[:7])
     scores = []
     for strategy, batch_size in [(None, 7), (None, 4), (mirrored(), 4)]:
-        trainer = training.Trainer(settings, strategy)
+        trainer = trainer_of(settings, strategy)
         pairs = pipeline.evaluation_pairs(part, HPARAMS.data, 4, batch_size)
         scores.append(trainer.evaluate(trainer.distribute(pairs)))
     for other in scores[1:]:
         assert other == pytest.approx(scores[0], rel=1e-5)
     low_res, high_res, _ = next(iter(pipeline.evaluation_pairs(part, HPARAMS.data, 4, 7)))
-    log_likelihood = training.Trainer(settings).model.log_likelihood(low_res, high_res)
+    with trainer.evaluation_weights():
+        log_likelihood = trainer.model.log_likelihood(low_res, high_res)
     assert scores[0]["joint"] == pytest.approx(-np.mean(log_likelihood), rel=1e-5)
 
 
-def test_clipping_bounds_the_gradient(train_set):
+def test_clipping_bounds_the_gradient(trainer_of):
     """With the norm clipped to almost nothing, so is the step."""
-    trainer = training.Trainer(hparams(clip_norm=1e-6))
+    trainer = trainer_of(hparams(clip_norm=1e-6))
     before = weights(trainer)
-    (scores,) = steps(trainer, train_set, 1)
+    (scores,) = steps(trainer, 1)
     assert scores["gradient_norm"] > 1
     moved = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(weights(trainer), before)))
     # 4e-4 * 1e-6 / sqrt(0.95) is below float32's resolution of the weights.
@@ -122,18 +127,18 @@ def test_clipping_bounds_the_gradient(train_set):
 
 
 @pytest.mark.parametrize("strategy", [None, mirrored])
-def test_moving_average(train_set, strategy):
+def test_moving_average(trainer_of, strategy):
     decay = 0.8
-    trainer = training.Trainer(hparams(ema=decay), strategy and strategy())
+    trainer = trainer_of(hparams(ema=decay), strategy and strategy())
     expected = None
     for _ in range(4):
-        steps(trainer, train_set, 1)
+        steps(trainer, 1)
         now = weights(trainer)
         if expected is None:
             expected = now  # Keras starts the average at the first update
         else:
             expected = [decay * a + (1 - decay) * w for a, w in zip(expected, now)]
-    with trainer.averaged_weights():
+    with trainer.evaluation_weights():
         for a, b in zip(weights(trainer), expected):
             np.testing.assert_allclose(a, b, atol=1e-6)
     for a, b in zip(weights(trainer), now):
@@ -143,35 +148,52 @@ def test_moving_average(train_set, strategy):
 @pytest.mark.parametrize(
     "option", ["mixed_precision", pytest.param("jit_compile", marks=pytest.mark.slow)]
 )
-def test_options_learn_as_the_plain_step(train_set, option):
-    plain = steps(training.Trainer(hparams()), train_set, 5)
-    other = steps(training.Trainer(hparams(**{option: True})), train_set, 5)
+def test_options_learn_as_the_plain_step(trainer_of, option):
+    plain = steps(trainer_of(hparams()), 5)
+    other = steps(trainer_of(hparams(**{option: True})), 5)
     tolerance = 0.03 if option == "mixed_precision" else 1e-3
     np.testing.assert_allclose(
         [s["joint"] for s in other], [s["joint"] for s in plain], rtol=tolerance
     )
 
 
-def test_weights_stay_float32_in_mixed_precision():
-    trainer = training.Trainer(hparams(mixed_precision=True))
+def test_weights_stay_float32_in_mixed_precision(trainer_of):
+    trainer = trainer_of(hparams(mixed_precision=True))
     assert {w.dtype for w in trainer.model.trainable_variables} == {"float32"}
     assert trainer.model.prior(np.zeros((1, 8, 8, 3))).dtype == tf.bfloat16
 
 
-def test_checkpoints_move_between_one_device_and_two(train_set, tmp_path):
-    two = training.Trainer(hparams(ema=0.9), mirrored())
-    steps(two, train_set, 2)
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_checkpoint_holds_everything(trainer_of, tmp_path, ema):
+    """Weights, batch statistics, the optimizer's slots and its step."""
+    trainer = trainer_of(hparams(ema=ema))
+    steps(trainer, 2)
+    variables = [*trainer.model.variables, *trainer.optimizer.variables]
+    path = trainer.checkpoint.save(str(tmp_path / "ckpt"))
+    kept = [variable.numpy() for variable in variables]
+    for variable in variables:
+        variable.assign(keras.ops.ones_like(variable) * 77)
+    trainer.checkpoint.restore(path).assert_consumed()
+    for variable, value in zip(variables, kept):
+        np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
+    statistics = [v for v in variables if "moving_variance" in v.path]
+    assert len(statistics) == 6 and all(np.any(v.numpy() != 1) for v in statistics)
+
+
+def test_checkpoints_move_between_one_device_and_two(trainer_of, tmp_path):
+    two = trainer_of(hparams(ema=0.9), mirrored())
+    steps(two, 2)
     path = two.checkpoint.save(str(tmp_path / "ckpt"))
     keras.utils.set_random_seed(99)
-    one = training.Trainer(hparams(ema=0.9))
+    one = trainer_of(hparams(ema=0.9))
     one.checkpoint.restore(path).assert_consumed()
     assert one.step == 2
     for a, b in zip(weights(one), weights(two)):
         np.testing.assert_array_equal(a, b)
 
 
-def test_what_devices_cannot_share_is_refused():
+def test_what_devices_cannot_share_is_refused(trainer_of):
     with pytest.raises(UserError, match="multiple of 2"):
-        training.Trainer(hparams(global_batch_size=5), mirrored())
+        trainer_of(hparams(global_batch_size=5), mirrored())
     with pytest.raises(UserError, match="one device only"):
-        training.Trainer(hparams(jit_compile=True), mirrored())
+        trainer_of(hparams(jit_compile=True), mirrored())

@@ -11,6 +11,7 @@ DEFAULT_COUNT = 12_000
 
 _GLYPHS = "ABCDEFGHKLMNPRSTUVXYZ23456789"
 _FONTS = ("DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSansMono-Bold.ttf")
+_LEVELS = (32, 128, 224)  # of each channel: 27 colours, soon learnt
 _SIDE = 128  # drawn large, then reduced by the pipeline like any other image
 
 
@@ -30,9 +31,9 @@ def draw(index):
         A `PIL.Image` in RGB, 128x128.
     """
     random = np.random.default_rng([2017, index])
-    ground = random.integers(0, 256, 3)
-    # Ink and ground differ enough to be told apart.
-    ink = (ground + random.integers(96, 160, 3)) % 256
+    ground, ink = random.choice(_LEVELS, (2, 3))
+    while np.abs(ground - ink).sum() < 192:  # too alike to be told apart
+        ink = random.choice(_LEVELS, 3)
     image = Image.new("RGB", (_SIDE, _SIDE), tuple(int(v) for v in ground))
     font = _font(_FONTS[random.integers(len(_FONTS))], int(random.integers(88, 116)))
     center = tuple(float(v) for v in _SIDE / 2 + random.uniform(-10, 10, 2))

@@ -77,3 +77,30 @@ class ConditioningNetwork(keras.Model):
                 x = block(x, training=training)
         logits = self.logits(x)
         return ops.reshape(logits, (*ops.shape(logits)[:3], self.channels, INTENSITIES))
+
+    def estimate_statistics(self, batches):
+        """Sets batch normalisation's statistics to their means over some batches.
+
+        The moving statistics that training leaves behind are those of weights of some
+        steps ago, or of other weights than a moving average of them; these are the
+        present weights'. Nothing happens without batch normalisation.
+
+        Args:
+            batches: non-empty list of `low_res`, as `call` takes them.
+        """
+        norms = [
+            norm
+            for blocks in self.stages
+            for block in blocks
+            for norm in (block.first_norm, block.second_norm)
+            if isinstance(norm, keras.layers.BatchNormalization)
+        ]
+        if not norms:
+            return
+        momentum = norms[0].momentum
+        for count, low_res in enumerate(batches):
+            for norm in norms:
+                norm.momentum = count / (count + 1)  # the mean so far, exactly
+            self(low_res, training=True)
+        for norm in norms:
+            norm.momentum = momentum

@@ -1,0 +1,134 @@
+"""python -m prsr.sample as its own process."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prsr import images
+from tests.conftest import assert_one_line, run
+
+
+def picture(size, seed=0):
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 256, (3, 3, 3), dtype=np.uint8))
+    return coarse.resize(size, Image.Resampling.BICUBIC)
+
+
+def read(path):
+    return np.asarray(Image.open(path))
+
+
+def sample(workdir, *arguments):
+    result = run("sample", f"--workdir={workdir}", *arguments)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def test_a_folder_of_one_s_own(tiny_run, tmp_path):
+    """Small, large and broken images: the run's model is of 8x8 images from 2x2."""
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    picture((2, 2)).save(tmp_path / "in" / "tiny.png")
+    picture((60, 40), 1).save(tmp_path / "in" / "deep" / "photo.jpg")
+    picture((5, 5), 2).save(tmp_path / "in" / "middling.bmp")
+    (tmp_path / "in" / "broken.png").write_bytes(b"no image")
+    out = tmp_path / "out"
+    result = sample(tiny_run, f"--input={tmp_path / 'in'}", f"--output={out}", "--num_samples=3")
+    assert "tiny: taken as it is, 2x2" in result.stdout
+    assert "deep-photo: 60x40, center crop to 40x40, reduced to 8x8" in result.stdout
+    assert "middling: 5x5, reduced to 2x2" in result.stdout
+    assert "skipped 1 of 4 images: broken.png" in result.stderr
+    assert "nats per image" in result.stdout
+    names = [f"{stem}_{k}.png" for stem in ("deep-photo", "middling", "tiny") for k in (1, 2, 3)]
+    assert sorted(p.name for p in out.iterdir()) == sorted([*names, "grid.png", "nats.json"])
+    assert all(read(out / name).shape == (8, 8, 3) for name in names)
+    report = {e["name"]: e["nats_per_image"] for e in json.loads((out / "nats.json").read_text())}
+    assert "original" in report["deep-photo"] and "original" not in report["tiny"]
+    assert all(len(scores["samples"]) == 3 for scores in report.values())
+
+
+def test_samples_depend_on_seed_and_image_alone(tiny_run, tmp_path):
+    """Not on the batch, nor on what else is in the folder."""
+    for i in range(3):
+        picture((2, 2), i).save(tmp_path / f"{i}.png")
+    one, two, three = tmp_path / "one", tmp_path / "two", tmp_path / "three"
+    sample(tiny_run, f"--input={tmp_path}", f"--output={one}", "--num_samples=2")
+    sample(
+        tiny_run, f"--input={tmp_path / '1.png'}", f"--output={two}", "--num_samples=2",
+        "--batch_size=1",
+    )  # fmt: skip
+    sample(tiny_run, f"--input={tmp_path / '1.png'}", f"--output={three}", "--seed=2")
+    for k in (1, 2):
+        np.testing.assert_array_equal(read(one / f"1_{k}.png"), read(two / f"1_{k}.png"))
+        assert not np.array_equal(read(one / f"1_{k}.png"), read(three / f"1_{k}.png"))
+    assert not np.array_equal(read(one / "1_1.png"), read(one / "1_2.png"))
+
+
+def test_greedy(tiny_run, tmp_path):
+    picture((2, 2)).save(tmp_path / "a.png")
+    arguments = [f"--input={tmp_path / 'a.png'}", "--num_samples=2"]
+    sample(tiny_run, *arguments, f"--output={tmp_path / 'one'}", "--greedy")
+    sample(tiny_run, *arguments, f"--output={tmp_path / 'two'}", "--tau=inf", "--seed=9")
+    np.testing.assert_array_equal(read(tmp_path / "one/a_1.png"), read(tmp_path / "two/a_2.png"))
+
+
+def test_without_input_it_takes_the_test_split(tiny_run, tmp_path):
+    sample(tiny_run, f"--output={tmp_path}", "--num_images=2", "--num_samples=1")
+    report = json.loads((tmp_path / "nats.json").read_text())
+    assert len(report) == 2 and "original" in report[0]["nats_per_image"]
+    height, width = read(tmp_path / "grid.png").shape[:2]
+    assert width > 4 * 128 and height > 2 * 128  # input, bicubic, sample, original
+
+
+def test_the_grid_shows_input_bicubic_and_original(tiny_run, tmp_path):
+    """The pictures themselves, found in the sheet where they should be."""
+    picture((8, 8)).save(tmp_path / "a.png")
+    sample(tiny_run, f"--input={tmp_path / 'a.png'}", f"--output={tmp_path}", "--num_samples=1")
+    grid = read(tmp_path / "grid.png")
+    original = read(tmp_path / "a.png")
+    low_res = np.asarray(images.downsample(original, 4))
+    cells = {0: low_res, 1: images.upsample_bicubic(low_res, 4), 2: read(tmp_path / "a_1.png")}
+    for column, expected in {**cells, 3: original}.items():
+        left = 6 + column * (128 + 6)
+        cell = grid[28 : 28 + 128, left : left + 128]
+        step = 128 // len(expected)
+        np.testing.assert_array_equal(cell[step // 2 :: step, step // 2 :: step], expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--input=/no/such.png", "--output=OUT"], ["/no/such.png", "no such file or folder"]),
+        (["--input=IN/empty", "--output=OUT"], ["no image there"]),
+        (["--input=IN/small.png", "--output=OUT"], ["smaller than 2x2"]),
+        (["--input=IN/broken.jpg", "--output=OUT"], ["not a readable image"]),
+        (["--input=IN/small.png"], ["--output"]),
+        (["--input=IN/good.png", "--output=OUT", "--tau=0"], ["tau"]),
+        (["--input=IN/good.png", "--output=OUT", "--tau=nan"], ["tau"]),
+        (["--input=IN/good.png", "--output=IN/good.png"], ["--output"]),
+        (["--input=IN/good.png", "--output=OUT", "--workdir=IN"], ["no run directory"]),
+    ],
+)
+def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, arguments, words):
+    (tmp_path / "empty").mkdir()
+    picture((2, 2)).save(tmp_path / "good.png")
+    picture((1, 9)).save(tmp_path / "small.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    arguments = [
+        a.replace("=IN", f"={tmp_path}").replace("=OUT", f"={tmp_path / 'out'}") for a in arguments
+    ]
+    assert_one_line(run("sample", f"--workdir={tiny_run}", *arguments), *words)
+
+
+def test_weights_of_another_model(tiny_run, tmp_path):
+    settings = json.loads((tiny_run / "settings.json").read_text())
+    settings["hparams"]["model"]["prior_width"] = 9
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    assert_one_line(
+        run("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "no weights yet"
+    )
+    (tmp_path / "model.weights.h5").write_bytes((tiny_run / "model.weights.h5").read_bytes())
+    assert_one_line(
+        run("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "model.weights.h5"
+    )

@@ -1,0 +1,62 @@
+"""The layers of the house: a module imports only from below it."""
+
+import ast
+import pathlib
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+LAYERS = [
+    {"prsr", "prsr.errors"},
+    {"prsr.hparams", "prsr.progress"},
+    {"prsr.images", "prsr.plotting"},
+    {"prsr.layers", "prsr.losses", "prsr.optimizers"},
+    {"prsr.models.conditioning", "prsr.data.drawn", "prsr.data.splits", "prsr.sampling.draws"},
+    {"prsr.models.prior", "prsr.data.sources", "prsr.sampling.naive"},
+    {"prsr.models.pixel_recursive", "prsr.data.pipeline"},
+    {"prsr.workdirs"},
+    {"prsr.training", "prsr.super_resolution"},
+    {"prsr.flags"},
+    {"prsr.train", "prsr.sample"},
+]
+PACKAGES = {"prsr.models", "prsr.data", "prsr.sampling"}
+
+
+def imports(path):
+    """Every module that a file names in an import, at any depth of the code."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def modules():
+    for path in sorted((ROOT / "prsr").rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        yield name.removesuffix(".__init__"), path
+
+
+def test_modules_import_from_lower_layers_only():
+    level = {name: i for i, names in enumerate(LAYERS) for name in names}
+    for name, path in modules():
+        if name in PACKAGES:
+            continue
+        for imported in imports(path):
+            if imported in level and imported != "prsr":
+                assert level[imported] < level[name], f"{name} imports {imported}"
+    assert set(level) | PACKAGES == {name for name, _ in modules()}
+
+
+def test_layers_and_models_know_keras_alone():
+    for name, path in modules():
+        if name in ("prsr.layers", "prsr.losses", "prsr.images", "prsr.optimizers") or (
+            name.startswith("prsr.models")
+        ):
+            assert not any(i.split(".")[0] == "tensorflow" for i in imports(path)), name
+
+
+def test_only_the_top_sees_flags():
+    for name, path in modules():
+        if "prsr.flags" in imports(path) or "absl.flags" in imports(path):
+            assert name in LAYERS[-1] | LAYERS[-2], name
