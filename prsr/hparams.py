@@ -41,9 +41,7 @@ class ModelHparams:
         6, "Table 2's B: ResNet blocks in each stage; 6 for faces, 10 for bedrooms."
     )
     conditioning_width: int = setting(32, "Feature maps of the conditioning network.")
-    normalization: str = setting(
-        "batch", "Normalisation in ResNet blocks.", choices=NORMALIZATIONS
-    )
+    normalization: str = setting("batch", "Normalisation in ResNet blocks.", choices=NORMALIZATIONS)
     prior_width: int = setting(64, "Feature maps of each PixelCNN stack.")
     prior_layers: int = setting(20, "Gated 5x5 layers of the PixelCNN.")
     prior_hidden: int = setting(1024, "Feature maps of the PixelCNN's 1x1 layer.")

@@ -53,7 +53,7 @@ def channel_mask(in_groups, out_groups, mask_type):
 
 
 def shift_down(x):
-    """Row r of the result is row r - 1 of `x`; row 0 is zero. `[batch, height, width, features]`."""
+    """`[batch, height, width, features]`: row r becomes row r - 1 of `x`, row 0 zero."""
     return ops.pad(x, [[0, 0], [1, 0], [0, 0], [0, 0]])[:, :-1]
 
 

@@ -29,6 +29,4 @@ class Progress:
         if now - self.last >= self.every:
             self.last = now
             left = (now - self.start) / done * (self.total - done)
-            print(
-                f"{self.what}: {done:,} of {self.total:,}, {clock(left)} left", file=sys.stderr
-            )
+            print(f"{self.what}: {done:,} of {self.total:,}, {clock(left)} left", file=sys.stderr)

@@ -1,11 +1,11 @@
 """The run directory: all that later commands need to know about a training run.
 
-    settings.json       every hyperparameter
-    model.weights.h5    the newest weights (their moving average, if one is kept)
-    checkpoints/        what training continues from
-    metrics.jsonl       one line of scores a record; logs/ has the same for TensorBoard
-    curves.png          bits per dimension against steps
-    samples/            image grids, as training went on
+settings.json       every hyperparameter
+model.weights.h5    the newest weights (their moving average, if one is kept)
+checkpoints/        what training continues from
+metrics.jsonl       one line of scores a record; logs/ has the same for TensorBoard
+curves.png          bits per dimension against steps
+samples/            image grids, as training went on
 """
 
 import fcntl

@@ -155,7 +155,9 @@ def test_a_broken_newest_checkpoint_is_passed_over(uninterrupted, tmp_path):
     ],
 )
 def test_what_cannot_work_ends_in_one_line(arguments, words, tmp_path):
-    arguments = [a.replace("=w", f"={tmp_path / 'w'}") if a == "--workdir=w" else a for a in arguments]
+    arguments = [
+        a.replace("=w", f"={tmp_path / 'w'}") if a == "--workdir=w" else a for a in arguments
+    ]
     environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path / "tfds")}
     begin = time.monotonic()
     assert_one_line(run("train", *arguments, env=environment), *words)

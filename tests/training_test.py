@@ -60,9 +60,7 @@ def test_a_step_is_equation_8_and_rmsprop(trainer_of, train_set):
     """One step against the loss written out, and TensorFlow 1's update by hand."""
     trainer = trainer_of(hparams("none"))
     before = weights(trainer)
-    low_res, high_res = next(
-        iter(pipeline.training_pairs(train_set, HPARAMS.data, 4, 4, seed=1))
-    )
+    low_res, high_res = next(iter(pipeline.training_pairs(train_set, HPARAMS.data, 4, 4, seed=1)))
     variables = [variable.value for variable in trainer.model.trainable_variables]
     with tf.GradientTape() as tape:
         a, b = trainer.model.conditioning(low_res), trainer.model.prior(high_res)

@@ -98,7 +98,9 @@ def load(data, channels, split, limit=None):
     good = [number for number, name in enumerate(names) if name not in problems]
     _report(problems, len(names), split)
     if not good:
-        raise UserError(f"--dataset={data.dataset}: none of the {len(names)} {split} images is usable")
+        raise UserError(
+            f"--dataset={data.dataset}: none of the {len(names)} {split} images is usable"
+        )
     if problems:
         names, high_res = [names[number] for number in good], high_res[good]
     return ImageSet(names, high_res)

@@ -219,7 +219,9 @@ class _Tfds:
                 f"--dataset=tfds:{name}: TFDS has no such data set ({_first_line(error)})"
             ) from error
         if "image" not in self.builder.info.features:
-            raise UserError(f"--dataset=tfds:{name} has no images, only {self.builder.info.features}")
+            raise UserError(
+                f"--dataset=tfds:{name} has no images, only {self.builder.info.features}"
+            )
         if not pathlib.Path(self.builder.data_path).is_dir():
             self._prepare(name, option)
         self.instructions = self._instructions(self.builder.info.splits)
@@ -248,9 +250,7 @@ class _Tfds:
         try:
             self.builder.download_and_prepare()
         except Exception as error:
-            raise UserError(
-                f"TFDS could not prepare '{name}': {_first_line(error)}"
-            ) from error
+            raise UserError(f"TFDS could not prepare '{name}': {_first_line(error)}") from error
 
     @staticmethod
     def _instructions(available):

@@ -54,6 +54,8 @@ def test_a_split_that_does_not_fit(how, word):
 
 @pytest.mark.parametrize("name", ["000000.jpg", "202600.jpg", "0000001.jpg", "00001.jpg"])
 def test_names_that_are_not_official(name):
-    assert splits.assign([name, "1.jpg", "2.jpg"]) == splits.assign([name, "1.jpg", "2.jpg"], "hash")
+    assert splits.assign([name, "1.jpg", "2.jpg"]) == splits.assign(
+        [name, "1.jpg", "2.jpg"], "hash"
+    )
     with pytest.raises(UserError):
         splits.assign([name], "celeba")

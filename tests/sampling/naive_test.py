@@ -24,7 +24,12 @@ def test_order_and_feedback_by_a_toy_prior():
 def model():
     keras.utils.set_random_seed(3)
     model = PixelRecursiveSuperResolution(
-        scale=2, blocks_per_stage=1, conditioning_width=8, prior_width=9, prior_layers=2, prior_hidden=12
+        scale=2,
+        blocks_per_stage=1,
+        conditioning_width=8,
+        prior_width=9,
+        prior_layers=2,
+        prior_hidden=12,
     )
     model(np.zeros((1, 3, 3, 3)), np.zeros((1, 6, 6, 3)))
     return model

@@ -1,0 +1,33 @@
+import pathlib
+import re
+
+import setuptools
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "prsr" / "__init__.py").read_text())[1]
+
+setuptools.setup(
+    name="prsr",
+    version=VERSION,
+    description="Pixel Recursive Super Resolution (Dahl, Norouzi and Shlens, 2017)",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=setuptools.find_packages(include=["prsr", "prsr.*"]),
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        "absl-py",
+        "importlib_resources",  # tensorflow-datasets needs it and does not say so
+        "matplotlib",
+        "numpy",
+        "pillow>=10.1",
+        "tensorboard",  # tensorflow 2.21 no longer brings it
+        "tensorflow>=2.21",
+        "tensorflow-datasets>=4.9.10",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21"],
+        "test": ["pytest"],
+        "lint": ["ruff"],
+    },
+)
