@@ -63,6 +63,7 @@ def main():
         print("saved; the same command continues")
         return 128 + stopped
     print(f"done: {workdir.path}{os.sep} has the weights, curves.png and samples/")
+    return 0
 
 
 if __name__ == "__main__":

@@ -399,7 +399,7 @@ def _restore(trainer, manager):
     for path in reversed(manager.checkpoints):
         try:
             trainer.checkpoint.restore(path).assert_consumed()
-        except (tf.errors.OpError, ValueError, AssertionError) as error:
+        except Exception as error:  # its reader raises IndexError and others on broken files
             reason = str(error).strip().splitlines()[0]
             print(f"cannot continue from {path} ({reason}); trying the one before", file=sys.stderr)
         else:
@@ -407,7 +407,8 @@ def _restore(trainer, manager):
             return
     if manager.checkpoints:
         raise UserError(
-            f"none of the checkpoints in {manager.directory} can be read; start in another --workdir"
+            f"none of the checkpoints in {manager.directory} can be read; "
+            f"start in another --workdir"
         )
 
 

@@ -96,7 +96,7 @@ class Workdir:
         Raises:
             UserError: another process trains here.
         """
-        file = open(self.path / ".lock", "w")
+        file = open(self.path / ".lock", "w")  # noqa: SIM115 (it is to stay open)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -219,9 +219,8 @@ class _Tfds:
                 f"--dataset=tfds:{name}: TFDS has no such data set ({_first_line(error)})"
             ) from error
         if "image" not in self.builder.info.features:
-            raise UserError(
-                f"--dataset=tfds:{name} has no images, only {self.builder.info.features}"
-            )
+            found = ", ".join(self.builder.info.features)
+            raise UserError(f"--dataset=tfds:{name} has no feature 'image', only {found}")
         if not pathlib.Path(self.builder.data_path).is_dir():
             self._prepare(name, option)
         self.instructions = self._instructions(self.builder.info.splits)

@@ -15,9 +15,8 @@ DATA = DataHparams(dataset="drawn:30", image_size=16)
 
 def image_set(count=10, size=8):
     """Image i is filled with i, but for a mark in its upper left corner."""
-    high_res = np.zeros((count, size, size, 3), np.uint8) + np.arange(
-        count, dtype=np.uint8
-    ).reshape(-1, 1, 1, 1)
+    fill = np.arange(count, dtype=np.uint8)[:, None, None, None]
+    high_res = np.tile(fill, (1, size, size, 3))
     high_res[:, 0, 0] = 200
     return pipeline.ImageSet([str(i) for i in range(count)], high_res)
 
