@@ -10,7 +10,7 @@ import numpy as np
 from prsr import images, losses, plotting, progress
 from prsr.data import pipeline, sources
 from prsr.errors import UserError
-from prsr.sampling import naive
+from prsr.sampling import cached
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +32,8 @@ def read_inputs(path, hparams):
     """Reads an image, or every image of a folder at any depth.
 
     An image of the low-resolution size is taken as it is. A larger one is cropped and
-    reduced as in training, and what was done is printed. Unreadable files of a folder are
-    left out, counted and named.
+    reduced as in training (to the centre, where the run's crop does not fit it), and what
+    was done is printed. Unreadable files of a folder are left out, counted and named.
 
     Args:
         path: file or folder.
@@ -84,10 +84,15 @@ def _prepare(name, image, hparams):
         return Input(name, image, None)
     if min(height, width) < low_size:
         raise ValueError(f"{width}x{height} is smaller than {low_size}x{low_size}")
-    square = images.crop(image, data.crop)
+    kind = data.crop
+    try:
+        square = images.crop(image, kind)
+    except UserError:  # a picture of one's own need not have the shape of the data set's
+        kind = "center"
+        square = images.crop(image, kind)
     done = f"{name}: {width}x{height}"
     if square.shape[:2] != (height, width):
-        done += f", {data.crop} crop to {square.shape[1]}x{square.shape[0]}"
+        done += f", {kind} crop to {square.shape[1]}x{square.shape[0]}"
     if square.shape[0] < size:
         print(f"{done}, reduced to {low_size}x{low_size}")
         return Input(name, np.asarray(images.resize(square, (low_size, low_size))), None)
@@ -134,13 +139,7 @@ def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_
     jobs = [(i, k) for i in range(len(inputs)) for k in range(num_samples)]
     which = np.array([i for i, _ in jobs])
     seeds = np.array([(seed, k) for _, k in jobs])
-    sampler, drawn = naive.sampler(model), []
-    bar = progress.Progress("drawing samples", len(jobs), every=0)
-    for start in range(0, len(jobs), batch_size):
-        batch = slice(start, start + batch_size)
-        drawn.extend(sampler(low_res[which[batch]], seeds[batch], tau))
-        bar.update(len(drawn))
-    drawn = np.stack(drawn)
+    drawn = _draw(cached.sampler(model), low_res[which], seeds, tau, batch_size)
     rows, report = [], []
     for i, image in enumerate(inputs):
         own = drawn[which == i]
@@ -166,6 +165,18 @@ def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_
         raise UserError(f"could not write to --output={output}: {error}") from error
     _print_table(report, drawn.shape[1:])
     print(f"wrote {len(jobs)} samples and grid.png to {output}")
+
+
+def _draw(sampler, low_res, seeds, tau, batch_size):
+    """Draws in batches of one size, for which the sampler is compiled once."""
+    count, size = len(seeds), min(batch_size, len(seeds))
+    bar = progress.Progress("drawing samples", count, every=0)
+    drawn = []
+    for start in range(0, count, size):
+        batch = np.arange(start, start + size) % count  # the last one begins anew
+        drawn.extend(sampler(low_res[batch], seeds[batch], tau))
+        bar.update(min(start + size, count))
+    return np.stack(drawn[:count])
 
 
 def _nats(model, low_res, high_res, batch_size):

@@ -24,18 +24,12 @@ def main():
 
     from prsr import training, workdirs
     from prsr.data import pipeline
-    from prsr.errors import UserError
 
     workdir = workdirs.Workdir(FLAGS.workdir)
     saved = workdir.read_hparams() if workdir.settings.exists() else None
     hparams = hparams_from_flags(saved)
     hparams.check()
-    try:
-        workdir.path.mkdir(parents=True, exist_ok=True)
-        lock = workdir.lock()
-    except OSError as error:
-        raise UserError(f"cannot write to --workdir={workdir.path}: {error}") from error
-
+    lock = workdir.lock()
     devices = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
     strategy = tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else None
     channels = hparams.model.channels

@@ -14,7 +14,7 @@ import tensorflow as tf
 from prsr import images, losses, optimizers, plotting, progress, workdirs
 from prsr.data import pipeline
 from prsr.errors import UserError
-from prsr.sampling import naive
+from prsr.sampling import cached
 
 SCORES = ("joint", "conditioning", "prior")
 
@@ -226,13 +226,17 @@ def train(trainer, workdir, validation_set, schedule):
     )
     _restore(trainer, manager)
     step = trainer.step
-    workdir.forget_metrics_after(step)
-    writer = tf.summary.create_file_writer(str(workdir.logs))
+    with _disk_errors(workdir.path):
+        workdir.forget_metrics_after(step)
+        writer = tf.summary.create_file_writer(str(workdir.logs))
     batches = iter(trainer.distribute(trainer.pairs(step)))
     reporter = _Reporter(trainer, workdir, writer, step)
 
     def due(every):
         return every and step % every == 0
+
+    def picture_of(step):
+        return workdir.samples / f"step_{step:08d}.png"
 
     def save():
         with _disk_errors(workdir.path):
@@ -245,12 +249,14 @@ def train(trainer, workdir, validation_set, schedule):
         with trainer.evaluation_weights():
             picture, grid = sample_grid(trainer.model, hparams, validation_set, schedule)
         with _disk_errors(workdir.path):
-            plotting.save(picture, workdir.samples / f"step_{step:08d}.png")
+            plotting.save(picture, picture_of(step))
         with writer.as_default(step):
             tf.summary.image("input, samples, truth", grid[None])
 
     with _signals() as asked_to_stop:
-        saved = drawn = scored = None
+        saved = None
+        drawn = step if picture_of(step).exists() else None
+        scored = step if reporter.has_validated(step) else None
         while step < training.train_steps and not asked_to_stop:
             scores = trainer.train_step(next(batches))
             step += 1
@@ -264,10 +270,9 @@ def train(trainer, workdir, validation_set, schedule):
                     f"with a lower --learning_rate, or --clip_norm"
                 )
             if due(schedule.log_every):
-                with _disk_errors(workdir.path):
-                    reporter.log(step)
+                reporter.log(step)
             if due(schedule.eval_every):
-                with reporter.paused(), _disk_errors(workdir.path):
+                with reporter.paused():
                     reporter.validate(step, validation_set)
                 scored = step
             if due(schedule.sample_every) and schedule.sample_images:
@@ -282,9 +287,9 @@ def train(trainer, workdir, validation_set, schedule):
             save()
         if asked_to_stop:
             return asked_to_stop[0]
+        if scored != step:
+            reporter.validate(step, validation_set)
         with _disk_errors(workdir.path):
-            if scored != step:
-                reporter.validate(step, validation_set)
             plotting.curves(workdir.read_metrics(), workdir.curves)
         if schedule.sample_images and drawn != step:
             draw()
@@ -311,7 +316,7 @@ def sample_grid(model, hparams, image_set, schedule):
     )
     seeds = [(hparams.training.seed, k) for _ in high_res for k in range(per_image)]
     print(f"drawing {len(seeds)} samples", file=sys.stderr)
-    drawn = naive.sampler(model)(low_res.repeat(per_image, axis=0), seeds, schedule.tau)
+    drawn = cached.sampler(model)(low_res.repeat(per_image, axis=0), seeds, schedule.tau)
     rows = [
         [low, *drawn[i * per_image : (i + 1) * per_image], truth]
         for i, (low, truth) in enumerate(zip(low_res, high_res))
@@ -380,11 +385,18 @@ class _Reporter:
     def _bits(self, nats):
         return {name: losses.bits_per_dim(nats[name], self.trainer.image_shape) for name in SCORES}
 
+    def has_validated(self, step):
+        return any(
+            record["step"] == step and "validation/nats_per_image" in record
+            for record in self.workdir.read_metrics()
+        )
+
     def _write(self, step, record):
-        self.workdir.append_metrics({"step": step, **record})
-        with self.writer.as_default(step):
-            for name, value in record.items():
-                tf.summary.scalar(name, value)
+        with _disk_errors(self.workdir.path):
+            self.workdir.append_metrics({"step": step, **record})
+            with self.writer.as_default(step):
+                for name, value in record.items():
+                    tf.summary.scalar(name, value)
 
 
 def _scores(bits):

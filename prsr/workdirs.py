@@ -85,18 +85,25 @@ class Workdir:
 
     def write_hparams(self, hparams):
         settings = {"prsr": prsr.__version__, "hparams": hparams.to_dict()}
-        replace_text(self.settings, json.dumps(settings, indent=2) + "\n")
+        try:
+            replace_text(self.settings, json.dumps(settings, indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write to --workdir={self.path}: {error}") from error
 
     def lock(self):
-        """Keeps other trainers out until this process ends, however it ends.
+        """Makes the directory, and keeps other trainers out until this process ends.
 
         Returns:
             The open lock file, to be kept.
 
         Raises:
-            UserError: another process trains here.
+            UserError: another process trains here, or this one may not write here.
         """
-        file = open(self.path / ".lock", "w")  # noqa: SIM115 (it is to stay open)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = open(self.path / ".lock", "w")  # noqa: SIM115 (it is to stay open)
+        except OSError as error:
+            raise UserError(f"cannot write to --workdir={self.path}: {error}") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -11,7 +11,7 @@ LAYERS = [
     {"prsr.images", "prsr.plotting"},
     {"prsr.layers", "prsr.losses", "prsr.optimizers"},
     {"prsr.models.conditioning", "prsr.data.drawn", "prsr.data.splits", "prsr.sampling.draws"},
-    {"prsr.models.prior", "prsr.data.sources", "prsr.sampling.naive"},
+    {"prsr.models.prior", "prsr.data.sources", "prsr.sampling.naive", "prsr.sampling.cached"},
     {"prsr.models.pixel_recursive", "prsr.data.pipeline"},
     {"prsr.workdirs"},
     {"prsr.training", "prsr.super_resolution"},

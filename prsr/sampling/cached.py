@@ -1,0 +1,408 @@
+"""The fast sampler: every activation of the PixelCNN is computed once.
+
+It draws what the reference (`naive`) draws, up to the rounding of floating point:
+
+- *Rows.* The vertical stack that row r is shown ends in row r - 1. When a row starts, the
+  stack's new row is computed for all columns, layer by layer, from a few rows that are
+  kept of each layer's input. Most of the work is here, in large convolutions.
+- *Pixels.* Within the row only the horizontal stack remains. Its left taps see finished
+  pixels alone, so a finished pixel hands its share of all layers to the pixels on its
+  right, in one batched product.
+- *Channels.* A feature belongs to a channel and sees no later one (`channel_groups`). A
+  pixel is drawn in as many narrow steps as it has channels, each with its own features;
+  together they are the work of one.
+
+Each gate's columns are reordered to lie together by channel: tanh's then sigmoid's of R,
+of G, of B. The columns of features s to e are then 2 s to 2 e.
+
+`L`, `F` and `hidden` in shapes are the prior's layers, width and hidden features.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from prsr import images, layers
+from prsr.sampling import draws
+
+
+class _RowLayer(NamedTuple):
+    """A gated layer's weights for the start of a row."""
+
+    kernel: tf.Tensor  # [reach + 1, 2 reach + 1, F, 2F]
+    bias: tf.Tensor  # [2F]
+    projection: tf.Tensor  # [2F, 2F], columns by channel
+    gate_bias: tf.Tensor  # [2F], by channel: the projection's and the horizontal stack's
+
+
+class _Channel(NamedTuple):
+    """The weights of the step that draws one channel, whose features are `start` to `stop`."""
+
+    first: tf.Tensor  # [earlier channels, stop - start]
+    centers: list  # L of [stop, 2 (stop - start)]
+    residuals: list  # L of [stop, stop - start]
+    residual_biases: list  # L of [stop - start]
+    hidden: tf.Tensor  # [stop, hidden features of this channel]
+    hidden_bias: tf.Tensor
+    logits: tf.Tensor  # [hidden features up to this channel, 256]
+    logits_bias: tf.Tensor
+
+    @property
+    def stop(self):
+        return self.hidden.shape[0]
+
+    @property
+    def start(self):
+        return self.stop - self.first.shape[1]
+
+
+class _Weights(NamedTuple):
+    """A prior's weights, cut and reordered as drawing needs them."""
+
+    first_kernel: tf.Tensor  # [4, 7, channels, F]
+    first_bias: tf.Tensor  # [F]
+    first_left: tf.Tensor  # [3, channels, F]
+    first_left_bias: tf.Tensor  # [F]
+    rows: list  # L of _RowLayer
+    left: tf.Tensor  # [L, F, reach * 2F]: shares of the next pixel, of the one after, ...
+    channels: list  # of _Channel
+
+
+def _spans(features, channels):
+    """(start, stop) of each channel's features."""
+    groups = layers.channel_groups(features, channels)
+    edges = np.searchsorted(groups, np.arange(channels + 1)).tolist()
+    return list(zip(edges[:-1], edges[1:]))
+
+
+def _read_weights(prior):
+    """The `_Weights` of a built `GatedPixelCNN`, as they are now."""
+
+    def read(variable):
+        return tf.cast(tf.convert_to_tensor(variable), prior.compute_dtype)
+
+    width, num_layers = prior.hidden.kernel.shape[2], len(prior.gated_layers)
+    spans = _spans(width, prior.channels)
+    by_channel = np.concatenate([np.r_[s:e, width + s : width + e] for s, e in spans])
+    first = read(prior.horizontal.kernel)[0]  # [3 left and the centre, channels, F]
+
+    rows, gates = [], []
+    for layer in prior.gated_layers:
+        horizontal = layer.horizontal
+        gates.append(tf.gather(read(horizontal.kernel)[0], by_channel, axis=-1))
+        projection = layer.vertical_to_horizontal
+        gate_bias = read(projection.bias) + read(horizontal.bias)
+        rows.append(
+            _RowLayer(
+                kernel=read(layer.vertical.kernel),
+                bias=read(layer.vertical.bias),
+                projection=tf.gather(read(projection.kernel), by_channel, axis=-1),
+                gate_bias=tf.gather(gate_bias, by_channel),
+            )
+        )
+    gates = tf.stack(gates)  # [L, reach + 1, F, 2F]
+    left = tf.reverse(gates[:, :-1], axis=[1])  # nearest first
+    left = tf.reshape(tf.transpose(left, (0, 2, 1, 3)), (num_layers, width, -1))
+
+    residuals = [read(layer.residual.kernel)[0, 0] for layer in prior.gated_layers]
+    residual_biases = [read(layer.residual.bias) for layer in prior.gated_layers]
+    hidden, hidden_bias = read(prior.hidden.kernel)[0, 0], read(prior.hidden.bias)
+    logits, logits_bias = read(prior.logits.kernel)[0, 0], read(prior.logits.bias)
+    hidden_spans = _spans(hidden.shape[1], prior.channels)
+    logit_spans = _spans(logits.shape[1], prior.channels)
+    channels = []
+    for k, (start, stop) in enumerate(spans):
+        hidden_start, hidden_stop = hidden_spans[k]
+        own_logits = slice(*logit_spans[k])
+        channels.append(
+            _Channel(
+                first=first[-1, :k, start:stop],
+                centers=[gates[i, -1, :stop, 2 * start : 2 * stop] for i in range(num_layers)],
+                residuals=[kernel[:stop, start:stop] for kernel in residuals],
+                residual_biases=[bias[start:stop] for bias in residual_biases],
+                hidden=hidden[:stop, hidden_start:hidden_stop],
+                hidden_bias=hidden_bias[hidden_start:hidden_stop],
+                logits=logits[:hidden_stop, own_logits],
+                logits_bias=logits_bias[own_logits],
+            )
+        )
+    return _Weights(
+        first_kernel=read(prior.vertical.kernel),
+        first_bias=read(prior.vertical.bias),
+        first_left=first[:-1],
+        first_left_bias=read(prior.horizontal.bias),
+        rows=rows,
+        left=left,
+        channels=channels,
+    )
+
+
+def _last_row(window, kernel, bias):
+    """A `VerticalConv` in the last row of a window.
+
+    `[batch, kernel height, width, in]` to `[batch, width, features]`.
+    """
+    reach = kernel.shape[1] // 2
+    window = tf.pad(window, [[0, 0], [0, 0], [reach, reach], [0, 0]])
+    return tf.nn.conv2d(window, kernel, 1, "VALID")[:, 0] + bias
+
+
+def _no_rows_yet(weights, batch, width):
+    """What is kept of the rows above, before the first row: zeros, the convolutions' padding.
+
+    Returns:
+        The image's last rows, `[batch, 4, width, channels]` in [-0.5, 0.5], and the
+        vertical features that enter each layer, one row less than its kernel's height:
+        `[L, batch, reach, width, F]`.
+    """
+    height, _, channels, features = weights.first_kernel.shape
+    reach = weights.rows[0].kernel.shape[0] - 1
+    dtype = weights.left.dtype
+    return (
+        tf.zeros((batch, height, width, channels), dtype),
+        tf.zeros((len(weights.rows), batch, reach, width, features), dtype),
+    )
+
+
+def _start_row(weights, row, kept):
+    """All that a row is shown of the rows above it.
+
+    Args:
+        weights: the prior's `_Weights`.
+        row: scalar int32, the row that starts.
+        kept: as `_no_rows_yet`.
+
+    Returns:
+        What enters the horizontal stack, biases included: `[width, batch, F]` at its
+        first layer and `[width, L, batch, 2F]` at the gates; and the new feature rows to
+        keep, `[L, batch, reach, width, F]`.
+    """
+    image_rows, feature_rows = kept
+    # `shift_down` shows row 0 a row of zeros, not the vertical stack above the image. A
+    # gate of zero is zero, so the layers' inputs there are zeros as well.
+    is_inside = tf.cast(row > 0, image_rows.dtype)
+    vertical = is_inside * _last_row(image_rows, weights.first_kernel, weights.first_bias)
+    first = vertical + weights.first_left_bias
+    gates, feature_rows = [], tf.unstack(feature_rows)
+    for i, layer in enumerate(weights.rows):
+        window = tf.concat([feature_rows[i], vertical[:, None]], axis=1)
+        feature_rows[i] = window[:, 1:]
+        vertical_gate = is_inside * _last_row(window, layer.kernel, layer.bias)
+        gates.append(tf.tensordot(vertical_gate, layer.projection, 1) + layer.gate_bias)
+        vertical = layers.gate(vertical_gate)
+    # Columns first: what a pixel reads is then contiguous.
+    first = tf.transpose(first, (1, 0, 2))
+    gates = tf.transpose(tf.stack(gates), (2, 0, 1, 3))
+    return first, gates, tf.stack(feature_rows)
+
+
+def _draw_pixel(weights, first, gates, conditioning_logits, noise, given, tau):
+    """Draws a pixel, channel by channel.
+
+    Args:
+        weights: the prior's `_Weights`.
+        first: `[batch, F]`, all that the horizontal stack's first layer is shown but
+            for this pixel's earlier channels.
+        gates: `[L, batch, 2F]`, the same of each layer's gate.
+        conditioning_logits: `[channels, batch, 256]` float32.
+        noise: `[channels, batch]` float32 in (0, 1).
+        given: `[channels, batch]` int32, -1 or the value to take, 0..255.
+        tau: scalar float32.
+
+    Returns:
+        The pixel, `[batch, channels]` int32 in 0..255, and the features that entered
+        each gated layer, `[L, batch, F]`.
+    """
+    batch, dtype = first.shape[0], first.dtype
+    pixel = tf.zeros((batch, 0), tf.int32)
+    # Each grows by a channel's features at a time; `entered[-1]` leaves the last layer.
+    gates, num_layers = tf.unstack(gates), len(weights.rows)
+    entered = [tf.zeros((batch, 0), dtype)] * (num_layers + 1)
+    gated = [tf.zeros((batch, 0), dtype)] * num_layers
+    hidden = tf.zeros((batch, 0), dtype)
+    for k, own in enumerate(weights.channels):
+        x = first[:, own.start : own.stop]
+        x += images.to_network(pixel, dtype) @ own.first
+        for i in range(num_layers):
+            entered[i] = tf.concat([entered[i], x], axis=1)
+            gate = gates[i][:, 2 * own.start : 2 * own.stop] + entered[i] @ own.centers[i]
+            gated[i] = tf.concat([gated[i], layers.gate(gate)], axis=1)
+            x += gated[i] @ own.residuals[i] + own.residual_biases[i]
+        entered[-1] = tf.concat([entered[-1], tf.nn.relu(x)], axis=1)
+        own_hidden = tf.nn.relu(entered[-1] @ own.hidden + own.hidden_bias)
+        hidden = tf.concat([hidden, own_hidden], axis=1)
+        prior_logits = tf.cast(hidden @ own.logits + own.logits_bias, tf.float32)
+        drawn = draws.draw(prior_logits + conditioning_logits[k], tau, noise[k])
+        value = tf.where(given[k] < 0, drawn, given[k])
+        pixel = tf.concat([pixel, value[:, None]], axis=1)
+    return pixel, tf.stack(entered[:-1])
+
+
+def _draw_row(weights, row, kept, conditioning_logits, noise, given, tau):
+    """Draws a row, pixel by pixel.
+
+    Args:
+        weights: the prior's `_Weights`.
+        row: scalar int32.
+        kept: of the rows above, as `_no_rows_yet`.
+        conditioning_logits: of all rows, `[batch, height, width, channels, 256]` float32.
+        noise: of all rows, `[batch, height, width, channels]` float32 in (0, 1).
+        given: of all rows, `[batch, height, width, channels]` int32, -1 or 0..255.
+        tau: scalar float32.
+
+    Returns:
+        What to keep for the next row, and the row, `[batch, width, channels]` uint8.
+    """
+
+    def columns_first(x):
+        """`[batch, height, width, channels, ...]` to this row's `[width, channels, batch, ...]`."""
+        x = tf.gather(x, row, axis=1)  # XLA would compile x[:, row] again for each row
+        return tf.transpose(x, (1, 2, 0, *range(3, len(x.shape))))
+
+    image_rows, _ = kept
+    batch, _, width, channels = image_rows.shape
+    first, gates, feature_rows = _start_row(weights, row, kept)
+    conditioning_logits, noise = columns_first(conditioning_logits), columns_first(noise)
+    given = columns_first(given)
+    num_layers, _, share_size = weights.left.shape
+    gate_size, reach = gates.shape[-1], weights.first_left.shape[0]
+
+    def draw_next(column, left, shares, pixels):
+        pixel, entered = _draw_pixel(
+            weights,
+            first[column] + tf.tensordot(left, weights.first_left, 2),
+            gates[column] + shares[..., :gate_size],
+            conditioning_logits[column],
+            noise[column],
+            given[column],
+            tau,
+        )
+        seen = images.to_network(pixel, left.dtype)[:, None]
+        left = tf.concat([left[:, 1:], seen], axis=1)
+        shares = tf.pad(shares[..., gate_size:], [[0, 0], [0, 0], [0, gate_size]])
+        return column + 1, left, shares + entered @ weights.left, pixels.write(column, pixel)
+
+    *_, pixels = tf.while_loop(
+        lambda column, *_: column < width,
+        draw_next,
+        (
+            tf.constant(0),
+            tf.zeros((batch, reach, channels), first.dtype),
+            tf.zeros((num_layers, batch, share_size), first.dtype),
+            tf.TensorArray(tf.int32, width, element_shape=(batch, channels)),
+        ),
+    )
+    pixels = tf.transpose(pixels.stack(), (1, 0, 2))
+    seen = images.to_network(pixels, image_rows.dtype)[:, None]
+    image_rows = tf.concat([image_rows[:, 1:], seen], axis=1)
+    return (image_rows, feature_rows), tf.cast(pixels, tf.uint8)
+
+
+def _draw_image(weights, conditioning_logits, noise, given, tau):
+    """Draws all rows; arguments as `_draw_row`. `[batch, height, width, channels]` uint8."""
+    batch, height, width, channels = noise.shape
+
+    def draw_next(row, kept, drawn):
+        kept, pixels = _draw_row(weights, row, kept, conditioning_logits, noise, given, tau)
+        return row + 1, kept, drawn.write(row, pixels)
+
+    *_, drawn = tf.while_loop(
+        lambda row, *_: row < height,
+        draw_next,
+        (
+            tf.constant(0),
+            _no_rows_yet(weights, batch, width),
+            tf.TensorArray(tf.uint8, height, element_shape=(batch, width, channels)),
+        ),
+    )
+    return tf.transpose(drawn.stack(), (1, 0, 2, 3))
+
+
+def _prepare(model):
+    """A function `(low_res, seeds)` to the weights, A(x) and the noise, as `_draw_row` takes them.
+
+    XLA would gain nothing here, and take seconds more to compile.
+    """
+
+    @tf.function
+    def prepare(low_res, seeds):
+        logits = tf.cast(model.conditioning(low_res), tf.float32)
+        noise = draws.uniforms(seeds, tuple(logits.shape[1:4]))
+        return _read_weights(model.prior), logits, noise
+
+    return prepare
+
+
+def _arguments(model, low_res, seeds, tau, given):
+    """The public arguments as tensors.
+
+    Raises:
+        ValueError: `given` does not fit the images that are to be drawn.
+    """
+    batch, height, width, channels = low_res.shape
+    shape = (batch, height * model.scale, width * model.scale, channels)
+    given = np.full(shape, -1) if given is None else np.asarray(given)
+    if given.shape != shape or given.min() < -1 or given.max() > 255:
+        raise ValueError(
+            f"given must be {list(shape)} in -1..255 (-1 where to draw), and is "
+            f"{list(given.shape)} in {given.min()}..{given.max()}"
+        )
+    return (
+        tf.convert_to_tensor(low_res),
+        tf.convert_to_tensor(seeds, tf.int32),
+        tf.constant(tau, tf.float32),
+        tf.constant(given, tf.int32),
+    )
+
+
+def sampler(model, jit_compile=True):
+    """The fast sampler of a model, compiled for each batch size that it meets.
+
+    Args:
+        model: a built `PixelRecursiveSuperResolution`. Its weights are read at each call.
+        jit_compile: whether XLA compiles it: faster at small batches.
+
+    Returns:
+        A function `(low_res, seeds, tau, given=None)` to `[batch, height, width,
+        channels]` uint8: `low_res` is `[batch, low height, low width, channels]` in
+        0..255, `seeds` `[batch, 2]` int32, `tau` a scalar, infinity for greedy. `given`
+        continues images: `[batch, height, width, channels]`, -1 for a sub-pixel to
+        draw, and 0..255 for one to keep.
+    """
+
+    prepare = _prepare(model)
+    draw_image = tf.function(_draw_image, jit_compile=jit_compile)
+
+    def sample_images(low_res, seeds, tau, given=None):
+        low_res, seeds, tau, given = _arguments(model, low_res, seeds, tau, given)
+        return draw_image(*prepare(low_res, seeds), given, tau).numpy()
+
+    return sample_images
+
+
+def row_sampler(model, jit_compile=True):
+    """The fast sampler, row by row: to show images as they are drawn.
+
+    Args:
+        model: as `sampler`.
+        jit_compile: as `sampler`.
+
+    Returns:
+        A function of `sampler`'s arguments to a generator of the rows from the top, each
+        `[batch, width, channels]` uint8.
+    """
+
+    prepare = _prepare(model)
+    draw_row = tf.function(_draw_row, jit_compile=jit_compile)
+
+    def sample_rows(low_res, seeds, tau, given=None):
+        low_res, seeds, tau, given = _arguments(model, low_res, seeds, tau, given)
+        weights, conditioning_logits, noise = prepare(low_res, seeds)
+        batch, height, width, _ = noise.shape
+        kept = _no_rows_yet(weights, batch, width)
+        for row in tf.range(height):
+            kept, drawn = draw_row(weights, row, kept, conditioning_logits, noise, given, tau)
+            yield drawn.numpy()
+
+    return sample_rows

@@ -1,0 +1,155 @@
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
+from prsr.sampling import cached, draws, naive
+
+INFINITY = float("inf")
+
+
+def make(low_size, seed=3, **options):
+    """A small untrained model."""
+    keras.utils.set_random_seed(seed)
+    small = {"scale": 2, "blocks_per_stage": 1, "conditioning_width": 8, "normalization": "none"}
+    small |= {"prior_width": 8, "prior_layers": 2, "prior_hidden": 10}
+    model = PixelRecursiveSuperResolution(**small | options)
+    low_res = np.zeros((1, *low_size, model.channels))
+    model(low_res, low_res.repeat(model.scale, 1).repeat(model.scale, 2))
+    # Biases start at zero, where a forgotten one would not be seen.
+    rng = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        if variable.name == "bias":
+            variable.assign(rng.normal(0, 0.3, variable.shape))
+    return model
+
+
+def ask(model, low_size, batch=3):
+    """Low-resolution images and seeds."""
+    rng = np.random.default_rng(0)
+    low_res = rng.integers(0, 256, (batch, *low_size, model.channels), dtype=np.uint8)
+    return low_res, np.stack([np.full(batch, 5), np.arange(batch)], axis=1)
+
+
+@functools.cache
+def standard():
+    """The model of most tests, 6x6 RGB, with a sampler, low_res and seeds."""
+    model = make((3, 3))
+    return model, cached.sampler(model), *ask(model, (3, 3))
+
+
+@pytest.mark.parametrize(
+    ("low_size", "jit_compile", "options"),
+    [
+        ((2, 2), True, {"scale": 4, "prior_width": 7, "prior_layers": 3, "dtype": "float64"}),
+        ((3, 4), True, {"prior_layers": 1, "prior_width": 9, "prior_hidden": 11}),
+        ((7, 7), False, {"scale": 1, "channels": 1, "dtype": "float64"}),
+        ((7, 7), False, {"scale": 4, "channels": 1, "prior_width": 3, "prior_hidden": 4}),
+        ((5, 1), False, {"scale": 1, "prior_width": 3, "prior_hidden": 3, "prior_layers": 4}),
+    ],
+)
+def test_it_draws_the_images_of_the_reference(low_size, jit_compile, options):
+    model = make(low_size, **options)
+    low_res, seeds = ask(model, low_size, batch=2)
+    reference, sampler = naive.sampler(model), cached.sampler(model, jit_compile)
+    drawn = sampler(low_res, seeds, 1.0)
+    assert drawn.dtype == np.uint8
+    assert len(np.unique(drawn)) > 20
+    np.testing.assert_array_equal(drawn, reference(low_res, seeds, 1.0))
+    greedy = sampler(low_res, seeds, INFINITY)
+    np.testing.assert_array_equal(greedy, reference(low_res, seeds, INFINITY))
+
+
+def test_one_pass_draws_the_finished_samples_again():
+    model, sampler, low_res, seeds = standard()
+    drawn = sampler(low_res, seeds, 1.1)
+    again = draws.draw(model(low_res, drawn), 1.1, draws.uniforms(seeds, (6, 6, 3)))
+    np.testing.assert_array_equal(drawn, again)
+
+
+def test_a_sample_does_not_depend_on_its_batch():
+    _, sampler, low_res, seeds = standard()
+    together = sampler(low_res, seeds, 1.0)
+    alone = [sampler(low_res[i : i + 1], seeds[i : i + 1], 1.0)[0] for i in range(3)]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_a_sample_does_not_depend_on_the_compiler():
+    model, sampler, low_res, seeds = standard()
+    plain = cached.sampler(model, jit_compile=False)
+    np.testing.assert_array_equal(sampler(low_res, seeds, 1.0), plain(low_res, seeds, 1.0))
+
+
+def test_rows_are_the_image():
+    model, sampler, low_res, seeds = standard()
+    rows = list(cached.row_sampler(model)(low_res, seeds, 1.0))
+    assert len(rows) == 6
+    np.testing.assert_array_equal(np.stack(rows, axis=1), sampler(low_res, seeds, 1.0))
+
+
+def test_given_sub_pixels_are_kept():
+    """Here and there, in the middle of rows and of pixels."""
+    _, sampler, low_res, seeds = standard()
+    rng = np.random.default_rng(1)
+    given = rng.integers(0, 256, (3, 6, 6, 3))
+    given[rng.random(given.shape) < 0.5] = -1
+    drawn = sampler(low_res, seeds, 1.0, given)
+    np.testing.assert_array_equal(drawn[given >= 0], given[given >= 0])
+    assert (drawn != sampler(low_res, seeds, 1.0))[given < 0].any()
+
+
+def test_a_sample_continues_as_it_was():
+    model, sampler, low_res, seeds = standard()
+    drawn = sampler(low_res, seeds, 1.0)
+    given = drawn.astype(np.int32).reshape(3, -1)
+    given[:, 50:] = -1  # row 2, column 4, blue
+    given = given.reshape(drawn.shape)
+    np.testing.assert_array_equal(sampler(low_res, seeds, 1.0, given), drawn)
+    other = sampler(low_res, seeds + 100, 1.0, given)
+    assert (other != drawn)[given < 0].mean() > 0.5
+    row_sampler = cached.row_sampler(model, jit_compile=False)
+    rows = list(row_sampler(low_res, seeds + 100, 1.0, given))
+    np.testing.assert_array_equal(np.stack(rows, axis=1), other)
+
+
+def test_given_must_fit():
+    _, sampler, low_res, seeds = standard()
+    with pytest.raises(ValueError, match=r"\[3, 6, 6, 3\] in -1..255.*\[3, 6, 5, 3\]"):
+        sampler(low_res, seeds, 1.0, np.zeros((3, 6, 5, 3)))
+    with pytest.raises(ValueError, match=r"0..256"):
+        sampler(low_res, seeds, 1.0, np.full((3, 6, 6, 3), 256) * np.eye(6)[..., None])
+
+
+def test_changed_weights_change_the_sample():
+    """Weights are read at each call, every one of them."""
+    model = make((2, 2), seed=5)
+    low_res, seeds = ask(model, (2, 2))
+    sampler, reference = cached.sampler(model, jit_compile=False), naive.sampler(model)
+    before = sampler(low_res, seeds, 1.0)
+    other = make((2, 2), seed=6)
+    model.set_weights(other.get_weights())
+    after = sampler(low_res, seeds, 1.0)
+    assert (after != before).mean() > 0.5
+    np.testing.assert_array_equal(after, reference(low_res, seeds, 1.0))
+
+
+@pytest.mark.slow
+def test_one_pass_draws_the_samples_of_table_2_again():
+    """At full size every exception must be a tie at float precision."""
+    keras.utils.set_random_seed(0)
+    model = PixelRecursiveSuperResolution()
+    low_res, seeds = ask(model, (8, 8), batch=2)
+    model(low_res, np.zeros((2, 32, 32, 3)))
+    model.conditioning.estimate_statistics([low_res])
+    drawn = cached.sampler(model)(low_res, seeds, 1.0)
+    assert len(np.unique(drawn)) > 100
+
+    logits, uniforms = model(low_res, drawn), draws.uniforms(seeds, (32, 32, 3))
+    differs = drawn != draws.draw(logits, 1.0, uniforms).numpy()
+    assert differs.mean() <= 0.001
+    cumulative = np.cumsum(tf.nn.softmax(tf.cast(logits, tf.float64)), axis=-1)[differs]
+    distances = np.abs(cumulative / uniforms.numpy()[differs][:, None] - 1)
+    assert np.all(distances.min(axis=-1) < 1e-4)
