@@ -1,0 +1,64 @@
+import dataclasses
+import json
+
+import pytest
+
+from prsr import workdirs
+from prsr.errors import UserError
+from prsr.hparams import Hparams, TrainingHparams
+
+
+def test_settings_survive_json():
+    hparams = Hparams(training=TrainingHparams(ema=0.5))
+    assert Hparams.from_dict(json.loads(json.dumps(hparams.to_dict()))) == hparams
+
+
+def test_defaults_are_table_2s():
+    hparams = Hparams()
+    assert dataclasses.astuple(hparams.model) == (3, 4, 6, 32, "batch", 64, 20, 1024)
+    training = hparams.training
+    assert (training.rho, training.momentum, training.epsilon) == (0.95, 0.9, 1e-8)
+    assert (training.global_batch_size, training.train_steps) == (32, 200_000)
+    assert (training.learning_rate, training.halve_every) == (4e-4, 500_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("global_batch_size", 0),
+        ("train_steps", 0),
+        ("learning_rate", -1.0),
+        ("learning_rate", float("inf")),
+        ("learning_rate", float("nan")),
+        ("halve_every", 0),
+        ("rho", 1.0),
+        ("momentum", 1.0),
+        ("epsilon", 0.0),
+        ("rms_start", -1.0),
+        ("clip_norm", -1.0),
+        ("ema", 1.0),
+    ],
+)
+def test_numbers_that_nothing_can_be_trained_with(name, value):
+    hparams = Hparams(training=dataclasses.replace(TrainingHparams(), **{name: value}))
+    with pytest.raises(UserError, match=f"--{name} must be"):
+        hparams.check()
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "word"),
+    [
+        ("data", "image_size", 30, "multiple of scale"),
+        ("data", "image_size", 0, "multiple of scale"),
+        ("model", "channels", 2, "channels"),
+        ("model", "scale", 3, "power of two"),
+        ("model", "prior_width", 2, "width"),
+        ("model", "prior_layers", 0, "gated layer"),
+        ("model", "blocks_per_stage", -1, "blocks_per_stage"),
+    ],
+)
+def test_models_that_do_not_exist(section, name, value, word):
+    hparams = Hparams()
+    part = dataclasses.replace(getattr(hparams, section), **{name: value})
+    with pytest.raises(UserError, match=word):
+        workdirs.build_model(dataclasses.replace(hparams, **{section: part}))
