@@ -7,3 +7,8 @@ class UserError(Exception):
     Its message is one line: what was expected, what came, and what to do. Commands
     print it and exit with 1, without a traceback (`prsr.flags.run`).
     """
+
+
+def first_line(error):
+    """The first line of another library's error, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

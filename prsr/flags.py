@@ -106,6 +106,8 @@ def run(main):
             return main()
         except UserError as error:
             fail(error)
+        except OSError as error:  # a place that may not even be looked at
+            fail(f"{error}; check the paths that were given")
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
@@ -134,6 +136,6 @@ def fail(message):
 def _parse(argv):
     try:
         return FLAGS(argv)
-    except flags.Error as error:
+    except (flags.Error, OSError, UnicodeDecodeError) as error:
         # absl begins some of its messages with a word of its own.
         fail(f"{str(error).removeprefix('ERROR:: ')} (--help lists the flags)")

@@ -55,6 +55,7 @@ class DataHparams:
         "drawn",
         "KIND:WHERE. drawn (or drawn:COUNT; needs no download), folder:DIR, zip:FILE, "
         "mnist:DIR (idx files), tfds:NAME.",
+        fixed=False,
     )
     image_size: int = setting(32, "Height and width of a high-resolution image.")
     crop: str = setting(
@@ -89,9 +90,11 @@ class TrainingHparams:
     )
     global_batch_size: int = setting(32, "Images a step, over all devices.")
     train_steps: int = setting(200_000, "Steps: 200,000 faces, 2,000,000 bedrooms.", fixed=False)
-    learning_rate: float = setting(4e-4, "Learning rate of the first step.")
+    learning_rate: float = setting(4e-4, "Learning rate of the first step.", fixed=False)
     halve_every: int = setting(500_000, "Steps after which the learning rate is halved.")
-    clip_norm: float = setting(0.0, "Clip the gradient's global norm here; 0: never (the paper).")
+    clip_norm: float = setting(
+        0.0, "Clip the gradient's global norm here; 0: never (the paper).", fixed=False
+    )
     ema: float = setting(
         0.0, "Decay of a moving average of the weights, used to evaluate and sample; 0: none."
     )
@@ -125,9 +128,10 @@ class Hparams:
             KeyError, TypeError: `settings` is not what `to_dict` returns.
         """
         return cls(
-            model=ModelHparams(**settings["model"]),
-            data=DataHparams(**settings["data"]),
-            training=TrainingHparams(**settings["training"]),
+            **{
+                field.name: _read(field.type, settings[field.name])
+                for field in dataclasses.fields(cls)
+            }
         )
 
     def check(self):
@@ -149,7 +153,17 @@ class Hparams:
             "rms_start": (training.rms_start >= 0, "0 or more"),
             "clip_norm": (training.clip_norm >= 0, "0 or more"),
             "ema": (0 <= training.ema < 1, "0 or more and below 1"),
+            "seed": (0 <= training.seed < 2**31, "0 or more and below 2147483648"),
         }
         for name, (fits, expected) in rules.items():
             if not fits:
                 raise UserError(f"--{name} must be {expected}, not {getattr(training, name)}")
+
+
+def _read(section, values):
+    """A section from a dict that came from a file."""
+    for field in dataclasses.fields(section):
+        value = values.get(field.name, field.default)
+        if type(value) is not field.type and not (field.type is float and type(value) is int):
+            raise TypeError(f"{field.name} must be {field.type.__name__}, not {value!r}")
+    return section(**values)

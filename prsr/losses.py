@@ -17,11 +17,14 @@ def nats_per_image(logits, high_res):
     Returns:
         `[batch]` in nats an image, float32 or wider.
     """
-    if logits.dtype != "float64":
-        logits = ops.cast(logits, "float32")
     labels = ops.cast(high_res, "int32")
-    nats = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    nats = ops.sparse_categorical_crossentropy(labels, _widen(logits), from_logits=True)
     return ops.sum(nats, axis=(1, 2, 3))
+
+
+def _widen(logits):
+    """To float32 at least: sums of many terms need it."""
+    return logits if logits.dtype == "float64" else ops.cast(logits, "float32")
 
 
 def cross_entropies(conditioning_logits, prior_logits, high_res):
@@ -36,6 +39,7 @@ def cross_entropies(conditioning_logits, prior_logits, high_res):
         A dict of `[batch]` nats an image: `"joint"`, of softmax(A + B), `"conditioning"`,
         of softmax(A), and `"prior"`, of softmax(B), which is watched and not trained on.
     """
+    conditioning_logits, prior_logits = _widen(conditioning_logits), _widen(prior_logits)
     return {
         "joint": nats_per_image(conditioning_logits + prior_logits, high_res),
         "conditioning": nats_per_image(conditioning_logits, high_res),

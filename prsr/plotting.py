@@ -1,10 +1,10 @@
 """Pictures from arrays: sheets of images, and the curves of a run."""
 
-import os
-
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from prsr import files
 
 matplotlib.use("Agg")  # no window, wherever this runs
 
@@ -56,10 +56,8 @@ def save(image, path):
         image: `PIL.Image`.
         path: `pathlib.Path` of the file; its folder is made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    image.save(partial, format="PNG")
-    os.replace(partial, path)
+    with files.replacing(path) as partial:
+        image.save(partial, format="PNG")
 
 
 def curves(records, path):
@@ -93,7 +91,6 @@ def curves(records, path):
     if lows:
         axes.legend(fontsize=8)
     figure.tight_layout()
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png")
+    with files.replacing(path) as partial:
+        figure.savefig(partial, format="png")
     plt.close(figure)
-    os.replace(partial, path)

@@ -14,7 +14,7 @@ flags.DEFINE_string(
 flags.DEFINE_string("output", None, "The folder to write to.", required=True)
 flags.DEFINE_integer("num_samples", 4, "Samples for each image.", 1)
 flags.DEFINE_bool("greedy", False, "Always take the most likely value; the same as --tau=inf.")
-flags.DEFINE_integer("seed", 1, "Sample k of an image depends on this seed and k alone.")
+flags.DEFINE_integer("seed", 1, "Sample k of an image depends on this seed, k and the image.")
 flags.DEFINE_integer("num_images", 8, "Without --input: how many test images.", 1)
 flags.DEFINE_integer("batch_size", 16, "Samples that are drawn at once; changes no image.", 1)
 

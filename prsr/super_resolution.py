@@ -4,13 +4,14 @@ import dataclasses
 import json
 import pathlib
 import sys
+import tempfile
 
 import numpy as np
 
 from prsr import images, losses, plotting, progress
 from prsr.data import pipeline, sources
 from prsr.errors import UserError
-from prsr.sampling import cached
+from prsr.sampling import cached, draws
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +57,8 @@ def read_inputs(path, hparams):
     names = sources.find_images(path)
     if not names:
         raise UserError(f"--input={path}: no image there ({', '.join(sources.EXTENSIONS)})")
-    stems = [str(pathlib.PurePosixPath(name).with_suffix("")) for name in names]
     inputs, problems = [], []
-    for name, stem in zip(names, stems):
-        label = (name if stems.count(stem) > 1 else stem).replace("/", "-")
+    for name, label in zip(names, _labels(names)):
         try:
             image = sources.decode(path / name, hparams.model.channels)
             inputs.append(_prepare(label, image, hparams))
@@ -73,6 +72,19 @@ def read_inputs(path, hparams):
     if not inputs:
         raise UserError(f"--input={path}: none of the {len(names)} images is usable")
     return inputs
+
+
+def _labels(names):
+    """A distinct file name without ending for each of some distinct relative paths."""
+    labels = []
+    for name in names:
+        label = stem = str(pathlib.PurePosixPath(name).with_suffix("")).replace("/", "-")
+        number = 1
+        while label in labels:
+            number += 1
+            label = f"{stem}-{number}"
+        labels.append(label)
+    return labels
 
 
 def _prepare(name, image, hparams):
@@ -107,8 +119,8 @@ def test_inputs(hparams, count):
     test_set = pipeline.load(hparams.data, hparams.model.channels, "test", count)
     low_res = images.downsample(test_set.high_res, hparams.model.scale, hparams.data.downsampling)
     return [
-        Input(pathlib.PurePosixPath(name).stem, low, high)
-        for name, low, high in zip(test_set.names, np.asarray(low_res), test_set.high_res)
+        Input(label, low, high)
+        for label, low, high in zip(_labels(test_set.names), np.asarray(low_res), test_set.high_res)
     ]
 
 
@@ -133,12 +145,13 @@ def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output).close()
     except OSError as error:
-        raise UserError(f"--output={output} cannot be made: {error}") from error
+        raise UserError(f"--output={output} cannot be written to: {error}") from error
     low_res = np.stack([i.low_res for i in inputs])
     jobs = [(i, k) for i in range(len(inputs)) for k in range(num_samples)]
     which = np.array([i for i, _ in jobs])
-    seeds = np.array([(seed, k) for _, k in jobs])
+    seeds = np.concatenate([draws.image_seeds(i.low_res, seed, num_samples) for i in inputs])
     drawn = _draw(cached.sampler(model), low_res[which], seeds, tau, batch_size)
     rows, report = [], []
     for i, image in enumerate(inputs):

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 import signal
 import sys
 import time
@@ -13,12 +14,13 @@ import tensorflow as tf
 
 from prsr import images, losses, optimizers, plotting, progress, workdirs
 from prsr.data import pipeline
-from prsr.errors import UserError
-from prsr.sampling import cached
+from prsr.errors import UserError, first_line
+from prsr.sampling import cached, draws
 
 SCORES = ("joint", "conditioning", "prior")
 
 _STATISTICS_BATCHES = 16
+_KEPT_CHECKPOINTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +150,24 @@ class Trainer:
         result = {name: tf.reduce_sum(nats[name]) / training.global_batch_size for name in SCORES}
         return {**result, "gradient_norm": norm / self.replicas}
 
+    def diverged(self, what):
+        """The `UserError` of training that cannot go on."""
+        return UserError(
+            f"{what} is not a number at step {self.step} (learning rate "
+            f"{self.learning_rate:.3g}); what was saved before is untouched: run the same "
+            f"command with a lower --learning_rate, or with --clip_norm"
+        )
+
+    def check_finite(self):
+        """Refuses weights that may not be kept.
+
+        Raises:
+            UserError: a weight or a slot of the optimizer is infinite or no number.
+        """
+        for variable in [*self.model.variables, *self.optimizer.variables]:
+            if not np.all(np.isfinite(variable.numpy())):
+                raise self.diverged(f"a weight ({variable.path})")
+
     def evaluate(self, batches):
         """Scores a split, with `evaluation_weights`.
 
@@ -221,10 +241,7 @@ def train(trainer, workdir, validation_set, schedule):
             saved. Earlier checkpoints are untouched.
     """
     hparams, training = trainer.hparams, trainer.hparams.training
-    manager = tf.train.CheckpointManager(
-        trainer.checkpoint, str(workdir.checkpoints), max_to_keep=3, step_counter=None
-    )
-    _restore(trainer, manager)
+    _restore(trainer, workdir)
     step = trainer.step
     with _disk_errors(workdir.path):
         workdir.forget_metrics_after(step)
@@ -239,19 +256,22 @@ def train(trainer, workdir, validation_set, schedule):
         return workdir.samples / f"step_{step:08d}.png"
 
     def save():
+        trainer.check_finite()
         with _disk_errors(workdir.path):
-            manager.save(checkpoint_number=step)
-            with trainer.evaluation_weights():
-                workdir.save_weights(trainer.model)
+            _write_checkpoint(trainer, workdir)
+        with trainer.evaluation_weights(), _disk_errors(workdir.path):
+            workdir.save_weights(trainer.model)
             writer.flush()
+
+    sampler = cached.sampler(trainer.model)
 
     def draw():
         with trainer.evaluation_weights():
-            picture, grid = sample_grid(trainer.model, hparams, validation_set, schedule)
+            picture = sample_grid(sampler, hparams, validation_set, schedule)
         with _disk_errors(workdir.path):
             plotting.save(picture, picture_of(step))
         with writer.as_default(step):
-            tf.summary.image("input, samples, truth", grid[None])
+            tf.summary.image("input, samples, truth", np.asarray(picture)[None])
 
     with _signals() as asked_to_stop:
         saved = None
@@ -262,13 +282,7 @@ def train(trainer, workdir, validation_set, schedule):
             step += 1
             reporter.add(scores)
             if not math.isfinite(sum(float(value) for value in scores.values())):
-                raise UserError(
-                    f"the loss at step {step} is not a number (learning rate "
-                    f"{trainer.learning_rate:.3g}, gradient norm "
-                    f"{float(scores['gradient_norm']):.3g}); the checkpoint of step "
-                    f"{saved or 'before'} is untouched: continue from it in a copy of the run "
-                    f"with a lower --learning_rate, or --clip_norm"
-                )
+                raise trainer.diverged("the loss or its gradient")
             if due(schedule.log_every):
                 reporter.log(step)
             if due(schedule.eval_every):
@@ -297,32 +311,32 @@ def train(trainer, workdir, validation_set, schedule):
     return asked_to_stop[0] if asked_to_stop else None
 
 
-def sample_grid(model, hparams, image_set, schedule):
+def sample_grid(sampler, hparams, image_set, schedule):
     """Samples for the first images of a split, beside their inputs and truths.
 
     Args:
-        model: a built model.
-        hparams: its `Hparams`.
+        sampler: a model's sampler, as `prsr.sampling.cached.sampler` returns it.
+        hparams: the model's `Hparams`.
         image_set: an `ImageSet`.
         schedule: a `Schedule`, for how many and which tau.
 
     Returns:
-        `(picture, grid)`: a PIL image, and it as an array for TensorBoard.
+        A `PIL.Image`.
     """
     count, per_image = schedule.sample_images, schedule.samples_per_image
     high_res = image_set.high_res[:count]
     low_res = np.asarray(
         images.downsample(high_res, hparams.model.scale, hparams.data.downsampling)
     )
-    seeds = [(hparams.training.seed, k) for _ in high_res for k in range(per_image)]
+    seed = hparams.training.seed
+    seeds = np.concatenate([draws.image_seeds(low, seed, per_image) for low in low_res])
     print(f"drawing {len(seeds)} samples", file=sys.stderr)
-    drawn = cached.sampler(model)(low_res.repeat(per_image, axis=0), seeds, schedule.tau)
+    drawn = sampler(low_res.repeat(per_image, axis=0), seeds, schedule.tau)
     rows = [
         [low, *drawn[i * per_image : (i + 1) * per_image], truth]
         for i, (low, truth) in enumerate(zip(low_res, high_res))
     ]
-    picture = plotting.sheet(rows, ["input", *["sample"] * per_image, "truth"])
-    return picture, np.asarray(picture)
+    return plotting.sheet(rows, ["input", *["sample"] * per_image, "truth"])
 
 
 class _Reporter:
@@ -406,21 +420,43 @@ def _scores(bits):
     )
 
 
-def _restore(trainer, manager):
+def _checkpoints(workdir):
+    """The steps of the checkpoints, the newest last. A checkpoint's index is written last."""
+    indices = workdir.checkpoints.glob("ckpt-*.index")
+    steps = (index.stem.removeprefix("ckpt-") for index in indices)
+    return sorted(int(step) for step in steps if step.isdecimal())
+
+
+def _write_checkpoint(trainer, workdir):
+    """Writes the checkpoint of this step, if it is not there, and keeps the newest ones."""
+    if trainer.step not in _checkpoints(workdir):
+        trainer.checkpoint.write(str(workdir.checkpoints / f"ckpt-{trainer.step}"))
+    for step in _checkpoints(workdir)[:-_KEPT_CHECKPOINTS]:
+        for path in workdir.checkpoints.glob(f"ckpt-{step}.*"):
+            path.unlink()
+
+
+def _restore(trainer, workdir):
     """Loads the newest checkpoint that can be read."""
-    for path in reversed(manager.checkpoints):
+    steps = _checkpoints(workdir)
+    for step in reversed(steps):
+        path = workdir.checkpoints / f"ckpt-{step}"
         try:
-            trainer.checkpoint.restore(path).assert_consumed()
+            trainer.checkpoint.read(str(path)).assert_consumed()
         except Exception as error:  # its reader raises IndexError and others on broken files
-            reason = str(error).strip().splitlines()[0]
-            print(f"cannot continue from {path} ({reason}); trying the one before", file=sys.stderr)
+            print(
+                f"cannot continue from {path} ({first_line(error)}); trying the one before",
+                file=sys.stderr,
+            )
+            for broken in workdir.checkpoints.glob(f"ckpt-{step}.*"):
+                broken.rename(broken.with_name(f"broken-{broken.name}"))
         else:
-            print(f"continuing from step {trainer.step:,} ({path})", file=sys.stderr)
+            print(f"continuing from step {step:,} ({path})", file=sys.stderr)
             return
-    if manager.checkpoints:
+    if steps or workdir.weights.exists():
         raise UserError(
-            f"none of the checkpoints in {manager.directory} can be read; "
-            f"start in another --workdir"
+            f"there is no checkpoint in {workdir.checkpoints} that can be read, and there was "
+            f"one; train in another --workdir"
         )
 
 
@@ -430,9 +466,8 @@ def _disk_errors(path):
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"could not write to --workdir={path} ({reason}); earlier checkpoints are "
+            f"could not write to --workdir={path} ({first_line(error)}); earlier checkpoints are "
             f"untouched: make room or permission, and run the same command again"
         ) from error
 
@@ -444,7 +479,8 @@ def _signals():
 
     def handler(number, _):
         caught.append(number)
-        print(f"{signal.Signals(number).name}: saving, then leaving", file=sys.stderr)
+        # Not print, which may be what was interrupted.
+        os.write(2, f"{signal.Signals(number).name}: saving, then leaving\n".encode())
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -10,13 +10,15 @@ samples/            image grids, as training went on
 
 import fcntl
 import json
-import os
 import pathlib
+import shutil
 
+import h5py
 import keras
 
 import prsr
-from prsr.errors import UserError
+from prsr import files
+from prsr.errors import UserError, first_line
 from prsr.hparams import Hparams
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 
@@ -86,7 +88,8 @@ class Workdir:
     def write_hparams(self, hparams):
         settings = {"prsr": prsr.__version__, "hparams": hparams.to_dict()}
         try:
-            replace_text(self.settings, json.dumps(settings, indent=2) + "\n")
+            with files.replacing(self.settings) as partial:
+                partial.write_text(json.dumps(settings, indent=2) + "\n")
         except OSError as error:
             raise UserError(f"cannot write to --workdir={self.path}: {error}") from error
 
@@ -106,17 +109,26 @@ class Workdir:
             raise UserError(f"cannot write to --workdir={self.path}: {error}") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except OSError as error:
             raise UserError(
                 f"another process is training in --workdir={self.path}; wait for it or stop it"
             ) from error
         return file
 
     def save_weights(self, model):
-        """Writes the model's weights, whole or not at all."""
-        partial = self.path / "partial.weights.h5"
-        model.save_weights(partial)
-        os.replace(partial, self.weights)
+        """Writes the model's weights, whole or not at all.
+
+        Raises:
+            OSError: there is no room, or no permission.
+        """
+        needed = 6 * model.count_params() + 2**20  # float32 and HDF5's own
+        if shutil.disk_usage(self.path).free < needed:  # HDF5 may crash on a full disk
+            raise OSError(f"less than {needed:,} bytes free for {self.weights.name}")
+        with files.replacing(self.weights) as partial:
+            try:
+                model.save_weights(partial)
+            except RuntimeError as error:  # HDF5's word for a disk that ends
+                raise OSError(first_line(error)) from error
 
     def load_model(self):
         """The trained model, in float32.
@@ -135,10 +147,15 @@ class Workdir:
         model = build_model(hparams)
         try:
             model.load_weights(self.weights)
+            arrays = []
+            with h5py.File(self.weights) as file:
+                file.visititems(lambda _, item: arrays.append(isinstance(item, h5py.Dataset)))
+            if sum(arrays) != len(model.variables):  # Keras does not mind weights left over
+                raise ValueError(f"{sum(arrays)} arrays for {len(model.variables)} variables")
         except Exception as error:  # h5py and Keras raise many kinds
             raise UserError(
                 f"'{self.weights}' does not hold the weights that settings.json describes: "
-                f"{str(error).strip().splitlines()[0]}"
+                f"{first_line(error)}"
             ) from error
         return hparams, model
 
@@ -150,24 +167,18 @@ class Workdir:
         """The records so far, in order."""
         if not self.metrics.exists():
             return []
-        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+        return [json.loads(line) for line in self.metrics.read_text(errors="replace").splitlines()]
 
     def forget_metrics_after(self, step):
         """Drops what a run wrote after the checkpoint it continues from."""
         lines = []
         if self.metrics.exists():
-            for line in self.metrics.read_text().splitlines():
+            for line in self.metrics.read_text(errors="replace").splitlines():
                 try:
                     kept = json.loads(line)["step"] <= step
                 except ValueError:  # the run was killed while it wrote this line
                     continue
                 if kept:
                     lines.append(line + "\n")
-        replace_text(self.metrics, "".join(lines))
-
-
-def replace_text(path, text):
-    """Writes a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+        with files.replacing(self.metrics) as partial:
+            partial.write_text("".join(lines))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prsr import images
+from prsr import images, workdirs
+from prsr.errors import UserError
 from tests.conftest import assert_one_line, run
 
 
@@ -132,3 +133,13 @@ def test_weights_of_another_model(tiny_run, tmp_path):
     assert_one_line(
         run("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "model.weights.h5"
     )
+
+
+def test_weights_of_a_deeper_model_are_refused(tiny_run, tmp_path):
+    """Keras itself would load what it has a place for."""
+    settings = json.loads((tiny_run / "settings.json").read_text())
+    settings["hparams"]["model"]["blocks_per_stage"] = 0
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    (tmp_path / "model.weights.h5").write_bytes((tiny_run / "model.weights.h5").read_bytes())
+    with pytest.raises(UserError, match="arrays for"):
+        workdirs.Workdir(tmp_path).load_model()

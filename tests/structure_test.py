@@ -7,7 +7,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 LAYERS = [
     {"prsr", "prsr.errors"},
-    {"prsr.hparams", "prsr.progress"},
+    {"prsr.hparams", "prsr.progress", "prsr.files"},
     {"prsr.images", "prsr.plotting"},
     {"prsr.layers", "prsr.losses", "prsr.optimizers"},
     {"prsr.models.conditioning", "prsr.data.drawn", "prsr.data.splits", "prsr.sampling.draws"},

@@ -43,6 +43,12 @@ def test_between_the_two_sizes_there_is_no_original(tmp_path):
     assert image.high_res is None
 
 
+def test_file_names_are_distinct():
+    names = ["deep/photo.jpg", "deep-photo.png", "a.jpg", "a.png", "b.png"]
+    labels = super_resolution._labels(names)
+    assert labels == ["deep-photo", "deep-photo-2", "a", "a-2", "b"]
+
+
 @pytest.mark.parametrize("size", [(14, 14), (28, 28)])
 def test_grey_models_get_grey_images(tmp_path, size):
     model = dataclasses.replace(HPARAMS.model, channels=1, scale=2)

@@ -21,7 +21,9 @@ from tests.conftest import ROOT, TINY, assert_one_line, run, start
 
 def weights(workdir):
     """Everything that training goes on from: weights, statistics, slots, step."""
-    reader = tf.train.load_checkpoint(str(workdir / "checkpoints"))
+    indices = (workdir / "checkpoints").glob("ckpt-*.index")
+    newest = max(indices, key=lambda index: int(index.stem[5:]))
+    reader = tf.train.load_checkpoint(str(newest.with_suffix("")))
     keys = sorted(reader.get_variable_to_shape_map())
     # How many checkpoints were written is no part of it.
     result = {key: reader.get_tensor(key) for key in keys if key.startswith(("model/", "optim"))}
@@ -190,22 +192,34 @@ def test_another_architecture_leaves_the_run_alone(tiny_run, tmp_path):
 def test_settings_that_cannot_be_read(tiny_run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(tiny_run, copy)
-    for text in ("{", "[]", "{}", '{"hparams": {"model": {"wdith": 3}}}'):
+    wrong_type = (tiny_run / "settings.json").read_text().replace(": 4,", ': "4",', 1)
+    for text in ("{", "[]", '{"hparams": {"model": {"wdith": 3}}}', wrong_type):
         (copy / "settings.json").write_text(text)
         assert_one_line(run("train", f"--workdir={copy}"), "settings.json")
         assert (copy / "settings.json").read_text() == text
 
 
-def test_nan_stops_the_run_and_keeps_the_last_good_weights(tiny_run, tmp_path):
+@pytest.mark.parametrize("checkpoint_every", [1, 1000])
+def test_nan_stops_the_run_and_keeps_the_last_good_weights(tiny_run, tmp_path, checkpoint_every):
     copy = tmp_path / "copy"
     shutil.copytree(tiny_run, copy)
-    settings = json.loads((copy / "settings.json").read_text())
-    settings["hparams"]["training"]["learning_rate"] = 1e30
-    (copy / "settings.json").write_text(json.dumps(settings))
-    result = run("train", f"--workdir={copy}", "--train_steps=30", "--checkpoint_every=1000")
-    assert_one_line(result, "not a number", "step", "learning rate")
+    options = ["--train_steps=30", f"--checkpoint_every={checkpoint_every}"]
+    result = run("train", f"--workdir={copy}", "--learning_rate=1e38", *options)
+    assert_one_line(result, "not a number", "step", "learning rate 1e+38")
     assert_same_weights(tiny_run, copy)
-    workdirs.Workdir(copy).load_model()
+    # And what the message says helps.
+    result = run("train", f"--workdir={copy}", "--learning_rate=1e-5", "--train_steps=7")
+    assert result.returncode == 0 and "continuing from step 6" in result.stderr
+
+
+def test_weights_without_a_checkpoint_are_not_overwritten(tiny_run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_run, copy)
+    shutil.rmtree(copy / "checkpoints")
+    metrics = (copy / "metrics.jsonl").read_text()
+    assert_one_line(run("train", f"--workdir={copy}", "--train_steps=9"), "no checkpoint")
+    assert (copy / "metrics.jsonl").read_text() == metrics
+    assert (copy / "model.weights.h5").read_bytes() == (tiny_run / "model.weights.h5").read_bytes()
 
 
 def test_no_room_for_a_checkpoint(tiny_run, tmp_path):
@@ -231,11 +245,12 @@ def test_no_permission_for_a_checkpoint(tiny_run, tmp_path):
         if not shutil.which("setpriv"):
             pytest.skip("needs setpriv to test permissions as root")
         prefix = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
-    for path in [copy, *copy.rglob("*")]:
-        path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        result = run("train", f"--workdir={copy}", "--train_steps=9", prefix=prefix)
-        assert_one_line(result, "cannot write", str(copy))
+        for folder, words in [(copy / "checkpoints", "could not write"), (copy, "cannot write")]:
+            for path in [folder, *folder.rglob("*")]:
+                path.chmod(0o555 if path.is_dir() else 0o444)
+            result = run("train", f"--workdir={copy}", "--train_steps=9", prefix=prefix)
+            assert_one_line(result, words, str(copy))
         assert_same_weights(tiny_run, copy)
     finally:
         for path in [copy, *copy.rglob("*")]:

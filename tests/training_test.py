@@ -147,12 +147,12 @@ def test_moving_average(trainer_of, strategy):
     "option", ["mixed_precision", pytest.param("jit_compile", marks=pytest.mark.slow)]
 )
 def test_options_learn_as_the_plain_step(trainer_of, option):
-    plain = steps(trainer_of(hparams()), 5)
-    other = steps(trainer_of(hparams(**{option: True})), 5)
-    tolerance = 0.03 if option == "mixed_precision" else 1e-3
-    np.testing.assert_allclose(
-        [s["joint"] for s in other], [s["joint"] for s in plain], rtol=tolerance
-    )
+    """The loss falls, and by as much."""
+    plain = steps(trainer_of(hparams(learning_rate=2e-3)), 30)
+    other = steps(trainer_of(hparams(learning_rate=2e-3, **{option: True})), 30)
+    fell = [np.mean([s["joint"] for s in part[-5:]]) / part[0]["joint"] for part in (plain, other)]
+    assert fell[0] < 0.97
+    assert 1 - fell[1] == pytest.approx(1 - fell[0], rel=0.1)
 
 
 def test_weights_stay_float32_in_mixed_precision(trainer_of):

@@ -135,6 +135,11 @@ def shuffled(positions, num_images, seed):
     )
 
 
+def _pool(image_set):
+    with tf.device("CPU:0"):  # a data set need not fit a GPU's memory
+        return tf.constant(image_set.high_res)
+
+
 def training_pairs(image_set, data, scale, batch_size, seed, first_step=0):
     """Batches for training, without end.
 
@@ -150,7 +155,7 @@ def training_pairs(image_set, data, scale, batch_size, seed, first_step=0):
         A `tf.data.Dataset` of `(low_res, high_res)`, uint8
         `[batch, size / scale, size / scale, channels]` and `[batch, size, size, channels]`.
     """
-    pool = tf.constant(image_set.high_res)
+    pool = _pool(image_set)
     num_images = len(image_set.names)
 
     def pairs(step):
@@ -182,7 +187,7 @@ def evaluation_pairs(image_set, data, scale, batch_size):
     """
     count = len(image_set.names)
     padded = -(-count // batch_size) * batch_size
-    pool = tf.constant(image_set.high_res)
+    pool = _pool(image_set)
 
     def pairs(positions):
         high_res = tf.gather(pool, tf.minimum(positions, count - 1))

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from prsr.data import drawn, splits
-from prsr.errors import UserError
+from prsr.errors import UserError, first_line
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 _MODES = {1: "L", 3: "RGB"}
@@ -132,8 +132,13 @@ def find_images(folder):
     return sorted(
         path.relative_to(folder).as_posix()
         for path in pathlib.Path(folder).rglob("*")
-        if path.suffix.lower() in EXTENSIONS and path.is_file()
+        if _is_image(path) and path.is_file()
     )
+
+
+def _is_image(path):
+    # macOS leaves ._NAME beside NAME in zips and on foreign disks: no images.
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith("._")
 
 
 class _Zip(_Source):
@@ -144,11 +149,11 @@ class _Zip(_Source):
             raise UserError(f"--dataset=zip expects a zip of images: no file '{where}'")
         try:
             self.zip = zipfile.ZipFile(where)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise UserError(f"--dataset=zip:{where} is not a readable zip: {error}") from error
-        names = [
-            name for name in self.zip.namelist() if pathlib.Path(name).suffix.lower() in EXTENSIONS
-        ]
+        except Exception as error:  # zipfile raises many kinds
+            raise UserError(
+                f"--dataset=zip:{where} is not a readable zip: {first_line(error)}"
+            ) from error
+        names = [name for name in self.zip.namelist() if _is_image(pathlib.PurePosixPath(name))]
         if not names:
             raise UserError(f"--dataset=zip:{where}: no image inside ({', '.join(EXTENSIONS)})")
         self.lock = threading.Lock()  # one file position for all readers
@@ -198,8 +203,10 @@ class _MnistFiles(_Source):
             if magic != 2051 or count < 20:
                 raise ValueError(f"magic number {magic}, {count} images")
             return pixels.reshape(count, height, width)
-        except (OSError, EOFError, ValueError) as error:
-            raise UserError(f"'{path}' is not an idx file of images: {error}") from error
+        except Exception as error:  # gzip, zlib and NumPy raise many kinds
+            raise UserError(
+                f"'{path}' is not an idx file of images: {first_line(error)}"
+            ) from error
 
 
 class _Tfds:
@@ -216,7 +223,7 @@ class _Tfds:
             self.builder = tfds.builder(name)
         except Exception as error:
             raise UserError(
-                f"--dataset=tfds:{name}: TFDS has no such data set ({_first_line(error)})"
+                f"--dataset=tfds:{name}: TFDS has no such data set ({first_line(error)})"
             ) from error
         if "image" not in self.builder.info.features:
             found = ", ".join(self.builder.info.features)
@@ -249,7 +256,7 @@ class _Tfds:
         try:
             self.builder.download_and_prepare()
         except Exception as error:
-            raise UserError(f"TFDS could not prepare '{name}': {_first_line(error)}") from error
+            raise UserError(f"TFDS could not prepare '{name}': {first_line(error)}") from error
 
     @staticmethod
     def _instructions(available):
@@ -265,7 +272,3 @@ class _Tfds:
 def _silenced():
     with contextlib.redirect_stderr(io.StringIO()):
         yield
-
-
-def _first_line(error):
-    return (str(error) or type(error).__name__).strip().splitlines()[0]

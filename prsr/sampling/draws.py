@@ -1,6 +1,25 @@
 """One draw from tempered logits, the same in every sampler, batch and compiler."""
 
+import zlib
+
+import numpy as np
 import tensorflow as tf
+
+
+def image_seeds(low_res, seed, num_samples):
+    """The seeds of an image's samples: of what it shows, and of nothing else drawn with it.
+
+    Args:
+        low_res: `[low height, low width, channels]` uint8 array.
+        seed: int, the user's.
+        num_samples: how many.
+
+    Returns:
+        `[num_samples, 2]` int32 array.
+    """
+    content = np.ascontiguousarray(low_res).tobytes()
+    own = [zlib.crc32(content, k) >> 1 for k in range(num_samples)]
+    return np.stack([np.full(num_samples, seed % 2**31), own], axis=1).astype(np.int32)
 
 
 def uniforms(seeds, image_shape):
@@ -23,7 +42,8 @@ def uniforms(seeds, image_shape):
         )
 
     bits = tf.map_fn(one_image, seeds, fn_output_signature=tf.uint32)
-    return (tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) + 0.5) * 2.0**-24
+    # 23 bits and a half are exact in float32; with 24 the largest would round up to 1.
+    return (tf.cast(tf.bitwise.right_shift(bits, 9), tf.float32) + 0.5) * 2.0**-23
 
 
 def draw(logits, tau, uniform):

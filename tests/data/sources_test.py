@@ -79,7 +79,9 @@ def test_a_zip(tmp_path):
         for i in range(3):
             archive.writestr(f"in/{i}.png", encoded(picture(i), "PNG"))
         archive.writestr("readme.txt", "text")
+        archive.writestr("__MACOSX/in/._0.png", "no image, but macOS writes it")
     source = sources.open_source(f"zip:{tmp_path / 'a.zip'}", "hash", 3)
+    assert sum(len(names) for names in source.splits.values()) == 3
     for i in range(3):
         np.testing.assert_array_equal(source.read(f"in/{i}.png"), picture(i))
 
@@ -127,6 +129,16 @@ def test_genuine_mnist(mnist):
 
 def test_a_broken_idx_file(tmp_path):
     (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\0" * 40)
+    with pytest.raises(UserError, match="not an idx file"):
+        sources.open_source(f"mnist:{tmp_path}", "auto", 1)
+
+
+def test_a_damaged_gzip(tmp_path):
+    write_idx(tmp_path, "train", np.zeros((40, 28, 28), np.uint8), True)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    content = bytearray(path.read_bytes())
+    content[20:40] = b"x" * 20
+    path.write_bytes(content)
     with pytest.raises(UserError, match="not an idx file"):
         sources.open_source(f"mnist:{tmp_path}", "auto", 1)
 

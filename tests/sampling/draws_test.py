@@ -36,6 +36,25 @@ def test_extreme_noise_stays_in_range():
     assert draws.draw(logits, 1.0, np.array([1e-8, 1 - 2.0**-25])).numpy().tolist() == [0, 255]
 
 
+def test_the_largest_noise_is_below_one(monkeypatch):
+    """So that a value without probability is never drawn."""
+    largest = tf.constant([[[2**32 - 1]]], tf.uint32)
+    monkeypatch.setattr(tf.random, "stateless_uniform", lambda *_, **__: largest)
+    noise = draws.uniforms(tf.constant([[0, 0]]), (1, 1, 1))
+    assert float(noise[0, 0, 0, 0]) < 1
+    assert int(draws.draw(logits_of([0.2, 0.5, 0.3]), 1.0, noise)[0, 0, 0, 0]) == 2
+
+
+def test_seeds_belong_to_the_image():
+    one, other = np.zeros((2, 8, 8, 3), np.uint8)
+    other = other + 1
+    seeds = draws.image_seeds(one, 7, 4)
+    assert seeds.shape == (4, 2) and seeds.dtype == np.int32 and len(np.unique(seeds[:, 1])) == 4
+    np.testing.assert_array_equal(draws.image_seeds(one, 7, 2), seeds[:2])
+    assert not np.any(draws.image_seeds(other, 7, 4) == seeds, axis=0)[1]
+    assert np.all(draws.image_seeds(one, 8, 4)[:, 0] == 8)
+
+
 def test_draws_follow_the_distribution():
     """Chi-square over 20,000 draws."""
     probabilities = np.array([0.1, 0.25, 0.05, 0.4, 0.2])
