@@ -83,7 +83,14 @@ def test_the_same_command_when_finished_changes_nothing(tiny_run, tmp_path):
     assert_same_weights(tiny_run, copy)
 
 
-OPTIONS = [*TINY, "--train_steps=14", "--ema=0.9", "--mirror", "--clip_norm=500"]
+OPTIONS = [
+    *TINY,
+    "--train_steps=14",
+    "--ema=0.9",
+    "--mirror",
+    "--clip_norm=500",
+    "--sample_images=0",
+]
 
 
 @pytest.fixture(scope="module")
@@ -203,12 +210,12 @@ def test_settings_that_cannot_be_read(tiny_run, tmp_path):
 def test_nan_stops_the_run_and_keeps_the_last_good_weights(tiny_run, tmp_path, checkpoint_every):
     copy = tmp_path / "copy"
     shutil.copytree(tiny_run, copy)
-    options = ["--train_steps=30", f"--checkpoint_every={checkpoint_every}"]
+    options = ["--train_steps=30", f"--checkpoint_every={checkpoint_every}", "--sample_images=0"]
     result = run("train", f"--workdir={copy}", "--learning_rate=1e38", *options)
     assert_one_line(result, "not a number", "step", "learning rate 1e+38")
     assert_same_weights(tiny_run, copy)
     # And what the message says helps.
-    result = run("train", f"--workdir={copy}", "--learning_rate=1e-5", "--train_steps=7")
+    result = run("train", f"--workdir={copy}", "--learning_rate=1e-5", *options, "--train_steps=7")
     assert result.returncode == 0 and "continuing from step 6" in result.stderr
 
 
