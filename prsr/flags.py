@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags, logging  # noqa: E402
 
+from prsr import progress  # noqa: E402
 from prsr.errors import UserError  # noqa: E402
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams  # noqa: E402
 
@@ -101,7 +102,8 @@ def run(main):
         logging.set_verbosity(logging.ERROR)
         if len(argv) > 1:
             fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
-        _import_tensorflow()
+        with progress.silenced():  # its remarks come before its log level is read
+            import tensorflow  # noqa: F401
         try:
             return main()
         except UserError as error:
@@ -113,18 +115,6 @@ def run(main):
             return 130
 
     app.run(guarded, flags_parser=_parse)
-
-
-def _import_tensorflow():
-    """Without its remarks about this machine, which come before its log level is read."""
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        import tensorflow  # noqa: F401
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def fail(message):

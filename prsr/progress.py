@@ -1,7 +1,22 @@
 """Progress and time left, on standard error."""
 
+import contextlib
+import os
 import sys
 import time
+
+
+@contextlib.contextmanager
+def silenced():
+    """Nothing reaches standard error for a while, not from libraries nor from new processes."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def clock(seconds):

@@ -18,6 +18,7 @@ of G, of B. The columns of features s to e are then 2 s to 2 e.
 `L`, `F` and `hidden` in shapes are the prior's layers, width and hidden features.
 """
 
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,8 @@ import tensorflow as tf
 
 from prsr import images, layers
 from prsr.sampling import draws
+
+_LEAST_PART = 8  # images
 
 
 class _RowLayer(NamedTuple):
@@ -65,7 +68,7 @@ class _Weights(NamedTuple):
     first_left: tf.Tensor  # [3, channels, F]
     first_left_bias: tf.Tensor  # [F]
     rows: list  # L of _RowLayer
-    left: tf.Tensor  # [L, F, reach * 2F]: shares of the next pixel, of the one after, ...
+    left: tf.Tensor  # [L, reach * F, 2F]: the left taps of all layers
     channels: list  # of _Channel
 
 
@@ -102,8 +105,7 @@ def _read_weights(prior):
             )
         )
     gates = tf.stack(gates)  # [L, reach + 1, F, 2F]
-    left = tf.reverse(gates[:, :-1], axis=[1])  # nearest first
-    left = tf.reshape(tf.transpose(left, (0, 2, 1, 3)), (num_layers, width, -1))
+    left = tf.reshape(gates[:, :-1], (num_layers, -1, 2 * width))
 
     residuals = [read(layer.residual.kernel)[0, 0] for layer in prior.gated_layers]
     residual_biases = [read(layer.residual.bias) for layer in prior.gated_layers]
@@ -144,8 +146,8 @@ def _last_row(window, kernel, bias):
     `[batch, kernel height, width, in]` to `[batch, width, features]`.
     """
     reach = kernel.shape[1] // 2
-    window = tf.pad(window, [[0, 0], [0, 0], [reach, reach], [0, 0]])
-    return tf.nn.conv2d(window, kernel, 1, "VALID")[:, 0] + bias
+    padding = [[0, 0], [0, 0], [reach, reach], [0, 0]]
+    return tf.nn.conv2d(window, kernel, 1, padding)[:, 0] + bias
 
 
 def _no_rows_yet(weights, batch, width):
@@ -265,14 +267,14 @@ def _draw_row(weights, row, kept, conditioning_logits, noise, given, tau):
     first, gates, feature_rows = _start_row(weights, row, kept)
     conditioning_logits, noise = columns_first(conditioning_logits), columns_first(noise)
     given = columns_first(given)
-    num_layers, _, share_size = weights.left.shape
-    gate_size, reach = gates.shape[-1], weights.first_left.shape[0]
+    num_layers, left_size, _ = weights.left.shape
+    reach = weights.first_left.shape[0]
 
-    def draw_next(column, left, shares, pixels):
+    def draw_next(column, left, left_features, pixels):
         pixel, entered = _draw_pixel(
             weights,
             first[column] + tf.tensordot(left, weights.first_left, 2),
-            gates[column] + shares[..., :gate_size],
+            gates[column] + left_features @ weights.left,
             conditioning_logits[column],
             noise[column],
             given[column],
@@ -280,8 +282,8 @@ def _draw_row(weights, row, kept, conditioning_logits, noise, given, tau):
         )
         seen = images.to_network(pixel, left.dtype)[:, None]
         left = tf.concat([left[:, 1:], seen], axis=1)
-        shares = tf.pad(shares[..., gate_size:], [[0, 0], [0, 0], [0, gate_size]])
-        return column + 1, left, shares + entered @ weights.left, pixels.write(column, pixel)
+        left_features = tf.concat([left_features[..., entered.shape[-1] :], entered], axis=2)
+        return column + 1, left, left_features, pixels.write(column, pixel)
 
     *_, pixels = tf.while_loop(
         lambda column, *_: column < width,
@@ -289,7 +291,7 @@ def _draw_row(weights, row, kept, conditioning_logits, noise, given, tau):
         (
             tf.constant(0),
             tf.zeros((batch, reach, channels), first.dtype),
-            tf.zeros((num_layers, batch, share_size), first.dtype),
+            tf.zeros((num_layers, batch, left_size), first.dtype),
             tf.TensorArray(tf.int32, width, element_shape=(batch, channels)),
         ),
     )
@@ -319,23 +321,43 @@ def _draw_image(weights, conditioning_logits, noise, given, tau):
     return tf.transpose(drawn.stack(), (1, 0, 2, 3))
 
 
+def _parallel_parts(batch):
+    """Into how many equal parts to cut a batch: one for each core that they can keep busy.
+
+    Most products of a pixel are too small to be shared by cores. A GPU needs no help.
+    """
+    if tf.config.list_logical_devices("GPU"):
+        return 1
+    most = min(os.cpu_count() or 1, batch // _LEAST_PART)
+    return next(parts for parts in range(max(1, most), 0, -1) if batch % parts == 0)
+
+
 def _prepare(model):
     """A function `(low_res, seeds)` to the weights, A(x) and the noise, as `_draw_row` takes them.
 
     XLA would gain nothing here, and take seconds more to compile.
     """
 
+    @tf.function(reduce_retracing=True)
+    def conditioning_logits(low_res):
+        return tf.cast(model.conditioning(low_res), tf.float32)
+
     @tf.function
+    def weights_and_noise(seeds, image_shape):
+        return _read_weights(model.prior), draws.uniforms(seeds, image_shape)
+
     def prepare(low_res, seeds):
-        logits = tf.cast(model.conditioning(low_res), tf.float32)
-        noise = draws.uniforms(seeds, tuple(logits.shape[1:4]))
-        return _read_weights(model.prior), logits, noise
+        # Of equal inputs, as for several samples of one, A(x) is computed once.
+        distinct, which = np.unique(low_res, axis=0, return_inverse=True)
+        logits = tf.gather(conditioning_logits(tf.constant(distinct)), which.reshape(-1))
+        weights, noise = weights_and_noise(seeds, tuple(logits.shape[1:4]))
+        return weights, logits, noise
 
     return prepare
 
 
 def _arguments(model, low_res, seeds, tau, given):
-    """The public arguments as tensors.
+    """The public arguments as arrays and tensors.
 
     Raises:
         ValueError: `given` does not fit the images that are to be drawn.
@@ -349,7 +371,7 @@ def _arguments(model, low_res, seeds, tau, given):
             f"{list(given.shape)} in {given.min()}..{given.max()}"
         )
     return (
-        tf.convert_to_tensor(low_res),
+        np.asarray(low_res),
         tf.convert_to_tensor(seeds, tf.int32),
         tf.constant(tau, tf.float32),
         tf.constant(given, tf.int32),
@@ -372,7 +394,14 @@ def sampler(model, jit_compile=True):
     """
 
     prepare = _prepare(model)
-    draw_image = tf.function(_draw_image, jit_compile=jit_compile)
+    draw_part = tf.function(_draw_image, jit_compile=jit_compile)
+
+    @tf.function
+    def draw_image(weights, conditioning_logits, noise, given, tau):
+        parts = _parallel_parts(len(noise))
+        split = [tf.split(x, parts) for x in (conditioning_logits, noise, given)]
+        # They depend on nothing of each other, so TensorFlow runs them side by side.
+        return tf.concat([draw_part(weights, *own, tau) for own in zip(*split)], axis=0)
 
     def sample_images(low_res, seeds, tau, given=None):
         low_res, seeds, tau, given = _arguments(model, low_res, seeds, tau, given)

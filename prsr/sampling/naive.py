@@ -8,7 +8,7 @@ import tensorflow as tf
 from prsr.sampling import draws
 
 
-def sample(prior, conditioning_logits, seeds, tau):
+def sample(prior, conditioning_logits, seeds, tau, count=None):
     """Draws images (equation 6), in the order rows, columns, channels.
 
     Args:
@@ -18,6 +18,7 @@ def sample(prior, conditioning_logits, seeds, tau):
         conditioning_logits: A(x), `[batch, height, width, channels, 256]`.
         seeds: `[batch, 2]` int32: a sample depends on its own seed, not on its batch.
         tau: scalar, multiplies the logits; infinity is greedy.
+        count: draw only so many sub-pixels and leave the others zero; None for all.
 
     Returns:
         `[batch, height, width, channels]` uint8.
@@ -35,20 +36,22 @@ def sample(prior, conditioning_logits, seeds, tau):
         index = tf.stack([tf.range(batch), tf.fill((batch,), i)], axis=1)
         return i + 1, tf.tensor_scatter_nd_update(flat, index, drawn)
 
-    count = height * width * channels
+    total = height * width * channels
+    count = total if count is None else count
     _, flat = tf.while_loop(
         lambda i, _: i < count,
         draw_next,
-        (tf.constant(0), tf.zeros((batch, count), tf.int32)),
+        (tf.constant(0), tf.zeros((batch, total), tf.int32)),
     )
     return tf.cast(tf.reshape(flat, (batch, height, width, channels)), tf.uint8)
 
 
-def sampler(model):
+def sampler(model, count=None):
     """The reference sampler of a model, compiled.
 
     Args:
         model: a built `PixelRecursiveSuperResolution`.
+        count: as `sample`.
 
     Returns:
         A function `(low_res, seeds, tau)` to `[batch, height, width, channels]` uint8:
@@ -61,7 +64,7 @@ def sampler(model):
         logits = model.conditioning(low_res)
         prior = model.prior
         return sample(
-            lambda y: tf.cast(prior(y), tf.float32), tf.cast(logits, tf.float32), seeds, tau
+            lambda y: tf.cast(prior(y), tf.float32), tf.cast(logits, tf.float32), seeds, tau, count
         )
 
     def sample_images(low_res, seeds, tau):

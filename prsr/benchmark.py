@@ -1,0 +1,95 @@
+"""Times the samplers, the train step and the input pipeline: python -m prsr.benchmark"""
+
+import json
+import pathlib
+
+from absl import flags
+
+from prsr.errors import UserError
+from prsr.flags import FLAGS, define_hparams, hparams_from_flags, run
+
+PARTS = ("sampling", "growth", "training", "pipeline")
+
+define_hparams()
+flags.DEFINE_list("parts", list(PARTS), f"What to measure, any of {', '.join(PARTS)}.")
+flags.DEFINE_list("batches", ["1", "16", "64"], "Batch sizes of the samplers.")
+flags.DEFINE_integer("rounds", 5, "How often each contender is timed; medians count.", 1)
+flags.DEFINE_string("output", None, "A folder for benchmark.md, benchmark.json, benchmark.png.")
+flags.DEFINE_bool("quick", False, "A tiny model and one round: to see that it runs.")
+
+_QUICK = {
+    "image_size": 8,
+    "blocks_per_stage": 1,
+    "conditioning_width": 4,
+    "prior_width": 6,
+    "prior_layers": 1,
+    "prior_hidden": 6,
+    "global_batch_size": 4,
+}
+
+
+def main():
+    if FLAGS.quick:
+        for name, value in _QUICK.items():
+            if not FLAGS[name].present:
+                FLAGS[name].value = value
+        FLAGS.rounds = 1
+    hparams = hparams_from_flags()
+    hparams.check()
+    if unknown := set(FLAGS.parts) - set(PARTS):
+        raise UserError(f"--parts: expected some of {', '.join(PARTS)}, not {min(unknown)}")
+    if not all(batch.isdecimal() and int(batch) for batch in FLAGS.batches):
+        raise UserError(f"--batches: expected numbers from 1, not {','.join(FLAGS.batches)}")
+    output = FLAGS.output and pathlib.Path(FLAGS.output)
+    if output:
+        output.mkdir(parents=True, exist_ok=True)
+    results = measure(hparams)
+    from prsr.benchmarks import report
+
+    text = report.markdown(results)
+    if output:
+        (output / "benchmark.json").write_text(json.dumps(results, indent=2) + "\n")
+        (output / "benchmark.md").write_text(text)
+        report.plot(results, output / "benchmark.png")
+    print(text)
+
+
+def measure(hparams):
+    """Runs the parts that were asked for, and collects what they return."""
+    import os
+    import platform
+
+    import tensorflow as tf
+
+    from prsr.benchmarks import sampling, training
+
+    sizes = vars(hparams.model)
+    size, rounds = hparams.data.image_size, FLAGS.rounds
+    model = sampling.build(size, **sizes)
+    gpus = tf.config.list_physical_devices("GPU")
+    results = {
+        "device": f"{len(gpus)} GPUs" if gpus else f"CPU ({platform.machine()})",
+        "cores": os.cpu_count(),
+        "tensorflow": tf.__version__,
+        "weights": model.count_params(),
+        "image_size": size,
+        "global_batch_size": hparams.training.global_batch_size,
+    }
+    if "sampling" in FLAGS.parts:
+        batches = [int(batch) for batch in FLAGS.batches]
+        results["sampling"] = sampling.compare(model, size, batches, rounds)
+        results["agreement"] = sampling.agreement(model, size, max(batches))
+    if "growth" in FLAGS.parts:
+        growing, deeper = [size // 4, size // 2, size, 2 * size], [5, 10, 20, 40]
+        if FLAGS.quick:
+            growing, deeper = [size, 2 * size], [1, 2]
+        results["growth"] = sampling.growth(sizes, growing, deeper, rounds)
+    if "training" in FLAGS.parts:
+        results["training"] = training.compare(hparams, rounds)
+    if "pipeline" in FLAGS.parts:
+        results["pipeline"] = training.pipeline(hparams, rounds)
+    return results
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,144 @@
+"""The benchmark's results as tables and as a picture."""
+
+from prsr import files
+
+
+def markdown(results):
+    """Tables, ratios first.
+
+    Args:
+        results: as `prsr.benchmark` collects them; any part may be missing.
+
+    Returns:
+        Text.
+    """
+    lines = [
+        f"{results['device']}, {results['cores']} cores, TensorFlow {results['tensorflow']}, "
+        f"{results['weights']:,} weights, {results['image_size']}x{results['image_size']} images"
+    ]
+    if "sampling" in results:
+        lines += _table(
+            ["batch", "times the reference", "in forward passes", "fast", "reference"]
+            + ["first call", "matrix product"],
+            [
+                [
+                    row["batch"],
+                    f"**{row['speedup']:,.0f}**",
+                    f"{row['forward_passes']:.2f}",
+                    f"{1e3 * row['fast_seconds'] / row['batch']:.1f} ms an image",
+                    f"{row['reference_seconds'] / row['batch']:.1f} s an image",
+                    f"{row['first_call_seconds']:.1f} s",
+                    f"{row['matrix_gflops']:.0f} GFLOP/s",
+                ]
+                for row in results["sampling"]
+            ],
+        )
+        fixed = results["agreement"]
+        lines.append(
+            f"One forward pass over finished samples, with their noise, draws {fixed['agree']:,} "
+            f"of {fixed['of']:,} sub-pixels again."
+        )
+    if "training" in results:
+        rows = results["training"]
+        lines += _table(
+            ["train step", "ours takes, of this", "a step", "of the matrix rate", "peak memory"]
+            + ["first step"],
+            [
+                [
+                    row["variant"],
+                    f"**{row['ours_relative']:.2f}**",
+                    f"{row['seconds']:.2f} s",
+                    f"{row['of_matrix_rate']:.0%}",
+                    f"{row['peak_gib']:.2f} GiB",
+                    f"{row['first_call_seconds']:.0f} s",
+                ]
+                for row in rows
+            ],
+        )
+        lines.append(
+            f"Batch {results['global_batch_size']}, {rows[0]['gflop']:.0f} GFLOP a step with "
+            f"causal taps; matrix product {rows[0]['matrix_gflops']:.0f} GFLOP/s."
+        )
+    if "pipeline" in results:
+        own = results["pipeline"]
+        lines += [
+            "",
+            f"The input pipeline alone gives {own['pipeline_images_per_second']:,.0f} images a "
+            f"second, {own['pipeline_images_per_second'] / own['training_images_per_second']:,.0f} "
+            f"times what training takes; training waits for it {own['waiting_share']:.2%} of the "
+            f"time.",
+        ]
+    if "growth" in results:
+        for name, unit in (("image_size", "pixel"), ("depth", "layer")):
+            points = results["growth"][name]
+            counts = [x**2 if name == "image_size" else x for x, _ in points]
+            lines += _table(
+                [name.replace("_", " "), "an image, batch 1", f"a {unit}"],
+                [
+                    [x, f"{1e3 * seconds:.0f} ms", f"{1e6 * seconds / count:.0f} us"]
+                    for (x, seconds), count in zip(points, counts)
+                ],
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _table(head, rows):
+    cells = [head, ["---"] * len(head), *rows]
+    return ["", *["| " + " | ".join(map(str, row)) + " |" for row in cells], ""]
+
+
+def plot(results, path):
+    """Time an image against batch, and growth with image size and depth.
+
+    Args:
+        results: as `markdown`.
+        path: `pathlib.Path` of the PNG.
+    """
+    from matplotlib import pyplot as plt
+
+    panels = ["sampling"] * ("sampling" in results) + ["image_size", "depth"] * (
+        "growth" in results
+    )
+    if not panels:
+        return
+    figure, all_axes = plt.subplots(
+        1, len(panels), figsize=(4.5 * len(panels), 3.8), dpi=120, squeeze=False
+    )
+    for name, axes in zip(panels, all_axes[0]):
+        if name == "sampling":
+            _plot_batches(results["sampling"], axes)
+        else:
+            _plot_growth(name, results["growth"][name], axes)
+        axes.grid(alpha=0.3, which="both")
+        axes.legend(fontsize=8)
+    figure.tight_layout()
+    with files.replacing(path) as partial:
+        figure.savefig(partial, format="png")
+    plt.close(figure)
+
+
+def _plot_batches(rows, axes):
+    batches = [row["batch"] for row in rows]
+    series = {
+        "reference sampler": "reference_seconds",
+        "fast sampler": "fast_seconds",
+        "one forward pass": "forward_seconds",
+    }
+    for label, key in series.items():
+        axes.loglog(batches, [row[key] / row["batch"] for row in rows], "o-", label=label)
+    axes.set_xticks(batches, batches)
+    axes.set_xlabel("batch")
+    axes.set_ylabel("seconds an image")
+
+
+def _plot_growth(name, points, axes):
+    values, times = zip(*points)
+    power = 2 if name == "image_size" else 1
+    axes.loglog(values, times, "o-", label="fast sampler, batch 1")
+    line = [times[-1] * (value / values[-1]) ** power for value in values]
+    label = "linear in pixels" if power == 2 else "linear in layers"
+    axes.loglog(values, line, "--", color="gray", label=label)
+    axes.set_xticks(values, values)
+    axes.minorticks_off()
+    axes.set_xlabel("image height and width" if power == 2 else "gated layers")
+    axes.set_ylabel("seconds an image")

@@ -1,0 +1,122 @@
+"""The reference sampler against the fast one."""
+
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from prsr.benchmarks import rounds
+from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
+from prsr.sampling import cached, draws, naive
+
+_REFERENCE_SUB_PIXELS = 4
+
+
+def build(image_size, **sizes):
+    """An untrained model with weights, for images of one size."""
+    keras.utils.set_random_seed(0)
+    model = PixelRecursiveSuperResolution(**sizes)
+    low_res, _ = ask(model, image_size, 1)
+    model(low_res, np.zeros((1, image_size, image_size, model.channels)))
+    return model
+
+
+def ask(model, image_size, batch):
+    """Random low-resolution images and seeds."""
+    low_size = image_size // model.scale
+    rng = np.random.default_rng(0)
+    low_res = rng.integers(0, 256, (batch, low_size, low_size, model.channels), np.uint8)
+    return low_res, np.stack([np.zeros(batch), np.arange(batch)], axis=1).astype(np.int32)
+
+
+def compare(model, image_size, batches, num_rounds):
+    """Times reference, fast sampler and one forward pass at several batch sizes.
+
+    The reference draws only its first few sub-pixels: each costs one full pass, so the time
+    of an image is theirs times the number of sub-pixels over those drawn.
+
+    Args:
+        model: a built `PixelRecursiveSuperResolution`.
+        image_size: of the high-resolution image.
+        batches: list of batch sizes.
+        num_rounds: rounds of each.
+
+    Returns:
+        A list of dicts, one a batch size; times are of the whole batch, in seconds.
+    """
+    sub_pixels = image_size**2 * model.channels
+    drawn_by_reference = min(_REFERENCE_SUB_PIXELS, sub_pixels)
+    sampler = cached.sampler(model)
+    reference = naive.sampler(model, drawn_by_reference)
+    forward = tf.function(model.__call__, reduce_retracing=True)
+    multiply, operations = rounds.matrix_product()
+    rows = []
+    for batch in batches:
+        print(f"sampling, batch {batch}", file=sys.stderr)
+        low_res, seeds = ask(model, image_size, batch)
+        high_res = np.zeros((batch, image_size, image_size, model.channels), np.float32)
+        times, first = rounds.interleave(
+            {
+                "fast": lambda: sampler(low_res, seeds, 1.0),
+                "reference": lambda: reference(low_res, seeds, 1.0),
+                "forward pass": lambda: forward(low_res, high_res)[0, 0, 0, 0, 0].numpy(),
+                rounds.MATRIX: multiply,
+            },
+            num_rounds,
+        )
+        reference_seconds = times["reference"] * sub_pixels / drawn_by_reference
+        rows.append(
+            {
+                "batch": batch,
+                "speedup": reference_seconds / times["fast"],
+                "forward_passes": times["fast"] / times["forward pass"],
+                "fast_seconds": times["fast"],
+                "reference_seconds": reference_seconds,
+                "forward_seconds": times["forward pass"],
+                "first_call_seconds": first["fast"],
+                "matrix_gflops": operations / times[rounds.MATRIX] / 1e9,
+            }
+        )
+    return rows
+
+
+def agreement(model, image_size, batch):
+    """The fixed point: one pass over finished samples, with their noise, draws them again.
+
+    Returns:
+        A dict with the numbers of sub-pixels that agree, and of all.
+    """
+    low_res, seeds = ask(model, image_size, batch)
+    drawn = cached.sampler(model)(low_res, seeds, 1.0)
+    again = draws.draw(model(low_res, drawn), 1.0, draws.uniforms(seeds, drawn.shape[1:]))
+    return {"agree": int((again.numpy() == drawn).sum()), "of": drawn.size}
+
+
+def growth(sizes, image_sizes, depths, num_rounds):
+    """How the time of one image grows with its size and with the prior's depth.
+
+    Args:
+        sizes: keyword arguments of the model.
+        image_sizes: high-resolution sizes, at the model's own depth.
+        depths: numbers of gated layers, at the smallest of `image_sizes`.
+        num_rounds: rounds of each.
+
+    Returns:
+        A dict of `"image_size"` and `"depth"`, each a list of (value, seconds).
+    """
+
+    def measure(image_size, **changed):
+        model = build(image_size, **sizes | changed)
+        sampler, question = cached.sampler(model), ask(model, image_size, 1)
+        times, _ = rounds.interleave({"fast": lambda: sampler(*question, 1.0)}, num_rounds)
+        return times["fast"]
+
+    result = {"image_size": [], "depth": []}
+    for image_size in image_sizes:
+        print(f"growth: {image_size}x{image_size}", file=sys.stderr)
+        result["image_size"].append((image_size, measure(image_size)))
+    for depth in depths:
+        print(f"growth: {depth} layers", file=sys.stderr)
+        result["depth"].append((depth, measure(image_sizes[0], prior_layers=depth)))
+    return result

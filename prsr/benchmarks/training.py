@@ -1,0 +1,168 @@
+"""The train step: ours, the usual way, XLA, bfloat16, and PyTorch if it is installed."""
+
+import contextlib
+import dataclasses
+import importlib.util
+import math
+import multiprocessing
+import pathlib
+import re
+import resource
+import sys
+import time
+
+import numpy as np
+
+from prsr import progress, training
+from prsr.benchmarks import full_kernels, rounds
+from prsr.data.pipeline import ImageSet
+
+OURS = "ours: causal taps, float32"
+FULL_KERNELS = "full kernels times masks"
+XLA = "ours, XLA"
+MIXED = "ours, mixed bfloat16"
+TORCH = "PyTorch, eager, channels last"
+TORCH_BFLOAT16 = "PyTorch, bfloat16"
+
+
+def variants():
+    """The names of what can be timed here."""
+    has_torch = importlib.util.find_spec("torch") is not None
+    return [OURS, FULL_KERNELS, XLA, MIXED] + has_torch * [TORCH, TORCH_BFLOAT16]
+
+
+def forward_operations(model, image_size):
+    """Floating point operations of one image's forward pass: two a weight and position."""
+    kernels = [v for v in model.prior.trainable_variables if v.name == "kernel"]
+    total = sum(2 * math.prod(kernel.shape) for kernel in kernels) * image_size**2
+    network, size = model.conditioning, image_size // model.scale
+    total += 2 * math.prod(network.stem.kernel.shape) * size**2
+    for stage, blocks in enumerate(network.stages):
+        if stage > 0:
+            # Each input position of a transposed convolution meets all of its weights.
+            total += 2 * math.prod(network.upsamplings[stage - 1].kernel.shape) * size**2
+            size *= 2
+        for block in blocks:
+            for conv in (block.first, block.second):
+                total += 2 * math.prod(conv.kernel.shape) * size**2
+    return total + 2 * math.prod(network.logits.kernel.shape) * size**2
+
+
+def image_set(hparams, count=256):
+    """Images of noise: the arithmetic does not mind."""
+    size = hparams.data.image_size
+    rng = np.random.default_rng(0)
+    high_res = rng.integers(0, 256, (count, size, size, hparams.model.channels), np.uint8)
+    return ImageSet([str(i) for i in range(count)], high_res)
+
+
+def trainer(hparams, variant):
+    """A `Trainer` of one of our variants."""
+    changed = dataclasses.replace(
+        hparams.training, jit_compile=variant == XLA, mixed_precision=variant == MIXED
+    )
+    hparams = dataclasses.replace(hparams, training=changed)
+    with full_kernels.in_place() if variant == FULL_KERNELS else contextlib.nullcontext():
+        return training.Trainer(hparams, image_set(hparams))
+
+
+def step(hparams, variant):
+    """A function that takes one train step of a variant and waits for it."""
+    ours = trainer(hparams, OURS if variant in (TORCH, TORCH_BFLOAT16) else variant)
+    batch = next(iter(ours.pairs()))
+    if variant in (TORCH, TORCH_BFLOAT16):
+        from prsr.benchmarks import torch_step
+
+        other = torch_step.Trainer(ours.model, hparams.training, variant == TORCH_BFLOAT16)
+        batch = [images.numpy() for images in batch]
+        return lambda: other.train_step(*batch)
+    return lambda: float(ours.train_step(batch)["joint"])
+
+
+def compare(hparams, num_rounds):
+    """Times the train step of every variant in turns.
+
+    Args:
+        hparams: `prsr.hparams.Hparams`.
+        num_rounds: rounds of each.
+
+    Returns:
+        A list of dicts, one a variant.
+    """
+    contenders = {name: step(hparams, name) for name in variants()}
+    multiply, operations = rounds.matrix_product()
+    times, first = rounds.interleave(contenders | {rounds.MATRIX: multiply}, num_rounds)
+    matrix_gflops = operations / times[rounds.MATRIX] / 1e9
+    forward = forward_operations(trainer(hparams, OURS).model, hparams.data.image_size)
+    # Backward is twice forward: gradients of activations, and of weights.
+    gflop = 3 * forward * hparams.training.global_batch_size / 1e9
+    rows = []
+    for name in contenders:
+        print(f"peak memory: {name}", file=sys.stderr)
+        rows.append(
+            {
+                "variant": name,
+                "seconds": times[name],
+                "ours_relative": times[OURS] / times[name],
+                "first_call_seconds": first[name],
+                "peak_gib": peak_memory(hparams, name),
+                "gflop": gflop,
+                "matrix_gflops": matrix_gflops,
+                "of_matrix_rate": gflop / times[name] / matrix_gflops,
+            }
+        )
+    return rows
+
+
+def peak_memory(hparams, variant):
+    """The most memory that a process of its own holds in three steps, in GiB."""
+    context = multiprocessing.get_context("spawn")
+    with progress.silenced(), context.Pool(1) as pool:
+        return pool.apply(_peak_memory, (hparams, variant))
+
+
+def _peak_memory(hparams, variant):
+    one_step = step(hparams, variant)
+    for _ in range(3):
+        one_step()
+    try:
+        # Linux: getrusage would count what the parent held when it started this process.
+        status = pathlib.Path("/proc/self/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30  # macOS: bytes
+
+
+def pipeline(hparams, num_steps):
+    """How fast the input pipeline is alone, and how long training waits for it.
+
+    Args:
+        hparams: `prsr.hparams.Hparams`.
+        num_steps: steps to train.
+
+    Returns:
+        A dict: images a second of the pipeline alone and of training, and the share of
+        training that is spent waiting for the next batch.
+    """
+    ours = trainer(hparams, OURS)
+    batch_size, batches = hparams.training.global_batch_size, iter(ours.pairs())
+
+    def take(count=50):
+        for _ in range(count):
+            next(batches)
+
+    take()  # the buffers are full
+    alone = 50 * batch_size / rounds.seconds(take)
+    ours.train_step(next(batches))
+    waited, begin = 0.0, time.perf_counter()
+    for _ in range(num_steps):
+        ready = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - ready
+        float(ours.train_step(batch)["joint"])
+    spent = time.perf_counter() - begin
+    return {
+        "pipeline_images_per_second": alone,
+        "training_images_per_second": num_steps * batch_size / spent,
+        "waiting_share": waited / spent,
+    }
