@@ -26,6 +26,7 @@ setuptools.setup(
         "tensorflow-datasets>=4.9.10",
     ],
     extras_require={
+        "benchmark": ["torch"],
         "gpu": ["tensorflow[and-cuda]>=2.21"],
         "test": ["pytest"],
         "lint": ["ruff"],

@@ -47,11 +47,11 @@ def main():
     from prsr.benchmarks import report
 
     text = report.markdown(results)
+    print(text)
     if output:
         (output / "benchmark.json").write_text(json.dumps(results, indent=2) + "\n")
         (output / "benchmark.md").write_text(text)
         report.plot(results, output / "benchmark.png")
-    print(text)
 
 
 def measure(hparams):

@@ -1,3 +1,4 @@
+import functools
 import os
 import pathlib
 import subprocess
@@ -61,6 +62,12 @@ def assert_one_line(result, *words):
     assert len(errors) == 1 and result.stderr.rstrip().endswith(errors[0]), result.stderr
     for word in words:
         assert word in errors[0], errors[0]
+
+
+@functools.cache
+def mirrored():
+    # One for all tests: a second one in a process would use the first one's collective keys.
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,12 @@ LAYERS = [
     {"prsr.models.pixel_recursive", "prsr.data.pipeline"},
     {"prsr.workdirs"},
     {"prsr.training", "prsr.super_resolution"},
+    {"prsr.benchmarks.rounds", "prsr.benchmarks.full_kernels", "prsr.benchmarks.torch_step"},
+    {"prsr.benchmarks.sampling", "prsr.benchmarks.training", "prsr.benchmarks.report"},
     {"prsr.flags"},
-    {"prsr.train", "prsr.sample"},
+    {"prsr.train", "prsr.sample", "prsr.benchmark"},
 ]
-PACKAGES = {"prsr.models", "prsr.data", "prsr.sampling"}
+PACKAGES = {"prsr.models", "prsr.data", "prsr.sampling", "prsr.benchmarks"}
 
 
 def imports(path):

@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 
 import keras
 import numpy as np
@@ -10,6 +9,7 @@ from prsr import training
 from prsr.data import pipeline
 from prsr.errors import UserError
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
+from tests.conftest import mirrored
 
 HPARAMS = Hparams(
     ModelHparams(
@@ -48,12 +48,6 @@ def steps(trainer, count):
 
 def weights(trainer):
     return [variable.numpy() for variable in trainer.model.trainable_variables]
-
-
-@functools.cache
-def mirrored():
-    # One for all tests: a second one in a process would use the first one's collective keys.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 def test_a_step_is_equation_8_and_rmsprop(trainer_of, train_set):

@@ -10,11 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from prsr import layers
-
 
 def _tensor(array):
-    return torch.from_numpy(np.array(array, np.float32))
+    return torch.tensor(np.array(array, np.float32))
 
 
 class CausalConv(nn.Module):

@@ -1,4 +1,5 @@
 import functools
+import types
 
 import keras
 import numpy as np
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.sampling import cached, draws, naive
+from tests.conftest import mirrored
 
 INFINITY = float("inf")
 
@@ -75,6 +77,72 @@ def test_a_sample_does_not_depend_on_its_batch():
     together = sampler(low_res, seeds, 1.0)
     alone = [sampler(low_res[i : i + 1], seeds[i : i + 1], 1.0)[0] for i in range(3)]
     np.testing.assert_array_equal(together, alone)
+
+
+def test_a_sample_does_not_depend_on_parallel_parts():
+    """Batches of 16 and 64 may be drawn in parts, one a core."""
+    model, sampler, _, _ = standard()
+    low_res, seeds = ask(model, (3, 3), batch=64)
+    plain = cached.sampler(model, jit_compile=False)
+    together = plain(low_res, seeds, 1.0)
+    np.testing.assert_array_equal(plain(low_res[:16], seeds[:16], 1.0), together[:16])
+    np.testing.assert_array_equal(sampler(low_res[:3], seeds[:3], 1.0), together[:3])
+
+
+def test_a_part_for_each_core(monkeypatch):
+    monkeypatch.setattr(cached.os, "cpu_count", lambda: 4)
+    assert [cached._parallel_parts(batch) for batch in (1, 15, 16, 17, 24, 64)] == [
+        *(1, 1, 2, 1, 3, 4)
+    ]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    assert cached._parallel_parts(64) == 1
+
+
+def test_conditioning_is_computed_once_for_equal_inputs():
+    model, sampler, low_res, seeds = standard()
+    asked = []
+
+    def conditioning(images):
+        asked.append(images.shape[0])
+        return model.conditioning(images)
+
+    spied = types.SimpleNamespace(conditioning=conditioning, prior=model.prior, scale=model.scale)
+    mixed = low_res[[2, 0, 2]]
+    drawn = cached.sampler(spied, jit_compile=False)(mixed, seeds, 1.0)
+    assert asked == [2]
+    np.testing.assert_array_equal(drawn, sampler(mixed, seeds, 1.0))
+
+
+def test_a_mirrored_model_draws_the_same():
+    model, sampler, low_res, seeds = standard()
+    with mirrored().scope():
+        same = make((3, 3))
+        drawn = cached.sampler(same, jit_compile=False)(low_res, seeds, 1.0)
+    np.testing.assert_array_equal(drawn, sampler(low_res, seeds, 1.0))
+
+
+def forced_logits(model, low_res, seeds, high_res):
+    """The fast sampler's logits of every sub-pixel, when it is forced along given images."""
+    seen = []
+
+    def spy(logits, tau, uniform):
+        seen.append(logits)
+        return draws.draw(logits, tau, uniform)
+
+    prepared = cached._prepare(model)(low_res, seeds)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cached, "draws", types.SimpleNamespace(draw=spy))
+        # Not compiled: loops are Python's, and what passes can be seen.
+        drawn = cached._draw_image(*prepared, tf.constant(high_res, tf.int32), tf.constant(1.0))
+    np.testing.assert_array_equal(drawn, high_res)
+    return np.reshape(np.stack(seen, axis=1), (*high_res.shape, 256))
+
+
+def test_logits_along_a_given_image_are_those_of_one_pass():
+    model, _, low_res, seeds = standard()
+    high_res = np.random.default_rng(4).integers(0, 256, (3, 6, 6, 3), dtype=np.uint8)
+    logits = forced_logits(model, low_res, seeds, high_res)
+    np.testing.assert_allclose(logits, model(low_res, high_res), atol=1e-4)
 
 
 def test_a_sample_does_not_depend_on_the_compiler():
@@ -146,6 +214,8 @@ def test_one_pass_draws_the_samples_of_table_2_again():
     model.conditioning.estimate_statistics([low_res])
     drawn = cached.sampler(model)(low_res, seeds, 1.0)
     assert len(np.unique(drawn)) > 100
+    logits = forced_logits(model, low_res, seeds, drawn)
+    np.testing.assert_allclose(logits, model(low_res, drawn), atol=1e-4)
 
     logits, uniforms = model(low_res, drawn), draws.uniforms(seeds, (32, 32, 3))
     differs = drawn != draws.draw(logits, 1.0, uniforms).numpy()

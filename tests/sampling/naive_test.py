@@ -48,6 +48,14 @@ def test_one_pass_draws_the_finished_samples_again(model):
     assert len(np.unique(drawn)) > 50
 
 
+def test_only_the_first_sub_pixels(model):
+    whole = naive.sampler(model)(LOW_RES, SEEDS, 1.0).reshape(3, -1)
+    part = naive.sampler(model, 5)(LOW_RES, SEEDS, 1.0).reshape(3, -1)
+    np.testing.assert_array_equal(part[:, :5], whole[:, :5])
+    assert not part[:, 5:].any()
+    assert not naive.sampler(model, 0)(LOW_RES, SEEDS, 1.0).any()
+
+
 def test_a_sample_does_not_depend_on_its_batch(model):
     sampler = naive.sampler(model)
     together = sampler(LOW_RES, SEEDS, 1.0)

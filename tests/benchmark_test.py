@@ -1,0 +1,46 @@
+import json
+
+import pytest
+from PIL import Image
+
+from tests.conftest import assert_one_line, run
+
+
+def test_sampling(tmp_path):
+    out = tmp_path / "new" / "folder"
+    arguments = ("--quick", "--parts=sampling,pipeline", "--batches=2", f"--output={out}")
+    result = run("benchmark", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert "round 1 of 1" in result.stderr
+    assert (out / "benchmark.md").read_text() in result.stdout
+    results = json.loads((out / "benchmark.json").read_text())
+    row = results["sampling"][0]
+    assert row["batch"] == 2
+    assert f"| 2 | **{row['speedup']:,.0f}** | {row['forward_passes']:.2f} |" in result.stdout
+    assert row["speedup"] == row["reference_seconds"] / row["fast_seconds"]
+    assert results["agreement"] == {"agree": 384, "of": 384}
+    assert "training" not in results
+    assert Image.open(out / "benchmark.png").width > 300
+
+
+def test_bad_input(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for argument, words in [
+        ("--parts=sampling,speed", ("--parts", "growth", "speed")),
+        ("--batches=1,none", ("--batches", "none")),
+        ("--batches=0", ("--batches", "0")),
+        (f"--output={file}", (str(file),)),
+    ]:
+        assert_one_line(run("benchmark", "--quick", argument), *words)
+
+
+@pytest.mark.slow
+def test_everything(tmp_path):
+    result = run("benchmark", "--quick", "--batches=1,16", f"--output={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    results = json.loads((tmp_path / "benchmark.json").read_text())
+    assert [row["batch"] for row in results["sampling"]] == [1, 16]
+    assert {"training", "pipeline", "growth"} < set(results)
+    assert len(results["growth"]["depth"]) == 2
+    assert "a step" in result.stdout
