@@ -36,26 +36,28 @@ def main():
         FLAGS.rounds = 1
     hparams = hparams_from_flags()
     hparams.check()
-    if unknown := set(FLAGS.parts) - set(PARTS):
-        raise UserError(f"--parts: expected some of {', '.join(PARTS)}, not {min(unknown)}")
-    if not all(batch.isdecimal() and int(batch) for batch in FLAGS.batches):
-        raise UserError(f"--batches: expected numbers from 1, not {','.join(FLAGS.batches)}")
+    unknown = set(FLAGS.parts) - set(PARTS)
+    if unknown or not FLAGS.parts:
+        got = ",".join(FLAGS.parts)
+        raise UserError(f"--parts: expected some of {', '.join(PARTS)}, not '{got}'")
+    if not FLAGS.batches or not all(b.isdecimal() and int(b) for b in FLAGS.batches):
+        got = ",".join(FLAGS.batches)
+        raise UserError(f"--batches: expected numbers from 1, not '{got}'")
     output = FLAGS.output and pathlib.Path(FLAGS.output)
     if output:
         output.mkdir(parents=True, exist_ok=True)
-    results = measure(hparams)
     from prsr.benchmarks import report
 
-    text = report.markdown(results)
-    print(text)
-    if output:
-        (output / "benchmark.json").write_text(json.dumps(results, indent=2) + "\n")
-        (output / "benchmark.md").write_text(text)
-        report.plot(results, output / "benchmark.png")
+    for results in measure(hparams):
+        if output:  # after each part: they take long
+            (output / "benchmark.json").write_text(json.dumps(results, indent=2) + "\n")
+            (output / "benchmark.md").write_text(report.markdown(results))
+            report.plot(results, output / "benchmark.png")
+    print(report.markdown(results))
 
 
 def measure(hparams):
-    """Runs the parts that were asked for, and collects what they return."""
+    """Runs the parts that were asked for, and yields all results so far after each."""
     import os
     import platform
 
@@ -63,9 +65,8 @@ def measure(hparams):
 
     from prsr.benchmarks import sampling, training
 
-    sizes = vars(hparams.model)
-    size, rounds = hparams.data.image_size, FLAGS.rounds
-    model = sampling.build(size, **sizes)
+    size, scale, rounds = hparams.data.image_size, hparams.model.scale, FLAGS.rounds
+    model = sampling.build(hparams)
     gpus = tf.config.list_physical_devices("GPU")
     results = {
         "device": f"{len(gpus)} GPUs" if gpus else f"CPU ({platform.machine()})",
@@ -79,16 +80,20 @@ def measure(hparams):
         batches = [int(batch) for batch in FLAGS.batches]
         results["sampling"] = sampling.compare(model, size, batches, rounds)
         results["agreement"] = sampling.agreement(model, size, max(batches))
+        yield results
     if "growth" in FLAGS.parts:
-        growing, deeper = [size // 4, size // 2, size, 2 * size], [5, 10, 20, 40]
+        sizes, depths = [size // 4, size // 2, size, 2 * size], [5, 10, 20, 40]
         if FLAGS.quick:
-            growing, deeper = [size, 2 * size], [1, 2]
-        results["growth"] = sampling.growth(sizes, growing, deeper, rounds)
+            sizes, depths = [size, 2 * size], [1, 2]
+        sizes = [one for one in sizes if one >= scale and one % scale == 0]
+        results["growth"] = sampling.growth(hparams, sizes, depths, rounds)
+        yield results
     if "training" in FLAGS.parts:
         results["training"] = training.compare(hparams, rounds)
+        yield results
     if "pipeline" in FLAGS.parts:
         results["pipeline"] = training.pipeline(hparams, rounds)
-    return results
+        yield results
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ def test_sampling(tmp_path):
     row = results["sampling"][0]
     assert row["batch"] == 2
     assert f"| 2 | **{row['speedup']:,.0f}** | {row['forward_passes']:.2f} |" in result.stdout
-    assert row["speedup"] == row["reference_seconds"] / row["fast_seconds"]
     assert results["agreement"] == {"agree": 384, "of": 384}
     assert "training" not in results
     assert Image.open(out / "benchmark.png").width > 300
@@ -28,8 +27,9 @@ def test_bad_input(tmp_path):
     file.write_text("")
     for argument, words in [
         ("--parts=sampling,speed", ("--parts", "growth", "speed")),
-        ("--batches=1,none", ("--batches", "none")),
-        ("--batches=0", ("--batches", "0")),
+        ("--batches=", ("--batches", "''")),
+        ("--prior_layers=0", ("at least one gated layer",)),
+        ("--image_size=10", ("multiple of scale", "10")),
         (f"--output={file}", (str(file),)),
     ]:
         assert_one_line(run("benchmark", "--quick", argument), *words)

@@ -49,7 +49,7 @@ def markdown(results):
                     f"**{row['ours_relative']:.2f}**",
                     f"{row['seconds']:.2f} s",
                     f"{row['of_matrix_rate']:.0%}",
-                    f"{row['peak_gib']:.2f} GiB",
+                    f"{row['peak_gib']:.2f} GiB" if row["peak_gib"] else "-",
                     f"{row['first_call_seconds']:.0f} s",
                 ]
                 for row in rows

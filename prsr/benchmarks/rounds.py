@@ -38,13 +38,13 @@ def interleave(contenders, rounds):
     return {name: float(np.median(own)) for name, own in times.items()}, first
 
 
-def matrix_product(size=2048):
-    """A contender, a float32 matrix product, and its floating point operations."""
+def matrix_product(size=2048, repeats=5):
+    """A contender, some float32 matrix products, and their floating point operations."""
     matrix = tf.random.normal((size, size))
     product = tf.function(lambda x: x @ x)
 
-    def run(repeats=5):
+    def run():
         for _ in range(repeats):
             product(matrix).numpy()
 
-    return run, 5 * 2 * size**3
+    return run, repeats * 2 * size**3

@@ -1,25 +1,23 @@
 """The reference sampler against the fast one."""
 
+import dataclasses
 import sys
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from prsr import workdirs
 from prsr.benchmarks import rounds
-from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.sampling import cached, draws, naive
 
 _REFERENCE_SUB_PIXELS = 8
 
 
-def build(image_size, **sizes):
-    """An untrained model with weights, for images of one size."""
+def build(hparams):
+    """The untrained model of some settings, the same at every call."""
     keras.utils.set_random_seed(0)
-    model = PixelRecursiveSuperResolution(**sizes)
-    low_res, _ = ask(model, image_size, 1)
-    model(low_res, np.zeros((1, image_size, image_size, model.channels)))
-    return model
+    return workdirs.build_model(hparams)
 
 
 def ask(model, image_size, batch):
@@ -102,30 +100,31 @@ def agreement(model, image_size, batch):
     return {"agree": int((again.numpy() == drawn).sum()), "of": drawn.size}
 
 
-def growth(sizes, image_sizes, depths, num_rounds):
+def growth(hparams, image_sizes, depths, num_rounds):
     """How the time of one image grows with its size and with the prior's depth.
 
     Args:
-        sizes: keyword arguments of the model.
+        hparams: `prsr.hparams.Hparams`.
         image_sizes: high-resolution sizes, at the model's own depth.
         depths: numbers of gated layers, at the smallest of `image_sizes`.
-        num_rounds: rounds of each.
+        num_rounds: rounds of each, in turns.
 
     Returns:
         A dict of `"image_size"` and `"depth"`, each a list of (value, seconds).
     """
 
-    def measure(image_size, **changed):
-        model = build(image_size, **sizes | changed)
+    def contender(image_size, **changed):
+        data = dataclasses.replace(hparams.data, image_size=image_size)
+        sizes = dataclasses.replace(hparams.model, **changed)
+        model = build(dataclasses.replace(hparams, data=data, model=sizes))
         sampler, question = cached.sampler(model), ask(model, image_size, 1)
-        times, _ = rounds.interleave({"fast": lambda: sampler(*question, 1.0)}, num_rounds)
-        return times["fast"]
+        return lambda: sampler(*question, 1.0)
 
-    result = {"image_size": [], "depth": []}
-    for image_size in image_sizes:
-        print(f"growth: {image_size}x{image_size}", file=sys.stderr)
-        result["image_size"].append((image_size, measure(image_size)))
-    for depth in depths:
-        print(f"growth: {depth} layers", file=sys.stderr)
-        result["depth"].append((depth, measure(image_sizes[0], prior_layers=depth)))
-    return result
+    by_size = {f"{size}x{size}": contender(size) for size in image_sizes}
+    smallest = min(image_sizes)
+    by_depth = {f"{n} layers": contender(smallest, prior_layers=n) for n in depths}
+    times, _ = rounds.interleave(by_size | by_depth, num_rounds)
+    return {
+        "image_size": [(size, times[name]) for size, name in zip(image_sizes, by_size)],
+        "depth": [(depth, times[name]) for depth, name in zip(depths, by_depth)],
+    }

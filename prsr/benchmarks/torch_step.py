@@ -1,10 +1,11 @@
 """The train step of the same model in PyTorch: a yardstick for the speed of ours.
 
 The same arithmetic, term by term: cropped causal kernels, masks at the centre taps, batch
-normalisation, equation 8, RMSProp as TensorFlow 1 had it. `Model.load` copies the weights
-of a Keras model, so a test can compare the two. Needs `torch`, which nothing else here does.
+normalisation, equation 8, RMSProp as TensorFlow 1 had it. `Model` copies the weights of a
+Keras model, so a test can compare the two. Needs `torch`, which nothing else here does.
 """
 
+import keras
 import numpy as np
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 
 def _tensor(array):
-    return torch.tensor(np.array(array, np.float32))
+    return torch.tensor(np.asarray(keras.ops.convert_to_numpy(array), np.float32))
 
 
 class CausalConv(nn.Module):
@@ -70,6 +71,13 @@ class GatedLayer(nn.Module):
         return gate(v), h + self.residual(gate(own))
 
 
+def normalization(layer):
+    """By the batch's own statistics, as in training."""
+    if isinstance(layer, keras.layers.Identity):
+        return nn.Identity()
+    return nn.BatchNorm2d(layer.gamma.shape[0], eps=layer.epsilon)
+
+
 class ResidualBlock(nn.Module):
     def __init__(self, block):
         super().__init__()
@@ -78,8 +86,7 @@ class ResidualBlock(nn.Module):
             own = nn.Conv2d(conv.kernel.shape[2], conv.kernel.shape[3], 3, padding=1)
             own.weight = nn.Parameter(_tensor(conv.kernel).permute(3, 2, 0, 1))
             own.bias = nn.Parameter(_tensor(conv.bias))
-            # Keras' epsilon; the statistics of the batch, as in training.
-            parts += [own, nn.BatchNorm2d(conv.kernel.shape[3], eps=norm.epsilon, momentum=0.01)]
+            parts += [own, normalization(norm)]
         self.layers = nn.Sequential(*parts[:2], nn.ReLU(), *parts[2:])
 
     def forward(self, x):
@@ -103,8 +110,7 @@ class Model(nn.Module):
     """The two networks.
 
     Args:
-        model: a built `PixelRecursiveSuperResolution` with batch normalisation, whose
-            weights are copied.
+        model: a built `PixelRecursiveSuperResolution`, whose weights are copied.
     """
 
     def __init__(self, model):

@@ -10,25 +10,33 @@ import re
 import resource
 import sys
 import time
+from concurrent import futures
 
 import numpy as np
+import tensorflow as tf
 
 from prsr import progress, training
 from prsr.benchmarks import full_kernels, rounds
 from prsr.data.pipeline import ImageSet
 
 OURS = "ours: causal taps, float32"
-FULL_KERNELS = "full kernels times masks"
+FULL_KERNELS = "full square kernels times masks in both stacks"
 XLA = "ours, XLA"
 MIXED = "ours, mixed bfloat16"
 TORCH = "PyTorch, eager, channels last"
 TORCH_BFLOAT16 = "PyTorch, bfloat16"
 
+_PIPELINE_BATCHES = 50
+
 
 def variants():
-    """The names of what can be timed here."""
-    has_torch = importlib.util.find_spec("torch") is not None
+    """The names of what can be timed here. The yardstick in PyTorch is for CPUs."""
+    has_torch = importlib.util.find_spec("torch") is not None and not _on_gpu()
     return [OURS, FULL_KERNELS, XLA, MIXED] + has_torch * [TORCH, TORCH_BFLOAT16]
+
+
+def _on_gpu():
+    return bool(tf.config.list_logical_devices("GPU"))
 
 
 def forward_operations(model, image_size):
@@ -96,9 +104,10 @@ def compare(hparams, num_rounds):
     forward = forward_operations(trainer(hparams, OURS).model, hparams.data.image_size)
     # Backward is twice forward: gradients of activations, and of weights.
     gflop = 3 * forward * hparams.training.global_batch_size / 1e9
+    names = list(contenders)
+    del contenders  # and the memory they hold
     rows = []
-    for name in contenders:
-        print(f"peak memory: {name}", file=sys.stderr)
+    for name in names:
         rows.append(
             {
                 "variant": name,
@@ -115,10 +124,16 @@ def compare(hparams, num_rounds):
 
 
 def peak_memory(hparams, variant):
-    """The most memory that a process of its own holds in three steps, in GiB."""
+    """The most memory that a process of its own holds in three steps, in GiB.
+
+    None on a GPU, most of whose memory TensorFlow takes from the start.
+    """
+    if _on_gpu():
+        return None
+    print(f"peak memory: {variant}", file=sys.stderr)
     context = multiprocessing.get_context("spawn")
-    with progress.silenced(), context.Pool(1) as pool:
-        return pool.apply(_peak_memory, (hparams, variant))
+    with progress.silenced(), futures.ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(_peak_memory, hparams, variant).result()
 
 
 def _peak_memory(hparams, variant):
@@ -147,12 +162,12 @@ def pipeline(hparams, num_steps):
     ours = trainer(hparams, OURS)
     batch_size, batches = hparams.training.global_batch_size, iter(ours.pairs())
 
-    def take(count=50):
-        for _ in range(count):
+    def take():
+        for _ in range(_PIPELINE_BATCHES):
             next(batches)
 
     take()  # the buffers are full
-    alone = 50 * batch_size / rounds.seconds(take)
+    alone = _PIPELINE_BATCHES * batch_size / rounds.seconds(take)
     ours.train_step(next(batches))
     waited, begin = 0.0, time.perf_counter()
     for _ in range(num_steps):

@@ -6,8 +6,7 @@ It draws what the reference (`naive`) draws, up to the rounding of floating poin
   stack's new row is computed for all columns, layer by layer, from a few rows that are
   kept of each layer's input. Most of the work is here, in large convolutions.
 - *Pixels.* Within the row only the horizontal stack remains. Its left taps see finished
-  pixels alone, so a finished pixel hands its share of all layers to the pixels on its
-  right, in one batched product.
+  pixels alone, so a pixel begins with those of all layers in one batched product.
 - *Channels.* A feature belongs to a channel and sees no later one (`channel_groups`). A
   pixel is drawn in as many narrow steps as it has channels, each with its own features;
   together they are the work of one.

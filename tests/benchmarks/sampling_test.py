@@ -1,0 +1,28 @@
+from prsr.benchmarks import rounds, sampling
+from prsr.hparams import DataHparams, Hparams, ModelHparams
+
+SIZES = ModelHparams(
+    blocks_per_stage=0, conditioning_width=4, prior_width=4, prior_layers=1, prior_hidden=4
+)
+
+
+def test_the_reference_is_scaled_to_all_sub_pixels(monkeypatch):
+    """A second once and a quarter of one a sub-pixel, of 192."""
+    times = {
+        "fast": 0.5,
+        "reference": 1 + 0.25 * sampling._REFERENCE_SUB_PIXELS,
+        "reference, nothing drawn": 1.0,
+        "forward pass": 0.2,
+        rounds.MATRIX: 1.0,
+    }
+
+    def interleave(contenders, num_rounds):
+        assert set(contenders) == set(times) and num_rounds == 7
+        return times, times
+
+    monkeypatch.setattr(rounds, "interleave", interleave)
+    model = sampling.build(Hparams(model=SIZES, data=DataHparams(image_size=8)))
+    row = sampling.compare(model, 8, [3], 7)[0]
+    assert row["reference_seconds"] == 1 + 0.25 * 192
+    assert row["speedup"] == 49 / 0.5
+    assert row["forward_passes"] == 0.5 / 0.2
