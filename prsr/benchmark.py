@@ -5,6 +5,7 @@ import pathlib
 
 from absl import flags
 
+from prsr import files
 from prsr.errors import UserError
 from prsr.flags import FLAGS, define_hparams, hparams_from_flags, run
 
@@ -50,8 +51,10 @@ def main():
 
     for results in measure(hparams):
         if output:  # after each part: they take long
-            (output / "benchmark.json").write_text(json.dumps(results, indent=2) + "\n")
-            (output / "benchmark.md").write_text(report.markdown(results))
+            with files.replacing(output / "benchmark.json") as partial:
+                partial.write_text(json.dumps(results, indent=2) + "\n")
+            with files.replacing(output / "benchmark.md") as partial:
+                partial.write_text(report.markdown(results))
             report.plot(results, output / "benchmark.png")
     print(report.markdown(results))
 

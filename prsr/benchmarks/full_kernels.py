@@ -1,4 +1,4 @@
-"""The usual way to a causal convolution, full kernels times a mask, as a yardstick."""
+"""Causal convolutions as full square kernels times a mask: a yardstick for cropped ones."""
 
 import contextlib
 from unittest import mock

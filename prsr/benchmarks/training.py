@@ -15,7 +15,7 @@ from concurrent import futures
 import numpy as np
 import tensorflow as tf
 
-from prsr import progress, training
+from prsr import progress, training, workdirs
 from prsr.benchmarks import full_kernels, rounds
 from prsr.data.pipeline import ImageSet
 
@@ -101,7 +101,7 @@ def compare(hparams, num_rounds):
     multiply, operations = rounds.matrix_product()
     times, first = rounds.interleave(contenders | {rounds.MATRIX: multiply}, num_rounds)
     matrix_gflops = operations / times[rounds.MATRIX] / 1e9
-    forward = forward_operations(trainer(hparams, OURS).model, hparams.data.image_size)
+    forward = forward_operations(workdirs.build_model(hparams), hparams.data.image_size)
     # Backward is twice forward: gradients of activations, and of weights.
     gflop = 3 * forward * hparams.training.global_batch_size / 1e9
     names = list(contenders)
