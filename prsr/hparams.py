@@ -12,6 +12,8 @@ CROPS = ("center", "celeba")
 SPLITS = ("auto", "celeba", "folders", "hash")
 DOWNSAMPLING = ("antialiased", "tf1_bicubic")
 NORMALIZATIONS = ("batch", "none")
+MODELS = ("pixel_recursive", "regression", "cross_entropy")
+PAIRS = ("downsampled", "corners", "diagonal_corners")
 
 
 def setting(default, help, choices=None, fixed=True):
@@ -33,8 +35,14 @@ def setting(default, help, choices=None, fixed=True):
 
 @dataclasses.dataclass(frozen=True)
 class ModelHparams:
-    """The two networks of Table 2: the arguments of `PixelRecursiveSuperResolution`."""
+    """Which model, and the two networks of Table 2: the arguments of its constructor."""
 
+    model: str = setting(
+        "pixel_recursive",
+        "pixel_recursive: the paper's model; regression, cross_entropy: its pixel independent "
+        "baselines, which have the conditioning network's flags and no prior.",
+        choices=MODELS,
+    )
     channels: int = setting(3, "Channels of an image: 3 (RGB) or 1 (grey).")
     scale: int = setting(4, "Upscaling factor, a power of two.")
     blocks_per_stage: int = setting(
@@ -75,6 +83,14 @@ class DataHparams:
         "hash: 90/5/5 by a hash of the name; auto: the first of these that applies.",
         choices=SPLITS,
     )
+    pairs: str = setting(
+        "downsampled",
+        "What is to be predicted from what. downsampled: an image from its reduction; corners: "
+        "the image at half size in the upper left or upper right corner from the same in the "
+        "middle (MNIST corners, section 3.2); diagonal_corners: upper left or lower right.",
+        choices=PAIRS,
+    )
+    levels: int = setting(256, "Intensities that are kept of an image, 2 to 256.")
     mirror: bool = setting(False, "Mirror every second training image, at random.")
 
 
@@ -89,6 +105,9 @@ class TrainingHparams:
         1.0, "Where RMSProp's mean square starts: 1 as TensorFlow 1 did, 0 as Keras does."
     )
     global_batch_size: int = setting(32, "Images a step, over all devices.")
+    conditioning_weight: float = setting(
+        1.0, "Weight of CE(A) beside CE(A + B): 1 is equation 8, 0 equation 7."
+    )
     train_steps: int = setting(200_000, "Steps: 200,000 faces, 2,000,000 bedrooms.", fixed=False)
     learning_rate: float = setting(4e-4, "Learning rate of the first step.", fixed=False)
     halve_every: int = setting(500_000, "Steps after which the learning rate is halved.")
@@ -152,12 +171,24 @@ class Hparams:
             "epsilon": (training.epsilon > 0, "a positive number"),
             "rms_start": (training.rms_start >= 0, "0 or more"),
             "clip_norm": (training.clip_norm >= 0, "0 or more"),
+            "conditioning_weight": (
+                0 <= training.conditioning_weight < float("inf"),
+                "0 or a positive number",
+            ),
             "ema": (0 <= training.ema < 1, "0 or more and below 1"),
             "seed": (0 <= training.seed < 2**31, "0 or more and below 2147483648"),
         }
         for name, (fits, expected) in rules.items():
             if not fits:
                 raise UserError(f"--{name} must be {expected}, not {getattr(training, name)}")
+        data = self.data
+        if not 2 <= data.levels <= 256:
+            raise UserError(f"--levels must be 2 to 256, not {data.levels}")
+        if data.pairs != "downsampled" and data.image_size % (4 * self.model.scale):
+            raise UserError(
+                f"--pairs={data.pairs} needs an --image_size that is a multiple of four times "
+                f"--scale, not {data.image_size} with scale {self.model.scale}"
+            )
 
 
 def _read(section, values):

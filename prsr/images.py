@@ -54,6 +54,20 @@ def resize(image, size):
     return quantize(ops.image.resize(image, size, interpolation="bicubic", antialias=True))
 
 
+def reduce_levels(image, levels):
+    """Rounds to so many intensities, evenly spaced from 0 to 255.
+
+    Args:
+        image: uint8 tensor.
+        levels: 2 to 256; 256 changes nothing.
+
+    Returns:
+        uint8 tensor of the same shape.
+    """
+    step = 255.0 / (levels - 1)
+    return quantize(ops.round(ops.cast(image, "float32") / step) * step)
+
+
 def downsample(high_res, scale, method="antialiased"):
     """The low-resolution input, made from the quantised high-resolution image.
 

@@ -58,3 +58,22 @@ def bits_per_dim(nats, image_shape):
         The same in bits per dimension; a uniform guess scores 8.
     """
     return nats / (math.log(2) * math.prod(image_shape))
+
+
+def readable(scores, image_shape):
+    """A model's scores in the units that are printed and kept.
+
+    Args:
+        scores: dict of means over images, as the models' `scores` returns them; other
+            entries are left out.
+        image_shape: `(height, width, channels)` of the high-resolution image.
+
+    Returns:
+        A dict of floats: `"bits_per_dim/NAME"` of each cross-entropy, `"nats_per_image"`
+        of the model itself; of a regression `"mean_squared_error"`, on [0, 1].
+    """
+    if "squared_error" in scores:
+        return {"mean_squared_error": scores["squared_error"] / math.prod(image_shape)}
+    names = [name for name in ("joint", "conditioning", "prior") if name in scores]
+    result = {f"bits_per_dim/{name}": bits_per_dim(scores[name], image_shape) for name in names}
+    return {**result, "nats_per_image": scores[names[0]]}

@@ -61,7 +61,7 @@ def save(image, path):
 
 
 def curves(records, path):
-    """Bits per dimension against steps, of training and validation.
+    """Scores against steps, of training and validation: bits per dimension or squared error.
 
     Args:
         records: list of dicts with `"step"` and any of the scores, as in `metrics.jsonl`.
@@ -69,24 +69,32 @@ def curves(records, path):
     """
     from matplotlib import pyplot as plt
 
-    colors = {"joint": "C0", "conditioning": "C1", "prior": "C2"}
-    labels = {"joint": "A + B", "conditioning": "A alone", "prior": "B alone"}
+    lines = {
+        "bits_per_dim/joint": ("C0", "A + B"),
+        "bits_per_dim/conditioning": ("C1", "A alone"),
+        "bits_per_dim/prior": ("C2", "B alone"),
+        "mean_squared_error": ("C0", "mean squared error"),
+    }
     figure, axes = plt.subplots(figsize=(7, 4.2), dpi=120)
     lows = []
-    for name, color in colors.items():
+    for name, (color, text) in lines.items():
         for split, style in (("train", "-"), ("validation", "o--")):
-            key = f"{split}/bits_per_dim/{name}"
+            key = f"{split}/{name}"
             points = [(r["step"], r[key]) for r in records if key in r]
             if points:
-                steps, bits = np.array(points).T
-                lows.extend(bits)
-                label = f"{labels[name]}, {split}"
-                axes.plot(steps, bits, style, color=color, markersize=3, linewidth=1, label=label)
-    if lows:
-        # The first steps are far above what is worth looking at.
-        axes.set_ylim(min(lows) - 0.2, min(9.0, max(lows) + 0.2))
+                steps, scores = np.array(points).T
+                lows.extend(scores)
+                label = f"{text}, {split}"
+                axes.plot(steps, scores, style, color=color, markersize=3, linewidth=1, label=label)
     axes.set_xlabel("step")
-    axes.set_ylabel("bits per dimension")
+    if lows and any("train/mean_squared_error" in record for record in records):
+        axes.set_yscale("log")
+        axes.set_ylabel("mean squared error on [0, 1]")
+    else:
+        axes.set_ylabel("bits per dimension")
+        if lows:
+            # The first steps are far above what is worth looking at.
+            axes.set_ylim(min(lows) - 0.2, min(9.0, max(lows) + 0.2))
     axes.grid(alpha=0.3)
     if lows:
         axes.legend(fontsize=8)

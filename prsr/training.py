@@ -1,5 +1,6 @@
 """Equation 8, step by step: the train step, and the loop around it."""
 
+import collections
 import contextlib
 import dataclasses
 import math
@@ -12,12 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from prsr import images, losses, optimizers, plotting, progress, workdirs
+from prsr import losses, optimizers, plotting, progress, samplers, workdirs
 from prsr.data import pipeline
 from prsr.errors import UserError, first_line
-from prsr.sampling import cached, draws
-
-SCORES = ("joint", "conditioning", "prior")
+from prsr.sampling import draws
 
 _STATISTICS_BATCHES = 16
 _KEPT_CHECKPOINTS = 3
@@ -118,8 +117,8 @@ class Trainer:
             batch: `(low_res, high_res)` of the global batch, or what the strategy made of it.
 
         Returns:
-            A dict of scalar tensors: mean nats an image of `SCORES`, before the update,
-            and the global norm of the gradient.
+            A dict of scalar tensors: means over images of the model's `scores`, before the
+            update, and the global norm of the gradient.
         """
         return self._train_step(batch)
 
@@ -134,11 +133,9 @@ class Trainer:
         training = self.hparams.training
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
-            conditioning_logits = self.model.conditioning(low_res, training=True)
-            prior_logits = self.model.prior(high_res)
-            nats = losses.cross_entropies(conditioning_logits, prior_logits, high_res)
-            # Equation 8: summed over sub-pixels, averaged over the global batch.
-            loss = tf.reduce_sum(nats["joint"] + nats["conditioning"]) / training.global_batch_size
+            scores = self.model.scores(low_res, high_res, training=True)
+            # Summed over sub-pixels, averaged over the global batch.
+            loss = tf.reduce_sum(self._loss(scores)) / training.global_batch_size
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         # Summed here, so that the norm is that of the whole batch, on one device or many.
         gradients = tf.distribute.get_replica_context().all_reduce("SUM", gradients)
@@ -147,8 +144,18 @@ class Trainer:
             gradients, _ = tf.clip_by_global_norm(gradients, training.clip_norm, use_norm=norm)
         # The optimizer sums over replicas once more.
         self.optimizer.apply([g / self.replicas for g in gradients], variables)
-        result = {name: tf.reduce_sum(nats[name]) / training.global_batch_size for name in SCORES}
+        result = {
+            name: tf.reduce_sum(score) / training.global_batch_size
+            for name, score in scores.items()
+        }
         return {**result, "gradient_norm": norm / self.replicas}
+
+    def _loss(self, scores):
+        """Equation 8: CE(A + B) + CE(A). A baseline's loss is its one score."""
+        if "joint" not in scores:
+            return sum(scores.values())
+        weight = self.hparams.training.conditioning_weight
+        return scores["joint"] + weight * scores["conditioning"]
 
     def diverged(self, what):
         """The `UserError` of training that cannot go on."""
@@ -175,21 +182,26 @@ class Trainer:
             batches: what `distribute` made of `pipeline.evaluation_pairs`.
 
         Returns:
-            A dict of floats: mean nats an image of `SCORES`.
+            A dict of floats: means over images of the model's `scores`.
         """
+        totals = collections.Counter()
         with self.evaluation_weights():
-            totals = np.sum([self._eval_step(batch) for batch in batches], axis=0)
-        return dict(zip(SCORES, (totals[:-1] / totals[-1]).tolist()))
+            for batch in batches:
+                totals.update({k: float(v) for k, v in self._eval_step(batch).items()})
+        count = totals.pop("images")
+        return {name: total / count for name, total in totals.items()}
 
     def _eval_step(self, batch):
-        return self.strategy.reduce("SUM", self.strategy.run(self._replica_eval, batch), axis=None)
+        per_replica = self.strategy.run(self._replica_eval, batch)
+        return {
+            name: self.strategy.reduce("SUM", value, axis=None)
+            for name, value in per_replica.items()
+        }
 
     def _replica_eval(self, low_res, high_res, weight):
-        logits = self.model.conditioning(low_res), self.model.prior(high_res)
-        nats = losses.cross_entropies(*logits, high_res)
-        return tf.stack(
-            [tf.reduce_sum(nats[name] * weight) for name in SCORES] + [tf.reduce_sum(weight)]
-        )
+        scores = self.model.scores(low_res, high_res)
+        sums = {name: tf.reduce_sum(score * weight) for name, score in scores.items()}
+        return {**sums, "images": tf.reduce_sum(weight)}
 
     def distribute(self, dataset):
         """Gives each replica its part of every batch of a `tf.data.Dataset`."""
@@ -214,7 +226,7 @@ class Trainer:
                 averages = self.optimizer._model_variables_moving_average
                 for variable, average in zip(weights, averages):
                     variable.assign(average.numpy())
-            self.model.conditioning.estimate_statistics(self.statistics_batches)
+            self.model.estimate_statistics(self.statistics_batches)
         try:
             yield
         finally:
@@ -263,7 +275,7 @@ def train(trainer, workdir, validation_set, schedule):
             workdir.save_weights(trainer.model)
             writer.flush()
 
-    sampler = cached.sampler(trainer.model)
+    sampler = samplers.sampler(trainer.model)
 
     def draw():
         with trainer.evaluation_weights():
@@ -315,7 +327,7 @@ def sample_grid(sampler, hparams, image_set, schedule):
     """Samples for the first images of a split, beside their inputs and truths.
 
     Args:
-        sampler: a model's sampler, as `prsr.sampling.cached.sampler` returns it.
+        sampler: a model's sampler, as `prsr.samplers.sampler` returns it.
         hparams: the model's `Hparams`.
         image_set: an `ImageSet`.
         schedule: a `Schedule`, for how many and which tau.
@@ -324,9 +336,8 @@ def sample_grid(sampler, hparams, image_set, schedule):
         A `PIL.Image`.
     """
     count, per_image = schedule.sample_images, schedule.samples_per_image
-    high_res = image_set.high_res[:count]
-    low_res = np.asarray(
-        images.downsample(high_res, hparams.model.scale, hparams.data.downsampling)
+    low_res, high_res = pipeline.evaluation_arrays(
+        image_set.first(count), hparams.data, hparams.model.scale
     )
     seed = hparams.training.seed
     seeds = np.concatenate([draws.image_seeds(low, seed, per_image) for low in low_res])
@@ -365,9 +376,8 @@ class _Reporter:
         means = {name: total / self.count for name, total in self.totals.items()}
         rate = self.count / (time.monotonic() - self.started)
         self.totals, self.count, self.started = {}, 0, time.monotonic()
-        bits = self._bits(means)
-        record = {f"train/bits_per_dim/{name}": value for name, value in bits.items()}
-        record["train/nats_per_image"] = means["joint"]
+        scores = losses.readable(means, self.trainer.image_shape)
+        record = {f"train/{name}": value for name, value in scores.items()}
         record["train/gradient_norm"] = means["gradient_norm"]
         record["learning_rate"] = self.trainer.learning_rate
         record["steps_per_second"] = rate
@@ -375,7 +385,7 @@ class _Reporter:
         self._write(step, record)
         left = progress.clock((self.total_steps - step) / rate)
         print(
-            f"step {step:,} of {self.total_steps:,}: {_scores(bits)}; {rate:.3g} steps/s, "
+            f"step {step:,} of {self.total_steps:,}: {_line(scores)}; {rate:.3g} steps/s, "
             f"{left} left",
             file=sys.stderr,
         )
@@ -386,22 +396,18 @@ class _Reporter:
         pairs = pipeline.evaluation_pairs(
             validation_set, hparams.data, hparams.model.scale, hparams.training.global_batch_size
         )
-        nats = trainer.evaluate(trainer.distribute(pairs))
-        bits = self._bits(nats)
-        record = {f"validation/bits_per_dim/{name}": value for name, value in bits.items()}
-        record["validation/nats_per_image"] = nats["joint"]
+        means = trainer.evaluate(trainer.distribute(pairs))
+        scores = losses.readable(means, trainer.image_shape)
+        record = {f"validation/{name}": value for name, value in scores.items()}
         self._write(step, record)
         print(
-            f"step {step:,}: validation on {len(validation_set.names)} images: {_scores(bits)}",
+            f"step {step:,}: validation on {len(validation_set.names)} images: {_line(scores)}",
             file=sys.stderr,
         )
 
-    def _bits(self, nats):
-        return {name: losses.bits_per_dim(nats[name], self.trainer.image_shape) for name in SCORES}
-
     def has_validated(self, step):
         return any(
-            record["step"] == step and "validation/nats_per_image" in record
+            record["step"] == step and any(name.startswith("validation/") for name in record)
             for record in self.workdir.read_metrics()
         )
 
@@ -413,11 +419,15 @@ class _Reporter:
                     tf.summary.scalar(name, value)
 
 
-def _scores(bits):
-    return (
-        f"{bits['joint']:.3f} bits/dim (A alone {bits['conditioning']:.3f}, "
-        f"B alone {bits['prior']:.3f})"
+def _line(scores):
+    if "mean_squared_error" in scores:
+        return f"mean squared error {scores['mean_squared_error']:.5f}"
+    joint, conditioning, prior = (
+        scores.get(f"bits_per_dim/{name}") for name in ("joint", "conditioning", "prior")
     )
+    if joint is None:
+        return f"{conditioning:.3f} bits/dim"
+    return f"{joint:.3f} bits/dim (A alone {conditioning:.3f}, B alone {prior:.3f})"
 
 
 def _checkpoints(workdir):

@@ -20,7 +20,11 @@ import prsr
 from prsr import files
 from prsr.errors import UserError, first_line
 from prsr.hparams import Hparams
+from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
+from prsr.models.regression import RegressionNetwork
+
+_BASELINES = {"regression": RegressionNetwork, "cross_entropy": ConditioningNetwork}
 
 
 def build_model(hparams, dtype=None):
@@ -31,22 +35,36 @@ def build_model(hparams, dtype=None):
         dtype: Keras dtype policy, such as `"mixed_bfloat16"`; None for float32.
 
     Returns:
-        A `PixelRecursiveSuperResolution`.
+        A `PixelRecursiveSuperResolution`, `RegressionNetwork` or `ConditioningNetwork`.
 
     Raises:
         UserError: the settings describe no model that works.
     """
     size, scale = hparams.data.image_size, hparams.model.scale
     try:
-        model = PixelRecursiveSuperResolution(**vars(hparams.model), dtype=dtype)
+        model = _construct(**vars(hparams.model), dtype=dtype)
     except ValueError as error:
         raise UserError(str(error)) from error
     if size < scale or size % scale:
         raise UserError(f"image_size must be a multiple of scale, not {size} with scale {scale}")
     low_shape = (1, size // scale, size // scale, hparams.model.channels)
     high_shape = (1, size, size, hparams.model.channels)
-    model(keras.ops.zeros(low_shape), keras.ops.zeros(high_shape))
+    if isinstance(model, PixelRecursiveSuperResolution):
+        model(keras.ops.zeros(low_shape), keras.ops.zeros(high_shape))
+    else:
+        model(keras.ops.zeros(low_shape))
     return model
+
+
+def _construct(model, dtype, conditioning_width, **settings):
+    if model == "pixel_recursive":
+        return PixelRecursiveSuperResolution(
+            conditioning_width=conditioning_width, **settings, dtype=dtype
+        )
+    own = {name: settings[name] for name in ("channels", "scale", "blocks_per_stage")}
+    return _BASELINES[model](
+        width=conditioning_width, normalization=settings["normalization"], **own, dtype=dtype
+    )
 
 
 class Workdir:

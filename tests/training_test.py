@@ -93,7 +93,7 @@ def test_two_replicas_equal_one_device(trainer_of, normalization):
 
 def test_replicas_score_a_split_of_any_size(trainer_of, train_set):
     settings = hparams()
-    part = pipeline.ImageSet(train_set.names[:7], train_set.high_res[:7])
+    part = pipeline.ImageSet(train_set.names[:7], train_set.images[:7])
     scores = []
     for strategy, batch_size in [(None, 7), (None, 4), (mirrored(), 4)]:
         trainer = trainer_of(settings, strategy)

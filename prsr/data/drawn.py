@@ -30,15 +30,25 @@ def draw(index):
     Returns:
         A `PIL.Image` in RGB, 128x128.
     """
+    ground, ink, font, size, center, glyph = _choose(index)
+    image = Image.new("RGB", (_SIDE, _SIDE), ground)
+    ImageDraw.Draw(image).text(
+        center, _GLYPHS[glyph], font=_font(font, size), anchor="mm", fill=ink
+    )
+    return image
+
+
+def label(index):
+    """Which of the 29 glyphs the picture with a number shows, 0 to 28."""
+    return _choose(index)[-1]
+
+
+def _choose(index):
     random = np.random.default_rng([2017, index])
     ground, ink = random.choice(_LEVELS, (2, 3))
     while np.array_equal(ground, ink):
         ink = random.choice(_LEVELS, 3)
-    image = Image.new("RGB", (_SIDE, _SIDE), tuple(int(v) for v in ground))
-    font = _font(_FONTS[random.integers(len(_FONTS))], int(random.integers(88, 116)))
+    font, size = _FONTS[random.integers(len(_FONTS))], int(random.integers(88, 116))
     center = tuple(float(v) for v in _SIDE / 2 + random.uniform(-10, 10, 2))
-    glyph = _GLYPHS[random.integers(len(_GLYPHS))]
-    ImageDraw.Draw(image).text(
-        center, glyph, font=font, anchor="mm", fill=tuple(int(v) for v in ink)
-    )
-    return image
+    glyph = int(random.integers(len(_GLYPHS)))
+    return tuple(ground.tolist()), tuple(ink.tolist()), font, size, center, glyph

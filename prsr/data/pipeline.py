@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from prsr import images, progress
-from prsr.data import sources
+from prsr.data import corners, sources
 from prsr.errors import UserError
 
 
@@ -23,15 +23,23 @@ class ImageSet:
 
     Attributes:
         names: list of names.
-        high_res: `[len(names), size, size, channels]` uint8.
+        images: `[len(names), size, size, channels]` uint8: high-resolution images, or what
+            is placed in their corners, at half their size (`--pairs`).
+        labels: `[len(names)]` int32 classes, or None if they were not asked for.
     """
 
     names: list
-    high_res: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray | None = None
+
+    def first(self, count):
+        """The set of the first so many images."""
+        labels = None if self.labels is None else self.labels[:count]
+        return ImageSet(self.names[:count], self.images[:count], labels)
 
 
-def load(data, channels, split, limit=None):
-    """Reads a split: crops, resizes to `image_size`, quantises.
+def load(data, channels, split, limit=None, with_labels=False):
+    """Reads a split: crops, resizes to `image_size` (half of it for corners), quantises.
 
     Files that cannot be read, or are smaller than `image_size`, are left out, counted
     and named on standard error.
@@ -41,12 +49,14 @@ def load(data, channels, split, limit=None):
         channels: 1 or 3.
         split: `"train"`, `"validation"` or `"test"`.
         limit: only the first so many images of the split, or None for all.
+        with_labels: whether to read the classes of the images, too.
 
     Returns:
         An `ImageSet`.
 
     Raises:
-        UserError: nothing could be read, or an image does not fit the crop.
+        UserError: nothing could be read, an image does not fit the crop, or there are no
+            labels.
     """
     source = sources.open_source(data.dataset, data.split, channels)
     names = source.names(split)[:limit]
@@ -55,7 +65,7 @@ def load(data, channels, split, limit=None):
             f"--dataset={data.dataset} has no image for {split} by --split={data.split}; "
             f"add some, or use --split=hash"
         )
-    size = data.image_size
+    size = data.image_size if data.pairs == "downsampled" else data.image_size // 2
     problems = {}
     arrays = itertools.islice(zip(names, source.arrays(split)), len(names))
 
@@ -81,19 +91,19 @@ def load(data, channels, split, limit=None):
     def prepare(number):
         image = tf.numpy_function(read_and_crop, [number], tf.uint8, stateful=False)
         image.set_shape((None, None, channels))
-        return number, images.resize(image, (size, size))
+        return number, images.reduce_levels(images.resize(image, (size, size)), data.levels)
 
     pending = {}
     dataset = tf.data.Dataset.from_generator(
         reads, output_signature=tf.TensorSpec((), tf.int64)
     ).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    high_res = np.empty((len(names), size, size, channels), np.uint8)
+    pool = np.empty((len(names), size, size, channels), np.uint8)
     bar = progress.Progress(f"reading {split} images", len(names))
     for number, image in dataset.as_numpy_iterator():
         mismatch = problems.get(names[number])
         if isinstance(mismatch, UserError):
             raise mismatch
-        high_res[number] = image
+        pool[number] = image
         bar.update(number + 1)
     good = [number for number, name in enumerate(names) if name not in problems]
     _report(problems, len(names), split)
@@ -101,9 +111,10 @@ def load(data, channels, split, limit=None):
         raise UserError(
             f"--dataset={data.dataset}: none of the {len(names)} {split} images is usable"
         )
+    labels = source.labels(split)[good] if with_labels else None
     if problems:
-        names, high_res = [names[number] for number in good], high_res[good]
-    return ImageSet(names, high_res)
+        names, pool = [names[number] for number in good], pool[good]
+    return ImageSet(names, pool, labels)
 
 
 def _report(problems, count, split, most=10):
@@ -137,7 +148,47 @@ def shuffled(positions, num_images, seed):
 
 def _pool(image_set):
     with tf.device("CPU:0"):  # a data set need not fit a GPU's memory
-        return tf.constant(image_set.high_res)
+        return tf.constant(image_set.images)
+
+
+def make_pairs(pool, second, data, scale):
+    """What is given and what is to be predicted (`--pairs`).
+
+    Args:
+        pool: `[batch, size, size, channels]` uint8, of `ImageSet.images`.
+        second: `[batch]` bool, of corners: whether the second is the right one.
+        data: `prsr.hparams.DataHparams`.
+        scale: the upscaling factor.
+
+    Returns:
+        `(low_res, high_res)`, uint8 `[batch, size / scale, size / scale, channels]` and
+        `[batch, size, size, channels]`, where `size` is `data.image_size`.
+    """
+    if data.pairs == "downsampled":
+        return images.downsample(pool, scale, data.downsampling), pool
+    return (
+        corners.low_res(pool, scale, data.downsampling),
+        corners.high_res(pool, second, data.pairs),
+    )
+
+
+def evaluation_arrays(image_set, data, scale):
+    """Every image of a split as a pair; of corners every other is in the second.
+
+    Args:
+        image_set: an `ImageSet`.
+        data: `prsr.hparams.DataHparams`.
+        scale: the upscaling factor.
+
+    Returns:
+        `(low_res, high_res)`, uint8 arrays, as `make_pairs`.
+    """
+    low_res, high_res = [], []
+    for low, high, weight in evaluation_pairs(image_set, data, scale, 256).as_numpy_iterator():
+        kept = weight > 0
+        low_res.append(low[kept])
+        high_res.append(high[kept])
+    return np.concatenate(low_res), np.concatenate(high_res)
 
 
 def training_pairs(image_set, data, scale, batch_size, seed, first_step=0):
@@ -152,21 +203,20 @@ def training_pairs(image_set, data, scale, batch_size, seed, first_step=0):
         first_step: the step whose batch comes first.
 
     Returns:
-        A `tf.data.Dataset` of `(low_res, high_res)`, uint8
-        `[batch, size / scale, size / scale, channels]` and `[batch, size, size, channels]`.
+        A `tf.data.Dataset` of `(low_res, high_res)`, as `make_pairs`.
     """
     pool = _pool(image_set)
     num_images = len(image_set.names)
 
+    def coins(seed, step):
+        return tf.random.stateless_uniform([batch_size], [tf.cast(seed, tf.int64), step]) < 0.5
+
     def pairs(step):
         positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        high_res = tf.gather(pool, shuffled(positions, num_images, seed))
+        batch = tf.gather(pool, shuffled(positions, num_images, seed))
         if data.mirror:
-            coins = tf.random.stateless_uniform([batch_size], [tf.cast(seed, tf.int64), step])
-            high_res = tf.where(
-                coins[:, None, None, None] < 0.5, tf.reverse(high_res, axis=[2]), high_res
-            )
-        return images.downsample(high_res, scale, data.downsampling), high_res
+            batch = tf.where(coins(seed, step)[:, None, None, None], tf.reverse(batch, [2]), batch)
+        return make_pairs(batch, coins(seed + 1, step), data, scale)
 
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     return steps.map(pairs, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
@@ -190,9 +240,9 @@ def evaluation_pairs(image_set, data, scale, batch_size):
     pool = _pool(image_set)
 
     def pairs(positions):
-        high_res = tf.gather(pool, tf.minimum(positions, count - 1))
+        batch = tf.gather(pool, tf.minimum(positions, count - 1))
         weight = tf.cast(positions < count, tf.float32)
-        return images.downsample(high_res, scale, data.downsampling), high_res, weight
+        return *make_pairs(batch, positions % 2 == 1, data, scale), weight
 
     positions = tf.data.Dataset.range(padded).batch(batch_size, drop_remainder=True)
     return positions.map(pairs).prefetch(tf.data.AUTOTUNE)

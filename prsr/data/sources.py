@@ -66,6 +66,7 @@ def open_source(dataset, split, channels):
         A source: `names(split)` lists a split's images, and `arrays(split)` yields for
         each, in that order, a function that returns it as uint8
         `[height, width, channels]`, or raises `ValueError` or `OSError` if it cannot.
+        `labels(split)` is a `[count]` int32 array of their classes.
 
     Raises:
         UserError: it names nothing that can be opened.
@@ -97,6 +98,11 @@ class _Source:
         for name in self.names(split):
             yield lambda name=name: self.read(name)
 
+    def labels(self, split):
+        raise UserError(
+            "these images have no labels; use --dataset=mnist:DIR, a TFDS data set or drawn"
+        )
+
 
 class _Drawn(_Source):
     def __init__(self, where, split, channels):
@@ -108,6 +114,9 @@ class _Drawn(_Source):
 
     def read(self, name):
         return to_channels(drawn.draw(int(name)), self.channels)
+
+    def labels(self, split):
+        return np.array([drawn.label(int(name)) for name in self.names(split)], np.int32)
 
 
 class _Folder(_Source):
@@ -175,8 +184,8 @@ class _MnistFiles(_Source):
     """MNIST's four idx files, gzipped or not. Validation is the last 5% of training."""
 
     def __init__(self, where, split, channels):
-        self.channels = channels
-        self.digits = {part: self._images(pathlib.Path(where), part) for part in ("train", "t10k")}
+        self.folder, self.channels = pathlib.Path(where), channels
+        self.digits = {part: self._read(part, "images-idx3", 2051) for part in ("train", "t10k")}
         train = [f"train/{i:05d}" for i in range(len(self.digits["train"]))]
         kept = len(train) * 95 // 100
         self.splits = {
@@ -189,23 +198,32 @@ class _MnistFiles(_Source):
         part, index = name.split("/")
         return to_channels(Image.fromarray(self.digits[part][int(index)]), self.channels)
 
-    @staticmethod
-    def _images(folder, part):
-        stem = folder / f"{part}-images-idx3-ubyte"
+    def labels(self, split):
+        part = "t10k" if split == "test" else "train"
+        labels = self._read(part, "labels-idx1", magic=2049)
+        if len(labels) != len(self.digits[part]):
+            raise UserError(
+                f"'{self.folder}': {len(labels)} labels for {len(self.digits[part])} {part} images"
+            )
+        return labels[[int(name.split("/")[1]) for name in self.names(split)]].astype(np.int32)
+
+    def _read(self, part, what, magic):
+        """The array of an idx file."""
+        stem = self.folder / f"{part}-{what}-ubyte"
         path = next((p for p in (stem, stem.with_name(stem.name + ".gz")) if p.is_file()), None)
         if path is None:
-            raise UserError(f"--dataset=mnist expects {stem.name}[.gz] in '{folder}'")
+            raise UserError(f"--dataset=mnist expects {stem.name}[.gz] in '{self.folder}'")
         try:
             content = path.read_bytes()
             content = gzip.decompress(content) if path.suffix == ".gz" else content
-            magic, count, height, width = (int(v) for v in np.frombuffer(content[:16], ">i4"))
-            pixels = np.frombuffer(content, np.uint8, offset=16)
-            if magic != 2051 or count < 20:
-                raise ValueError(f"magic number {magic}, {count} images")
-            return pixels.reshape(count, height, width)
+            dimensions = content[3]
+            header = np.frombuffer(content[: 4 + 4 * dimensions], ">i4").tolist()
+            if header[0] != magic or header[1] < 20:
+                raise ValueError(f"magic number {header[0]}, {header[1:]} entries")
+            return np.frombuffer(content, np.uint8, offset=4 * len(header)).reshape(header[1:])
         except Exception as error:  # gzip, zlib and NumPy raise many kinds
             raise UserError(
-                f"'{path}' is not an idx file of images: {first_line(error)}"
+                f"'{path}' is not the idx file of MNIST that its name says: {first_line(error)}"
             ) from error
 
 
@@ -221,6 +239,7 @@ class _Tfds:
             with _silenced():  # it warns about every optional package it does without
                 import tensorflow_datasets as tfds
             self.builder = tfds.builder(name)
+            self.skip_decoding = tfds.decode.SkipDecoding()
         except Exception as error:
             raise UserError(
                 f"--dataset=tfds:{name}: TFDS has no such data set ({first_line(error)})"
@@ -241,6 +260,15 @@ class _Tfds:
         for example in examples.map(lambda example: example["image"]).as_numpy_iterator():
             image = Image.fromarray(example.squeeze(-1) if example.shape[-1] == 1 else example)
             yield lambda image=image: to_channels(image, self.channels)
+
+    def labels(self, split):
+        if "label" not in self.builder.info.features:
+            return super().labels(split)
+        decoders = {"image": self.skip_decoding}
+        examples = self.builder.as_dataset(
+            split=self.instructions[split], shuffle_files=False, decoders=decoders
+        )
+        return np.array([e["label"] for e in examples.as_numpy_iterator()], np.int32)
 
     def _prepare(self, name, option):
         missing = f"TFDS data set '{name}' is not prepared in {self.builder.data_path}"

@@ -1,25 +1,22 @@
-"""A(x): the conditioning network."""
+"""A(x): the conditioning network, by itself the cross-entropy baseline."""
 
 import keras
 from keras import ops
 
-from prsr import images, layers
-from prsr.hparams import NORMALIZATIONS
+from prsr import layers, losses
+from prsr.models.trunk import ResNetTrunk
 
 INTENSITIES = 256
 
 
-class ConditioningNetwork(keras.Model):
+class ConditioningNetwork(ResNetTrunk):
     """Upper half of Table 2: a low-resolution image to logits of every sub-pixel.
 
-    ResNet blocks, with a transposed convolution wherever the size doubles.
+    By itself it is section 3.1's pixel independent model, p(y | x) = prod_i softmax(A_i(x))
+    (equations 2 and 4).
 
     Args:
-        channels: 3 (RGB) or 1 (grey).
-        scale: upscaling factor, a power of two; log2(scale) transposed convolutions.
-        blocks_per_stage: the paper's B; there are log2(scale) + 1 stages.
-        width: feature maps.
-        normalization: `"batch"` or `"none"`.
+        channels, scale, blocks_per_stage, width, normalization: as `ResNetTrunk`.
 
     Raises:
         ValueError: an argument that cannot work.
@@ -28,36 +25,13 @@ class ConditioningNetwork(keras.Model):
     def __init__(
         self, channels=3, scale=4, blocks_per_stage=6, width=32, normalization="batch", **kwargs
     ):
-        super().__init__(**kwargs)
-        if channels not in (1, 3):
-            raise ValueError(f"channels must be 1 (grey) or 3 (RGB), not {channels}")
-        if scale < 1 or scale & (scale - 1):
-            raise ValueError(f"scale must be a power of two (1, 2, 4, 8, ...), not {scale}")
-        if blocks_per_stage < 0:
-            raise ValueError(f"blocks_per_stage must be 0 or more, not {blocks_per_stage}")
-        if width < 1:
-            raise ValueError(f"the conditioning network's width must be positive, not {width}")
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(f"normalization must be one of {NORMALIZATIONS}, not {normalization}")
-        self.channels, self.scale = channels, scale
-        options = {"kernel_initializer": layers.initializer(), "dtype": self.dtype_policy}
-        # Paper: Table 2 starts at 32 features; a 1x1 convolution takes the 3 channels there.
-        self.stem = keras.layers.Conv2D(width, 1, **options)
-        self.stages, self.upsamplings = [], []
-        for stage in range(scale.bit_length()):
-            if stage > 0:
-                self.upsamplings.append(
-                    keras.layers.Conv2DTranspose(
-                        width, 3, strides=2, padding="same", activation="relu", **options
-                    )
-                )
-            self.stages.append(
-                [
-                    layers.ResidualBlock(width, normalization, dtype=self.dtype_policy)
-                    for _ in range(blocks_per_stage)
-                ]
-            )
-        self.logits = keras.layers.Conv2D(channels * INTENSITIES, 1, **options)
+        super().__init__(channels, scale, blocks_per_stage, width, normalization, **kwargs)
+        self.logits = keras.layers.Conv2D(
+            channels * INTENSITIES,
+            1,
+            kernel_initializer=layers.initializer(),
+            dtype=self.dtype_policy,
+        )
 
     def call(self, low_res, training=False):
         """A(x).
@@ -69,38 +43,31 @@ class ConditioningNetwork(keras.Model):
         Returns:
             Logits `[batch, height * scale, width * scale, channels, 256]`.
         """
-        x = self.stem(images.to_network(low_res, self.compute_dtype))
-        for stage, blocks in enumerate(self.stages):
-            if stage > 0:
-                x = self.upsamplings[stage - 1](x)  # twice the height and width
-            for block in blocks:
-                x = block(x, training=training)
-        logits = self.logits(x)
+        logits = self.logits(self.features(low_res, training=training))
         return ops.reshape(logits, (*ops.shape(logits)[:3], self.channels, INTENSITIES))
 
-    def estimate_statistics(self, batches):
-        """Sets batch normalisation's statistics to their means over some batches.
-
-        The moving statistics that training leaves behind are those of weights of some
-        steps ago, or of other weights than a moving average of them; these are the
-        present weights'. Nothing happens without batch normalisation.
+    def scores(self, low_res, high_res, training=False):
+        """What training watches; the loss is their sum.
 
         Args:
-            batches: non-empty list of `low_res`, as `call` takes them.
+            low_res: as `call`.
+            high_res: `[batch, height * scale, width * scale, channels]`, 0..255, any dtype.
+            training: as `call`.
+
+        Returns:
+            A dict: `"conditioning"`, -log p(y | x), `[batch]` in nats an image.
         """
-        norms = [
-            norm
-            for blocks in self.stages
-            for block in blocks
-            for norm in (block.first_norm, block.second_norm)
-            if isinstance(norm, keras.layers.BatchNormalization)
-        ]
-        if not norms:
-            return
-        momentum = norms[0].momentum
-        for count, low_res in enumerate(batches):
-            for norm in norms:
-                norm.momentum = count / (count + 1)  # the mean so far, exactly
-            self(low_res, training=True)
-        for norm in norms:
-            norm.momentum = momentum
+        logits = self(low_res, training=training)
+        return {"conditioning": losses.nats_per_image(logits, high_res)}
+
+    def log_likelihood(self, low_res, high_res):
+        """log p(y | x) of the pixel independent model (equation 2).
+
+        Args:
+            low_res: as `call`.
+            high_res: as `scores`.
+
+        Returns:
+            `[batch]` float, at most 0, in nats an image.
+        """
+        return -self.scores(low_res, high_res)["conditioning"]

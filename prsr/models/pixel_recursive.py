@@ -71,6 +71,24 @@ class PixelRecursiveSuperResolution(keras.Model):
         prior_logits = self.prior(high_res)
         return conditioning_logits + prior_logits  # equation 6
 
+    def scores(self, low_res, high_res, training=False):
+        """What training watches: the terms of equation 8, and CE(B).
+
+        Args:
+            low_res: as `call`.
+            high_res: as `call`.
+            training: whether batch normalisation uses (and tracks) the batch's statistics.
+
+        Returns:
+            A dict of `[batch]` nats an image, see `losses.cross_entropies`.
+        """
+        conditioning_logits = self.conditioning(low_res, training=training)
+        return losses.cross_entropies(conditioning_logits, self.prior(high_res), high_res)
+
+    def estimate_statistics(self, batches):
+        """`ResNetTrunk.estimate_statistics` of the conditioning network."""
+        self.conditioning.estimate_statistics(batches)
+
     def log_likelihood(self, low_res, high_res):
         """log p(y | x), exactly (equation 5).
 

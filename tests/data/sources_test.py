@@ -129,7 +129,7 @@ def test_genuine_mnist(mnist):
 
 def test_a_broken_idx_file(tmp_path):
     (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\0" * 40)
-    with pytest.raises(UserError, match="not an idx file"):
+    with pytest.raises(UserError, match="not the idx file"):
         sources.open_source(f"mnist:{tmp_path}", "auto", 1)
 
 
@@ -139,7 +139,7 @@ def test_a_damaged_gzip(tmp_path):
     content = bytearray(path.read_bytes())
     content[20:40] = b"x" * 20
     path.write_bytes(content)
-    with pytest.raises(UserError, match="not an idx file"):
+    with pytest.raises(UserError, match="not the idx file"):
         sources.open_source(f"mnist:{tmp_path}", "auto", 1)
 
 

@@ -1,0 +1,75 @@
+"""The regression baseline of section 5."""
+
+import keras
+from keras import ops
+
+from prsr import images, layers
+from prsr.models.trunk import ResNetTrunk
+
+
+class RegressionNetwork(ResNetTrunk):
+    """Bicubic interpolation plus a residual: y = bicubic(x) + tanh(C(x)), on [0, 1].
+
+    The trunk is the conditioning network's; the last layer has one output a sub-pixel and
+    tanh. Trained on the squared error, which is the likelihood of equation 3 with one
+    variance everywhere.
+
+    Args:
+        channels, scale, blocks_per_stage, width, normalization: as `ResNetTrunk`.
+
+    Raises:
+        ValueError: an argument that cannot work.
+    """
+
+    def __init__(
+        self, channels=3, scale=4, blocks_per_stage=6, width=32, normalization="batch", **kwargs
+    ):
+        super().__init__(channels, scale, blocks_per_stage, width, normalization, **kwargs)
+        self.residual = keras.layers.Conv2D(
+            channels,
+            1,
+            activation="tanh",
+            kernel_initializer=layers.initializer(),
+            dtype=self.dtype_policy,
+        )
+
+    def call(self, low_res, training=False):
+        """The estimated mean of every sub-pixel.
+
+        Args:
+            low_res: `[batch, height, width, channels]`, 0..255, any dtype.
+            training: whether batch normalisation uses (and tracks) the batch's statistics.
+
+        Returns:
+            `[batch, height * scale, width * scale, channels]` float32: 0 is black and 1 is
+            white, and nothing keeps it between the two.
+        """
+        bicubic = ops.cast(images.upsample_bicubic(low_res, self.scale), "float32") / 255.0
+        residual = self.residual(self.features(low_res, training=training))
+        return bicubic + ops.cast(residual, "float32")
+
+    def scores(self, low_res, high_res, training=False):
+        """What training watches, and its loss.
+
+        Args:
+            low_res: as `call`.
+            high_res: `[batch, height * scale, width * scale, channels]`, 0..255, any dtype.
+            training: as `call`.
+
+        Returns:
+            A dict: `"squared_error"`, `[batch]`: summed over sub-pixels, on [0, 1].
+        """
+        truth = ops.cast(high_res, "float32") / 255.0
+        errors = ops.square(truth - self(low_res, training=training))
+        return {"squared_error": ops.sum(errors, axis=(1, 2, 3))}
+
+    def predict_images(self, low_res):
+        """The prediction as images.
+
+        Args:
+            low_res: as `call`.
+
+        Returns:
+            `[batch, height * scale, width * scale, channels]` uint8, clipped and rounded.
+        """
+        return images.quantize(self(low_res) * 255.0)

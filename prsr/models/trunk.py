@@ -1,0 +1,101 @@
+"""What the conditioning network and the regression baseline share."""
+
+import keras
+
+from prsr import images, layers
+from prsr.hparams import NORMALIZATIONS
+
+
+class ResNetTrunk(keras.Model):
+    """Upper half of Table 2 but for its last layer: a low-resolution image to features.
+
+    ResNet blocks, with a transposed convolution wherever the size doubles.
+
+    Args:
+        channels: 3 (RGB) or 1 (grey).
+        scale: upscaling factor, a power of two; log2(scale) transposed convolutions.
+        blocks_per_stage: the paper's B; there are log2(scale) + 1 stages.
+        width: feature maps.
+        normalization: `"batch"` or `"none"`.
+
+    Raises:
+        ValueError: an argument that cannot work.
+    """
+
+    def __init__(
+        self, channels=3, scale=4, blocks_per_stage=6, width=32, normalization="batch", **kwargs
+    ):
+        super().__init__(**kwargs)
+        if channels not in (1, 3):
+            raise ValueError(f"channels must be 1 (grey) or 3 (RGB), not {channels}")
+        if scale < 1 or scale & (scale - 1):
+            raise ValueError(f"scale must be a power of two (1, 2, 4, 8, ...), not {scale}")
+        if blocks_per_stage < 0:
+            raise ValueError(f"blocks_per_stage must be 0 or more, not {blocks_per_stage}")
+        if width < 1:
+            raise ValueError(f"the conditioning network's width must be positive, not {width}")
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(f"normalization must be one of {NORMALIZATIONS}, not {normalization}")
+        self.channels, self.scale = channels, scale
+        options = {"kernel_initializer": layers.initializer(), "dtype": self.dtype_policy}
+        # Paper: Table 2 starts at 32 features; a 1x1 convolution takes the 3 channels there.
+        self.stem = keras.layers.Conv2D(width, 1, **options)
+        self.stages, self.upsamplings = [], []
+        for stage in range(scale.bit_length()):
+            if stage > 0:
+                self.upsamplings.append(
+                    keras.layers.Conv2DTranspose(
+                        width, 3, strides=2, padding="same", activation="relu", **options
+                    )
+                )
+            self.stages.append(
+                [
+                    layers.ResidualBlock(width, normalization, dtype=self.dtype_policy)
+                    for _ in range(blocks_per_stage)
+                ]
+            )
+
+    def features(self, low_res, training=False):
+        """The features that the last layer sees.
+
+        Args:
+            low_res: `[batch, height, width, channels]`, 0..255, any dtype.
+            training: whether batch normalisation uses (and tracks) the batch's statistics.
+
+        Returns:
+            `[batch, height * scale, width * scale, features]`.
+        """
+        x = self.stem(images.to_network(low_res, self.compute_dtype))
+        for stage, blocks in enumerate(self.stages):
+            if stage > 0:
+                x = self.upsamplings[stage - 1](x)  # twice the height and width
+            for block in blocks:
+                x = block(x, training=training)
+        return x
+
+    def estimate_statistics(self, batches):
+        """Sets batch normalisation's statistics to their means over some batches.
+
+        The moving statistics that training leaves behind are those of weights of some
+        steps ago, or of other weights than a moving average of them; these are the
+        present weights'. Nothing happens without batch normalisation.
+
+        Args:
+            batches: non-empty list of `low_res`, as `call` takes them.
+        """
+        norms = [
+            norm
+            for blocks in self.stages
+            for block in blocks
+            for norm in (block.first_norm, block.second_norm)
+            if isinstance(norm, keras.layers.BatchNormalization)
+        ]
+        if not norms:
+            return
+        momentum = norms[0].momentum
+        for count, low_res in enumerate(batches):
+            for norm in norms:
+                norm.momentum = count / (count + 1)  # the mean so far, exactly
+            self(low_res, training=True)
+        for norm in norms:
+            norm.momentum = momentum
