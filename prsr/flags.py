@@ -1,6 +1,7 @@
 """Flags that commands share, and how a command begins and ends."""
 
 import dataclasses
+import math
 import os
 import sys
 
@@ -33,6 +34,29 @@ def define_tau():
     )
     flags.register_validator("tau", lambda tau: tau > 0, "--tau must be a positive number or inf")
     _adopt()
+
+
+def define_dataset():
+    flags.DEFINE_string(
+        "dataset", None, "Where the run's images lie now, if they were moved: KIND:WHERE."
+    )
+    _adopt()
+
+
+def numbers(name):
+    """The floats of a list flag.
+
+    Raises:
+        UserError: an entry is no positive number.
+    """
+    try:
+        values = [float(value) for value in FLAGS[name].value]
+    except ValueError:
+        values = [math.nan]
+    if not values or not all(value > 0 for value in values):
+        got = ",".join(FLAGS[name].value)
+        raise UserError(f"--{name} expects positive numbers or inf, separated by commas: '{got}'")
+    return values
 
 
 def define_hparams():

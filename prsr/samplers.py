@@ -1,5 +1,6 @@
 """One way to draw from any model: the paper's, and its pixel independent baselines."""
 
+import numpy as np
 import tensorflow as tf
 
 from prsr.models.conditioning import ConditioningNetwork
@@ -23,7 +24,7 @@ def sampler(model):
         return cached.sampler(model)
 
     @tf.function(reduce_retracing=True)
-    def draw(low_res, seeds, tau):
+    def draw_each(low_res, seeds, tau):
         if not isinstance(model, ConditioningNetwork):
             return model.predict_images(low_res)
         logits = tf.cast(model(low_res), tf.float32)
@@ -32,25 +33,54 @@ def sampler(model):
 
     def sample_images(low_res, seeds, tau):
         seeds = tf.convert_to_tensor(seeds, tf.int32)
-        return draw(tf.convert_to_tensor(low_res), seeds, tf.constant(tau, tf.float32)).numpy()
+        return draw_each(tf.convert_to_tensor(low_res), seeds, tf.constant(tau, tf.float32)).numpy()
 
     return sample_images
 
 
-def mean(model):
-    """The mean of a pixel independent model, rounded: what minimises the squared error.
+def draw(sampler, low_res, seeds, tau, batch_size, bar=None):
+    """Draws any number of images in batches of one size, for which a sampler is compiled once.
 
     Args:
-        model: a built `ConditioningNetwork`.
+        sampler: what `sampler` returned.
+        low_res: `[count, height, width, channels]` uint8.
+        seeds: `[count, 2]` int32.
+        tau: multiplies the logits.
+        batch_size: images at once; changes no image.
+        bar: a `prsr.progress.Progress` that is told how many are done, or None.
 
     Returns:
-        A function `low_res` to `[batch, height, width, channels]` uint8.
+        `[count, height * scale, width * scale, channels]` uint8 array.
     """
+    count, size = len(seeds), min(batch_size, len(seeds))
+    drawn = []
+    for start in range(0, count, size):
+        batch = np.arange(start, start + size) % count  # the last one begins anew
+        drawn.extend(sampler(low_res[batch], seeds[batch], tau))
+        if bar:
+            bar.update(min(start + size, count))
+    return np.stack(drawn[:count])
 
-    @tf.function(reduce_retracing=True)
-    def expect(low_res):
-        probabilities = tf.nn.softmax(tf.cast(model(low_res), tf.float32))
-        values = tf.range(probabilities.shape[-1], dtype=tf.float32)
-        return tf.cast(tf.round(tf.tensordot(probabilities, values, 1)), tf.uint8)
 
-    return lambda low_res: expect(tf.convert_to_tensor(low_res)).numpy()
+def one_seed_each(low_res, seed):
+    """The seed of each image's first sample, as `[count, 2]` int32."""
+    return np.concatenate([draws.image_seeds(image, seed, 1) for image in low_res])
+
+
+def nats(model, low_res, high_res, batch_size):
+    """Negative log-likelihood of images, whoever made them.
+
+    Args:
+        model: one with `log_likelihood`.
+        low_res: `[count, height, width, channels]` uint8.
+        high_res: `[count, height * scale, width * scale, channels]` uint8.
+        batch_size: images at once.
+
+    Returns:
+        `[count]` float array in nats an image.
+    """
+    parts = [
+        np.asarray(-model.log_likelihood(low_res[start:][:batch_size], high_res[start:][:batch_size]))
+        for start in range(0, len(low_res), batch_size)
+    ]
+    return np.concatenate(parts)

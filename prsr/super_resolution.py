@@ -8,10 +8,10 @@ import tempfile
 
 import numpy as np
 
-from prsr import images, losses, plotting, progress
+from prsr import images, losses, plotting, progress, samplers
 from prsr.data import pipeline, sources
 from prsr.errors import UserError
-from prsr.sampling import cached, draws
+from prsr.sampling import draws
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _prepare(name, image, hparams):
     data, scale = hparams.data, hparams.model.scale
     size, low_size = data.image_size, data.image_size // scale
     height, width = image.shape[:2]
-    if (height, width) == (low_size, low_size):
+    if (height, width) == (low_size, low_size) and data.pairs == "downsampled":
         print(f"{name}: taken as it is, {low_size}x{low_size}")
         return Input(name, image, None)
     if min(height, width) < low_size:
@@ -108,8 +108,7 @@ def _prepare(name, image, hparams):
     if square.shape[0] < size:
         print(f"{done}, reduced to {low_size}x{low_size}")
         return Input(name, np.asarray(images.resize(square, (low_size, low_size))), None)
-    high_res = np.asarray(images.resize(square, (size, size)))
-    low_res = np.asarray(images.downsample(high_res, scale, data.downsampling))
+    low_res, high_res = pipeline.pair(square, data, scale)
     print(f"{done}, reduced to {size}x{size} (the original below) and then {low_size}x{low_size}")
     return Input(name, low_res, high_res)
 
@@ -117,10 +116,9 @@ def _prepare(name, image, hparams):
 def test_inputs(hparams, count):
     """The first images of the run's test split, as a list of `Input`."""
     test_set = pipeline.load(hparams.data, hparams.model.channels, "test", count)
-    low_res = images.downsample(test_set.high_res, hparams.model.scale, hparams.data.downsampling)
+    pairs = pipeline.evaluation_arrays(test_set, hparams.data, hparams.model.scale)
     return [
-        Input(label, low, high)
-        for label, low, high in zip(_labels(test_set.names), np.asarray(low_res), test_set.high_res)
+        Input(label, low, high) for label, low, high in zip(_labels(test_set.names), *pairs)
     ]
 
 
@@ -152,15 +150,20 @@ def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_
     jobs = [(i, k) for i in range(len(inputs)) for k in range(num_samples)]
     which = np.array([i for i, _ in jobs])
     seeds = np.concatenate([draws.image_seeds(i.low_res, seed, num_samples) for i in inputs])
-    drawn = _draw(cached.sampler(model), low_res[which], seeds, tau, batch_size)
+    bar = progress.Progress("drawing samples", len(jobs), every=0)
+    sampler = samplers.sampler(model)
+    drawn = samplers.draw(sampler, low_res[which], seeds, tau, batch_size, bar)
     rows, report = [], []
     for i, image in enumerate(inputs):
         own = drawn[which == i]
         bicubic = np.asarray(images.upsample_bicubic(image.low_res, hparams.model.scale))
         truth = [] if image.high_res is None else [image.high_res]
         rows.append([image.low_res, bicubic, *own, *(truth or [None])])
-        nats = _nats(model, image.low_res, [bicubic, *own, *truth], batch_size)
-        scores = {"bicubic": nats[0], "samples": nats[1 : num_samples + 1]}
+        if not hasattr(model, "log_likelihood"):  # regression has none
+            continue
+        repeated = np.repeat(image.low_res[None], 1 + len(own) + len(truth), axis=0)
+        nats = samplers.nats(model, repeated, np.stack([bicubic, *own, *truth]), batch_size)
+        scores = {"bicubic": nats[0], "samples": nats[1 : num_samples + 1].tolist()}
         if truth:
             scores["original"] = nats[-1]
         report.append({"name": image.name, "nats_per_image": scores})
@@ -173,33 +176,13 @@ def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_
         for (i, k), picture in zip(jobs, drawn):
             plotting.save(plotting.to_pil(picture), output / f"{inputs[i].name}_{k + 1}.png")
         plotting.save(plotting.sheet(rows, captions), output / "grid.png")
-        (output / "nats.json").write_text(json.dumps(report, indent=2) + "\n")
+        if report:
+            (output / "nats.json").write_text(json.dumps(report, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"could not write to --output={output}: {error}") from error
-    _print_table(report, drawn.shape[1:])
+    if report:
+        _print_table(report, drawn.shape[1:])
     print(f"wrote {len(jobs)} samples and grid.png to {output}")
-
-
-def _draw(sampler, low_res, seeds, tau, batch_size):
-    """Draws in batches of one size, for which the sampler is compiled once."""
-    count, size = len(seeds), min(batch_size, len(seeds))
-    bar = progress.Progress("drawing samples", count, every=0)
-    drawn = []
-    for start in range(0, count, size):
-        batch = np.arange(start, start + size) % count  # the last one begins anew
-        drawn.extend(sampler(low_res[batch], seeds[batch], tau))
-        bar.update(min(start + size, count))
-    return np.stack(drawn[:count])
-
-
-def _nats(model, low_res, high_res, batch_size):
-    """Negative log-likelihood of each image for one input, in nats an image."""
-    nats = []
-    for start in range(0, len(high_res), batch_size):
-        part = np.stack(high_res[start : start + batch_size])
-        inputs = np.repeat(low_res[None], len(part), axis=0)
-        nats.extend((-np.asarray(model.log_likelihood(inputs, part))).tolist())
-    return nats
 
 
 def _print_table(report, image_shape):

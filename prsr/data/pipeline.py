@@ -65,7 +65,7 @@ def load(data, channels, split, limit=None, with_labels=False):
             f"--dataset={data.dataset} has no image for {split} by --split={data.split}; "
             f"add some, or use --split=hash"
         )
-    size = data.image_size if data.pairs == "downsampled" else data.image_size // 2
+    size = pool_size(data)
     problems = {}
     arrays = itertools.islice(zip(names, source.arrays(split)), len(names))
 
@@ -115,6 +115,11 @@ def load(data, channels, split, limit=None, with_labels=False):
     if problems:
         names, pool = [names[number] for number in good], pool[good]
     return ImageSet(names, pool, labels)
+
+
+def pool_size(data):
+    """Height and width of `ImageSet.images`: what lies in a corner has half the image's."""
+    return data.image_size if data.pairs == "downsampled" else data.image_size // 2
 
 
 def _report(problems, count, split, most=10):
@@ -170,6 +175,60 @@ def make_pairs(pool, second, data, scale):
         corners.low_res(pool, scale, data.downsampling),
         corners.high_res(pool, second, data.pairs),
     )
+
+
+def pair(square, data, scale):
+    """The pair of one picture that is already cropped.
+
+    Args:
+        square: `[side, side, channels]` uint8.
+        data: `prsr.hparams.DataHparams`.
+        scale: the upscaling factor.
+
+    Returns:
+        `(low_res, high_res)`, uint8 arrays `[height, width, channels]`.
+    """
+    image = images.reduce_levels(images.resize(square, (pool_size(data),) * 2), data.levels)
+    low_res, high_res = make_pairs(image[None], np.array([False]), data, scale)
+    return np.asarray(low_res)[0], np.asarray(high_res)[0]
+
+
+def blocks(data, channels, scale, split, block_size):
+    """Every image of a split as a pair, block by block, for one pass after another.
+
+    `--dataset=records:` is read anew in every pass and never held in memory.
+
+    Args:
+        data: `prsr.hparams.DataHparams`.
+        channels: 1 or 3.
+        scale: the upscaling factor.
+        split: `"train"`, `"validation"` or `"test"`.
+        block_size: pairs a block; the last may have fewer.
+
+    Returns:
+        `(dataset, count)`: a `tf.data.Dataset` of `(low_res, high_res)` as `make_pairs`, and
+        how many images it has in all.
+
+    Raises:
+        UserError: as `load`.
+    """
+    source = sources.open_source(data.dataset, data.split, channels)
+    if isinstance(source, sources.Records) and source.fits(split, data):
+        files = source.files(split)
+        pools, count = files.blocks(block_size), files.count
+    else:
+        image_set = load(data, channels, split)
+        count = len(image_set.names)
+        with tf.device("CPU:0"):
+            pools = tf.data.Dataset.from_tensor_slices(image_set.images).batch(block_size)
+    starts = tf.data.Dataset.range(0, np.iinfo(np.int64).max, block_size)
+
+    def pairs(start, pool):
+        positions = start + tf.range(tf.shape(pool, tf.int64)[0])
+        return make_pairs(pool, positions % 2 == 1, data, scale)
+
+    dataset = tf.data.Dataset.zip(starts, pools).map(pairs, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.prefetch(2), count
 
 
 def evaluation_arrays(image_set, data, scale):

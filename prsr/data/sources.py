@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 from PIL import Image, ImageOps
 
-from prsr.data import drawn, splits
+from prsr.data import drawn, records, splits
 from prsr.errors import UserError, first_line
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
@@ -78,6 +78,7 @@ def open_source(dataset, split, channels):
         "zip": _Zip,
         "mnist": _MnistFiles,
         "tfds": _Tfds,
+        "records": Records,
     }
     if kind not in kinds:
         raise UserError(
@@ -227,7 +228,33 @@ class _MnistFiles(_Source):
             ) from error
 
 
-class _Tfds:
+class Records(_Source):
+    """Files of `prsr.data.records`. Where there are none to test with, validation's serve."""
+
+    def __init__(self, where, split, channels):
+        self.folder, self.channels = where, channels
+
+    def files(self, split):
+        """The `Records` of a split."""
+        if split == "test" and not records.exist(self.folder, split):
+            split = "validation"
+        return records.Records(self.folder, split, self.channels)
+
+    def fits(self, split, data):
+        """Whether the records are the images that `prsr.hparams.DataHparams` asks for."""
+        wanted = (data.image_size, "downsampled", 256)
+        return (self.files(split).size, data.pairs, data.levels) == wanted
+
+    def names(self, split):
+        return [f"{split}/{i:08d}" for i in range(self.files(split).count)]
+
+    def arrays(self, split):
+        for block in self.files(split).blocks(1024).as_numpy_iterator():
+            for image in block:
+                yield lambda image=image: image
+
+
+class _Tfds(_Source):
     """A TFDS data set with an `image` feature; its official splits where it has them."""
 
     def __init__(self, where, split, channels):

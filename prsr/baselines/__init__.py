@@ -1,0 +1,1 @@
+"""What the paper's model is compared with (section 5)."""

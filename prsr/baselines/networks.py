@@ -1,0 +1,73 @@
+"""The baselines that are trained: regression and cross-entropy."""
+
+import numpy as np
+import tensorflow as tf
+
+from prsr import samplers
+
+CHOICES = ("mode", "mean", "sample")
+
+
+class Regression:
+    """The prediction of a trained `RegressionNetwork`.
+
+    Args:
+        model: a built `prsr.models.regression.RegressionNetwork`.
+        batch_size: images at once.
+    """
+
+    def __init__(self, model, batch_size=64):
+        self._sampler, self._batch_size = samplers.sampler(model), batch_size
+
+    def predict(self, low_res):
+        """Enlarges images.
+
+        Args:
+            low_res: `[batch, height, width, channels]` uint8.
+
+        Returns:
+            `[batch, height * scale, width * scale, channels]` uint8 array.
+        """
+        seeds = np.zeros((len(low_res), 2), np.int32)  # which it does not need
+        return samplers.draw(self._sampler, low_res, seeds, 1.0, self._batch_size)
+
+
+class CrossEntropy:
+    """A pixel independent model's images (section 3.1): every sub-pixel by itself.
+
+    Args:
+        model: a built `prsr.models.conditioning.ConditioningNetwork`.
+        choice: `"mode"`, the most likely value; `"mean"`, the expected value, rounded; or
+            `"sample"`, a draw.
+        seed: of the draws.
+        batch_size: images at once.
+    """
+
+    def __init__(self, model, choice, seed=1, batch_size=64):
+        self.choice, self._seed, self._batch_size = choice, seed, batch_size
+        self._sampler = _mean(model) if choice == "mean" else samplers.sampler(model)
+
+    def predict(self, low_res):
+        """Enlarges images.
+
+        Args:
+            low_res: `[batch, height, width, channels]` uint8.
+
+        Returns:
+            `[batch, height * scale, width * scale, channels]` uint8 array.
+        """
+        seeds = samplers.one_seed_each(low_res, self._seed)
+        tau = 1.0 if self.choice == "sample" else float("inf")
+        return samplers.draw(self._sampler, low_res, seeds, tau, self._batch_size)
+
+
+def _mean(model):
+    """What minimises the expected squared error, in the shape of a sampler."""
+
+    @tf.function(reduce_retracing=True)
+    def expect(low_res):
+        probabilities = tf.nn.softmax(tf.cast(model(low_res), tf.float32))
+        values = tf.range(probabilities.shape[-1], dtype=tf.float32)
+        return tf.cast(tf.round(tf.tensordot(probabilities, values, 1)), tf.uint8)
+
+    return lambda low_res, seeds, tau: expect(tf.convert_to_tensor(low_res)).numpy()

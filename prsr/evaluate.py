@@ -1,0 +1,104 @@
+"""Scores a run as in Table 1: python -m prsr.evaluate --workdir=RUN --baselines=bicubic,nn,RUN2"""
+
+import dataclasses
+import json
+import pathlib
+
+from absl import flags
+
+from prsr.errors import UserError
+from prsr.flags import FLAGS, define_dataset, define_workdir, numbers, run
+
+define_workdir()
+define_dataset()
+flags.DEFINE_list(
+    "tau", ["1.0", "1.1", "1.2", "inf"], "Each multiplies the logits; inf is greedy (footnote 1)."
+)
+flags.DEFINE_list(
+    "baselines",
+    ["bicubic", "nn"],
+    "bicubic, nn (nearest neighbour among the training images), and run directories of models "
+    "that were trained with --model=regression or --model=cross_entropy.",
+)
+flags.DEFINE_integer("num_images", 0, "Only so many images of the test split; 0: all.", 0)
+flags.DEFINE_enum(
+    "paper", "auto", ["auto", "faces", "bedrooms", "none"], "Whose numbers to put beside ours."
+)
+flags.DEFINE_string("output", None, "Where to write; --workdir's evaluation/ if left out.")
+flags.DEFINE_integer("seed", 1, "Of the samples.", 0)
+flags.DEFINE_integer("batch_size", 16, "Samples that are drawn at once; changes no image.", 1)
+
+
+def main():
+    from prsr import evaluation, files, losses, metrics, samplers, workdirs
+    from prsr.data import pipeline
+
+    workdir = workdirs.Workdir(FLAGS.workdir)
+    taus = numbers("tau")
+    hparams, model = workdir.load_model()
+    if FLAGS.dataset:
+        data = dataclasses.replace(hparams.data, dataset=FLAGS.dataset)
+        hparams = dataclasses.replace(hparams, data=data)
+    if hparams.data.pairs != "downsampled":
+        raise UserError(
+            f"--workdir={workdir.path} was trained with --pairs={hparams.data.pairs}, which is "
+            f"not super resolution; score it with python -m prsr.corners"
+        )
+    methods = evaluation.baseline_methods(FLAGS.baselines, hparams, FLAGS.seed, FLAGS.batch_size)
+    methods += evaluation.run_methods(workdir, taus, FLAGS.seed, FLAGS.batch_size)
+    paper = _paper(hparams)
+    test_set = pipeline.load(hparams.data, hparams.model.channels, "test", FLAGS.num_images or None)
+    pairs = pipeline.evaluation_arrays(test_set, hparams.data, hparams.model.scale)
+    output = pathlib.Path(FLAGS.output) if FLAGS.output else workdir.path / "evaluation"
+    results = evaluation.Evaluation(output, test_set.names, *pairs)
+    image_shape = results.high_res.shape[1:]
+    has_likelihood = hasattr(model, "log_likelihood")
+    rows, scores = [], {}
+    for method in methods:
+        drawn = results.images(method)
+        scores[method.key] = results.score(drawn, hparams.data.downsampling)
+        nats = None
+        if has_likelihood:
+            nats = samplers.nats(model, results.low_res, drawn, FLAGS.batch_size)
+            scores[method.key]["nats_per_image"] = nats
+        rows.append(evaluation.row(method, scores[method.key], nats, image_shape, paper))
+    report = {"run": str(workdir.path), "test_images": len(test_set.names), "rows": rows}
+    if has_likelihood:
+        truth = evaluation.likelihoods(model, *pairs, FLAGS.batch_size)
+        names = {"joint": "A + B", "conditioning": "A alone", "prior": "B alone"}
+        report["truth"] = {}
+        for key, nats in truth.items():
+            mean, error = metrics.mean_and_error(nats)
+            bits = losses.bits_per_dim(mean, image_shape)
+            bits_error = losses.bits_per_dim(error, image_shape)
+            report["truth"][f"Negative log-likelihood of the truth, {names[key]}"] = {
+                "nats_per_image": {"mean": mean, "standard_error": error},
+                "bits_per_dim": {"mean": bits, "standard_error": bits_error},
+                "text": f"{mean:.0f} ± {error:.0f} nats an image, "
+                f"{bits:.3f} ± {bits_error:.3f} bits/dim",
+            }
+    table = evaluation.markdown(report)
+    texts = {
+        "table1.md": table,
+        "table1.csv": evaluation.to_csv(report),
+        "table1.json": json.dumps(report, indent=2) + "\n",
+        "scores.csv": evaluation.scores_csv(test_set.names, scores),
+    }
+    try:
+        for name, text in texts.items():
+            with files.replacing(output / name) as partial:
+                partial.write_text(text)
+    except OSError as error:
+        raise UserError(f"could not write to '{output}': {error}") from error
+    print(table)
+    print(f"wrote the table, every score and all images to {output}")
+
+
+def _paper(hparams):
+    if FLAGS.paper == "auto":
+        return "faces" if hparams.data.crop == "celeba" else None
+    return None if FLAGS.paper == "none" else FLAGS.paper
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,463 @@
+"""Table 1 as data: the images of every method for a test set, and their scores.
+
+The output directory holds, so that a long evaluation can be interrupted and its images
+used elsewhere:
+
+images/METHOD/00000.npy   256 images each, uint8 [count, size, size, channels], and
+                          made_by.json, what they depend on; METHOD is also `input`, `truth`
+images/METHOD.png         the first of them, to look at
+names.txt                 the test images' names, in that order
+scores.csv                every score of every image
+table1.md, .csv, .json    means and standard errors beside the paper's
+"""
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import shutil
+from collections.abc import Callable
+
+import numpy as np
+
+from prsr import files, losses, metrics, plotting, progress, samplers
+from prsr.baselines.bicubic import Bicubic
+from prsr.baselines.nearest_neighbor import BLOCK, NearestNeighbor
+from prsr.baselines.networks import CHOICES, CrossEntropy, Regression
+from prsr.data import pipeline
+from prsr.errors import UserError, first_line
+from prsr.workdirs import Workdir
+
+CHUNK = 256  # images a file
+SCORES = ("psnr", "psnr_uint8_wrap", "ssim", "ms_ssim", "consistency")
+
+# Table 1: pSNR, SSIM, MS-SSIM, consistency and % fooled with its error.
+PAPER = {
+    "faces": {
+        "bicubic": (28.92, 0.84, 0.76, 0.006, None),
+        "nn": (28.18, 0.73, 0.66, 0.024, None),
+        "regression": (29.16, 0.90, 0.90, 0.004, (4.0, 0.2)),
+        "tau_1": (29.09, 0.84, 0.86, 0.008, (11.0, 0.1)),
+        "tau_1.1": (29.08, 0.84, 0.85, 0.008, (10.4, 0.2)),
+        "tau_1.2": (29.08, 0.84, 0.86, 0.008, (10.2, 0.1)),
+    },
+    "bedrooms": {
+        "bicubic": (28.94, 0.70, 0.70, 0.002, None),
+        "nn": (28.15, 0.49, 0.45, 0.040, None),
+        "regression": (28.87, 0.74, 0.75, 0.003, (2.1, 0.1)),
+        "tau_1": (28.92, 0.58, 0.60, 0.016, (17.7, 0.4)),
+        "tau_1.1": (28.92, 0.59, 0.59, 0.017, (22.4, 0.3)),
+        "tau_1.2": (28.93, 0.59, 0.58, 0.018, (27.9, 0.3)),
+    },
+}
+PAPER_COLUMNS = ("psnr", "ssim", "ms_ssim", "consistency", "percent_fooled")
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One way to enlarge an image: a row of Table 1.
+
+    Attributes:
+        key: for files and JSON, such as `"tau_1.1"`.
+        title: for people.
+        predict: function `[count, height, width, channels]` uint8 to uint8 images.
+        made_by: dict of what the images depend on beside the input, for JSON.
+        chunk: images to ask for at once, or None for all: searching reads the whole
+            database, however few are sought.
+    """
+
+    key: str
+    title: str
+    predict: Callable
+    made_by: dict
+    chunk: int | None = CHUNK
+
+
+def run_methods(workdir, taus, seed, batch_size):
+    """The methods of a run: samples at each tau, or a baseline's images.
+
+    Args:
+        workdir: a `Workdir`.
+        taus: floats, infinity for greedy; a baseline knows none.
+        seed: of the samples.
+        batch_size: samples at once; changes no image.
+
+    Returns:
+        A list of `Method`.
+
+    Raises:
+        UserError: there is no trained run.
+    """
+    hparams, model = workdir.load_model()
+    weights = {"weights_sha256": hashlib.sha256(workdir.weights.read_bytes()).hexdigest()}
+    kind = hparams.model.model
+    if kind == "regression":
+        return [Method(kind, "Regression", Regression(model, batch_size).predict, weights)]
+    if kind == "cross_entropy":
+        return [
+            Method(
+                f"{kind}_{choice}",
+                f"Cross-entropy, {choice}",
+                CrossEntropy(model, choice, seed, batch_size).predict,
+                {**weights, "seed": seed},
+            )
+            for choice in CHOICES
+        ]
+    sampler = samplers.sampler(model)
+
+    def predict_at(tau):
+        return lambda low_res: samplers.draw(
+            sampler, low_res, samplers.one_seed_each(low_res, seed), tau, batch_size
+        )
+
+    return [
+        Method(
+            "greedy" if math.isinf(tau) else f"tau_{tau:g}",
+            "greedy" if math.isinf(tau) else f"tau = {tau:g}",
+            predict_at(tau),
+            {**weights, "seed": seed},
+        )
+        for tau in taus
+    ]
+
+
+def baseline_methods(names, hparams, seed, batch_size):
+    """The methods of `--baselines`.
+
+    Args:
+        names: `"bicubic"`, `"nn"`, or the run directory of a trained baseline.
+        hparams: the `Hparams` of the model they are compared with.
+        seed: of the cross-entropy model's samples.
+        batch_size: images at once; changes no image.
+
+    Returns:
+        A list of `Method`.
+
+    Raises:
+        UserError: a run is no baseline, or one for other images.
+    """
+    result = []
+    scale = hparams.model.scale
+    for name in names:
+        if name == "bicubic":
+            result.append(Method(name, "Bicubic", Bicubic(scale).predict, {}))
+        elif name == "nn":
+            result.append(_nearest_neighbor(hparams))
+        else:
+            workdir = Workdir(name)
+            if not workdir.settings.exists():
+                raise UserError(
+                    f"--baselines expects bicubic, nn and run directories of baselines that were "
+                    f"trained with --model=regression or cross_entropy, and got '{name}'"
+                )
+            _check_fits(workdir.read_hparams(), hparams, name)
+            result.extend(run_methods(workdir, (), seed, batch_size))
+    return result
+
+
+def _nearest_neighbor(hparams):
+    data, model = hparams.data, hparams.model
+
+    def predict(low_res):
+        database = pipeline.blocks(data, model.channels, model.scale, "train", BLOCK)
+        return NearestNeighbor(*database).predict(low_res)
+
+    return Method("nn", "NN", predict, {"training_images": data.dataset}, chunk=None)
+
+
+def _check_fits(baseline, hparams, name):
+    if baseline.model.model == "pixel_recursive":
+        raise UserError(
+            f"--baselines: the run '{name}' is no baseline but a pixel_recursive model; "
+            f"evaluate it with --workdir={name}"
+        )
+    pairs = [
+        (field, getattr(getattr(baseline, part), field), getattr(getattr(hparams, part), field))
+        for part, fields in (
+            ("model", ("channels", "scale")),
+            ("data", ("image_size", "crop", "downsampling", "pairs", "levels")),
+        )
+        for field in fields
+    ]
+    for field, theirs, ours in pairs:
+        if theirs != ours:
+            raise UserError(
+                f"--baselines: the run '{name}' was trained with --{field}={theirs}, the model "
+                f"with {ours}; train a baseline with the model's settings"
+            )
+
+
+class Evaluation:
+    """The images and scores of several methods for one test set, kept in a directory.
+
+    Args:
+        path: `pathlib.Path` of the directory; made if need be.
+        names: names of the test images.
+        low_res: `[count, low size, low size, channels]` uint8.
+        high_res: `[count, size, size, channels]` uint8, the truth.
+
+    Raises:
+        UserError: the directory holds another test set, or cannot be written to.
+    """
+
+    def __init__(self, path, names, low_res, high_res):
+        self.path, self.names = path, names
+        self.low_res, self.high_res = low_res, high_res
+        digest = hashlib.sha256(low_res.tobytes() + high_res.tobytes()).hexdigest()
+        self._test_set = {"test_images": len(names), "test_images_sha256": digest}
+        for key, pictures in (("input", low_res), ("truth", high_res)):
+            self._keep(key, {}, CHUNK, lambda start, stop, p=pictures: p[start:stop])
+        with files.replacing(path / "names.txt") as partial:
+            partial.write_text("".join(f"{name}\n" for name in names))
+
+    def images(self, method):
+        """The method's images: drawn, or read where they were drawn before.
+
+        Args:
+            method: a `Method`.
+
+        Returns:
+            `[count, size, size, channels]` uint8.
+
+        Raises:
+            UserError: the directory holds images that were made otherwise.
+        """
+        return self._keep(
+            method.key,
+            method.made_by,
+            method.chunk or len(self.names),
+            lambda start, stop: method.predict(self.low_res[start:stop]),
+            method.title,
+        )
+
+    def _keep(self, key, made_by, chunk, make, title=None):
+        folder = self.path / "images" / key
+        made_by = {**self._test_set, **made_by, "images_a_file": chunk}
+        note = folder / "made_by.json"
+        try:
+            if note.exists() and json.loads(note.read_text()) != made_by:
+                raise UserError(
+                    f"'{folder}' holds images of other weights, settings or test images; choose "
+                    f"another --output, or delete that folder"
+                )
+            if not note.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                with files.replacing(note) as partial:
+                    partial.write_text(json.dumps(made_by, indent=2) + "\n")
+            return self._complete(folder, chunk, make, title)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"'{folder}' cannot be used ({first_line(error)}); choose another --output"
+            ) from error
+
+    def _complete(self, folder, chunk, make, title):
+        count, parts = len(self.names), []
+        bar = progress.Progress(title, count) if title else None
+        for start in range(0, count, chunk):
+            stop = min(start + chunk, count)
+            path = folder / f"{start // chunk:05d}.npy"
+            if not path.exists():
+                made = make(start, stop)
+                with files.replacing(path) as partial:
+                    np.save(partial, made)
+                if bar:
+                    bar.update(stop)
+            parts.append(np.load(path))
+        pictures = np.concatenate(parts)
+        look = folder.with_suffix(".png") if "." not in folder.name else None
+        look = folder.parent / f"{folder.name}.png" if look is None else look
+        if not look.exists():
+            first = list(pictures[:32])
+            rows = [first[i : i + 8] for i in range(0, len(first), 8)]
+            plotting.save(plotting.sheet(rows, [""] * 8), look)
+        return pictures
+
+    def score(self, images, downsampling):
+        """Every score of every image.
+
+        Args:
+            images: `[count, size, size, channels]` uint8.
+            downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
+
+        Returns:
+            A dict from each of `SCORES` to a `[count]` float array; a score that images of
+            this size cannot have is left out.
+        """
+        functions = {
+            "psnr": metrics.psnr,
+            "psnr_uint8_wrap": metrics.psnr_uint8_wrap,
+            "ssim": metrics.ssim,
+            "ms_ssim": metrics.ms_ssim,
+        }
+        size = images.shape[1]
+        if size < 11:
+            del functions["ssim"]
+        if size % 16:
+            del functions["ms_ssim"]
+        pairs = [(images[i:][:CHUNK], self.high_res[i:][:CHUNK]) for i in self._starts()]
+        result = {
+            name: np.concatenate([function(*pair) for pair in pairs])
+            for name, function in functions.items()
+        }
+        reduced = [
+            metrics.consistency(images[i:][:CHUNK], self.low_res[i:][:CHUNK], downsampling)
+            for i in self._starts()
+        ]
+        return {**result, "consistency": np.concatenate(reduced)}
+
+    def _starts(self):
+        return range(0, len(self.names), CHUNK)
+
+
+def likelihoods(model, low_res, high_res, batch_size):
+    """Negative log-likelihood of the truth under a model and its parts.
+
+    Args:
+        model: a model with `scores` in nats.
+        low_res: `[count, ...]` uint8.
+        high_res: `[count, ...]` uint8.
+        batch_size: images at once.
+
+    Returns:
+        A dict from each score of the model to a `[count]` array in nats an image.
+    """
+    parts = [
+        model.scores(low_res[start:][:batch_size], high_res[start:][:batch_size])
+        for start in range(0, len(low_res), batch_size)
+    ]
+    return {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}
+
+
+def row(method, scores, nats, image_shape, paper):
+    """A row of Table 1.
+
+    Args:
+        method: a `Method`.
+        scores: what `Evaluation.score` returned.
+        nats: `[count]` nats an image under the model, or None.
+        image_shape: `(height, width, channels)`.
+        paper: one of `PAPER`, or None.
+
+    Returns:
+        A dict for JSON: means and standard errors, and the paper's numbers if it has the row.
+    """
+    values = dict(scores)
+    if nats is not None:
+        values["nats_per_image"] = nats
+        values["bits_per_dim"] = losses.bits_per_dim(nats, image_shape)
+    result = {"method": method.key, "title": method.title}
+    for name, value in values.items():
+        mean, error = metrics.mean_and_error(value)
+        result[name] = {"mean": mean, "standard_error": error}
+    if paper and method.key in PAPER[paper]:
+        result["paper"] = dict(zip(PAPER_COLUMNS, PAPER[paper][method.key]))
+    return result
+
+
+_DIGITS = {"psnr": 2, "psnr_uint8_wrap": 2, "ssim": 3, "ms_ssim": 3, "consistency": 4}
+
+
+def markdown(report):
+    """Table 1 in Markdown, ours beside the paper's.
+
+    Args:
+        report: the dict that `table1.json` holds.
+
+    Returns:
+        A str.
+    """
+    rows = report["rows"]
+    with_paper = any("paper" in row for row in rows)
+    columns = [("psnr", "pSNR, dB", None)]
+    columns += [("psnr_uint8_wrap", "pSNR in uint8*", "psnr"), ("ssim", "SSIM", "ssim")]
+    columns += [("ms_ssim", "MS-SSIM**", "ms_ssim")]
+    columns += [("consistency", "consistency", "consistency")]
+    columns = [c for c in columns if any(c[0] in row for row in rows)]
+    head, cells = ["method"], []
+    for _, title, paper in columns:
+        head.append(title)
+        if with_paper and paper:
+            head.append("paper")
+    if any("bits_per_dim" in row for row in rows):
+        head.append("bits/dim")
+    for entry in rows:
+        line = [entry["title"]]
+        for name, _, paper in columns:
+            line.append(_cell(entry.get(name), _DIGITS[name]))
+            if with_paper and paper:
+                line.append(f"{entry['paper'][paper]:g}" if "paper" in entry else "")
+        if "bits/dim" in head:
+            line.append(_cell(entry.get("bits_per_dim"), 3))
+        cells.append(line)
+    lines = [_line(head), "|" + "---|" * len(head), *map(_line, cells), ""]
+    lines.append(
+        f"Means over {report['test_images']} test images, and standard errors of the means. "
+        f"bits/dim: of each method's images under the model, not of the truth."
+    )
+    lines += [
+        "",
+        "\\* Differences and squares modulo 256, a mistake that brings every method, and noise, "
+        "near 29 dB: the paper's pSNR can only be compared with this column.",
+        "",
+        "\\*\\* Five scales of which the last three have a smaller window (the variant of 2016).",
+    ]
+    for title, nats in report.get("truth", {}).items():
+        lines += ["", f"{title}: {nats['text']}"]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells):
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cell(value, digits):
+    if value is None:
+        return ""
+    text = f"{value['mean']:.{digits}f}"
+    if math.isfinite(value["standard_error"]):
+        text += f" ± {value['standard_error']:.{digits}f}"
+    return text
+
+
+def to_csv(report):
+    """Table 1 as CSV: one line a row, a column for each mean, error and number of the paper."""
+    lines = []
+    for entry in report["rows"]:
+        line = {"method": entry["method"]}
+        for name, value in entry.items():
+            if isinstance(value, dict) and "mean" in value:
+                line[name] = value["mean"]
+                line[f"{name}_standard_error"] = value["standard_error"]
+        for name, value in entry.get("paper", {}).items():
+            if name == "percent_fooled":
+                value, line["paper_percent_fooled_error"] = value or (None, None)
+            line[f"paper_{name}"] = value
+        lines.append(line)
+    fields = list(dict.fromkeys(name for line in lines for name in line))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields)
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def scores_csv(names, scores):
+    """Every score of every image as CSV.
+
+    Args:
+        names: of the images.
+        scores: dict from a method's key to a dict from a score's name to `[count]` values.
+
+    Returns:
+        A str.
+    """
+    columns = list(dict.fromkeys(name for values in scores.values() for name in values))
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["image", "method", *columns])
+    for key, values in scores.items():
+        for i, name in enumerate(names):
+            writer.writerow([name, key, *(f"{values[c][i]:.6g}" if c in values else "" for c in columns)])
+    return text.getvalue()
