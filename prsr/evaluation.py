@@ -266,8 +266,7 @@ class Evaluation:
                     bar.update(stop)
             parts.append(np.load(path))
         pictures = np.concatenate(parts)
-        look = folder.with_suffix(".png") if "." not in folder.name else None
-        look = folder.parent / f"{folder.name}.png" if look is None else look
+        look = folder.parent / f"{folder.name}.png"
         if not look.exists():
             first = list(pictures[:32])
             rows = [first[i : i + 8] for i in range(0, len(first), 8)]

@@ -82,6 +82,34 @@ def _adopt():
     flags.adopt_module_key_flags(sys.modules[__name__], FLAGS)
 
 
+def define_schedule():
+    """How often training does what: `schedule_from_flags`, and `--eval_images`."""
+    define_tau()
+    flags.DEFINE_integer("log_every", 100, "Steps between two lines of training scores.", 1)
+    flags.DEFINE_integer("eval_every", 1000, "Steps between two validations.", 1)
+    flags.DEFINE_integer("eval_images", 512, "Validation images to score.", 1)
+    flags.DEFINE_integer("checkpoint_every", 1000, "Steps between two checkpoints.", 1)
+    flags.DEFINE_integer("sample_every", 0, "Steps between two grids; 0: at the end only.", 0)
+    flags.DEFINE_integer("sample_images", 4, "Rows of a grid; 0 draws none.", 0)
+    flags.DEFINE_integer("num_samples", 3, "Samples a row.", 1)
+    _adopt()
+
+
+def schedule_from_flags():
+    """The `prsr.training.Schedule` that the flags describe."""
+    from prsr import training
+
+    return training.Schedule(
+        log_every=FLAGS.log_every,
+        eval_every=FLAGS.eval_every,
+        sample_every=FLAGS.sample_every,
+        checkpoint_every=FLAGS.checkpoint_every,
+        sample_images=FLAGS.sample_images,
+        samples_per_image=FLAGS.num_samples,
+        tau=FLAGS.tau,
+    )
+
+
 def hparams_from_flags(saved=None):
     """The settings that the flags describe.
 

@@ -10,38 +10,79 @@ matplotlib.use("Agg")  # no window, wherever this runs
 
 _CELL = 128  # side of one picture on a sheet, in pixels, at least
 _GAP = 6
+_FONT_SIZE = 16
 
 
-def sheet(rows, captions):
-    """Pictures in rows and columns under captions, each enlarged by repeating its pixels.
+def sheet(rows, captions, notes=None):
+    """Pictures in rows and columns, each enlarged by repeating its pixels.
 
     Args:
         rows: list of rows, each a list of uint8 arrays `[height, width, channels]` or
             None for an empty cell.
-        captions: one text a column.
+        captions: one text a column; all empty for none.
+        notes: texts beneath the pictures, in the shape of `rows`, or None.
 
     Returns:
         A `PIL.Image`.
     """
-    side = max(picture.shape[0] for row in rows for picture in row if picture is not None)
-    side *= max(1, _CELL // side)
-    font = ImageFont.load_default(16)
-    top = 28
-    size = (
-        len(captions) * (side + _GAP) + _GAP,
-        top + len(rows) * (side + _GAP),
-    )
+    size, cells, texts = _layout(rows, captions, notes)
+    font = ImageFont.load_default(_FONT_SIZE)
     result = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(result)
-    for column, caption in enumerate(captions):
-        center = _GAP + column * (side + _GAP) + side // 2
-        pen.text((center, top // 2), caption, fill="black", font=font, anchor="mm")
-    for r, row in enumerate(rows):
-        for column, picture in enumerate(row):
-            if picture is not None:
-                cell = to_pil(picture).resize((side, side), Image.Resampling.NEAREST)
-                result.paste(cell, (_GAP + column * (side + _GAP), top + r * (side + _GAP)))
+    for x, y, text in texts:
+        pen.text((x, y), text, fill="black", font=font, anchor="mm")
+    for x, y, picture in cells:
+        result.paste(to_pil(picture), (x, y))
     return result
+
+
+def save_pdf(rows, captions, path, notes=None):
+    """The same as a PDF: text as text, and no pixel lost.
+
+    Args:
+        rows, captions, notes: as `sheet`.
+        path: `pathlib.Path` of the file; its folder is made.
+    """
+    from matplotlib import pyplot as plt
+
+    (width, height), cells, texts = _layout(rows, captions, notes)
+    figure = plt.figure(figsize=(width / 100, height / 100))
+    axes = figure.add_axes((0, 0, 1, 1))
+    for x, y, picture in cells:
+        extent = (x, x + picture.shape[1], y + picture.shape[0], y)
+        axes.imshow(to_pil(picture).convert("RGB"), extent=extent, interpolation="none")
+    for x, y, text in texts:
+        axes.text(x, y, text, fontsize=_FONT_SIZE * 0.72, ha="center", va="center")
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
+    axes.axis("off")
+    with files.replacing(path) as partial:
+        figure.savefig(partial, format="pdf")
+    plt.close(figure)
+
+
+def _layout(rows, captions, notes):
+    """Size of a sheet, `(x, y, enlarged picture)` of its cells, `(x, y, text)` of its texts."""
+    side = max(picture.shape[0] for row in rows for picture in row if picture is not None)
+    side *= max(1, _CELL // side)
+    top = 28 if any(captions) else _GAP
+    below = 22 if notes else 0
+    cells, texts = [], []
+    for column, caption in enumerate(captions):
+        texts.append((_GAP + column * (side + _GAP) + side // 2, top // 2, caption))
+    for r, row in enumerate(rows):
+        y = top + r * (side + below + _GAP)
+        for column, picture in enumerate(row):
+            x = _GAP + column * (side + _GAP)
+            if picture is not None:
+                times = side // picture.shape[0]
+                cells.append((x, y, picture.repeat(times, axis=0).repeat(times, axis=1)))
+            if notes and notes[r][column]:
+                texts.append((x + side // 2, y + side + below // 2, notes[r][column]))
+    size = (
+        len(captions) * (side + _GAP) + _GAP,
+        top + len(rows) * (side + below + _GAP),
+    )
+    return size, cells, texts
 
 
 def to_pil(picture):

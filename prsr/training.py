@@ -7,13 +7,12 @@ import math
 import os
 import signal
 import sys
-import time
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from prsr import losses, optimizers, plotting, progress, samplers, workdirs
+from prsr import optimizers, plotting, reporting, samplers, workdirs
 from prsr.data import pipeline
 from prsr.errors import UserError, first_line
 from prsr.sampling import draws
@@ -255,11 +254,11 @@ def train(trainer, workdir, validation_set, schedule):
     hparams, training = trainer.hparams, trainer.hparams.training
     _restore(trainer, workdir)
     step = trainer.step
-    with _disk_errors(workdir.path):
+    with reporting.disk_errors(workdir.path):
         workdir.forget_metrics_after(step)
         writer = tf.summary.create_file_writer(str(workdir.logs))
     batches = iter(trainer.distribute(trainer.pairs(step)))
-    reporter = _Reporter(trainer, workdir, writer, step)
+    reporter = reporting.Reporter(trainer, workdir, writer, step)
 
     def due(every):
         return every and step % every == 0
@@ -269,9 +268,9 @@ def train(trainer, workdir, validation_set, schedule):
 
     def save():
         trainer.check_finite()
-        with _disk_errors(workdir.path):
+        with reporting.disk_errors(workdir.path):
             _write_checkpoint(trainer, workdir)
-        with trainer.evaluation_weights(), _disk_errors(workdir.path):
+        with trainer.evaluation_weights(), reporting.disk_errors(workdir.path):
             workdir.save_weights(trainer.model)
             writer.flush()
 
@@ -280,7 +279,7 @@ def train(trainer, workdir, validation_set, schedule):
     def draw():
         with trainer.evaluation_weights():
             picture = sample_grid(sampler, hparams, validation_set, schedule)
-        with _disk_errors(workdir.path):
+        with reporting.disk_errors(workdir.path):
             plotting.save(picture, picture_of(step))
         with writer.as_default(step):
             tf.summary.image("input, samples, truth", np.asarray(picture)[None])
@@ -315,12 +314,46 @@ def train(trainer, workdir, validation_set, schedule):
             return asked_to_stop[0]
         if scored != step:
             reporter.validate(step, validation_set)
-        with _disk_errors(workdir.path):
+        with reporting.disk_errors(workdir.path):
             plotting.curves(workdir.read_metrics(), workdir.curves)
         if schedule.sample_images and drawn != step:
             draw()
         writer.close()
     return asked_to_stop[0] if asked_to_stop else None
+
+
+def run(workdir, hparams, schedule, eval_images):
+    """Reads the images and trains a run, or continues it: what `prsr.train` does.
+
+    Args:
+        workdir: a `prsr.workdirs.Workdir`; its directory is made and locked.
+        hparams: `prsr.hparams.Hparams`.
+        schedule: a `Schedule`.
+        eval_images: validation images to score.
+
+    Returns:
+        As `train`.
+
+    Raises:
+        UserError: as `train`, or the images or the directory cannot be used.
+    """
+    hparams.check()
+    lock = workdir.lock()
+    devices = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
+    strategy = tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else None
+    channels = hparams.model.channels
+    workdirs.build_model(hparams)  # what cannot work is refused before images are read
+    train_set = pipeline.load(hparams.data, channels, "train")
+    validation_set = pipeline.load(hparams.data, channels, "validation", eval_images)
+    trainer = Trainer(hparams, train_set, strategy)
+    print(
+        f"{trainer.model.count_params():,} weights, {len(train_set.names):,} training images, "
+        f"{len(validation_set.names):,} validation images, {max(1, len(devices))} device(s)"
+    )
+    workdir.write_hparams(hparams)
+    stopped = train(trainer, workdir, validation_set, schedule)
+    lock.close()
+    return stopped
 
 
 def sample_grid(sampler, hparams, image_set, schedule):
@@ -348,86 +381,6 @@ def sample_grid(sampler, hparams, image_set, schedule):
         for i, (low, truth) in enumerate(zip(low_res, high_res))
     ]
     return plotting.sheet(rows, ["input", *["sample"] * per_image, "truth"])
-
-
-class _Reporter:
-    """Prints and records scores and speed."""
-
-    def __init__(self, trainer, workdir, writer, step):
-        self.trainer, self.workdir, self.writer = trainer, workdir, writer
-        self.totals, self.count = {}, 0
-        self.started = time.monotonic()
-        self.total_steps = trainer.hparams.training.train_steps
-
-    def add(self, scores):
-        for name, value in scores.items():
-            self.totals[name] = self.totals.get(name, 0.0) + float(value)
-        self.count += 1
-
-    @contextlib.contextmanager
-    def paused(self):
-        """Leaves out of the steps per second what is no step."""
-        begin = time.monotonic()
-        yield
-        self.started += time.monotonic() - begin
-
-    def log(self, step):
-        """Means since the last call."""
-        means = {name: total / self.count for name, total in self.totals.items()}
-        rate = self.count / (time.monotonic() - self.started)
-        self.totals, self.count, self.started = {}, 0, time.monotonic()
-        scores = losses.readable(means, self.trainer.image_shape)
-        record = {f"train/{name}": value for name, value in scores.items()}
-        record["train/gradient_norm"] = means["gradient_norm"]
-        record["learning_rate"] = self.trainer.learning_rate
-        record["steps_per_second"] = rate
-        record["examples_per_second"] = rate * self.trainer.hparams.training.global_batch_size
-        self._write(step, record)
-        left = progress.clock((self.total_steps - step) / rate)
-        print(
-            f"step {step:,} of {self.total_steps:,}: {_line(scores)}; {rate:.3g} steps/s, "
-            f"{left} left",
-            file=sys.stderr,
-        )
-
-    def validate(self, step, validation_set):
-        trainer = self.trainer
-        hparams = trainer.hparams
-        pairs = pipeline.evaluation_pairs(
-            validation_set, hparams.data, hparams.model.scale, hparams.training.global_batch_size
-        )
-        means = trainer.evaluate(trainer.distribute(pairs))
-        scores = losses.readable(means, trainer.image_shape)
-        record = {f"validation/{name}": value for name, value in scores.items()}
-        self._write(step, record)
-        print(
-            f"step {step:,}: validation on {len(validation_set.names)} images: {_line(scores)}",
-            file=sys.stderr,
-        )
-
-    def has_validated(self, step):
-        return any(
-            record["step"] == step and any(name.startswith("validation/") for name in record)
-            for record in self.workdir.read_metrics()
-        )
-
-    def _write(self, step, record):
-        with _disk_errors(self.workdir.path):
-            self.workdir.append_metrics({"step": step, **record})
-            with self.writer.as_default(step):
-                for name, value in record.items():
-                    tf.summary.scalar(name, value)
-
-
-def _line(scores):
-    if "mean_squared_error" in scores:
-        return f"mean squared error {scores['mean_squared_error']:.5f}"
-    joint, conditioning, prior = (
-        scores.get(f"bits_per_dim/{name}") for name in ("joint", "conditioning", "prior")
-    )
-    if joint is None:
-        return f"{conditioning:.3f} bits/dim"
-    return f"{joint:.3f} bits/dim (A alone {conditioning:.3f}, B alone {prior:.3f})"
 
 
 def _checkpoints(workdir):
@@ -468,18 +421,6 @@ def _restore(trainer, workdir):
             f"there is no checkpoint in {workdir.checkpoints} that can be read, and there was "
             f"one; train in another --workdir"
         )
-
-
-@contextlib.contextmanager
-def _disk_errors(path):
-    """A failed write ends the run in one line; what was saved before stays."""
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        raise UserError(
-            f"could not write to --workdir={path} ({first_line(error)}); earlier checkpoints are "
-            f"untouched: make room or permission, and run the same command again"
-        ) from error
 
 
 @contextlib.contextmanager

@@ -75,9 +75,9 @@ def test_evaluation_scores_each_image_once(batch_size):
 
 def test_drawn_images_are_always_the_same():
     first, again = (pipeline.load(DATA, 3, "validation") for _ in range(2))
-    np.testing.assert_array_equal(first.high_res, again.high_res)
-    assert first.high_res.shape[1:] == (16, 16, 3)
-    assert first.high_res.std() > 20
+    np.testing.assert_array_equal(first.images, again.images)
+    assert first.images.shape[1:] == (16, 16, 3)
+    assert first.images.std() > 20
     assert drawn.draw(0).tobytes() != drawn.draw(1).tobytes()
 
 
@@ -91,7 +91,7 @@ def folder_of(tmp_path, sizes):
 
 def test_mixed_sizes(tmp_path):
     data = folder_of(tmp_path, [(16, 16), (20, 40), (64, 17)])
-    assert pipeline.load(data, 3, "train").high_res[:, 0, 0, 0].tolist() == [10, 20]
+    assert pipeline.load(data, 3, "train").images[:, 0, 0, 0].tolist() == [10, 20]
 
 
 def test_bad_images_among_good_ones(tmp_path, capsys):
@@ -100,7 +100,7 @@ def test_bad_images_among_good_ones(tmp_path, capsys):
     (tmp_path / "train" / "5.jpg").write_bytes(b"no image")
     result = pipeline.load(data, 3, "train")
     assert result.names == ["train/1.png", "train/2.png"]
-    assert result.high_res[:, 0, 0, 0].tolist() == [10, 20]
+    assert result.images[:, 0, 0, 0].tolist() == [10, 20]
     message = capsys.readouterr().err
     assert "skipped 3 of 5 train images" in message
     for word in ("train/3.png (smaller than 16x16)", "train/4.png", "train/5.jpg"):

@@ -1,0 +1,180 @@
+"""MNIST corners, scored (section 3.2): is there exactly one digit, where, and which one?"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from prsr import losses, metrics
+
+PRESENT = 0.5  # of the digit's own ink, at least: it stands in a corner
+EMPTY = 0.1  # at most: there is nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Where digits are on some canvases; all `[count]` bool arrays.
+
+    Attributes:
+        one: exactly one digit: one corner has at least half of the ink of the digit that was
+            given, and the rest of the canvas at most a tenth of it.
+        both: both corners have at least half of it.
+        second: the second corner has more ink than the first.
+    """
+
+    one: np.ndarray
+    both: np.ndarray
+    second: np.ndarray
+
+
+def corners_of(canvases, pairs):
+    """The two corners in which a digit may be.
+
+    Args:
+        canvases: `[count, size, size, channels]` array.
+        pairs: `"corners"` or `"diagonal_corners"`.
+
+    Returns:
+        `[2, count, size / 2, size / 2, channels]`: the first and the second.
+    """
+    half = canvases.shape[1] // 2
+    top = 0 if pairs == "corners" else half
+    return np.stack([canvases[:, :half, :half], canvases[:, top : top + half, half:]])
+
+
+def count(canvases, digits, pairs):
+    """Counts digits by their ink, the sum of intensities.
+
+    Args:
+        canvases: `[count, size, size, channels]` uint8, what a model made.
+        digits: `[count, size / 2, size / 2, channels]` uint8, what it should have placed.
+        pairs: `"corners"` or `"diagonal_corners"`.
+
+    Returns:
+        `Counts`.
+    """
+    own = _ink(digits)
+    first, second = (_ink(corner) / own for corner in corners_of(canvases, pairs))
+    total = _ink(canvases) / own
+    fuller = np.maximum(first, second)
+    return Counts(
+        one=(fuller >= PRESENT) & (total - fuller <= EMPTY),
+        both=np.minimum(first, second) >= PRESENT,
+        second=second > first,
+    )
+
+
+def _ink(pictures):
+    return pictures.astype(np.float64).sum(axis=(1, 2, 3))
+
+
+def classifier(shape, num_classes):
+    """A small convolutional network that reads a digit.
+
+    Args:
+        shape: `(height, width, channels)` of a digit.
+        num_classes: how many there are.
+
+    Returns:
+        A compiled `keras.Model` on `[batch, *shape]` in 0..255.
+    """
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            layers.Input(shape),
+            layers.Rescaling(1 / 255, offset=-0.5),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.MaxPool2D(),
+            layers.Conv2D(64, 3, padding="same", activation="relu"),
+            layers.MaxPool2D(),
+            layers.Flatten(),
+            layers.Dropout(0.3),
+            layers.Dense(128, activation="relu"),
+            layers.Dense(num_classes),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"])
+    return model
+
+
+def read(reader, canvases, pairs):
+    """What a classifier reads in the fuller corner of each canvas.
+
+    Args:
+        reader: a trained `classifier`.
+        canvases: `[count, size, size, channels]` uint8.
+        pairs: `"corners"` or `"diagonal_corners"`.
+
+    Returns:
+        `[count]` int array of classes.
+    """
+    first, second = corners_of(canvases, pairs)
+    fuller = np.where((_ink(second) > _ink(first))[:, None, None, None], second, first)
+    return reader.predict(fuller, batch_size=256, verbose=0).argmax(axis=1)
+
+
+def row(title, canvases, digits, labels, pairs, reader, nats=None):
+    """A model's line of the report.
+
+    Args:
+        title: for people.
+        canvases: `[count, size, size, channels]` uint8, one for each digit.
+        digits: `[count, size / 2, size / 2, channels]` uint8.
+        labels: `[count]` ints.
+        pairs: `"corners"` or `"diagonal_corners"`.
+        reader: a trained `classifier`.
+        nats: `[count]` nats an image of the truth, or None.
+
+    Returns:
+        A dict: shares with their standard errors, and nats an image.
+    """
+    counts = count(canvases, digits, pairs)
+    result = {"title": title, "images": len(canvases)}
+    shares = {
+        "exactly_one": counts.one,
+        "both": counts.both,
+        "second_corner": counts.second[counts.one],  # of those with exactly one
+        "read_right": read(reader, canvases, pairs) == labels,
+    }
+    for name, hits in shares.items():
+        if len(hits):
+            mean, error = metrics.mean_and_error(hits)
+            result[name] = {"mean": mean, "standard_error": error}
+    if nats is not None:
+        mean, error = metrics.mean_and_error(nats)
+        result["nats_per_image"] = {"mean": mean, "standard_error": error}
+    return result
+
+
+def markdown(rows, image_shape, second="upper right"):
+    """The report in Markdown.
+
+    Args:
+        rows: list of what `row` returned.
+        image_shape: `(height, width, channels)`.
+        second: where the second corner is.
+
+    Returns:
+        A str.
+    """
+    lines = [
+        f"| model | exactly one digit | in both corners | of one: {second} | read right "
+        f"| nats an image | bits/dim |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for entry in rows:
+        cells = [entry["title"]]
+        for name in ("exactly_one", "both", "second_corner", "read_right"):
+            cells.append(_percent(entry[name]) if name in entry else "")
+        nats = entry.get("nats_per_image")
+        cells.append(f"{nats['mean']:.2f} ± {nats['standard_error']:.2f}" if nats else "")
+        bits = nats and losses.bits_per_dim(nats["mean"], image_shape)
+        cells.append(f"{bits:.4f}" if nats else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _percent(share):
+    return f"{100 * share['mean']:.1f} ± {100 * share['standard_error']:.1f}%"
