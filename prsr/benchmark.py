@@ -1,4 +1,4 @@
-"""Times the samplers, the train step and the input pipeline: python -m prsr.benchmark"""
+"""Times samplers, train step, input pipeline and searches: python -m prsr.benchmark"""
 
 import json
 import pathlib
@@ -9,11 +9,12 @@ from prsr import files
 from prsr.errors import UserError
 from prsr.flags import FLAGS, define_hparams, hparams_from_flags, run
 
-PARTS = ("sampling", "growth", "training", "pipeline")
+PARTS = ("sampling", "growth", "training", "pipeline", "nearest")
 
 define_hparams()
 flags.DEFINE_list("parts", list(PARTS), f"What to measure, any of {', '.join(PARTS)}.")
 flags.DEFINE_list("batches", ["1", "16", "64"], "Batch sizes of the samplers.")
+flags.DEFINE_integer("database_images", 300_000, "To find nearest neighbours in.", 1)
 flags.DEFINE_integer("rounds", 5, "How often each contender is timed; medians count.", 1)
 flags.DEFINE_string("output", None, "A folder for benchmark.md, benchmark.json, benchmark.png.")
 flags.DEFINE_bool("quick", False, "A tiny model and one round: to see that it runs.")
@@ -35,6 +36,8 @@ def main():
             if not FLAGS[name].present:
                 FLAGS[name].value = value
         FLAGS.rounds = 1
+        if not FLAGS["database_images"].present:
+            FLAGS.database_images = 20_000
     hparams = hparams_from_flags()
     hparams.check()
     unknown = set(FLAGS.parts) - set(PARTS)
@@ -66,7 +69,7 @@ def measure(hparams):
 
     import tensorflow as tf
 
-    from prsr.benchmarks import sampling, training
+    from prsr.benchmarks import nearest, sampling, training
 
     size, scale, rounds = hparams.data.image_size, hparams.model.scale, FLAGS.rounds
     model = sampling.build(hparams)
@@ -96,6 +99,10 @@ def measure(hparams):
         yield results
     if "pipeline" in FLAGS.parts:
         results["pipeline"] = training.pipeline(hparams, rounds)
+        yield results
+    if "nearest" in FLAGS.parts:
+        results["nearest"] = nearest.compare(min(FLAGS.database_images, 300_000), 1000, rounds)
+        results["streaming"] = nearest.streaming(FLAGS.database_images, 1000)
         yield results
 
 

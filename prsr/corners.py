@@ -116,9 +116,7 @@ def _reader(hparams):
         for split in ("train", "test")
     )
     reader = digit_corners.classifier(train_set.images.shape[1:], int(train_set.labels.max()) + 1)
-    reader.fit(
-        train_set.images, train_set.labels, 128, FLAGS.classifier_epochs, verbose=2
-    )
+    reader.fit(train_set.images, train_set.labels, 128, FLAGS.classifier_epochs, verbose=2)
     _, accuracy = reader.evaluate(test_set.images, test_set.labels, 256, verbose=0)
     print(f"the classifier reads {100 * accuracy:.2f}% of {len(test_set.names)} test digits")
     return reader

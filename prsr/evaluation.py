@@ -101,7 +101,7 @@ def run_methods(workdir, taus, seed, batch_size):
                 f"{kind}_{choice}",
                 f"Cross-entropy, {choice}",
                 CrossEntropy(model, choice, seed, batch_size).predict,
-                {**weights, "seed": seed},
+                {**weights, "seed": seed} if choice == "sample" else weights,
             )
             for choice in CHOICES
         ]
@@ -117,7 +117,7 @@ def run_methods(workdir, taus, seed, batch_size):
             "greedy" if math.isinf(tau) else f"tau_{tau:g}",
             "greedy" if math.isinf(tau) else f"tau = {tau:g}",
             predict_at(tau),
-            {**weights, "seed": seed},
+            weights if math.isinf(tau) else {**weights, "seed": seed},
         )
         for tau in taus
     ]
@@ -458,5 +458,7 @@ def scores_csv(names, scores):
     writer.writerow(["image", "method", *columns])
     for key, values in scores.items():
         for i, name in enumerate(names):
-            writer.writerow([name, key, *(f"{values[c][i]:.6g}" if c in values else "" for c in columns)])
+            writer.writerow(
+                [name, key, *(f"{values[c][i]:.6g}" if c in values else "" for c in columns)]
+            )
     return text.getvalue()

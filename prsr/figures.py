@@ -65,9 +65,7 @@ def main():
         return {method.title: method.predict(low_res) for method in methods}
 
     def baselines():
-        return evaluation.baseline_methods(
-            FLAGS.baselines, hparams, FLAGS.seed, FLAGS.batch_size
-        )
+        return evaluation.baseline_methods(FLAGS.baselines, hparams, FLAGS.seed, FLAGS.batch_size)
 
     def temperatures():
         taus = {"tau = 1.0": 1.0, "1.1": 1.1, "1.2": 1.2, "1.3": 1.3, "greedy": float("inf")}

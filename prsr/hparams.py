@@ -8,7 +8,7 @@ import dataclasses
 
 from prsr.errors import UserError
 
-CROPS = ("center", "celeba")
+CROPS = ("center", "celeba", "mnist")
 SPLITS = ("auto", "celeba", "folders", "hash")
 DOWNSAMPLING = ("antialiased", "tf1_bicubic")
 NORMALIZATIONS = ("batch", "none")
@@ -68,7 +68,8 @@ class DataHparams:
     image_size: int = setting(32, "Height and width of a high-resolution image.")
     crop: str = setting(
         "center",
-        "center: the largest centred square; celeba: the face in an aligned CelebA image.",
+        "center: the largest centred square; celeba: the face in an aligned CelebA image; "
+        "mnist: the middle 24x24 of a digit's 28x28.",
         choices=CROPS,
     )
     downsampling: str = setting(

@@ -80,7 +80,9 @@ def nats(model, low_res, high_res, batch_size):
         `[count]` float array in nats an image.
     """
     parts = [
-        np.asarray(-model.log_likelihood(low_res[start:][:batch_size], high_res[start:][:batch_size]))
+        np.asarray(
+            -model.log_likelihood(low_res[start:][:batch_size], high_res[start:][:batch_size])
+        )
         for start in range(0, len(low_res), batch_size)
     ]
     return np.concatenate(parts)

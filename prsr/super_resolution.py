@@ -117,9 +117,7 @@ def test_inputs(hparams, count):
     """The first images of the run's test split, as a list of `Input`."""
     test_set = pipeline.load(hparams.data, hparams.model.channels, "test", count)
     pairs = pipeline.evaluation_arrays(test_set, hparams.data, hparams.model.scale)
-    return [
-        Input(label, low, high) for label, low, high in zip(_labels(test_set.names), *pairs)
-    ]
+    return [Input(label, low, high) for label, low, high in zip(_labels(test_set.names), *pairs)]
 
 
 def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_size):

@@ -65,4 +65,6 @@ def test_a_line_of_the_report():
     assert abs(row["second_corner"]["mean"] - 2 / 3) < 1e-9  # of the three with exactly one
     assert row["read_right"]["mean"] == 1.0
     table = digit_corners.markdown([row], (16, 16, 1))
-    assert "| A | 75.0 ± 25.0% | 25.0 ± 25.0% | 66.7 ± 33.3% | 100.0 ± 0.0% | 1.50 ± 0.65 |" in table
+    assert (
+        "| A | 75.0 ± 25.0% | 25.0 ± 25.0% | 66.7 ± 33.3% | 100.0 ± 0.0% | 1.50 ± 0.65 |" in table
+    )

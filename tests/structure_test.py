@@ -9,18 +9,23 @@ LAYERS = [
     {"prsr", "prsr.errors"},
     {"prsr.hparams", "prsr.progress", "prsr.files"},
     {"prsr.images", "prsr.plotting"},
-    {"prsr.layers", "prsr.losses", "prsr.optimizers"},
-    {"prsr.models.conditioning", "prsr.data.drawn", "prsr.data.splits", "prsr.sampling.draws"},
-    {"prsr.models.prior", "prsr.data.sources", "prsr.sampling.naive", "prsr.sampling.cached"},
+    {"prsr.layers", "prsr.losses", "prsr.metrics", "prsr.optimizers"},
+    {"prsr.models.trunk", "prsr.data.drawn", "prsr.data.splits", "prsr.sampling.draws"},
+    {"prsr.data.corners", "prsr.data.records", "prsr.digit_corners"},
+    {"prsr.models.conditioning", "prsr.models.regression", "prsr.data.sources"},
+    {"prsr.models.prior", "prsr.sampling.naive", "prsr.sampling.cached"},
     {"prsr.models.pixel_recursive", "prsr.data.pipeline"},
-    {"prsr.workdirs"},
-    {"prsr.training", "prsr.super_resolution"},
+    {"prsr.samplers", "prsr.workdirs", "prsr.reporting"},
+    {"prsr.baselines.bicubic", "prsr.baselines.nearest_neighbor", "prsr.baselines.networks"},
+    {"prsr.training", "prsr.super_resolution", "prsr.evaluation", "prsr.paper_figures"},
     {"prsr.benchmarks.rounds", "prsr.benchmarks.full_kernels", "prsr.benchmarks.torch_step"},
-    {"prsr.benchmarks.sampling", "prsr.benchmarks.training", "prsr.benchmarks.report"},
+    {"prsr.benchmarks.sampling", "prsr.benchmarks.training", "prsr.benchmarks.nearest"},
+    {"prsr.benchmarks.report"},
     {"prsr.flags"},
-    {"prsr.train", "prsr.sample", "prsr.benchmark"},
+    {"prsr.train", "prsr.sample", "prsr.evaluate", "prsr.figures", "prsr.corners"}
+    | {"prsr.benchmark"},
 ]
-PACKAGES = {"prsr.models", "prsr.data", "prsr.sampling", "prsr.benchmarks"}
+PACKAGES = {"prsr.models", "prsr.data", "prsr.sampling", "prsr.baselines", "prsr.benchmarks"}
 
 
 def imports(path):

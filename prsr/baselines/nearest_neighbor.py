@@ -36,8 +36,7 @@ class NearestNeighbor:
             `[batch, height * scale, width * scale, channels]` uint8 array.
         """
         searches = [
-            Search(low_res[start : start + _QUERIES])
-            for start in range(0, len(low_res), _QUERIES)
+            Search(low_res[start : start + _QUERIES]) for start in range(0, len(low_res), _QUERIES)
         ]
         found, seen = None, 0
         bar = progress.Progress("searching the training images", self.count)

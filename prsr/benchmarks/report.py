@@ -68,6 +68,26 @@ def markdown(results):
             f"times what training takes; training waits for it {own['waiting_share']:.2%} of the "
             f"time.",
         ]
+    if "nearest" in results:
+        rows, stream = results["nearest"], results["streaming"]
+        lines += _table(
+            ["nearest neighbour", "ours takes, of this", "a search", "of the matrix rate"],
+            [
+                [
+                    row["variant"],
+                    f"**{row['ours_relative']:.2f}**",
+                    f"{row['seconds']:.3f} s",
+                    f"{row['of_matrix_rate']:.0%}",
+                ]
+                for row in rows
+            ],
+        )
+        lines.append(
+            f"{rows[0]['queries']:,} images of 8x8x3 among {rows[0]['database_images']:,} in memory; "
+            f"all find the same. From records, {stream['database_images']:,} images of 32x32x3: "
+            f"{stream['seconds']:.0f} s, {stream['images_per_second']:,.0f} images/s, "
+            f"{stream['peak_growth_gib']:.2f} GiB of memory."
+        )
     if "growth" in results:
         for name, unit in (("image_size", "pixel"), ("depth", "layer")):
             points = results["growth"][name]

@@ -1,0 +1,222 @@
+"""python -m prsr.evaluate and prsr.figures as their own processes, and Table 1 as data."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prsr import evaluation, images, metrics
+from prsr.data import pipeline
+from prsr.evaluation import Evaluation, Method
+from prsr.hparams import DataHparams
+from tests.conftest import TINY, assert_one_line, run
+
+
+@pytest.fixture(scope="module")
+def baseline_runs(tmp_path_factory):
+    """A regression and a cross-entropy run of a few steps, by the same commands and flags."""
+    folder = tmp_path_factory.mktemp("baselines")
+    for kind in ("regression", "cross_entropy"):
+        result = run(
+            "train", f"--workdir={folder / kind}", *TINY, "--train_steps=3", f"--model={kind}"
+        )
+        assert result.returncode == 0, result.stderr
+        assert "B alone" not in result.stderr
+        assert ("mean squared error" in result.stderr) == (kind == "regression")
+        assert len(list((folder / kind / "samples").iterdir())) == 1
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(tiny_run, baseline_runs):
+    baselines = f"bicubic,nn,{baseline_runs / 'regression'},{baseline_runs / 'cross_entropy'}"
+    arguments = (f"--workdir={tiny_run}", f"--baselines={baselines}", "--tau=1.0,inf")
+    result = run("evaluate", *arguments)
+    assert result.returncode == 0, result.stderr
+    return tiny_run / "evaluation", arguments, result.stdout
+
+
+def test_the_table(evaluated):
+    folder, _, stdout = evaluated
+    report = json.loads((folder / "table1.json").read_text())
+    titles = [row["title"] for row in report["rows"]]
+    assert titles == [
+        "Bicubic",
+        "NN",
+        "Regression",
+        "Cross-entropy, mode",
+        "Cross-entropy, mean",
+        "Cross-entropy, sample",
+        "tau = 1",
+        "greedy",
+    ]
+    table = (folder / "table1.md").read_text()
+    assert table in stdout and all(f"| {title} |" in table for title in titles)
+    assert "A + B" in table and "± " in table
+    truth = report["truth"]["Negative log-likelihood of the truth, A + B"]
+    nats = truth["nats_per_image"]["mean"]
+    assert truth["bits_per_dim"]["mean"] == pytest.approx(nats / np.log(2) / 192)
+    lines = list(csv.DictReader((folder / "table1.csv").open()))
+    assert [line["method"] for line in lines] == [row["method"] for row in report["rows"]]
+    assert float(lines[0]["psnr"]) == report["rows"][0]["psnr"]["mean"]
+
+
+def test_the_images_that_were_scored_are_kept(evaluated):
+    """Their scores can be computed again from the directory alone."""
+    folder, _, _ = evaluated
+    report = json.loads((folder / "table1.json").read_text())
+    names = (folder / "names.txt").read_text().split()
+    kept = {
+        key: np.load(folder / "images" / key / "00000.npy") for key in ("input", "truth", "bicubic")
+    }
+    assert len(kept["truth"]) == len(names) == report["test_images"]
+    np.testing.assert_array_equal(kept["bicubic"], images.upsample_bicubic(kept["input"], 4))
+    bicubic = report["rows"][0]
+    mean, error = metrics.mean_and_error(metrics.psnr(kept["bicubic"], kept["truth"]))
+    assert bicubic["psnr"] == {"mean": mean, "standard_error": error}
+    lines = list(csv.DictReader((folder / "scores.csv").open()))
+    own = [float(line["psnr"]) for line in lines if line["method"] == "bicubic"]
+    assert np.mean(own) == pytest.approx(mean, rel=1e-4)
+    assert Image.open(folder / "images" / "tau_1.png").size[0] > 100
+
+
+def test_it_goes_on_where_it_was_interrupted(evaluated):
+    """Files that are there are read, and those that are missing drawn, the same as before."""
+    folder, arguments, stdout = evaluated
+    path = folder / "images" / "tau_1" / "00000.npy"
+    before = path.read_bytes()
+    path.unlink()
+    marked = np.load(folder / "images" / "greedy" / "00000.npy") // 2
+    np.save(folder / "images" / "greedy" / "00000.npy", marked)
+    again = run("evaluate", *arguments)
+    assert again.returncode == 0, again.stderr
+    assert path.read_bytes() == before
+    line = [line for line in stdout.splitlines() if line.startswith("| tau = 1 ")]
+    assert line[0] in again.stdout
+    old = [line for line in stdout.splitlines() if line.startswith("| greedy ")]
+    assert old[0] not in again.stdout  # it was not drawn again
+
+
+def test_images_of_other_settings_are_not_mixed(evaluated):
+    _, arguments, _ = evaluated
+    assert_one_line(run("evaluate", *arguments, "--seed=2"), "entropy_sample", "--output")
+    assert_one_line(run("evaluate", *arguments, "--num_images=1"), "input", "--output")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--tau=1.0,hot"], ["--tau", "1.0,hot"]),
+        (["--tau=0"], ["--tau"]),
+        (["--baselines=bicubic,cubic"], ["'cubic'", "nn"]),
+        (["--dataset=folder:/no/such"], ["/no/such"]),
+    ],
+)
+def test_bad_flags(tiny_run, arguments, words):
+    assert_one_line(run("evaluate", f"--workdir={tiny_run}", *arguments), *words)
+
+
+def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs):
+    assert_one_line(
+        run("evaluate", f"--workdir={tiny_run}", f"--baselines={tiny_run}"), "no baseline"
+    )
+    settings = json.loads((baseline_runs / "regression" / "settings.json").read_text())
+    settings["hparams"]["data"]["crop"] = "celeba"
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    assert_one_line(
+        run("evaluate", f"--workdir={tiny_run}", f"--baselines={tmp_path}"), "--crop=celeba"
+    )
+
+
+def test_a_baseline_can_be_sampled_from_and_evaluated(baseline_runs, tmp_path):
+    for kind in ("regression", "cross_entropy"):
+        run_directory = f"--workdir={baseline_runs / kind}"
+        result = run("sample", run_directory, f"--output={tmp_path / kind}", "--num_images=2")
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / kind / "nats.json").exists() == (kind == "cross_entropy")
+    result = run("evaluate", run_directory, f"--output={tmp_path / 'table'}")
+    assert result.returncode == 0, result.stderr
+    assert "Cross-entropy, mean" in result.stdout
+
+
+def test_figures(tiny_run, baseline_runs, tmp_path):
+    baselines = f"--baselines=bicubic,{baseline_runs / 'regression'}"
+    arguments = [f"--workdir={tiny_run}", baselines, "--num_images=1", "--num_samples=2"]
+    result = run("figures", *arguments, f"--output={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    stems = ["figure1", "figure4", "figure5", "figure6", "temperature", "appendix"]
+    for stem in stems:
+        assert np.asarray(Image.open(tmp_path / f"{stem}.png")).std() > 10
+        assert (tmp_path / f"{stem}.pdf").read_bytes().startswith(b"%PDF")
+    assert len(list(tmp_path.iterdir())) == 2 * len(stems)
+    assert_one_line(run("figures", *arguments, "--figures=2"), "--figures=2", "appendix")
+    assert_one_line(run("figures", *arguments, "--figures=9"), "'9'")
+    baseline = f"--workdir={baseline_runs / 'regression'}"
+    assert_one_line(run("figures", baseline), "--baselines")
+
+
+# Table 1 as data, without a model.
+
+
+def keep(tmp_path, count=5, size=16):
+    rng = np.random.default_rng(0)
+    high_res = rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8)
+    low_res = np.asarray(images.downsample(high_res, 4))
+    return Evaluation(tmp_path, [f"{i}" for i in range(count)], low_res, high_res)
+
+
+def test_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "CHUNK", 2)
+    asked = []
+
+    def predict(low_res):
+        asked.append(len(low_res))
+        return np.repeat(np.repeat(low_res, 4, 1), 4, 2)
+
+    kept = keep(tmp_path)
+    first = kept.images(Method("m", "M", predict, {}, chunk=2))
+    assert asked == [2, 2, 1] and first.shape == (5, 16, 16, 3)
+    np.testing.assert_array_equal(kept.images(Method("m", "M", None, {}, chunk=2)), first)
+    kept.images(Method("all", "All", predict, {}, chunk=None))
+    assert asked == [2, 2, 1, 5]
+    scores = kept.score(first, "antialiased")
+    assert set(scores) == set(evaluation.SCORES)
+    np.testing.assert_array_equal(scores["psnr"], metrics.psnr(first, kept.high_res))
+
+
+def test_scores_that_small_images_cannot_have_are_left_out(tmp_path):
+    assert set(keep(tmp_path, size=8).score(keep(tmp_path, size=8).high_res, "antialiased")) == {
+        "psnr",
+        "psnr_uint8_wrap",
+        "consistency",
+    }
+
+
+def test_the_paper_s_row_stands_beside_ours(tmp_path):
+    scores = {name: np.array([0.5, 0.7]) for name in evaluation.SCORES}
+    methods = [Method("nn", "NN", None, {}), Method("greedy", "greedy", None, {})]
+    rows = [evaluation.row(m, scores, None, (32, 32, 3), "bedrooms") for m in methods]
+    table = evaluation.markdown({"rows": rows, "test_images": 2})
+    nn = next(line for line in table.splitlines() if line.startswith("| NN"))
+    assert nn == (
+        "| NN | 0.60 ± 0.10 | 0.60 ± 0.10 | 28.15 | 0.600 ± 0.100 | 0.49 | 0.600 ± 0.100 | 0.45 "
+        "| 0.6000 ± 0.1000 | 0.04 |"
+    )
+    assert "| greedy | 0.60 ± 0.10 | 0.60 ± 0.10 |  |" in table
+
+
+def test_blocks_of_records_and_of_memory_are_the_same(tmp_path):
+    from prsr.data import records
+
+    data = DataHparams(dataset="drawn:40", image_size=16)
+    pool = pipeline.load(data, 3, "train").images
+    records.write(tmp_path / "train-00000.tfrecord", pool)
+    streamed = DataHparams(dataset=f"records:{tmp_path}", image_size=16)
+    for one, other in zip(
+        pipeline.blocks(data, 3, 4, "train", 7)[0], pipeline.blocks(streamed, 3, 4, "train", 7)[0]
+    ):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+    np.testing.assert_array_equal(pipeline.load(streamed, 3, "train").images, pool)
