@@ -1,4 +1,7 @@
-"""MNIST corners from training to Figure 2: python -m prsr.corners --flagfile=experiments/mnist_corners.flags"""
+"""MNIST corners, from training to Figure 2.
+
+python -m prsr.corners --flagfile=experiments/mnist_corners.flags
+"""
 
 import json
 
@@ -58,10 +61,9 @@ def report(runs, output):
     low_res, high_res = pipeline.evaluation_arrays(test_set, data, hparams.model.scale)
     print(f"drawing {len(labels)} digits by each model")
 
-    methods = {}
-    for kind in ("regression", "cross_entropy"):
-        methods[kind] = evaluation.run_methods(runs[kind], (), seed, FLAGS.batch_size)
-    drawn = {m.title: m.predict(low_res) for own in methods.values() for m in own}
+    baselines = [str(runs[kind].path) for kind in ("regression", "cross_entropy")]
+    methods = evaluation.baseline_methods(baselines, hparams, seed, FLAGS.batch_size)
+    drawn = {method.title: method.predict(low_res) for method in methods}
     sampler = samplers.sampler(model)
     bar = progress.Progress("PixelCNN", len(labels))
     seeds = samplers.one_seed_each(low_res, seed)

@@ -45,7 +45,7 @@ def main():
             f"not super resolution; score it with python -m prsr.corners"
         )
     methods = evaluation.baseline_methods(FLAGS.baselines, hparams, FLAGS.seed, FLAGS.batch_size)
-    methods += evaluation.run_methods(workdir, taus, FLAGS.seed, FLAGS.batch_size)
+    methods += evaluation.run_methods(workdir, hparams, model, taus, FLAGS.seed, FLAGS.batch_size)
     paper = _paper(hparams)
     test_set = pipeline.load(hparams.data, hparams.model.channels, "test", FLAGS.num_images or None)
     pairs = pipeline.evaluation_arrays(test_set, hparams.data, hparams.model.scale)

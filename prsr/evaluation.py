@@ -75,22 +75,19 @@ class Method:
     chunk: int | None = CHUNK
 
 
-def run_methods(workdir, taus, seed, batch_size):
+def run_methods(workdir, hparams, model, taus, seed, batch_size):
     """The methods of a run: samples at each tau, or a baseline's images.
 
     Args:
         workdir: a `Workdir`.
+        hparams, model: what `workdir.load_model` returned.
         taus: floats, infinity for greedy; a baseline knows none.
         seed: of the samples.
         batch_size: samples at once; changes no image.
 
     Returns:
         A list of `Method`.
-
-    Raises:
-        UserError: there is no trained run.
     """
-    hparams, model = workdir.load_model()
     weights = {"weights_sha256": hashlib.sha256(workdir.weights.read_bytes()).hexdigest()}
     kind = hparams.model.model
     if kind == "regression":
@@ -115,12 +112,17 @@ def run_methods(workdir, taus, seed, batch_size):
     return [
         Method(
             "greedy" if math.isinf(tau) else f"tau_{tau:g}",
-            "greedy" if math.isinf(tau) else f"tau = {tau:g}",
+            title(tau),
             predict_at(tau),
             weights if math.isinf(tau) else {**weights, "seed": seed},
         )
         for tau in taus
     ]
+
+
+def title(tau):
+    """What samples at a tau are called."""
+    return "greedy" if math.isinf(tau) else f"tau = {tau:g}"
 
 
 def baseline_methods(names, hparams, seed, batch_size):
@@ -153,7 +155,7 @@ def baseline_methods(names, hparams, seed, batch_size):
                     f"trained with --model=regression or cross_entropy, and got '{name}'"
                 )
             _check_fits(workdir.read_hparams(), hparams, name)
-            result.extend(run_methods(workdir, (), seed, batch_size))
+            result.extend(run_methods(workdir, *workdir.load_model(), (), seed, batch_size))
     return result
 
 

@@ -1,6 +1,7 @@
 """Draws the paper's figures for a run: python -m prsr.figures --workdir=RUN"""
 
 import dataclasses
+import math
 import pathlib
 
 from absl import flags
@@ -67,16 +68,13 @@ def main():
     def baselines():
         return evaluation.baseline_methods(FLAGS.baselines, hparams, FLAGS.seed, FLAGS.batch_size)
 
-    def temperatures():
-        taus = {"tau = 1.0": 1.0, "1.1": 1.1, "1.2": 1.2, "1.3": 1.3, "greedy": float("inf")}
-        drawn = {title: draw(low_res, tau=tau)[:, 0] for title, tau in taus.items()}
-        return paper_figures.temperatures(low_res, drawn, high_res)
+    def at(taus):
+        return {evaluation.title(tau): draw(low_res, tau=tau)[:, 0] for tau in taus}
 
     def methods():
-        own = evaluation.run_methods(workdir, (1.0, 1.1, 1.2, float("inf")), FLAGS.seed, 16)
         return paper_figures.by_method(
             low_res,
-            by_title(baselines() + own),
+            by_title(baselines()) | at((1.0, 1.1, 1.2, math.inf)),
             high_res,
             lambda low, high: samplers.nats(model, low, high, FLAGS.batch_size),
         )
@@ -94,7 +92,9 @@ def main():
         "4": lambda: many(3, 4),
         "5": lambda: paper_figures.diversity(low_res, draw(low_res, FLAGS.num_samples)),
         "6": methods,
-        "temperature": temperatures,
+        "temperature": lambda: paper_figures.temperatures(
+            low_res, at((1.0, 1.1, 1.2, 1.3, math.inf)), high_res
+        ),
         "appendix": lambda: many(10, 5),
     }
     for name in chosen:

@@ -57,12 +57,10 @@ def by_method(low_res, by_title, high_res, nats):
         low_res: `[count, low size, low size, channels]` uint8.
         by_title: dict from a method's title to `[count, size, size, channels]` uint8.
         high_res: `[count, size, size, channels]` uint8, the truth.
-        nats: function `(low_res, images)` to `[count]` nats an image, or None.
+        nats: function `(low_res, images)` to `[count]` nats an image.
     """
     pictures = {**by_title, "truth": high_res}
     rows = [list(row) for row in zip(low_res, *pictures.values())]
-    if nats is None:
-        return rows, ["input", *pictures], None
     scores = [nats(low_res, images) for images in pictures.values()]
     notes = [
         ["", *(f"{n:.0f} ({losses.bits_per_dim(n, high_res.shape[1:]):.2f})" for n in own)]

@@ -83,9 +83,9 @@ def markdown(results):
             ],
         )
         lines.append(
-            f"{rows[0]['queries']:,} images of 8x8x3 among {rows[0]['database_images']:,} in memory; "
-            f"all find the same. From records, {stream['database_images']:,} images of 32x32x3: "
-            f"{stream['seconds']:.0f} s, {stream['images_per_second']:,.0f} images/s, "
+            f"{rows[0]['queries']:,} images of 8x8x3 among {rows[0]['database_images']:,} in "
+            f"memory; all find the same. From records, {stream['database_images']:,} images of "
+            f"32x32x3: {stream['seconds']:.0f} s, {stream['images_per_second']:,.0f} images/s, "
             f"{stream['peak_growth_gib']:.2f} GiB of memory."
         )
     if "growth" in results:
