@@ -160,7 +160,8 @@ def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_
         if not hasattr(model, "log_likelihood"):  # regression has none
             continue
         repeated = np.repeat(image.low_res[None], 1 + len(own) + len(truth), axis=0)
-        nats = samplers.nats(model, repeated, np.stack([bicubic, *own, *truth]), batch_size).tolist()
+        pictures = np.stack([bicubic, *own, *truth])
+        nats = samplers.nats(model, repeated, pictures, batch_size).tolist()
         scores = {"bicubic": nats[0], "samples": nats[1 : num_samples + 1]}
         if truth:
             scores["original"] = nats[-1]

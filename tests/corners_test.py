@@ -50,12 +50,5 @@ def test_the_runs_are_runs_like_others(corners, tmp_path):
     assert_one_line(run("evaluate", run_directory), "prsr.corners")
 
 
-def test_bad_input(corners, tmp_path):
-    workdir, arguments, _ = corners
+def test_bad_input(tmp_path):
     assert_one_line(run("corners", f"--workdir={tmp_path}", *ARGUMENTS), "--pairs")
-    assert_one_line(run("corners", *arguments[:-1], "--levels=5"), "--levels", "256")
-    assert_one_line(
-        run("corners", f"--workdir={tmp_path}", *ARGUMENTS, "--pairs=corners", "--image_size=18"),
-        "--image_size",
-        "18",
-    )

@@ -5,7 +5,7 @@ import pytest
 
 from prsr import workdirs
 from prsr.errors import UserError
-from prsr.hparams import Hparams, TrainingHparams
+from prsr.hparams import DataHparams, Hparams, TrainingHparams
 
 
 def test_settings_survive_json():
@@ -15,10 +15,12 @@ def test_settings_survive_json():
 
 def test_defaults_are_table_2s():
     hparams = Hparams()
-    assert dataclasses.astuple(hparams.model) == (3, 4, 6, 32, "batch", 64, 20, 1024)
+    assert dataclasses.astuple(hparams.model)[1:] == (3, 4, 6, 32, "batch", 64, 20, 1024)
+    assert hparams.model.model == "pixel_recursive"
     training = hparams.training
     assert (training.rho, training.momentum, training.epsilon) == (0.95, 0.9, 1e-8)
     assert (training.global_batch_size, training.train_steps) == (32, 200_000)
+    assert training.conditioning_weight == 1.0  # equation 8
     assert (training.learning_rate, training.halve_every) == (4e-4, 500_000)
 
 
@@ -37,12 +39,26 @@ def test_defaults_are_table_2s():
         ("rms_start", -1.0),
         ("clip_norm", -1.0),
         ("ema", 1.0),
+        ("conditioning_weight", -1.0),
     ],
 )
 def test_numbers_that_nothing_can_be_trained_with(name, value):
     hparams = Hparams(training=dataclasses.replace(TrainingHparams(), **{name: value}))
     with pytest.raises(UserError, match=f"--{name} must be"):
         hparams.check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"levels": 1}, "--levels must be 2 to 256, not 1"),
+        ({"levels": 257}, "--levels"),
+        ({"pairs": "corners", "image_size": 24}, "multiple of four times --scale, not 24 with"),
+    ],
+)
+def test_pairs_that_cannot_be_made(changes, word):
+    with pytest.raises(UserError, match=word):
+        Hparams(data=dataclasses.replace(DataHparams(), **changes)).check()
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,47 @@ def test_a_step_is_equation_8_and_rmsprop(trainer_of, train_set):
         np.testing.assert_allclose(new, expected, rtol=1e-4, atol=2e-6)
 
 
+def gradient_norm(trainer, loss):
+    variables = [variable.value for variable in trainer.model.trainable_variables]
+    with tf.GradientTape() as tape:
+        value = loss()
+    return tf.linalg.global_norm(tape.gradient(value, variables))
+
+
+def test_equation_7_leaves_the_conditioning_loss_out(trainer_of):
+    trainer = trainer_of(hparams("none", conditioning_weight=0.0))
+    low_res, high_res = next(iter(trainer.pairs()))
+    model = trainer.model
+
+    def loss():
+        return -tf.reduce_mean(model.log_likelihood(low_res, high_res))
+
+    expected = gradient_norm(trainer, loss)
+    np.testing.assert_allclose(steps(trainer, 1)[0]["gradient_norm"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["regression", "cross_entropy"])
+def test_a_baseline_is_trained_on_its_own_loss(trainer_of, kind):
+    settings = hparams("none", learning_rate=5e-3)
+    settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, model=kind))
+    trainer = trainer_of(settings)
+    low_res, high_res = next(iter(trainer.pairs()))
+
+    def loss():
+        if kind == "regression":
+            error = trainer.model(low_res) - tf.cast(high_res, tf.float32) / 255
+            return tf.reduce_sum(error**2) / 4
+        labels = tf.one_hot(tf.cast(high_res, tf.int32), 256)
+        return -tf.reduce_sum(labels * tf.nn.log_softmax(trainer.model(low_res))) / 4
+
+    value, expected = float(loss()), gradient_norm(trainer, loss)
+    scores = steps(trainer, 60)
+    name = "squared_error" if kind == "regression" else "conditioning"
+    np.testing.assert_allclose(scores[0][name], value, rtol=1e-4)
+    np.testing.assert_allclose(scores[0]["gradient_norm"], expected, rtol=1e-3)
+    assert float(loss()) < value  # of the same images, sixty steps later
+
+
 def test_the_loss_falls(trainer_of):
     scores = steps(trainer_of(hparams(learning_rate=2e-3)), 60)
     first, last = (np.mean([s["joint"] for s in part]) for part in (scores[:10], scores[-10:]))
