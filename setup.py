@@ -26,9 +26,9 @@ setuptools.setup(
         "tensorflow-datasets>=4.9.10",
     ],
     extras_require={
-        "benchmark": ["torch"],
+        "benchmark": ["faiss-cpu", "torch"],
         "gpu": ["tensorflow[and-cuda]>=2.21"],
-        "test": ["pytest"],
+        "test": ["pytest", "scikit-image"],
         "lint": ["ruff"],
     },
 )
