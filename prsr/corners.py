@@ -32,6 +32,7 @@ def main():
 
     if FLAGS.pairs == "downsampled":
         raise UserError("--pairs must be corners or diagonal_corners here, not downsampled")
+    _check_labels()
     runs = {kind: workdirs.Workdir(f"{FLAGS.workdir}/{kind}") for kind in MODELS}
     for kind, workdir in runs.items():
         FLAGS.model = kind
@@ -43,6 +44,15 @@ def main():
             print("saved; the same command continues")
             return 128 + stopped
     return report(runs, workdirs.Workdir(FLAGS.workdir).path)
+
+
+def _check_labels():
+    """Refuses images without classes before anything is trained on them."""
+    from prsr.data import sources
+
+    source = sources.open_source(FLAGS.dataset, FLAGS.split, FLAGS.channels)
+    for split in ("train", "test"):
+        source.labels(split)
 
 
 def report(runs, output):
@@ -83,11 +93,7 @@ def report(runs, output):
     table = digit_corners.markdown(rows, high_res.shape[1:], second)
     first = np.array([np.argmax(labels == label) for label in np.unique(labels)])  # one of each
     few = paper_figures.draw_samples(sampler, low_res[first], 4, seed, FLAGS.tau, FLAGS.batch_size)
-    shown = {
-        title.replace("Cross-entropy", "CE"): images[first]
-        for title, images in drawn.items()
-        if title != "PixelCNN"
-    }
+    shown = {title: images[first] for title, images in drawn.items() if title != "PixelCNN"}
     figure = paper_figures.corners(low_res[first], shown, few)
     try:
         with files.replacing(output / "corners.md") as partial:

@@ -140,11 +140,9 @@ def row(title, canvases, digits, labels, pairs, reader, nats=None):
     }
     for name, hits in shares.items():
         if len(hits):
-            mean, error = metrics.mean_and_error(hits)
-            result[name] = {"mean": mean, "standard_error": error}
+            result[name] = metrics.summary(hits)
     if nats is not None:
-        mean, error = metrics.mean_and_error(nats)
-        result["nats_per_image"] = {"mean": mean, "standard_error": error}
+        result["nats_per_image"] = metrics.summary(nats)
     return result
 
 
@@ -167,14 +165,17 @@ def markdown(rows, image_shape, second="upper right"):
     for entry in rows:
         cells = [entry["title"]]
         for name in ("exactly_one", "both", "second_corner", "read_right"):
-            cells.append(_percent(entry[name]) if name in entry else "")
+            cells.append(_plus_minus(entry[name], 100, 1, "%") if name in entry else "")
         nats = entry.get("nats_per_image")
-        cells.append(f"{nats['mean']:.2f} ± {nats['standard_error']:.2f}" if nats else "")
+        cells.append(_plus_minus(nats, 1, 2) if nats else "")
         bits = nats and losses.bits_per_dim(nats["mean"], image_shape)
         cells.append(f"{bits:.4f}" if nats else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _percent(share):
-    return f"{100 * share['mean']:.1f} ± {100 * share['standard_error']:.1f}%"
+def _plus_minus(value, times, digits, unit=""):
+    text = f"{times * value['mean']:.{digits}f}"
+    if value["standard_error"] is not None:
+        text += f" ± {times * value['standard_error']:.{digits}f}"
+    return text + unit

@@ -53,6 +53,7 @@ def main():
     results = evaluation.Evaluation(output, test_set.names, *pairs)
     image_shape = results.high_res.shape[1:]
     has_likelihood = hasattr(model, "log_likelihood")
+    results.check(methods)
     rows, scores = [], {}
     for method in methods:
         drawn = results.images(method)
@@ -64,24 +65,19 @@ def main():
         rows.append(evaluation.row(method, scores[method.key], nats, image_shape, paper))
     report = {"run": str(workdir.path), "test_images": len(test_set.names), "rows": rows}
     if has_likelihood:
-        truth = evaluation.likelihoods(model, *pairs, FLAGS.batch_size)
-        names = {"joint": "A + B", "conditioning": "A alone", "prior": "B alone"}
-        report["truth"] = {}
-        for key, nats in truth.items():
-            mean, error = metrics.mean_and_error(nats)
-            bits = losses.bits_per_dim(mean, image_shape)
-            bits_error = losses.bits_per_dim(error, image_shape)
-            report["truth"][f"Negative log-likelihood of the truth, {names[key]}"] = {
-                "nats_per_image": {"mean": mean, "standard_error": error},
-                "bits_per_dim": {"mean": bits, "standard_error": bits_error},
-                "text": f"{mean:.0f} ± {error:.0f} nats an image, "
-                f"{bits:.3f} ± {bits_error:.3f} bits/dim",
+        truth = samplers.scores(model, *pairs, FLAGS.batch_size)
+        report["truth"] = {
+            key: {
+                "nats_per_image": metrics.summary(nats),
+                "bits_per_dim": metrics.summary(losses.bits_per_dim(nats, image_shape)),
             }
+            for key, nats in truth.items()
+        }
     table = evaluation.markdown(report)
     texts = {
         "table1.md": table,
         "table1.csv": evaluation.to_csv(report),
-        "table1.json": json.dumps(report, indent=2) + "\n",
+        "table1.json": json.dumps(report, indent=2, allow_nan=False) + "\n",
         "scores.csv": evaluation.scores_csv(test_set.names, scores),
     }
     try:
@@ -96,7 +92,9 @@ def main():
 
 def _paper(hparams):
     if FLAGS.paper == "auto":
-        return "faces" if hparams.data.crop == "celeba" else None
+        model, data = hparams.model, hparams.data
+        same = (data.image_size, model.scale, model.channels) == (32, 4, 3)
+        return "faces" if data.crop == "celeba" and same else None
     return None if FLAGS.paper == "none" else FLAGS.paper
 
 

@@ -3,9 +3,9 @@
 The output directory holds, so that a long evaluation can be interrupted and its images
 used elsewhere:
 
-images/METHOD/00000.npy   256 images each, uint8 [count, size, size, channels], and
-                          made_by.json, what they depend on; METHOD is also `input`, `truth`
-images/METHOD.png         the first of them, to look at
+images/METHOD/00000.npy   256 images each (of the search all), uint8 [count, size, size,
+                          channels], with first.png, to look at some, and made_by.json, what
+                          they depend on; METHOD is also `input` and `truth`
 names.txt                 the test images' names, in that order
 scores.csv                every score of every image
 table1.md, .csv, .json    means and standard errors beside the paper's
@@ -17,7 +17,6 @@ import hashlib
 import io
 import json
 import math
-import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -114,7 +113,7 @@ def run_methods(workdir, hparams, model, taus, seed, batch_size):
             "greedy" if math.isinf(tau) else f"tau_{tau:g}",
             title(tau),
             predict_at(tau),
-            weights if math.isinf(tau) else {**weights, "seed": seed},
+            {**weights, "tau": str(tau)} | ({} if math.isinf(tau) else {"seed": seed}),
         )
         for tau in taus
     ]
@@ -179,7 +178,7 @@ def _check_fits(baseline, hparams, name):
         (field, getattr(getattr(baseline, part), field), getattr(getattr(hparams, part), field))
         for part, fields in (
             ("model", ("channels", "scale")),
-            ("data", ("image_size", "crop", "downsampling", "pairs", "levels")),
+            ("data", ("image_size", "crop", "downsampling", "pairs", "levels", "split")),
         )
         for field in fields
     ]
@@ -214,6 +213,26 @@ class Evaluation:
         with files.replacing(path / "names.txt") as partial:
             partial.write_text("".join(f"{name}\n" for name in names))
 
+    def check(self, methods):
+        """Refuses methods that cannot be kept here, before any image is drawn.
+
+        Args:
+            methods: list of `Method`.
+
+        Raises:
+            UserError: two have the same key, or the directory holds images that were made
+                otherwise.
+        """
+        keys = [method.key for method in methods]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise UserError(
+                    f"'{key}' was asked for {keys.count(key)} times in --tau and --baselines; name "
+                    f"it once, and further runs of one kind with another --output"
+                )
+        for method in methods:
+            self._claim(method.key, method.made_by, method.chunk or len(self.names))
+
     def images(self, method):
         """The method's images: drawn, or read where they were drawn before.
 
@@ -235,26 +254,7 @@ class Evaluation:
         )
 
     def _keep(self, key, made_by, chunk, make, title=None):
-        folder = self.path / "images" / key
-        made_by = {**self._test_set, **made_by, "images_a_file": chunk}
-        note = folder / "made_by.json"
-        try:
-            if note.exists() and json.loads(note.read_text()) != made_by:
-                raise UserError(
-                    f"'{folder}' holds images of other weights, settings or test images; choose "
-                    f"another --output, or delete that folder"
-                )
-            if not note.exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                with files.replacing(note) as partial:
-                    partial.write_text(json.dumps(made_by, indent=2) + "\n")
-            return self._complete(folder, chunk, make, title)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"'{folder}' cannot be used ({first_line(error)}); choose another --output"
-            ) from error
-
-    def _complete(self, folder, chunk, make, title):
+        folder = self._claim(key, made_by, chunk)
         count, parts = len(self.names), []
         bar = progress.Progress(title, count) if title else None
         for start in range(0, count, chunk):
@@ -266,14 +266,37 @@ class Evaluation:
                     np.save(partial, made)
                 if bar:
                     bar.update(stop)
-            parts.append(np.load(path))
+            parts.append(_load(path, stop - start))
         pictures = np.concatenate(parts)
-        look = folder.parent / f"{folder.name}.png"
-        if not look.exists():
+        if not (folder / "first.png").exists():
             first = list(pictures[:32])
             rows = [first[i : i + 8] for i in range(0, len(first), 8)]
-            plotting.save(plotting.sheet(rows, [""] * 8), look)
+            plotting.save(plotting.sheet(rows, [""] * 8), folder / "first.png")
         return pictures
+
+    def _claim(self, key, made_by, chunk):
+        """The folder of a method, with the note of what its images depend on."""
+        folder = self.path / "images" / key
+        made_by = {**self._test_set, **made_by, "images_a_file": chunk}
+        note = folder / "made_by.json"
+        try:
+            if note.exists():
+                same = json.loads(note.read_text()) == made_by
+            else:
+                same = not folder.exists() or not any(folder.iterdir())
+                if same:
+                    with files.replacing(note) as partial:
+                        partial.write_text(json.dumps(made_by, indent=2) + "\n")
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"'{folder}' cannot be used ({first_line(error)}); choose another --output"
+            ) from error
+        if not same:
+            raise UserError(
+                f"'{folder}' holds images of other weights, settings or test images; choose "
+                f"another --output, or delete that folder"
+            )
+        return folder
 
     def score(self, images, downsampling):
         """Every score of every image.
@@ -312,23 +335,14 @@ class Evaluation:
         return range(0, len(self.names), CHUNK)
 
 
-def likelihoods(model, low_res, high_res, batch_size):
-    """Negative log-likelihood of the truth under a model and its parts.
-
-    Args:
-        model: a model with `scores` in nats.
-        low_res: `[count, ...]` uint8.
-        high_res: `[count, ...]` uint8.
-        batch_size: images at once.
-
-    Returns:
-        A dict from each score of the model to a `[count]` array in nats an image.
-    """
-    parts = [
-        model.scores(low_res[start:][:batch_size], high_res[start:][:batch_size])
-        for start in range(0, len(low_res), batch_size)
-    ]
-    return {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}
+def _load(path, count):
+    try:
+        pictures = np.load(path)
+    except Exception as error:  # NumPy raises many kinds on damaged files
+        raise UserError(f"'{path}' is damaged ({first_line(error)}); delete it") from error
+    if pictures.dtype != np.uint8 or len(pictures) != count:
+        raise UserError(f"'{path}' does not hold {count} uint8 images; delete it")
+    return pictures
 
 
 def row(method, scores, nats, image_shape, paper):
@@ -350,8 +364,7 @@ def row(method, scores, nats, image_shape, paper):
         values["bits_per_dim"] = losses.bits_per_dim(nats, image_shape)
     result = {"method": method.key, "title": method.title}
     for name, value in values.items():
-        mean, error = metrics.mean_and_error(value)
-        result[name] = {"mean": mean, "standard_error": error}
+        result[name] = metrics.summary(value)
     if paper and method.key in PAPER[paper]:
         result["paper"] = dict(zip(PAPER_COLUMNS, PAPER[paper][method.key]))
     return result
@@ -402,10 +415,16 @@ def markdown(report):
         "\\* Differences and squares modulo 256, a mistake that brings every method, and noise, "
         "near 29 dB: the paper's pSNR can only be compared with this column.",
         "",
-        "\\*\\* Five scales of which the last three have a smaller window (the variant of 2016).",
+        "\\*\\* Five scales; the window shrinks to an image that is smaller than it.",
     ]
-    for title, nats in report.get("truth", {}).items():
-        lines += ["", f"{title}: {nats['text']}"]
+    titles = {"joint": "A + B", "conditioning": "A alone", "prior": "B alone"}
+    for key, truth in report.get("truth", {}).items():
+        lines += [
+            "",
+            f"Negative log-likelihood of the truth, {titles[key]}: "
+            f"{_cell(truth['nats_per_image'], 0)} nats an image, "
+            f"{_cell(truth['bits_per_dim'], 3)} bits/dim",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -416,8 +435,10 @@ def _line(cells):
 def _cell(value, digits):
     if value is None:
         return ""
+    if value["mean"] is None:
+        return "inf"
     text = f"{value['mean']:.{digits}f}"
-    if math.isfinite(value["standard_error"]):
+    if value["standard_error"] is not None:
         text += f" ± {value['standard_error']:.{digits}f}"
     return text
 

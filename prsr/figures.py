@@ -7,12 +7,13 @@ import pathlib
 from absl import flags
 
 from prsr.errors import UserError
-from prsr.flags import FLAGS, define_dataset, define_workdir, run
+from prsr.flags import FLAGS, define_dataset, define_tau, define_workdir, run
 
 FIGURES = ("1", "2", "4", "5", "6", "temperature", "appendix")
 
 define_workdir()
 define_dataset()
+define_tau(1.2)  # for all figures but 2, 6 and temperature
 flags.DEFINE_list(
     "figures",
     None,
@@ -25,7 +26,6 @@ flags.DEFINE_list(
     ["bicubic", "nn"],
     "For figures 2 and 6: bicubic, nn, and run directories of trained baselines.",
 )
-flags.DEFINE_float("tau", 1.2, "For all figures but 2, 6 and temperature; inf is greedy.", 1e-6)
 flags.DEFINE_integer("num_images", 8, "Test images a figure; 4 has three, appendix ten times.", 1)
 flags.DEFINE_integer("num_samples", 6, "Samples of an input in figures 2 and 5.", 1)
 flags.DEFINE_string("output", None, "Where to write; --workdir's figures/ if left out.")

@@ -11,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl import app, flags, logging  # noqa: E402
 
 from prsr import progress  # noqa: E402
-from prsr.errors import UserError  # noqa: E402
+from prsr.errors import UserError, first_line  # noqa: E402
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams  # noqa: E402
 
 FLAGS = flags.FLAGS
@@ -25,10 +25,10 @@ def define_workdir():
     _adopt()
 
 
-def define_tau():
+def define_tau(default=1.1):
     flags.DEFINE_float(
         "tau",
-        1.1,
+        default,
         "Multiplies the logits: larger is sharper, inf is greedy. The inverse of the usual "
         "temperature (footnote 1 of the paper, which found 1.1 to 1.3 to look best).",
     )
@@ -155,11 +155,13 @@ def run(main):
         if len(argv) > 1:
             fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
         with progress.silenced():  # its remarks come before its log level is read
-            import tensorflow  # noqa: F401
+            import tensorflow
         try:
             return main()
         except UserError as error:
             fail(error)
+        except tensorflow.errors.DataLossError as error:  # records check themselves
+            fail(f"the data are damaged: {first_line(error)}")
         except OSError as error:  # a place that may not even be looked at
             fail(f"{error}; check the paths that were given")
         except KeyboardInterrupt:

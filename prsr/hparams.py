@@ -62,7 +62,7 @@ class DataHparams:
     dataset: str = setting(
         "drawn",
         "KIND:WHERE. drawn (or drawn:COUNT; needs no download), folder:DIR, zip:FILE, "
-        "mnist:DIR (idx files), tfds:NAME.",
+        "mnist:DIR (idx files), tfds:NAME, records:DIR.",
         fixed=False,
     )
     image_size: int = setting(32, "Height and width of a high-resolution image.")

@@ -32,8 +32,8 @@ def psnr_uint8_wrap(estimate, truth):
     """What comes out if pSNR is computed in uint8, and no measure of quality.
 
     Differences and their squares are taken modulo 256, as NumPy does with uint8 arrays that
-    nobody widened. Anything then scores between 28 and 29 dB, noise included, and so
-    does every row of the paper's Table 1, whose pSNR can only be compared with this.
+    nobody widened. Any estimate then scores near 29 dB and noise 27.9, which is where every
+    row of the paper's Table 1 lies: its pSNR can only be compared with this.
 
     Args:
         estimate: `[batch, height, width, channels]` uint8.
@@ -145,16 +145,23 @@ def consistency(estimate, low_res, downsampling="antialiased"):
     return np.square((reduced - np.asarray(low_res, np.float64)) / 255).mean(axis=(1, 2, 3))
 
 
-def mean_and_error(values):
+def summary(values):
     """The mean over images and its standard error, s / sqrt(n).
 
     Args:
         values: `[count]` array.
 
     Returns:
-        `(mean, standard error)` as floats; the error of one value is not a number.
+        `{"mean": float, "standard_error": float}` for JSON: None where there is no finite
+        number, as for the error of one value.
     """
     values = np.asarray(values, np.float64)
+    mean = values.mean()
+    if not np.isfinite(mean):
+        return {"mean": None, "standard_error": None}
     if len(values) < 2:
-        return float(values.mean()), math.nan
-    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+        return {"mean": float(mean), "standard_error": None}
+    return {
+        "mean": float(mean),
+        "standard_error": float(values.std(ddof=1) / math.sqrt(len(values))),
+    }

@@ -67,7 +67,7 @@ def by_method(low_res, by_title, high_res, nats):
         for own in zip(*scores)
     ]
     notes[0][0] = "nats (bits/dim):"
-    return rows, ["input", *pictures], notes
+    return rows, ["input", *_short(pictures)], notes
 
 
 def corners(low_res, by_title, samples):
@@ -79,7 +79,12 @@ def corners(low_res, by_title, samples):
         samples: `[count, num_samples, size, size, channels]` uint8 of the PixelCNN.
     """
     rows = [[*row[:-1], *row[-1]] for row in zip(low_res, *by_title.values(), samples)]
-    return rows, ["input", *by_title, *["PixelCNN"] * samples.shape[1]], None
+    return rows, ["input", *_short(by_title), *["PixelCNN"] * samples.shape[1]], None
+
+
+def _short(titles):
+    """Titles that fit above a picture."""
+    return [title.replace("Cross-entropy", "CE") for title in titles]
 
 
 def draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar=None):

@@ -67,22 +67,25 @@ def one_seed_each(low_res, seed):
     return np.concatenate([draws.image_seeds(image, seed, 1) for image in low_res])
 
 
-def nats(model, low_res, high_res, batch_size):
-    """Negative log-likelihood of images, whoever made them.
+def scores(model, low_res, high_res, batch_size):
+    """A model's scores of images, whoever made them.
 
     Args:
-        model: one with `log_likelihood`.
+        model: one with `scores`.
         low_res: `[count, height, width, channels]` uint8.
         high_res: `[count, height * scale, width * scale, channels]` uint8.
         batch_size: images at once.
 
     Returns:
-        `[count]` float array in nats an image.
+        A dict of `[count]` float arrays, as the model's `scores`; the model's own comes first.
     """
     parts = [
-        np.asarray(
-            -model.log_likelihood(low_res[start:][:batch_size], high_res[start:][:batch_size])
-        )
+        model.scores(low_res[start:][:batch_size], high_res[start:][:batch_size])
         for start in range(0, len(low_res), batch_size)
     ]
-    return np.concatenate(parts)
+    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+
+
+def nats(model, low_res, high_res, batch_size):
+    """Negative log-likelihood of images, `[count]` in nats an image; arguments as `scores`."""
+    return next(iter(scores(model, low_res, high_res, batch_size).values()))

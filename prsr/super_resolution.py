@@ -94,8 +94,8 @@ def _prepare(name, image, hparams):
     if (height, width) == (low_size, low_size) and data.pairs == "downsampled":
         print(f"{name}: taken as it is, {low_size}x{low_size}")
         return Input(name, image, None)
-    if min(height, width) < low_size:
-        raise ValueError(f"{width}x{height} is smaller than {low_size}x{low_size}")
+    if min(height, width) < (least := min(low_size, pipeline.pool_size(data))):
+        raise ValueError(f"{width}x{height} is smaller than {least}x{least}")
     kind = data.crop
     try:
         square = images.crop(image, kind)
@@ -105,7 +105,7 @@ def _prepare(name, image, hparams):
     done = f"{name}: {width}x{height}"
     if square.shape[:2] != (height, width):
         done += f", {kind} crop to {square.shape[1]}x{square.shape[0]}"
-    if square.shape[0] < size:
+    if square.shape[0] < size and data.pairs == "downsampled":
         print(f"{done}, reduced to {low_size}x{low_size}")
         return Input(name, np.asarray(images.resize(square, (low_size, low_size))), None)
     low_res, high_res = pipeline.pair(square, data, scale)

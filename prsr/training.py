@@ -63,6 +63,8 @@ class Trainer:
         self.replicas = self.strategy.num_replicas_in_sync
         if training.jit_compile and self.replicas > 1:
             raise UserError("--jit_compile works on one device only; leave it out")
+        if training.jit_compile and hparams.model.model == "regression":
+            raise UserError("--jit_compile cannot resize, as --model=regression does; leave it out")
         if training.global_batch_size % self.replicas:
             raise UserError(
                 f"--global_batch_size={training.global_batch_size} cannot be divided among "

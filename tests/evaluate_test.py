@@ -57,7 +57,7 @@ def test_the_table(evaluated):
     table = (folder / "table1.md").read_text()
     assert table in stdout and all(f"| {title} |" in table for title in titles)
     assert "A + B" in table and "± " in table
-    truth = report["truth"]["Negative log-likelihood of the truth, A + B"]
+    truth = report["truth"]["joint"]
     nats = truth["nats_per_image"]["mean"]
     assert truth["bits_per_dim"]["mean"] == pytest.approx(nats / np.log(2) / 192)
     lines = list(csv.DictReader((folder / "table1.csv").open()))
@@ -76,12 +76,11 @@ def test_the_images_that_were_scored_are_kept(evaluated):
     assert len(kept["truth"]) == len(names) == report["test_images"]
     np.testing.assert_array_equal(kept["bicubic"], images.upsample_bicubic(kept["input"], 4))
     bicubic = report["rows"][0]
-    mean, error = metrics.mean_and_error(metrics.psnr(kept["bicubic"], kept["truth"]))
-    assert bicubic["psnr"] == {"mean": mean, "standard_error": error}
+    assert bicubic["psnr"] == metrics.summary(metrics.psnr(kept["bicubic"], kept["truth"]))
     lines = list(csv.DictReader((folder / "scores.csv").open()))
     own = [float(line["psnr"]) for line in lines if line["method"] == "bicubic"]
-    assert np.mean(own) == pytest.approx(mean, rel=1e-4)
-    assert Image.open(folder / "images" / "tau_1.png").size[0] > 100
+    assert np.mean(own) == pytest.approx(bicubic["psnr"]["mean"], rel=1e-4)
+    assert Image.open(folder / "images" / "tau_1" / "first.png").size[0] > 100
 
 
 def test_it_goes_on_where_it_was_interrupted(evaluated):
@@ -171,6 +170,33 @@ def test_images_of_other_test_sets_are_not_mixed(tmp_path):
     keep(tmp_path, count=5)
     with pytest.raises(UserError, match="other weights, settings or test images"):
         keep(tmp_path, count=4)
+
+
+def test_what_is_not_ours_stays(tmp_path):
+    (tmp_path / "images" / "truth").mkdir(parents=True)
+    (tmp_path / "images" / "truth" / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="other weights, settings or test images"):
+        keep(tmp_path)
+    assert (tmp_path / "images" / "truth" / "mine.txt").exists()
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    keep(tmp_path)
+    path = tmp_path / "images" / "truth" / "00000.npy"
+    for content in (b"", b"PK", path.read_bytes()[:200]):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="00000.npy"):
+            keep(tmp_path)
+
+
+def test_conflicts_are_found_before_anything_is_drawn(tmp_path):
+    kept = keep(tmp_path)
+    one, other = (Method("m", "M", None, {"weights_sha256": w}) for w in "ab")
+    with pytest.raises(UserError, match="2 times"):
+        kept.check([one, other])
+    kept.check([one])
+    with pytest.raises(UserError, match="other weights"):
+        kept.check([other])
 
 
 def test_chunks(tmp_path, monkeypatch):

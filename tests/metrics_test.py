@@ -142,8 +142,9 @@ def test_consistency_by_hand():
     assert metrics.consistency(truth, truth[:, ::4, ::4], "tf1_bicubic") == pytest.approx([0] * 3)
 
 
-def test_mean_and_error_by_hand():
-    mean, error = metrics.mean_and_error([1.0, 2.0, 3.0, 4.0])
-    assert mean == 2.5
-    assert error == pytest.approx(math.sqrt(5 / 3) / 2)  # s = sqrt(5 / 3), n = 4
-    assert math.isnan(metrics.mean_and_error([1.0])[1])
+def test_the_mean_and_its_error_by_hand():
+    found = metrics.summary([1.0, 2.0, 3.0, 4.0])
+    assert found["mean"] == 2.5
+    assert found["standard_error"] == pytest.approx(math.sqrt(5 / 3) / 2)  # s = sqrt(5 / 3)
+    assert metrics.summary([1.0]) == {"mean": 1.0, "standard_error": None}
+    assert metrics.summary([1.0, math.inf]) == {"mean": None, "standard_error": None}

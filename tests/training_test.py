@@ -230,3 +230,7 @@ def test_what_devices_cannot_share_is_refused(trainer_of):
         trainer_of(hparams(global_batch_size=5), mirrored())
     with pytest.raises(UserError, match="one device only"):
         trainer_of(hparams(jit_compile=True), mirrored())
+    settings = hparams(jit_compile=True)
+    regression = dataclasses.replace(settings.model, model="regression")
+    with pytest.raises(UserError, match="regression"):
+        trainer_of(dataclasses.replace(settings, model=regression))

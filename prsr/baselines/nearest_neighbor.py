@@ -14,7 +14,7 @@ class NearestNeighbor:
 
     The distance is Euclidean between low-resolution uint8 images; of equally near ones
     the first counts. The database is read once, block by block, for all inputs of a call,
-    so neither its size nor its place matters: memory holds one block.
+    so neither its size nor its place matters: memory holds a few blocks.
 
     Args:
         database: a `tf.data.Dataset` (or another iterable that can be read again) of
@@ -55,17 +55,17 @@ class Search:
     """The nearest of all images seen so far, for some inputs.
 
     |q - d|^2 = |q|^2 + (|d|^2 - 2 q.d), and only the bracket depends on the database: the
-    product of (q, 1) and (-2 d, |d|^2), of which each row's smallest entry counts. Values
-    are shifted by 128, which changes no distance; all terms are then whole numbers below
-    2^24, exact in float32, for images of up to 341 values (8x8 RGB has 192).
+    products of q and -2 d, of which with |d|^2 each row's smallest entry counts. Values are
+    shifted by 128, which changes no distance. Factors then have at most 8 bits, which even
+    a GPU's TF32 keeps, and all terms are whole numbers below 2^24, exact in float32, for
+    images of up to 341 values (8x8 RGB has 192).
 
     Args:
         low_res: `[batch, height, width, channels]` uint8.
     """
 
     def __init__(self, low_res):
-        queries = _shifted(tf.convert_to_tensor(low_res))
-        self._queries = tf.pad(queries, ((0, 0), (0, 1)), constant_values=1.0)
+        self._queries = _shifted(tf.convert_to_tensor(low_res))
         self._best = tf.fill([len(low_res)], np.float32(np.inf))
 
     def add(self, block):
@@ -90,8 +90,8 @@ def _shifted(image):
 @tf.function(reduce_retracing=True)
 def _search(queries, best, block):
     entries = _shifted(block)
-    norms = tf.reduce_sum(tf.square(entries), axis=1, keepdims=True)
-    distances = tf.matmul(queries, tf.concat([-2.0 * entries, norms], 1), transpose_b=True)
+    norms = tf.reduce_sum(tf.square(entries), axis=1)
+    distances = tf.matmul(queries, -2.0 * entries, transpose_b=True) + norms
     nearest = tf.reduce_min(distances, axis=1)
     # Few inputs find a nearer one in a later block: only theirs are looked for.
     nearer = tf.where(nearest < best)[:, 0]

@@ -71,22 +71,24 @@ def markdown(results):
     if "nearest" in results:
         rows, stream = results["nearest"], results["streaming"]
         lines += _table(
-            ["nearest neighbour", "ours takes, of this", "a search", "of the matrix rate"],
+            ["nearest neighbour", "ours takes, of this", "a search", "of the matrix rate"]
+            + ["mean distance"],
             [
                 [
                     row["variant"],
                     f"**{row['ours_relative']:.2f}**",
                     f"{row['seconds']:.3f} s",
                     f"{row['of_matrix_rate']:.0%}",
+                    f"{row['mean_distance']:.4f}",
                 ]
                 for row in rows
             ],
         )
         lines.append(
             f"{rows[0]['queries']:,} images of 8x8x3 among {rows[0]['database_images']:,} in "
-            f"memory; all find the same. From records, {stream['database_images']:,} images of "
+            f"memory. From records, {stream['database_images']:,} images of "
             f"32x32x3: {stream['seconds']:.0f} s, {stream['images_per_second']:,.0f} images/s, "
-            f"{stream['peak_growth_gib']:.2f} GiB of memory."
+            f"{stream['peak_gib']:.2f} GiB of memory, TensorFlow included."
         )
     if "growth" in results:
         for name, unit in (("image_size", "pixel"), ("depth", "layer")):

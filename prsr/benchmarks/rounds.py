@@ -1,10 +1,17 @@
 """Fair times on a machine that others use too: contenders take turns, medians count."""
 
+import multiprocessing
+import pathlib
+import re
+import resource
 import sys
 import time
+from concurrent import futures
 
 import numpy as np
 import tensorflow as tf
+
+from prsr import progress
 
 MATRIX = "matrix product"
 
@@ -36,6 +43,23 @@ def interleave(contenders, rounds):
             times[name].append(seconds(function))
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
     return {name: float(np.median(own)) for name, own in times.items()}, first
+
+
+def in_own_process(function, *arguments):
+    """Calls a function where nothing else has used memory; its messages are not shown."""
+    context = multiprocessing.get_context("spawn")
+    with progress.silenced(), futures.ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def peak_gib():
+    """The most memory that this process has held, in GiB."""
+    try:
+        # Linux: getrusage would count what the parent held when it started this process.
+        status = pathlib.Path("/proc/self/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30  # macOS: bytes
 
 
 def matrix_product(size=2048, repeats=5):

@@ -4,18 +4,13 @@ import contextlib
 import dataclasses
 import importlib.util
 import math
-import multiprocessing
-import pathlib
-import re
-import resource
 import sys
 import time
-from concurrent import futures
 
 import numpy as np
 import tensorflow as tf
 
-from prsr import progress, training, workdirs
+from prsr import training, workdirs
 from prsr.benchmarks import full_kernels, rounds
 from prsr.data.pipeline import ImageSet
 
@@ -131,21 +126,14 @@ def peak_memory(hparams, variant):
     if _on_gpu():
         return None
     print(f"peak memory: {variant}", file=sys.stderr)
-    context = multiprocessing.get_context("spawn")
-    with progress.silenced(), futures.ProcessPoolExecutor(1, context) as pool:
-        return pool.submit(_peak_memory, hparams, variant).result()
+    return rounds.in_own_process(_peak_memory, hparams, variant)
 
 
 def _peak_memory(hparams, variant):
     one_step = step(hparams, variant)
     for _ in range(3):
         one_step()
-    try:
-        # Linux: getrusage would count what the parent held when it started this process.
-        status = pathlib.Path("/proc/self/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30  # macOS: bytes
+    return rounds.peak_gib()
 
 
 def pipeline(hparams, num_steps):

@@ -227,8 +227,8 @@ def blocks(data, channels, scale, split, block_size):
         positions = start + tf.range(tf.shape(pool, tf.int64)[0])
         return make_pairs(pool, positions % 2 == 1, data, scale)
 
-    dataset = tf.data.Dataset.zip(starts, pools).map(pairs, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.prefetch(2), count
+    dataset = tf.data.Dataset.zip(starts, pools).map(pairs, num_parallel_calls=2)
+    return dataset.prefetch(1), count
 
 
 def evaluation_arrays(image_set, data, scale):

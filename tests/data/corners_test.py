@@ -2,8 +2,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from prsr.data import corners, pipeline
+from prsr.errors import UserError
 from prsr.hparams import DataHparams
 
 DATA = DataHparams(dataset="drawn:40", image_size=16, pairs="corners", levels=4)
@@ -58,6 +60,11 @@ def test_levels():
 
 
 def test_labels_of_drawn_letters_and_their_absence_elsewhere(tmp_path):
+    for i in range(3):
+        Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / f"{i}.png")
+    folder = dataclasses.replace(DATA, dataset=f"folder:{tmp_path}")
+    with pytest.raises(UserError, match="no labels"):
+        pipeline.load(folder, 1, "train", with_labels=True)
     labels = pipeline.load(DATA, 3, "train", with_labels=True).labels
     assert labels.dtype == np.int32 and len(np.unique(labels)) > 10 and labels.max() < 29
     assert pipeline.load(DATA, 3, "train").labels is None
