@@ -370,7 +370,7 @@ def row(method, scores, nats, image_shape, paper):
     return result
 
 
-_DIGITS = {"psnr": 2, "psnr_uint8_wrap": 2, "ssim": 3, "ms_ssim": 3, "consistency": 4}
+_DIGITS = {"psnr": 2, "psnr_uint8_wrap": 2, "ssim": 3, "ms_ssim": 3, "consistency": 5}
 
 
 def markdown(report):

@@ -234,7 +234,7 @@ def test_the_paper_s_row_stands_beside_ours(tmp_path):
     nn = next(line for line in table.splitlines() if line.startswith("| NN"))
     assert nn == (
         "| NN | 0.60 ± 0.10 | 0.60 ± 0.10 | 28.15 | 0.600 ± 0.100 | 0.49 | 0.600 ± 0.100 | 0.45 "
-        "| 0.6000 ± 0.1000 | 0.04 |"
+        "| 0.60000 ± 0.10000 | 0.04 |"
     )
     assert "| greedy | 0.60 ± 0.10 | 0.60 ± 0.10 |  |" in table
 
