@@ -185,8 +185,11 @@ def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "images" / "truth" / "00000.npy"
     for content in (b"", b"PK", path.read_bytes()[:200]):
         path.write_bytes(content)
-        with pytest.raises(UserError, match="00000.npy"):
+        with pytest.raises(UserError, match="00000.npy' is damaged"):
             keep(tmp_path)
+    np.save(path, np.zeros((4, 16, 16, 3), np.uint8))
+    with pytest.raises(UserError, match="does not hold 5"):
+        keep(tmp_path)
 
 
 def test_conflicts_are_found_before_anything_is_drawn(tmp_path):

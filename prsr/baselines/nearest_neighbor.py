@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from prsr import progress
 
-BLOCK = 8192  # images of the database at once
-_QUERIES = 2048  # inputs at once: their distances to a block are 64 MiB
+BLOCK = 16384  # images of the database at once
+_QUERIES = 1024  # inputs at once: their distances to a block are 64 MiB
 
 
 class NearestNeighbor:
@@ -55,17 +55,18 @@ class Search:
     """The nearest of all images seen so far, for some inputs.
 
     |q - d|^2 = |q|^2 + (|d|^2 - 2 q.d), and only the bracket depends on the database: the
-    products of q and -2 d, of which with |d|^2 each row's smallest entry counts. Values are
-    shifted by 128, which changes no distance. Factors then have at most 8 bits, which even
-    a GPU's TF32 keeps, and all terms are whole numbers below 2^24, exact in float32, for
-    images of up to 341 values (8x8 RGB has 192).
+    product of (q, 2048, 1) and (-2 d, h, l), where |d|^2 = 2048 h + l, of which each row's
+    smallest entry counts. Values are shifted by 128, which changes no distance. Factors then
+    have at most 11 bits, which even a GPU's TF32 keeps, and all terms are whole numbers
+    below 2^24, exact in float32, for images of up to 341 values (8x8 RGB has 192).
 
     Args:
         low_res: `[batch, height, width, channels]` uint8.
     """
 
     def __init__(self, low_res):
-        self._queries = _shifted(tf.convert_to_tensor(low_res))
+        ones = tf.ones([len(low_res), 1])
+        self._queries = tf.concat([_shifted(tf.convert_to_tensor(low_res)), 2048 * ones, ones], 1)
         self._best = tf.fill([len(low_res)], np.float32(np.inf))
 
     def add(self, block):
@@ -90,8 +91,10 @@ def _shifted(image):
 @tf.function(reduce_retracing=True)
 def _search(queries, best, block):
     entries = _shifted(block)
-    norms = tf.reduce_sum(tf.square(entries), axis=1)
-    distances = tf.matmul(queries, -2.0 * entries, transpose_b=True) + norms
+    norms = tf.reduce_sum(tf.square(entries), axis=1, keepdims=True)
+    high = tf.floor(norms / 2048.0)
+    columns = tf.concat([-2.0 * entries, high, norms - 2048.0 * high], axis=1)
+    distances = tf.matmul(queries, columns, transpose_b=True)
     nearest = tf.reduce_min(distances, axis=1)
     # Few inputs find a nearer one in a later block: only theirs are looked for.
     nearer = tf.where(nearest < best)[:, 0]
