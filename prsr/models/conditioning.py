@@ -16,18 +16,16 @@ class ConditioningNetwork(ResNetTrunk):
     (equations 2 and 4).
 
     Args:
-        channels, scale, blocks_per_stage, width, normalization: as `ResNetTrunk`.
+        *args, **kwargs: as `ResNetTrunk`.
 
     Raises:
         ValueError: an argument that cannot work.
     """
 
-    def __init__(
-        self, channels=3, scale=4, blocks_per_stage=6, width=32, normalization="batch", **kwargs
-    ):
-        super().__init__(channels, scale, blocks_per_stage, width, normalization, **kwargs)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         self.logits = keras.layers.Conv2D(
-            channels * INTENSITIES,
+            self.channels * INTENSITIES,
             1,
             kernel_initializer=layers.initializer(),
             dtype=self.dtype_policy,

@@ -15,18 +15,16 @@ class RegressionNetwork(ResNetTrunk):
     variance everywhere.
 
     Args:
-        channels, scale, blocks_per_stage, width, normalization: as `ResNetTrunk`.
+        *args, **kwargs: as `ResNetTrunk`.
 
     Raises:
         ValueError: an argument that cannot work.
     """
 
-    def __init__(
-        self, channels=3, scale=4, blocks_per_stage=6, width=32, normalization="batch", **kwargs
-    ):
-        super().__init__(channels, scale, blocks_per_stage, width, normalization, **kwargs)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         self.residual = keras.layers.Conv2D(
-            channels,
+            self.channels,
             1,
             activation="tanh",
             kernel_initializer=layers.initializer(),
