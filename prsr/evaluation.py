@@ -412,8 +412,8 @@ def markdown(report):
     )
     lines += [
         "",
-        "\\* Differences and squares modulo 256, a mistake that brings every method, and noise, "
-        "near 29 dB: the paper's pSNR can only be compared with this column.",
+        "\\* Differences and squares modulo 256, a mistake that brings photographs near 29 dB, "
+        "whatever the method: the paper's pSNR can only be compared with this column.",
         "",
         "\\*\\* Five scales; the window shrinks to an image that is smaller than it.",
     ]

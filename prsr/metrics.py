@@ -32,8 +32,8 @@ def psnr_uint8_wrap(estimate, truth):
     """What comes out if pSNR is computed in uint8, and no measure of quality.
 
     Differences and their squares are taken modulo 256, as NumPy does with uint8 arrays that
-    nobody widened. Any estimate then scores near 29 dB and noise 27.9, which is where every
-    row of the paper's Table 1 lies: its pSNR can only be compared with this.
+    nobody widened. Any estimate of a photograph then scores near 29 dB, and noise
+    27.9. There lies every row of the paper's Table 1: its pSNR can only be compared with this.
 
     Args:
         estimate: `[batch, height, width, channels]` uint8.
