@@ -125,6 +125,25 @@ def test_genuine_mnist(mnist):
     assert [len(source.names(s)) for s in ("train", "validation", "test")] == [57000, 3000, 10000]
     first = next(source.arrays("train"))()
     assert first.shape == (28, 28, 1) and first.sum() == 27525  # the well-known five
+    assert source.labels("train")[:5].tolist() == [5, 0, 4, 1, 9]
+    assert source.labels("test")[:5].tolist() == [7, 2, 1, 0, 4]
+    assert len(source.labels("validation")) == 3000
+
+
+def test_idx_labels(tmp_path):
+    digits = np.zeros((40, 28, 28), np.uint8)
+    for part in ("train", "t10k"):
+        write_idx(tmp_path, part, digits, compress=False)
+    source = sources.open_source(f"mnist:{tmp_path}", "auto", 1)
+    with pytest.raises(UserError, match=r"expects t10k-labels-idx1-ubyte\[.gz\]"):
+        source.labels("test")
+    for count in (40, 30):
+        content = np.array([2049, count], ">i4").tobytes() + bytes(range(count))
+        (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(content)
+        if count == 40:
+            assert source.labels("test").tolist() == list(range(40))
+    with pytest.raises(UserError, match="30 labels for 40"):
+        source.labels("test")
 
 
 def test_a_broken_idx_file(tmp_path):
@@ -185,7 +204,11 @@ def test_tfds_prepared(mnist, tmp_path, monkeypatch):
     files = sources.open_source(f"mnist:{mnist}", "auto", 1)
     assert [len(prepared.names(s)) for s in ("train", "validation", "test")] == [57000, 3000, 10000]
     sums = [
-        sorted(int(read().sum()) for read in source.arrays("test")) for source in (prepared, files)
+        sorted(
+            (int(label), int(read().sum()))
+            for label, read in zip(source.labels("test"), source.arrays("test"))
+        )
+        for source in (prepared, files)
     ]
     assert sums[0] == sums[1]
 
