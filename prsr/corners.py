@@ -65,8 +65,9 @@ def report(runs, output):
     workdir = runs["pixel_recursive"]
     hparams, model = workdir.load_model()
     data, channels, seed = hparams.data, hparams.model.channels, hparams.training.seed
-    reader = _reader(hparams)
-    test_set = pipeline.load(data, channels, "test", FLAGS.num_images, with_labels=True)
+    test_set = pipeline.load(data, channels, "test", with_labels=True)
+    reader = _reader(hparams, test_set)
+    test_set = test_set.first(FLAGS.num_images)
     digits, labels = test_set.images, test_set.labels
     low_res, high_res = pipeline.evaluation_arrays(test_set, data, hparams.model.scale)
     print(f"drawing {len(labels)} digits by each model")
@@ -92,7 +93,7 @@ def report(runs, output):
     second = "upper right" if data.pairs == "corners" else "lower right"
     table = digit_corners.markdown(rows, high_res.shape[1:], second)
     first = np.array([np.argmax(labels == label) for label in np.unique(labels)])  # one of each
-    few = paper_figures.draw_samples(sampler, low_res[first], 4, seed, FLAGS.tau, FLAGS.batch_size)
+    few = samplers.draw_samples(sampler, low_res[first], 4, seed, FLAGS.tau, FLAGS.batch_size)
     shown = {title: images[first] for title, images in drawn.items() if title != "PixelCNN"}
     figure = paper_figures.corners(low_res[first], shown, few)
     try:
@@ -111,7 +112,7 @@ def report(runs, output):
     return 0
 
 
-def _reader(hparams):
+def _reader(hparams, test_set):
     """A classifier of the digits, trained, and its accuracy on the test split printed."""
     import keras
 
@@ -119,10 +120,7 @@ def _reader(hparams):
     from prsr.data import pipeline
 
     keras.utils.set_random_seed(hparams.training.seed)
-    train_set, test_set = (
-        pipeline.load(hparams.data, hparams.model.channels, split, with_labels=True)
-        for split in ("train", "test")
-    )
+    train_set = pipeline.load(hparams.data, hparams.model.channels, "train", with_labels=True)
     reader = digit_corners.classifier(train_set.images.shape[1:], int(train_set.labels.max()) + 1)
     reader.fit(train_set.images, train_set.labels, 128, FLAGS.classifier_epochs, verbose=2)
     _, accuracy = reader.evaluate(test_set.images, test_set.labels, 256, verbose=0)

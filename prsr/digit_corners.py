@@ -165,17 +165,12 @@ def markdown(rows, image_shape, second="upper right"):
     for entry in rows:
         cells = [entry["title"]]
         for name in ("exactly_one", "both", "second_corner", "read_right"):
-            cells.append(_plus_minus(entry[name], 100, 1, "%") if name in entry else "")
+            cells.append(
+                metrics.plus_minus(entry[name], 1, times=100) + "%" if name in entry else ""
+            )
         nats = entry.get("nats_per_image")
-        cells.append(_plus_minus(nats, 1, 2) if nats else "")
+        cells.append(metrics.plus_minus(nats, 2) if nats else "")
         bits = nats and losses.bits_per_dim(nats["mean"], image_shape)
         cells.append(f"{bits:.4f}" if nats else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def _plus_minus(value, times, digits, unit=""):
-    text = f"{times * value['mean']:.{digits}f}"
-    if value["standard_error"] is not None:
-        text += f" ± {times * value['standard_error']:.{digits}f}"
-    return text + unit

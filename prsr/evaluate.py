@@ -1,13 +1,12 @@
 """Scores a run as in Table 1: python -m prsr.evaluate --workdir=RUN --baselines=bicubic,nn,RUN2"""
 
-import dataclasses
 import json
 import pathlib
 
 from absl import flags
 
 from prsr.errors import UserError
-from prsr.flags import FLAGS, define_dataset, define_workdir, numbers, run
+from prsr.flags import FLAGS, define_dataset, define_workdir, moved, numbers, run
 
 define_workdir()
 define_dataset()
@@ -36,9 +35,7 @@ def main():
     workdir = workdirs.Workdir(FLAGS.workdir)
     taus = numbers("tau")
     hparams, model = workdir.load_model()
-    if FLAGS.dataset:
-        data = dataclasses.replace(hparams.data, dataset=FLAGS.dataset)
-        hparams = dataclasses.replace(hparams, data=data)
+    hparams = moved(hparams)
     if hparams.data.pairs != "downsampled":
         raise UserError(
             f"--workdir={workdir.path} was trained with --pairs={hparams.data.pairs}, which is "

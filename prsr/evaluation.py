@@ -433,14 +433,7 @@ def _line(cells):
 
 
 def _cell(value, digits):
-    if value is None:
-        return ""
-    if value["mean"] is None:
-        return "inf"
-    text = f"{value['mean']:.{digits}f}"
-    if value["standard_error"] is not None:
-        text += f" ± {value['standard_error']:.{digits}f}"
-    return text
+    return "" if value is None else metrics.plus_minus(value, digits)
 
 
 def to_csv(report):

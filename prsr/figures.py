@@ -1,13 +1,12 @@
 """Draws the paper's figures for a run: python -m prsr.figures --workdir=RUN"""
 
-import dataclasses
 import math
 import pathlib
 
 from absl import flags
 
 from prsr.errors import UserError
-from prsr.flags import FLAGS, define_dataset, define_tau, define_workdir, run
+from prsr.flags import FLAGS, define_dataset, define_tau, define_workdir, moved, run
 
 FIGURES = ("1", "2", "4", "5", "6", "temperature", "appendix")
 
@@ -45,9 +44,7 @@ def main():
             f"--workdir={workdir.path} is a baseline ({hparams.model.model}); give the run of a "
             f"pixel_recursive model, and the baseline in --baselines"
         )
-    if FLAGS.dataset:
-        data = dataclasses.replace(hparams.data, dataset=FLAGS.dataset)
-        hparams = dataclasses.replace(hparams, data=data)
+    hparams = moved(hparams)
     chosen = _chosen(hparams)
     most = FLAGS.num_images * max({"appendix": 10, "4": 3}.get(name, 1) for name in chosen)
     test_set = pipeline.load(hparams.data, hparams.model.channels, "test", most)
@@ -58,7 +55,7 @@ def main():
 
     def draw(low_res, num_samples=1, tau=FLAGS.tau):
         bar = progress_bars.Progress("drawing samples", len(low_res) * num_samples)
-        return paper_figures.draw_samples(
+        return samplers.draw_samples(
             sampler, low_res, num_samples, FLAGS.seed, tau, FLAGS.batch_size, bar
         )
 

@@ -43,6 +43,14 @@ def define_dataset():
     _adopt()
 
 
+def moved(hparams):
+    """The settings of a run, with its images where `--dataset` says that they lie now."""
+    if not FLAGS.dataset:
+        return hparams
+    data = dataclasses.replace(hparams.data, dataset=FLAGS.dataset)
+    return dataclasses.replace(hparams, data=data)
+
+
 def numbers(name):
     """The floats of a list flag.
 

@@ -165,3 +165,22 @@ def summary(values):
         "mean": float(mean),
         "standard_error": float(values.std(ddof=1) / math.sqrt(len(values))),
     }
+
+
+def plus_minus(value, digits, times=1):
+    """What `summary` returned as text: the mean, and its error if there is one.
+
+    Args:
+        value: a dict of `summary`.
+        digits: after the point.
+        times: factor for both, such as 100 for percent.
+
+    Returns:
+        A str.
+    """
+    if value["mean"] is None:
+        return "inf"
+    text = f"{times * value['mean']:.{digits}f}"
+    if value["standard_error"] is not None:
+        text += f" ± {times * value['standard_error']:.{digits}f}"
+    return text

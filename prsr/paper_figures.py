@@ -3,13 +3,10 @@
 Each function returns `(rows, captions, notes)` for `prsr.plotting.sheet`.
 """
 
-import numpy as np
-
-from prsr import losses, samplers
-from prsr.sampling import draws
+from prsr import losses
 
 
-def side_by_side(low_res, samples, high_res, groups=1, labels=("input", "sample", "truth")):
+def side_by_side(low_res, samples, high_res, groups):
     """Figures 1 and 4 and the appendix: input, sample and truth of many images.
 
     Args:
@@ -17,14 +14,13 @@ def side_by_side(low_res, samples, high_res, groups=1, labels=("input", "sample"
         samples: `[count, size, size, channels]` uint8.
         high_res: the same, the truth.
         groups: images beside one another.
-        labels: of the three.
     """
     triples = [list(triple) for triple in zip(low_res, samples, high_res)]
     rows = []
     for start in range(0, len(triples), groups):
         rows.append([picture for triple in triples[start : start + groups] for picture in triple])
     rows[-1] += [None] * (3 * groups - len(rows[-1]))
-    return rows, list(labels) * groups, None
+    return rows, ["input", "sample", "truth"] * groups, None
 
 
 def diversity(low_res, samples):
@@ -85,20 +81,3 @@ def corners(low_res, by_title, samples):
 def _short(titles):
     """Titles that fit above a picture."""
     return [title.replace("Cross-entropy", "CE") for title in titles]
-
-
-def draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar=None):
-    """Several samples of each input.
-
-    Args:
-        sampler: as `prsr.samplers.sampler` returns it.
-        low_res: `[count, height, width, channels]` uint8.
-        num_samples: of each.
-        seed, tau, batch_size, bar: as `prsr.samplers.draw`.
-
-    Returns:
-        `[count, num_samples, size, size, channels]` uint8 array.
-    """
-    seeds = np.concatenate([draws.image_seeds(image, seed, num_samples) for image in low_res])
-    drawn = samplers.draw(sampler, low_res.repeat(num_samples, 0), seeds, tau, batch_size, bar)
-    return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])

@@ -62,6 +62,23 @@ def draw(sampler, low_res, seeds, tau, batch_size, bar=None):
     return np.stack(drawn[:count])
 
 
+def draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar=None):
+    """Several samples of each input.
+
+    Args:
+        sampler: as `sampler` returns it.
+        low_res: `[count, height, width, channels]` uint8.
+        num_samples: of each.
+        seed, tau, batch_size, bar: as `draw`.
+
+    Returns:
+        `[count, num_samples, size, size, channels]` uint8 array.
+    """
+    seeds = np.concatenate([draws.image_seeds(image, seed, num_samples) for image in low_res])
+    drawn = draw(sampler, low_res.repeat(num_samples, 0), seeds, tau, batch_size, bar)
+    return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])
+
+
 def one_seed_each(low_res, seed):
     """The seed of each image's first sample, as `[count, 2]` int32."""
     return np.concatenate([draws.image_seeds(image, seed, 1) for image in low_res])

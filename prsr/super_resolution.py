@@ -11,7 +11,6 @@ import numpy as np
 from prsr import images, losses, plotting, progress, samplers
 from prsr.data import pipeline, sources
 from prsr.errors import UserError
-from prsr.sampling import draws
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,15 +144,11 @@ def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_
     except OSError as error:
         raise UserError(f"--output={output} cannot be written to: {error}") from error
     low_res = np.stack([i.low_res for i in inputs])
-    jobs = [(i, k) for i in range(len(inputs)) for k in range(num_samples)]
-    which = np.array([i for i, _ in jobs])
-    seeds = np.concatenate([draws.image_seeds(i.low_res, seed, num_samples) for i in inputs])
-    bar = progress.Progress("drawing samples", len(jobs), every=0)
+    bar = progress.Progress("drawing samples", len(inputs) * num_samples, every=0)
     sampler = samplers.sampler(model)
-    drawn = samplers.draw(sampler, low_res[which], seeds, tau, batch_size, bar)
+    drawn = samplers.draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar)
     rows, report = [], []
-    for i, image in enumerate(inputs):
-        own = drawn[which == i]
+    for image, own in zip(inputs, drawn):
         bicubic = np.asarray(images.upsample_bicubic(image.low_res, hparams.model.scale))
         truth = [] if image.high_res is None else [image.high_res]
         rows.append([image.low_res, bicubic, *own, *(truth or [None])])
@@ -172,16 +167,17 @@ def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_
     else:
         rows = [row[:-1] for row in rows]
     try:
-        for (i, k), picture in zip(jobs, drawn):
-            plotting.save(plotting.to_pil(picture), output / f"{inputs[i].name}_{k + 1}.png")
+        for image, own in zip(inputs, drawn):
+            for k, picture in enumerate(own):
+                plotting.save(plotting.to_pil(picture), output / f"{image.name}_{k + 1}.png")
         plotting.save(plotting.sheet(rows, captions), output / "grid.png")
         if report:
             (output / "nats.json").write_text(json.dumps(report, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"could not write to --output={output}: {error}") from error
     if report:
-        _print_table(report, drawn.shape[1:])
-    print(f"wrote {len(jobs)} samples and grid.png to {output}")
+        _print_table(report, drawn.shape[2:])
+    print(f"wrote {len(inputs) * num_samples} samples and grid.png to {output}")
 
 
 def _print_table(report, image_shape):

@@ -15,7 +15,6 @@ import tensorflow as tf
 from prsr import optimizers, plotting, reporting, samplers, workdirs
 from prsr.data import pipeline
 from prsr.errors import UserError, first_line
-from prsr.sampling import draws
 
 _STATISTICS_BATCHES = 16
 _KEPT_CHECKPOINTS = 3
@@ -375,13 +374,10 @@ def sample_grid(sampler, hparams, image_set, schedule):
         image_set.first(count), hparams.data, hparams.model.scale
     )
     seed = hparams.training.seed
-    seeds = np.concatenate([draws.image_seeds(low, seed, per_image) for low in low_res])
-    print(f"drawing {len(seeds)} samples", file=sys.stderr)
-    drawn = sampler(low_res.repeat(per_image, axis=0), seeds, schedule.tau)
-    rows = [
-        [low, *drawn[i * per_image : (i + 1) * per_image], truth]
-        for i, (low, truth) in enumerate(zip(low_res, high_res))
-    ]
+    total = len(low_res) * per_image
+    print(f"drawing {total} samples", file=sys.stderr)
+    drawn = samplers.draw_samples(sampler, low_res, per_image, seed, schedule.tau, total)
+    rows = [[low, *own, truth] for low, own, truth in zip(low_res, drawn, high_res)]
     return plotting.sheet(rows, ["input", *["sample"] * per_image, "truth"])
 
 
