@@ -266,7 +266,9 @@ class Evaluation:
                     np.save(partial, made)
                 if bar:
                     bar.update(stop)
-            parts.append(_load(path, stop - start))
+            parts.append(_load(path))
+            if len(parts[-1]) != stop - start:
+                raise UserError(f"'{path}' does not hold {stop - start} images; delete it")
         pictures = np.concatenate(parts)
         if not (folder / "first.png").exists():
             first = list(pictures[:32])
@@ -335,13 +337,65 @@ class Evaluation:
         return range(0, len(self.names), CHUNK)
 
 
-def _load(path, count):
+def read(path):
+    """The report of a finished evaluation.
+
+    Args:
+        path: `pathlib.Path` of its directory.
+
+    Returns:
+        The dict of `table1.json`, and the test images' names.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    try:
+        report = json.loads((path / "table1.json").read_text())
+        names = (path / "names.txt").read_text().splitlines()
+        methods = [row["method"] for row in report["rows"]]
+    except FileNotFoundError as error:
+        raise UserError(
+            f"'{path}' holds no finished evaluation; make one with "
+            f"python -m prsr.evaluate --workdir=RUN --output={path}"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"'{path}' is damaged ({first_line(error)}); evaluate again") from error
+    if not methods or not names:
+        raise UserError(f"'{path}' has no methods or no images; evaluate again")
+    return report, names
+
+
+def read_images(path, key, count):
+    """The images of a method that a finished evaluation kept.
+
+    Args:
+        path: `pathlib.Path` of its directory.
+        key: of the method, or `"input"` or `"truth"`.
+        count: how many test images there are.
+
+    Returns:
+        `[count, size, size, channels]` uint8.
+
+    Raises:
+        UserError: there are none, or they are damaged.
+    """
+    parts = sorted((path / "images" / key).glob("*.npy"))
+    pictures = [_load(part) for part in parts]
+    if sum(map(len, pictures)) != count:
+        raise UserError(
+            f"'{path / 'images' / key}' holds {sum(map(len, pictures))} images of {count}; finish "
+            f"the evaluation"
+        )
+    return np.concatenate(pictures)
+
+
+def _load(path):
     try:
         pictures = np.load(path)
     except Exception as error:  # NumPy raises many kinds on damaged files
         raise UserError(f"'{path}' is damaged ({first_line(error)}); delete it") from error
-    if pictures.dtype != np.uint8 or len(pictures) != count:
-        raise UserError(f"'{path}' does not hold {count} uint8 images; delete it")
+    if pictures.dtype != np.uint8 or pictures.ndim != 4:
+        raise UserError(f"'{path}' does not hold uint8 images; delete it")
     return pictures
 
 
@@ -371,6 +425,7 @@ def row(method, scores, nats, image_shape, paper):
 
 
 _DIGITS = {"psnr": 2, "psnr_uint8_wrap": 2, "ssim": 3, "ms_ssim": 3, "consistency": 5}
+_DIGITS["percent_fooled"] = 1
 
 
 def markdown(report):
@@ -388,6 +443,7 @@ def markdown(report):
     columns += [("psnr_uint8_wrap", "pSNR in uint8*", "psnr"), ("ssim", "SSIM", "ssim")]
     columns += [("ms_ssim", "MS-SSIM**", "ms_ssim")]
     columns += [("consistency", "consistency", "consistency")]
+    columns += [("percent_fooled", "% fooled", "percent_fooled")]
     columns = [c for c in columns if any(c[0] in row for row in rows)]
     head, cells = ["method"], []
     for _, title, paper in columns:
@@ -401,7 +457,7 @@ def markdown(report):
         for name, _, paper in columns:
             line.append(_cell(entry.get(name), _DIGITS[name]))
             if with_paper and paper:
-                line.append(f"{entry['paper'][paper]:g}" if "paper" in entry else "")
+                line.append(_paper_cell(entry.get("paper", {}).get(paper)))
         if "bits/dim" in head:
             line.append(_cell(entry.get("bits_per_dim"), 3))
         cells.append(line)
@@ -434,6 +490,12 @@ def _line(cells):
 
 def _cell(value, digits):
     return "" if value is None else metrics.plus_minus(value, digits)
+
+
+def _paper_cell(value):
+    if value is None:
+        return ""
+    return "{:g} ± {:g}".format(*value) if isinstance(value, (tuple, list)) else f"{value:g}"
 
 
 def to_csv(report):

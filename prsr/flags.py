@@ -151,24 +151,29 @@ def hparams_from_flags(saved=None):
     return Hparams(**sections)
 
 
-def run(main):
+def run(main, argv=None, needs_tensorflow=True):
     """Parses flags and calls `main()`; what the user got wrong ends in one line.
 
     Args:
         main: function without arguments; returns None or an exit status.
+        argv: the command line, if it is not the program's own.
+        needs_tensorflow: False for a command that starts sooner without it.
     """
 
     def guarded(argv):
         logging.set_verbosity(logging.ERROR)
         if len(argv) > 1:
             fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
-        with progress.silenced():  # its remarks come before its log level is read
-            import tensorflow
+        damaged = ()
+        if needs_tensorflow:
+            with progress.silenced():  # its remarks come before its log level is read
+                import tensorflow
+            damaged = tensorflow.errors.DataLossError  # records check themselves
         try:
             return main()
         except UserError as error:
             fail(error)
-        except tensorflow.errors.DataLossError as error:  # records check themselves
+        except damaged as error:
             fail(f"the data are damaged: {first_line(error)}")
         except OSError as error:  # a place that may not even be looked at
             fail(f"{error}; check the paths that were given")
@@ -176,7 +181,7 @@ def run(main):
             print("interrupted", file=sys.stderr)
             return 130
 
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, argv, flags_parser=_parse)
 
 
 def fail(message):

@@ -143,3 +143,33 @@ def curves(records, path):
     with files.replacing(path) as partial:
         figure.savefig(partial, format="png")
     plt.close(figure)
+
+
+def intervals(rows, label, path):
+    """Values with intervals, one below the other, beside the paper's.
+
+    Args:
+        rows: list of `(title, value, (low, high), paper)`; `paper` is a value and its error,
+            or None.
+        label: of the axis.
+        path: `pathlib.Path` of the PNG.
+    """
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 1 + 0.5 * len(rows)), dpi=120)
+    for y, (_, value, (low, high), paper) in enumerate(rows):
+        error = [[value - low], [high - value]]
+        axes.errorbar(value, y, xerr=error, fmt="o", color="C0", capsize=4, label="measured")
+        if paper:
+            axes.errorbar(paper[0], y + 0.2, xerr=paper[1], fmt="d", color="C1", label="paper")
+    axes.set_yticks(range(len(rows)), [title for title, *_ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(label)
+    axes.grid(alpha=0.3, axis="x")
+    handles = dict(zip(*axes.get_legend_handles_labels()[::-1]))
+    axes.legend(handles.values(), handles.keys(), fontsize=8)
+    figure.tight_layout()
+    with files.replacing(path) as partial:
+        figure.savefig(partial, format="png")
+    plt.close(figure)

@@ -21,11 +21,16 @@ LAYERS = [
     {"prsr.benchmarks.rounds", "prsr.benchmarks.full_kernels", "prsr.benchmarks.torch_step"},
     {"prsr.benchmarks.sampling", "prsr.benchmarks.training", "prsr.benchmarks.nearest"},
     {"prsr.benchmarks.report"},
+    {"prsr.human_study.protocol"},
+    {"prsr.human_study.directory", "prsr.human_study.store"},
+    {"prsr.human_study.server", "prsr.human_study.analysis", "prsr.human_study.preparation"},
+    {"prsr.human_study.simulation", "prsr.human_study.report"},
     {"prsr.flags"},
     {"prsr.train", "prsr.sample", "prsr.evaluate", "prsr.figures", "prsr.corners"}
-    | {"prsr.benchmark"},
+    | {"prsr.benchmark", "prsr.study"},
 ]
 PACKAGES = {"prsr.models", "prsr.data", "prsr.sampling", "prsr.baselines", "prsr.benchmarks"}
+PACKAGES |= {"prsr.human_study"}
 
 
 def imports(path):

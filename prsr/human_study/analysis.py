@@ -1,0 +1,235 @@
+"""What a study found: % fooled with its errors, who was thrown out, and which images."""
+
+import csv
+import io
+
+import numpy as np
+
+from prsr import metrics
+from prsr.human_study.protocol import GOLDEN, PAIR
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+STATUSES = ("kept", "missed", "unfinished")
+
+
+def status(session):
+    """One of `STATUSES`: `missed` a golden pair, or `unfinished`, or `kept`."""
+    if any(
+        t["kind"] == GOLDEN and t["choice"] not in (None, t["truth_side"])
+        for t in session["trials"]
+    ):
+        return "missed"
+    return "unfinished" if session["finished"] is None else "kept"
+
+
+def fooled(trial):
+    """Whether the worker took the algorithm's image for the photograph."""
+    return trial["choice"] != trial["truth_side"]
+
+
+def counted(session):
+    """The trials that count: no practice, no golden pairs."""
+    return [trial for trial in session["trials"] if trial["kind"] == PAIR]
+
+
+def bootstrap(rates, rng):
+    """Percentile interval of the mean over workers, who are drawn again with replacement.
+
+    Args:
+        rates: `[workers]` floats, each worker's share of fooled answers.
+        rng: `np.random.Generator`.
+
+    Returns:
+        `(low, high)` of the 95% interval, None where there is no worker.
+    """
+    if not len(rates):
+        return None
+    drawn = np.asarray(rates)[rng.integers(len(rates), size=(RESAMPLES, len(rates)))]
+    tail = 50 * (1 - CONFIDENCE)
+    return tuple(np.percentile(drawn.mean(axis=1), [tail, 100 - tail]).tolist())
+
+
+def summarize(sessions, algorithms, seed=1):
+    """% fooled of every algorithm.
+
+    A worker's rate is the share of the pairs that count in which the worker chose the
+    algorithm's image. The mean is over workers who are kept; so is the standard error,
+    s / sqrt(workers), and the bootstrap. Both hold the images fixed.
+
+    Args:
+        sessions: what `prsr.human_study.store.read` returned.
+        algorithms: list of `prsr.human_study.directory.Algorithm`.
+        seed: of the bootstrap.
+
+    Returns:
+        A dict for JSON: `"algorithms"`, a list with, for each, rates as shares of 1, and
+        `"checks"` of the whole study.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for algorithm in algorithms:
+        own = [session for session in sessions if session["algorithm"] == algorithm.key]
+        kept = [session for session in own if status(session) == "kept"]
+        rates = [np.mean([fooled(t) for t in counted(session)]) for session in kept]
+        row = {"data": algorithm.data, "method": algorithm.method, "title": algorithm.title}
+        row.update({name: sum(status(s) == name for s in own) for name in STATUSES})
+        row["answers"] = sum(len(counted(session)) for session in kept)
+        row["fooled"] = metrics.summary(rates) if rates else None
+        row["interval"] = bootstrap(rates, rng)
+        row["paper_percent"] = algorithm.paper
+        rows.append(row)
+    return {"algorithms": rows, "checks": _checks(sessions)}
+
+
+def _checks(sessions):
+    kept = [t for s in sessions if status(s) == "kept" for t in counted(s)]
+    answered = [t for s in sessions for t in s["trials"] if t["choice"] is not None]
+    exposures = np.array([t["exposure_ms"] for t in answered])
+    result = {"sessions": len(sessions), "answers": len(answered)}
+    if kept:
+        result["truth_on_the_left"] = float(np.mean([t["truth_side"] == "left" for t in kept]))
+        result["left_chosen"] = float(np.mean([t["choice"] == "left" for t in kept]))
+    if answered:
+        result["median_exposure_ms"] = float(np.median(exposures))
+        result["longest_exposure_ms"] = float(exposures.max())
+        result["median_response_ms"] = float(np.median([t["response_ms"] for t in answered]))
+        result["shown_more_than_once"] = sum(t["views"] > 1 for t in answered)
+    return result
+
+
+def rate_images(sessions, key, count):
+    """How often each image of an algorithm was shown, and chosen, in sessions that are kept.
+
+    Args:
+        sessions: what `prsr.human_study.store.read` returned.
+        key: of the algorithm.
+        count: images it has.
+
+    Returns:
+        Two `[count]` int arrays, `shown` and `chosen`.
+    """
+    shown, chosen = np.zeros(count, int), np.zeros(count, int)
+    for session in sessions:
+        if session["algorithm"] == key and status(session) == "kept":
+            for trial in counted(session):
+                shown[trial["image"]] += 1
+                chosen[trial["image"]] += fooled(trial)
+    return shown, chosen
+
+
+def best_and_worst(shown, chosen, count):
+    """Figure 7: the images that were taken for photographs most and least often.
+
+    Ranked by (chosen + 1) / (shown + 2), the share if one more answer of each kind had
+    come: an image that was shown once does not pass one that was chosen 8 times of 9.
+
+    Args:
+        shown, chosen: `[images]` int arrays.
+        count: how many of each.
+
+    Returns:
+        Two lists of images' numbers, best first and worst first. No image is in both.
+    """
+    score = (chosen + 1) / (shown + 2)
+    seen = [i for i in np.argsort(-score, kind="stable").tolist() if shown[i]]
+    count = min(count, len(seen) // 2)
+    return seen[:count], seen[::-1][:count]
+
+
+def percent(row):
+    """% fooled of a row of `summarize`, with its standard error between workers."""
+    return "" if row["fooled"] is None else metrics.plus_minus(row["fooled"], 1, 100)
+
+
+def markdown(report):
+    """The report as Markdown.
+
+    Args:
+        report: what `summarize` returned.
+
+    Returns:
+        A str.
+    """
+    head = [
+        "images",
+        "algorithm",
+        "% fooled",
+        "95% interval",
+        "paper",
+        "kept",
+        "missed a golden pair",
+    ]
+    head.append("not finished")
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in report["algorithms"]:
+        low_high, paper = row["interval"], row["paper_percent"]
+        cells = [
+            row["data"],
+            row["title"],
+            percent(row),
+            "{:.1f} to {:.1f}".format(*(100 * v for v in low_high)) if low_high else "",
+            "{:.1f} ± {:.1f}".format(*paper) if paper else "",
+            *(str(row[name]) for name in STATUSES),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "% fooled: how often the algorithm's image was taken for the photograph; 50% would be "
+        "perfect. ±: standard error between workers. Interval: bootstrap over workers. Both are "
+        "for these images. Only kept sessions count: finished, and no golden pair missed.",
+    ]
+    checks = report["checks"]
+    if "left_chosen" in checks:
+        lines += [
+            "",
+            f"The truth stood on the left in {checks['truth_on_the_left']:.1%} of the pairs that "
+            f"count, and the left was chosen in {checks['left_chosen']:.1%}.",
+        ]
+    if "median_exposure_ms" in checks:
+        lines += [
+            "",
+            f"{checks['answers']:,} answers in {checks['sessions']} sessions. Pairs were shown for "
+            f"{checks['median_exposure_ms']:.0f} ms (median; longest "
+            f"{checks['longest_exposure_ms']:.0f}), and answered "
+            f"{checks['median_response_ms']:.0f} ms later; {checks['shown_more_than_once']} were "
+            f"shown again after the page was loaded again.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(report):
+    """The algorithms as CSV, rates in percent."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    names = ["percent_fooled", "standard_error", "interval_low", "interval_high"]
+    names += ["paper_percent", "paper_error"]
+    writer.writerow(["data", "method", *names, *STATUSES, "answers"])
+    for row in report["algorithms"]:
+        fooled_share = row["fooled"] or {"mean": None, "standard_error": None}
+        shares = [*fooled_share.values(), *(row["interval"] or (None, None))]
+        writer.writerow(
+            [row["data"], row["method"]]
+            + ["" if share is None else f"{100 * share:.4g}" for share in shares]
+            + list(row["paper_percent"] or ("", ""))
+            + [row[name] for name in STATUSES]
+            + [row["answers"]]
+        )
+    return text.getvalue()
+
+
+def answers_csv(sessions):
+    """Every answer of every session as CSV, without the workers' identifiers."""
+    columns = ("number", "kind", "image", "truth_side", "choice")
+    times = ("exposure_ms", "response_ms", "views")
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["session", "status", "algorithm", *columns, *times])
+    for session in sessions:
+        for trial in session["trials"]:
+            if trial["choice"] is not None:
+                writer.writerow(
+                    [session["id"], status(session), session["algorithm"]]
+                    + [trial[c] for c in columns + times]
+                )
+    return text.getvalue()

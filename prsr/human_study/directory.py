@@ -1,0 +1,258 @@
+"""A study on disk: what is compared, by which protocol, and the images.
+
+A study directory needs nothing else:
+
+study.json                  protocol, algorithms, data sets; see `Study`
+images/DATA/METHOD/00000.png  one file an image, all of the same number of bytes; METHOD is
+                            also `truth` and `bicubic`
+consent.txt                 what a worker reads first; edit it before the study begins
+answers.db                  SQLite: every session and every answer (`prsr.human_study.store`)
+admin_token                 the password of the admin page
+"""
+
+import dataclasses
+import io
+import json
+import re
+import secrets
+import shutil
+
+import numpy as np
+
+from prsr import files, plotting
+from prsr.errors import UserError, first_line
+from prsr.human_study.protocol import Protocol
+
+TRUTH, BICUBIC = "truth", "bicubic"
+ENLARGE = ("nearest", "smooth")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+CONSENT = """\
+This is a study of computer-made pictures. You will see pairs of very small pictures. In each
+pair one is a photograph and one was made by a computer. You guess which is from a camera.
+
+It takes about five minutes: a short practice, then the pairs that count. Each pair is shown for
+one second; then you answer, with the arrow keys, by clicking or by touching.
+
+We keep your answers, how long you took, and the identifier in your link, if there is one. We
+keep nothing else about you. You may stop at any time by closing the page, and go on later in the
+same browser.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Algorithm:
+    """One method on one data set: what a worker is assigned to.
+
+    Attributes:
+        data: name of the data set.
+        method: key of the method, as in an evaluation's images/METHOD.
+        title: for people.
+        paper: the paper's % fooled and its error, or None.
+    """
+
+    data: str
+    method: str
+    title: str
+    paper: tuple | None = None
+
+    @property
+    def key(self):
+        return f"{self.data}/{self.method}"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """Where a data set's images came from.
+
+    Attributes:
+        name: of the data set.
+        names: of its images, in the files' order.
+        table: the evaluation's Table 1, the dict of table1.json.
+    """
+
+    name: str
+    names: tuple
+    table: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What study.json holds.
+
+    Attributes:
+        path: `pathlib.Path` of the directory.
+        protocol: a `Protocol`.
+        enlarge: one of `ENLARGE`, how the page enlarges every image.
+        data_sets: list of `DataSet`.
+        algorithms: list of `Algorithm`.
+    """
+
+    path: object
+    protocol: Protocol
+    enlarge: str
+    data_sets: list
+    algorithms: list
+
+    @classmethod
+    def open(cls, path):
+        """Reads a study directory.
+
+        Args:
+            path: `pathlib.Path`.
+
+        Raises:
+            UserError: it is none, or is damaged.
+        """
+        file = path / "study.json"
+        if not file.exists():
+            raise UserError(
+                f"--study={path}: no study there (no study.json); make one with "
+                f"python -m prsr.study prepare --study={path} --evaluations=RUN/evaluation"
+            )
+        try:
+            content = json.loads(file.read_text())
+            study = cls(
+                path,
+                Protocol(**content["protocol"]),
+                content["enlarge"],
+                [DataSet(**entry) for entry in content["data_sets"]],
+                [Algorithm(**entry) for entry in content["algorithms"]],
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"'{file}' is damaged ({first_line(error)}); prepare the study again in another "
+                f"directory, and copy answers.db there"
+            ) from error
+        for algorithm in study.algorithms:
+            for method in (TRUTH, BICUBIC, algorithm.method):
+                last = study.count(algorithm.data) - 1
+                picture = study.picture(algorithm.data, method, last)
+                if not picture.exists():
+                    raise UserError(f"'{picture}' is missing; prepare the study again")
+        return study
+
+    def write(self):
+        """Writes study.json, last of all: a study that has one is complete."""
+        content = {
+            "protocol": dataclasses.asdict(self.protocol),
+            "enlarge": self.enlarge,
+            "algorithms": [dataclasses.asdict(a) for a in self.algorithms],
+            "data_sets": [dataclasses.asdict(d) for d in self.data_sets],
+        }
+        with files.replacing(self.path / "study.json") as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n")
+
+    def count(self, data):
+        """Images of a data set."""
+        return next(len(d.names) for d in self.data_sets if d.name == data)
+
+    def picture(self, data, method, number):
+        """`pathlib.Path` of an image's PNG."""
+        return self.path / "images" / data / method / f"{number:05d}.png"
+
+    @property
+    def answers(self):
+        return self.path / "answers.db"
+
+    @property
+    def counts(self):
+        """Dict from each algorithm's key to how many images it has."""
+        return {algorithm.key: self.count(algorithm.data) for algorithm in self.algorithms}
+
+    def copy(self, path):
+        """The same study in another directory, without answers.
+
+        Args:
+            path: `pathlib.Path`; nothing may be there.
+
+        Raises:
+            UserError: something is.
+        """
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(
+                f"'{path}' cannot be made ({first_line(error)}); choose another directory"
+            ) from error
+        shutil.copytree(self.path / "images", path / "images")
+        shutil.copy(self.path / "consent.txt", path)
+        shutil.copy(self.path / "study.json", path)
+        return Study.open(path)
+
+    def consent(self):
+        """The paragraphs a worker reads first."""
+        try:
+            text = (self.path / "consent.txt").read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"'{self.path / 'consent.txt'}' cannot be read ({first_line(error)})"
+            ) from error
+        return [paragraph.strip() for paragraph in text.split("\n\n") if paragraph.strip()]
+
+    def admin_token(self):
+        """The admin page's password, made at first use."""
+        file = self.path / "admin_token"
+        if not file.exists():
+            with files.replacing(file) as partial:
+                partial.touch(mode=0o600)
+                partial.write_text(secrets.token_urlsafe(24) + "\n")
+        return file.read_text().strip()
+
+
+def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
+    """Makes a study directory.
+
+    Args:
+        path: `pathlib.Path` of the directory; it must not hold a study yet.
+        data_sets: list of `DataSet`.
+        pictures: dict from a data set's name to a dict from a method's key, `"truth"` and
+            `"bicubic"` to `[count, size, size, channels]` uint8.
+        algorithms: list of `Algorithm`.
+        enlarge: one of `ENLARGE`.
+        protocol: a `Protocol`.
+
+    Returns:
+        The `Study`.
+
+    Raises:
+        UserError: there is a study already, or a data set has too few images.
+    """
+    if (path / "study.json").exists():
+        raise UserError(f"--study={path}: there is a study already; choose another directory")
+    for data in data_sets:
+        if not NAME.fullmatch(data.name):
+            raise UserError(
+                f"a data set's name must be letters, digits, '_', '-' and '.', not '{data.name}'; "
+                f"give it one: --evaluations=NAME=DIR"
+            )
+        if len(data.names) < protocol.images:
+            raise UserError(
+                f"'{data.name}' has {len(data.names)} images, and a session shows "
+                f"{protocol.images} different ones; evaluate more test images"
+            )
+    study = Study(path, protocol, enlarge, data_sets, algorithms)
+    for data, methods in pictures.items():
+        for method, images in methods.items():
+            for number, image in enumerate(images):
+                with files.replacing(study.picture(data, method, number)) as partial:
+                    partial.write_bytes(encode(image))
+    if not (path / "consent.txt").exists():
+        with files.replacing(path / "consent.txt") as partial:
+            partial.write_text(CONSENT)
+    study.write()
+    return study
+
+
+def encode(image):
+    """A PNG without compression: as long for a smooth image as for a photograph.
+
+    Args:
+        image: `[height, width, channels]` uint8.
+
+    Returns:
+        bytes, whose number depends on the shape alone.
+    """
+    result = io.BytesIO()
+    plotting.to_pil(np.asarray(image)).save(result, format="PNG", compress_level=0)
+    return result.getvalue()

@@ -1,0 +1,78 @@
+"""From evaluated runs to a study directory."""
+
+import pathlib
+
+import numpy as np
+
+from prsr import evaluation
+from prsr.baselines.bicubic import Bicubic
+from prsr.errors import UserError
+from prsr.human_study import directory
+from prsr.human_study.protocol import Protocol
+
+PAPER_METHODS = ("regression", "tau_1", "tau_1.1", "tau_1.2")  # Table 1's, put before people
+
+
+def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
+    """Makes a study of what `python -m prsr.evaluate` wrote.
+
+    Args:
+        path: `pathlib.Path` of the study directory.
+        evaluations: list of `DIR` or `NAME=DIR`, one for each data set.
+        methods: list of the methods to study; empty for those of the paper that are there.
+        num_images: test images of each data set, drawn by lot; 0 for all.
+        enlarge: one of `prsr.human_study.directory.ENLARGE`.
+        workers: to be kept for each algorithm.
+        seed: of the lot.
+
+    Returns:
+        A `prsr.human_study.directory.Study`.
+
+    Raises:
+        UserError: an evaluation is none, is not finished, or has no such method.
+    """
+    if not evaluations:
+        raise UserError("--evaluations expects what python -m prsr.evaluate wrote: RUN/evaluation")
+    rng = np.random.default_rng(seed)
+    data_sets, pictures, algorithms = [], {}, []
+    for entry in evaluations:
+        name, equals, place = entry.partition("=")
+        source = pathlib.Path(place if equals else entry)
+        table, names = evaluation.read(source)
+        name = name if equals else pathlib.Path(table["run"]).name
+        if name in pictures:
+            raise UserError(
+                f"--evaluations has '{name}' twice; name them: --evaluations=NAME=DIR,NAME=DIR"
+            )
+        own = _algorithms(name, source, table, methods)
+        chosen = rng.permutation(len(names))
+        chosen = np.sort(chosen[: num_images or len(names)])
+        kept = {
+            key: evaluation.read_images(source, key, len(names))[chosen]
+            for key in (directory.TRUTH, "input", *(algorithm.method for algorithm in own))
+        }
+        low_res = kept.pop("input")
+        scale = kept[directory.TRUTH].shape[1] // low_res.shape[1]
+        pictures[name] = {**kept, directory.BICUBIC: Bicubic(scale).predict(low_res)}
+        data_sets.append(directory.DataSet(name, [names[i] for i in chosen], table))
+        algorithms += own
+    protocol = Protocol(workers=workers)
+    return directory.prepare(path, data_sets, pictures, algorithms, enlarge, protocol)
+
+
+def _algorithms(name, source, table, methods):
+    """The algorithms of one evaluation."""
+    rows = {row["method"]: row for row in table["rows"]}
+    methods = methods or [method for method in PAPER_METHODS if method in rows]
+    stray = [m for m in methods if m not in rows or m == directory.BICUBIC]
+    if stray or not methods:
+        choices = ", ".join(method for method in rows if method != directory.BICUBIC)
+        raise UserError(
+            f"--methods: choose from {choices} of '{source}'"
+            + (f", not '{stray[0]}'" * bool(stray))
+        )
+    result = []
+    for method in methods:
+        paper = rows[method].get("paper", {}).get("percent_fooled")
+        result.append(directory.Algorithm(name, method, rows[method]["title"], paper))
+    return result

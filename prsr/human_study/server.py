@@ -1,0 +1,207 @@
+"""The study's web server: Flask behind waitress. The page knows nothing but what it shows."""
+
+import hmac
+import sqlite3
+import sys
+
+from prsr.errors import UserError
+
+try:
+    import flask
+    import waitress
+    from werkzeug.exceptions import HTTPException
+except ImportError as error:
+    raise UserError(
+        f"the server needs {error.name}: pip install -e '.[study]' installs it"
+    ) from error
+
+from prsr.human_study.directory import BICUBIC, TRUTH
+from prsr.human_study.protocol import QUESTION, SIDES
+from prsr.human_study.store import OutOfStep, Refused
+
+COOKIE = "prsr_session"
+_COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
+_LONGEST_MS = 24 * 3600 * 1000
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def create_app(study, store, require_worker_id=False):
+    """The pages and what they ask for.
+
+    GET  /                the page; `?worker=ID` names the worker
+    GET  /api/state       what to show now: a pair, the end, or the consent of a new worker
+    POST /api/begin       {"worker": ID or null}
+    POST /api/answer      {"number", "choice", "exposure_ms", "response_ms"}
+    GET  /api/image/ID    a PNG
+    GET  /admin, /api/progress   how far the study is; `Authorization: Bearer TOKEN`
+
+    Args:
+        study: a `prsr.human_study.directory.Study`.
+        store: its `Store`.
+        require_worker_id: whether a worker needs an identifier of a recruiting platform.
+
+    Returns:
+        A `flask.Flask`.
+    """
+    app = flask.Flask("prsr.human_study", static_folder="static", static_url_path="/static")
+    app.config["MAX_CONTENT_LENGTH"] = 2048
+    admin_token, consent = study.admin_token(), study.consent()
+    algorithms = {algorithm.key: algorithm for algorithm in study.algorithms}
+
+    def token():
+        return flask.request.cookies.get(COOKIE, "")
+
+    def check_worker(worker):
+        """Refuses identifiers that are none, and a second worker in the same browser."""
+        if worker is not None and not (
+            isinstance(worker, str) and 1 <= len(worker) <= 128 and worker.isprintable()
+        ):
+            flask.abort(400, "worker must be text of 1 to 128 characters")
+        known = store.worker(token())
+        if known is not None and worker not in (None, known):
+            raise Refused("Someone has taken part in this browser already.")
+        if known is None and worker is None and require_worker_id:
+            raise Refused("Please use the link that you were given, with your identifier in it.")
+        return known
+
+    @app.get("/")
+    def page():
+        return app.send_static_file("index.html")
+
+    @app.get("/admin")
+    def admin_page():
+        return app.send_static_file("admin.html")
+
+    @app.get("/api/state")
+    def state():
+        if check_worker(flask.request.args.get("worker")) is not None:
+            return {**store.state(token()), "enlarge": study.enlarge, "question": QUESTION}
+        protocol = study.protocol
+        return {
+            "state": "new",
+            "consent": consent,
+            "question": QUESTION,
+            "enlarge": study.enlarge,
+            "practice": protocol.practice,
+            "pairs": protocol.pairs + protocol.golden,
+        }
+
+    @app.post("/api/begin")
+    def begin():
+        worker = _body().get("worker")
+        if check_worker(worker) is not None:
+            return store.state(token())
+        fresh = store.begin(worker)
+        response = flask.jsonify(store.state(fresh))
+        response.set_cookie(
+            COOKIE,
+            fresh,
+            max_age=_COOKIE_SECONDS,
+            httponly=True,
+            samesite="Strict",
+            secure=flask.request.is_secure,
+        )
+        return response
+
+    @app.post("/api/answer")
+    def answer():
+        body = _body()
+        number, choice = body.get("number"), body.get("choice")
+        if type(number) is not int or choice not in SIDES:
+            flask.abort(400, "expected an integer number and a choice of left or right")
+        times = [_milliseconds(body, name) for name in ("exposure_ms", "response_ms")]
+        return store.answer(token(), number, choice, *times)
+
+    @app.get("/api/image/<address>")
+    def image(address):
+        picture = store.picture(token(), address)
+        if picture is None:
+            flask.abort(404, "no such image now")
+        algorithm = algorithms[picture.algorithm]
+        method = TRUTH if picture.truth else BICUBIC if picture.golden else algorithm.method
+        content = study.picture(algorithm.data, method, picture.number).read_bytes()
+        return flask.Response(content, mimetype="image/png")
+
+    @app.get("/api/progress")
+    def progress():
+        given = flask.request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {admin_token}".encode()):
+            flask.abort(403, "the admin page needs the token in its address: /admin#TOKEN")
+        counts = store.progress()
+        return {
+            "algorithms": [
+                {"title": a.title, "data": a.data, **counts[a.key]} for a in study.algorithms
+            ]
+        }
+
+    @app.errorhandler(Refused)
+    def refused(error):
+        return {"state": "refused", "error": str(error)}, 403
+
+    @app.errorhandler(OutOfStep)
+    def out_of_step(error):
+        return {"error": str(error)}, 409
+
+    @app.errorhandler(HTTPException)
+    def http_error(error):
+        return {"error": error.description}, error.code
+
+    @app.errorhandler(sqlite3.Error)
+    @app.errorhandler(OSError)
+    def not_kept(error):
+        print(f"error: {error}", file=sys.stderr)
+        return {"error": "this could not be done now; nothing was changed, try again"}, 503
+
+    @app.after_request
+    def headers(response):
+        response.headers.update(_HEADERS)
+        return response
+
+    return app
+
+
+def _body():
+    body = flask.request.get_json(silent=True)
+    if not isinstance(body, dict):
+        flask.abort(400, "expected a JSON object")
+    return body
+
+
+def _milliseconds(body, name):
+    value = body.get(name)
+    if type(value) not in (int, float) or not 0 <= value <= _LONGEST_MS:  # not NaN either
+        flask.abort(400, f"expected {name} in milliseconds")
+    return float(value)
+
+
+def listen(app, host, port):
+    """Opens the port.
+
+    Args:
+        app: what `create_app` returned.
+        host: address to listen at.
+        port: 0 for any free one.
+
+    Returns:
+        A waitress server: `run()` answers until it is stopped, `effective_port` says where.
+
+    Raises:
+        OSError: the address cannot be used.
+    """
+    return waitress.create_server(
+        app,
+        host=host,
+        port=port,
+        threads=8,
+        connection_limit=2000,  # a browser keeps several
+        asyncore_use_poll=True,  # select() ends at 1,024
+        backlog=1024,
+        max_request_body_size=65536,
+        max_request_header_size=16384,
+        ident=None,
+    )

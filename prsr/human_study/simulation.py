@@ -1,0 +1,346 @@
+"""Synthetic workers of known ability: the whole study over HTTP, and how many workers it needs."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import http.client
+import itertools
+import json
+import math
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+
+import numpy as np
+
+from prsr.errors import UserError
+from prsr.human_study.directory import TRUTH
+from prsr.human_study.server import COOKIE
+
+
+@dataclasses.dataclass(frozen=True)
+class Ability:
+    """How a population of workers answers.
+
+    Attributes:
+        fooled: dict from an algorithm's key to the mean share of fooled answers.
+        spread: standard deviation of that share between workers.
+        inattention: probability to miss a golden pair.
+    """
+
+    fooled: dict
+    spread: float = 0.05
+    inattention: float = 0.01
+
+    def draw(self, key, rng):
+        """One worker's own share: Beta distributed with this mean and deviation."""
+        return draw_rates(self.fooled[key], self.spread, rng)
+
+
+def draw_rates(mean, spread, rng, size=None):
+    """Workers' shares of fooled answers.
+
+    Args:
+        mean: 0 to 1.
+        spread: standard deviation between workers; less than sqrt(mean (1 - mean)).
+        rng: `np.random.Generator`.
+        size: shape of the result, or None for a float.
+    """
+    if not spread or mean in (0, 1):
+        return mean if size is None else np.full(size, mean)
+    concentration = mean * (1 - mean) / spread**2 - 1
+    return rng.beta(mean * concentration, (1 - mean) * concentration, size)
+
+
+def fooled_shares(algorithms, given):
+    """How often workers are fooled, from `--fooled` or the paper.
+
+    Args:
+        algorithms: list of `prsr.human_study.directory.Algorithm`.
+        given: list of `METHOD=PERCENT`; `METHOD` may be an algorithm's key.
+
+    Returns:
+        A dict from each algorithm's key to a share of 1.
+
+    Raises:
+        UserError: an entry is wrong, or one is missing.
+    """
+    shares = {a.key: a.paper[0] / 100 for a in algorithms if a.paper}
+    for entry in given:
+        method, _, text = entry.partition("=")
+        keys = [a.key for a in algorithms if method in (a.method, a.key)]
+        try:
+            percent = float(text)
+        except ValueError:
+            percent = math.nan
+        if not keys or not 0 <= percent <= 100:
+            known = ", ".join(a.method for a in algorithms)
+            raise UserError(
+                f"--fooled expects METHOD=PERCENT, with a method of {known}, and got '{entry}'"
+            )
+        shares.update(dict.fromkeys(keys, percent / 100))
+    missing = [a.method for a in algorithms if a.key not in shares]
+    if missing:
+        raise UserError(
+            f"--fooled: the paper has no number for {', '.join(missing)}; give one: "
+            f"--fooled={missing[0]}=10"
+        )
+    return shares
+
+
+class Client:
+    """One browser: a connection that is kept, a cookie, and patience with the server.
+
+    Args:
+        url: of the server.
+        patience: seconds to go on asking a server that does not answer.
+    """
+
+    def __init__(self, url, patience=0.0):
+        self._host = urllib.parse.urlsplit(url).netloc
+        self._connection = http.client.HTTPConnection(self._host, timeout=60)
+        self._patience = patience
+        self._headers = {"Content-Type": "application/json"}
+        self.slowest, self.requests = 0.0, 0
+
+    def ask(self, path, body=None):
+        """Sends a request, with a body as POST, until it is answered.
+
+        Returns:
+            The status, and the answer: what JSON says, or bytes.
+
+        Raises:
+            OSError, http.client.HTTPException: no answer, for longer than the patience.
+        """
+        give_up = time.monotonic() + self._patience
+        while True:
+            start = time.monotonic()
+            try:
+                self._connection.request(
+                    "GET" if body is None else "POST",
+                    path,
+                    None if body is None else json.dumps(body),
+                    self._headers,
+                )
+                response = self._connection.getresponse()
+                content = response.read()
+            except (OSError, http.client.HTTPException):
+                self._connection.close()
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.1)
+                continue
+            self.slowest = max(self.slowest, time.monotonic() - start)
+            self.requests += 1
+            cookie = response.headers.get("Set-Cookie", "")
+            if cookie.startswith(f"{COOKIE}="):
+                self._headers["Cookie"] = cookie.split(";")[0]
+            if response.headers.get_content_type() == "application/json":
+                return response.status, json.loads(content)
+            return response.status, content
+
+    def authorize(self, token):
+        """Asks with the admin page's token from now on."""
+        self._headers["Authorization"] = f"Bearer {token}"
+        return self
+
+    def close(self):
+        self._connection.close()
+
+
+class Recognizer:
+    """Tells from an image's bytes whose it is. The server does not say; we have the study.
+
+    Args:
+        study: a `prsr.human_study.directory.Study`.
+    """
+
+    def __init__(self, study):
+        self._truths, self._outputs = set(), {}
+        for data in study.data_sets:
+            for i in range(len(data.names)):
+                self._truths.add(study.picture(data.name, TRUTH, i).read_bytes())
+        for algorithm in study.algorithms:
+            for i in range(study.count(algorithm.data)):
+                content = study.picture(algorithm.data, algorithm.method, i).read_bytes()
+                self._outputs[content] = algorithm.key
+
+    def truth(self, image):
+        return image in self._truths
+
+    def algorithm(self, image):
+        """Key of the algorithm that made an image, None for bicubic ones and truths."""
+        return self._outputs.get(image)
+
+
+def work(client, name, recognizer, ability, rng, pause_ms=0.0):
+    """One worker's session, from the first request to the code.
+
+    Args:
+        client: a `Client`.
+        name: the worker's identifier.
+        recognizer: a `Recognizer`.
+        ability: an `Ability`.
+        rng: `np.random.Generator` of the worker.
+        pause_ms: mean time to answer after the exposure.
+
+    Returns:
+        A dict: `"state"`, in the end `"finished"` or `"refused"`, and `"given"`, the answers
+        that were acknowledged, as `(number, choice)`.
+    """
+    given, rate = [], None
+    status, state = client.ask("/api/begin", {"worker": name})
+    while status == 200 and state["state"] == "pair":
+        images = {side: client.ask(f"/api/image/{state[side]}")[1] for side in ("left", "right")}
+        time.sleep(state["exposure_ms"] / 1000)
+        response = rng.exponential(pause_ms) if pause_ms else 0.0
+        time.sleep(response / 1000)
+        truth = next(side for side, image in images.items() if recognizer.truth(image))
+        other = "right" if truth == "left" else "left"
+        key = recognizer.algorithm(images[other])
+        if key is None:
+            wrong = rng.random() < ability.inattention
+        else:
+            rate = ability.draw(key, rng) if rate is None else rate
+            wrong = rng.random() < rate
+        choice = other if wrong else truth
+        body = {"number": state["number"], "choice": choice}
+        body |= {"exposure_ms": state["exposure_ms"], "response_ms": response}
+        number = state["number"]
+        status, state = client.ask("/api/answer", body)
+        if status == 409:  # kept before the connection broke
+            status, state = client.ask(f"/api/state?worker={name}")
+        given.append((number, choice))
+    return {"state": state.get("state"), "error": state.get("error"), "given": given}
+
+
+@contextlib.contextmanager
+def server(study):
+    """Serves a study in a process of its own.
+
+    Args:
+        study: a `prsr.human_study.directory.Study`.
+
+    Yields:
+        The address, `http://...`.
+    """
+    command = [sys.executable, "-m", "prsr.study", "serve", f"--study={study.path}", "--port=0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        if not line:
+            raise UserError("the server could not start; what it says stands above")
+        yield line.split()[-1]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def run(url, study, ability, concurrency, seed, progress=lambda done: None):
+    """Sends workers until every place is filled.
+
+    Args:
+        url: of the study's server.
+        study: a `prsr.human_study.directory.Study`.
+        ability: an `Ability`.
+        concurrency: workers at once.
+        seed: of the workers.
+        progress: function, called with how many have finished.
+
+    Returns:
+        A dict: `"workers"` who were let in, `"seconds"`, `"requests"`, and
+        `"slowest_seconds"`, the longest that any request took.
+
+    Raises:
+        RuntimeError: a worker met an error.
+    """
+    recognizer, token = Recognizer(study), study.admin_token()
+    lock, numbers = threading.Lock(), itertools.count()
+    result = {"workers": 0, "requests": 0, "slowest_seconds": 0.0}
+    start = time.monotonic()
+
+    def full():
+        client = Client(url).authorize(token)
+        rows = client.ask("/api/progress")[1]["algorithms"]
+        client.close()
+        return all(row["kept"] >= row["places"] for row in rows)
+
+    def one_after_another():
+        while True:
+            with lock:
+                number = next(numbers)
+            client = Client(url)
+            rng = np.random.default_rng([seed, number])
+            outcome = work(client, f"simulated-{number}", recognizer, ability, rng)
+            client.close()
+            with lock:
+                result["slowest_seconds"] = max(result["slowest_seconds"], client.slowest)
+                result["requests"] += client.requests
+                if outcome["state"] == "finished":
+                    result["workers"] += 1
+                    progress(result["workers"])
+            if outcome["state"] == "refused":
+                if full():
+                    return
+                time.sleep(1)  # a place may become free, if a worker misses a golden pair
+            elif outcome["state"] != "finished":
+                raise RuntimeError(f"worker {number} was answered: {outcome['error']}")
+
+    with concurrent.futures.ThreadPoolExecutor(concurrency) as pool:
+        for future in [pool.submit(one_after_another) for _ in range(concurrency)]:
+            future.result()
+    return {**result, "seconds": time.monotonic() - start}
+
+
+def expectation(ability, key, workers, pairs, rng, studies=2000):
+    """What a study would find, if it were repeated.
+
+    Args:
+        ability: an `Ability`.
+        key: of the algorithm.
+        workers: how many are kept.
+        pairs: answers a worker.
+        rng: `np.random.Generator`.
+        studies: how many are drawn.
+
+    Returns:
+        `[studies]` arrays: the mean share of fooled answers, and its standard error between
+        workers.
+    """
+    rates = draw_rates(ability.fooled[key], ability.spread, rng, (studies, workers))
+    shares = rng.binomial(pairs, rates) / pairs
+    return shares.mean(axis=1), shares.std(axis=1, ddof=1) / math.sqrt(workers)
+
+
+def plan_markdown(study, ability, seed, counts=(10, 20, 40, 80, 160)):
+    """How many workers a study needs, as Markdown.
+
+    Args:
+        study: a `prsr.human_study.directory.Study`.
+        ability: an `Ability`.
+        seed: of the draws.
+        counts: numbers of workers an algorithm.
+
+    Returns:
+        A table: the expected standard error of each algorithm, in percent, and how often
+        the difference of neighbours, by their shares, exceeds 1.96 of its standard errors.
+    """
+    rng = np.random.default_rng(seed)
+    titles = {algorithm.key: algorithm.title for algorithm in study.algorithms}
+    ranked = sorted(ability.fooled, key=ability.fooled.get)
+    neighbours = list(zip(ranked, ranked[1:]))
+    head = ["workers", *(f"error, {titles[key]}" for key in ranked)]
+    head += [f"{titles[low]} below {titles[high]}" for low, high in neighbours]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for workers in counts:
+        found = {
+            key: expectation(ability, key, workers, study.protocol.pairs, rng) for key in ranked
+        }
+        cells = [str(workers), *(f"{100 * found[key][1].mean():.1f}" for key in ranked)]
+        for low, high in neighbours:
+            error = np.hypot(found[low][1], found[high][1])
+            cells.append(f"{np.mean(found[high][0] - found[low][0] > 1.96 * error):.0%}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,159 @@
+"use strict";
+// The page of one worker. What is right is known to the server alone.
+
+const $ = (id) => document.getElementById(id);
+const worker = new URLSearchParams(location.search).get("worker");
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+const frame = () => new Promise(requestAnimationFrame);
+const BLANK_MS = 300; // before a pair
+const FEEDBACK_MS = 1200;
+
+// Asks until there is an answer: a server that is started again loses nothing.
+async function ask(path, body) {
+  for (let wait = 500; ; wait = Math.min(2 * wait, 8000)) {
+    try {
+      const response = await fetch(path, body === undefined ? {} : {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(body),
+      });
+      if (response.status < 500) {
+        $("trouble").hidden = true;
+        return { status: response.status, ...(await response.json()) };
+      }
+    } catch (error) { /* no connection */ }
+    $("trouble").textContent = "The connection is lost. Trying again; nothing of yours is lost.";
+    $("trouble").hidden = false;
+    await pause(wait);
+  }
+}
+
+const state = () => ask("/api/state" + (worker === null ? "" : "?worker=" + encodeURIComponent(worker)));
+
+// Images are loaded and decoded before they are needed, and drawn from memory.
+const loaded = new Map();
+function load(id) {
+  if (!loaded.has(id)) {
+    loaded.set(id, (async () => {
+      for (;;) {
+        const image = new Image();
+        image.alt = "";
+        image.draggable = false;
+        image.src = "/api/image/" + id;
+        try {
+          await image.decode();
+          return image;
+        } catch (error) {
+          await pause(1000);
+        }
+      }
+    })());
+  }
+  return loaded.get(id);
+}
+
+function showText(title, paragraphs, button) {
+  $("study").hidden = true;
+  $("text").hidden = false;
+  $("title").textContent = title;
+  $("paragraphs").replaceChildren(...paragraphs.map((text) => {
+    const p = document.createElement("p");
+    p.textContent = text;
+    return p;
+  }));
+  $("go").hidden = !button;
+  if (!button) return null;
+  $("go").textContent = button;
+  $("go").focus();
+  return new Promise((done) => { $("go").onclick = done; });
+}
+
+// Shows the pair for the exposure, counted in animation frames. Returns how long it was shown.
+async function expose(pair) {
+  const [left, right] = await Promise.all([load(pair.left), load(pair.right)]);
+  document.querySelector("#left .picture").replaceChildren(left);
+  document.querySelector("#right .picture").replaceChildren(right);
+  await pause(BLANK_MS);
+  const start = await frame();
+  $("pair").classList.add("shown");
+  let now = start;
+  while (now - start < pair.exposure_ms - 8) now = await frame(); // to the nearest frame
+  $("pair").classList.remove("shown");
+  return now - start;
+}
+
+// Waits for an arrow key, a click or a touch.
+function choose() {
+  return new Promise((done) => {
+    const start = performance.now();
+    const take = (side) => {
+      document.onkeydown = $("left").onclick = $("right").onclick = null;
+      $("left").disabled = $("right").disabled = true;
+      done([side, performance.now() - start]);
+    };
+    $("left").disabled = $("right").disabled = false;
+    $("left").onclick = () => take("left");
+    $("right").onclick = () => take("right");
+    document.onkeydown = (event) => {
+      if (event.repeat) return;
+      if (event.key === "ArrowLeft") take("left");
+      if (event.key === "ArrowRight") take("right");
+    };
+  });
+}
+
+async function run() {
+  let now = await state();
+  let wasPractice = null;
+  for (;;) {
+    if (now.enlarge) $("pair").classList.toggle("nearest", now.enlarge === "nearest");
+    if (now.question) $("question").textContent = now.question;
+    if (now.state === "new") {
+      const text = [...now.consent,
+        `First come ${now.practice} pairs for practice, where you are told whether you are right. ` +
+        `Then come ${now.pairs} pairs without that.`];
+      await showText(now.question, text, "I agree, begin");
+      now = await ask("/api/begin", { worker });
+      continue;
+    }
+    if (now.state === "finished") {
+      showText("Thank you!", ["You have answered all pairs. Your code is:", now.code]);
+      return;
+    }
+    if (now.state !== "pair") {
+      showText("Thank you for coming", [now.error || "This did not work."]);
+      return;
+    }
+    if (wasPractice && !now.practice) {
+      await showText("Now it counts", ["The practice is over. From now on you are not told whether " +
+        "you are right."], "Go on");
+    }
+    wasPractice = now.practice;
+    now = await onePair(now);
+  }
+}
+
+async function onePair(pair) {
+  $("text").hidden = true;
+  $("study").hidden = false;
+  $("position").textContent = `${pair.practice ? "Practice" : "Pair"} ${pair.position} of ${pair.of}`;
+  $("progress").max = pair.of;
+  $("progress").value = pair.position - 1;
+  $("feedback").textContent = "";
+  pair.upcoming.forEach(load);
+  const exposure = await expose(pair);
+  const [choice, response] = await choose();
+  const next = await ask("/api/answer",
+    { number: pair.number, choice, exposure_ms: exposure, response_ms: response });
+  loaded.delete(pair.left);
+  loaded.delete(pair.right);
+  if (next.status === 409) return state(); // already answered, in another tab or before
+  if (next.correct !== undefined) {
+    $("feedback").textContent = next.correct ? "Right!" : "Wrong: it is the other one.";
+    $("feedback").className = next.correct ? "right" : "wrong";
+    await pause(FEEDBACK_MS);
+  }
+  return next;
+}
+
+run();
