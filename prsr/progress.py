@@ -43,5 +43,5 @@ class Progress:
         now = time.monotonic()
         if now - self.last >= self.every:
             self.last = now
-            left = (now - self.start) / done * (self.total - done)
+            left = (now - self.start) / max(done, 1) * max(self.total - done, 0)
             print(f"{self.what}: {done:,} of {self.total:,}, {clock(left)} left", file=sys.stderr)

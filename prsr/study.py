@@ -147,8 +147,9 @@ def simulate():
         FLAGS.spread / 100,
         FLAGS.inattention / 100,
     )
-    study = original.copy(output)
-    bar = Progress("workers", study.protocol.workers * len(study.algorithms))
+    study = original.simulated_copy(output)
+    needed = study.protocol.workers * study.protocol.images * len(study.algorithms)
+    bar = Progress("answers (some more, for workers who are thrown out)", needed)
     with simulation.server(study) as url:
         outcome = simulation.run(url, study, ability, FLAGS.concurrency, FLAGS.seed, bar.update)
     print(report.write(study, output / "report", 8, FLAGS.seed))
@@ -156,9 +157,9 @@ def simulate():
     print(f"The workers were made to be fooled in {', '.join(known)}% of the pairs.\n")
     print(simulation.plan_markdown(study, ability, FLAGS.seed))
     print(
-        f"{outcome['workers']} workers in {outcome['seconds']:.0f} s, up to {FLAGS.concurrency} at "
-        f"once; the slowest of {outcome['requests']:,} requests took "
-        f"{outcome['slowest_seconds']:.2f} s; all is in {output}"
+        f"{outcome['workers']} workers gave {outcome['answers']:,} answers in "
+        f"{outcome['seconds']:.0f} s, up to {FLAGS.concurrency} at once; the slowest of "
+        f"{outcome['requests']:,} requests took {outcome['slowest_seconds']:.2f} s; see {output}"
     )
 
 
@@ -176,8 +177,7 @@ def main():
         fail(f"expected one of {', '.join(COMMANDS)} after prsr.study, and got '{command}'")
     define, begin = COMMANDS[command]
     define()
-    needs_tensorflow = command in ("prepare", "report")
-    run(begin, [f"{sys.argv[0]} {command}", *sys.argv[2:]], needs_tensorflow)
+    run(begin, [f"{sys.argv[0]} {command}", *sys.argv[2:]], needs_tensorflow=command != "serve")
 
 
 if __name__ == "__main__":

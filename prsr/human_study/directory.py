@@ -86,6 +86,7 @@ class Study:
         enlarge: one of `ENLARGE`, how the page enlarges every image.
         data_sets: list of `DataSet`.
         algorithms: list of `Algorithm`.
+        simulated: whether its workers are no people.
     """
 
     path: object
@@ -93,6 +94,7 @@ class Study:
     enlarge: str
     data_sets: list
     algorithms: list
+    simulated: bool = False
 
     @classmethod
     def open(cls, path):
@@ -118,6 +120,7 @@ class Study:
                 content["enlarge"],
                 [DataSet(**entry) for entry in content["data_sets"]],
                 [Algorithm(**entry) for entry in content["algorithms"]],
+                content["simulated"],
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
@@ -137,6 +140,7 @@ class Study:
         content = {
             "protocol": dataclasses.asdict(self.protocol),
             "enlarge": self.enlarge,
+            "simulated": self.simulated,
             "algorithms": [dataclasses.asdict(a) for a in self.algorithms],
             "data_sets": [dataclasses.asdict(d) for d in self.data_sets],
         }
@@ -160,8 +164,8 @@ class Study:
         """Dict from each algorithm's key to how many images it has."""
         return {algorithm.key: self.count(algorithm.data) for algorithm in self.algorithms}
 
-    def copy(self, path):
-        """The same study in another directory, without answers.
+    def simulated_copy(self, path):
+        """The same study in another directory, without answers, for workers who are no people.
 
         Args:
             path: `pathlib.Path`; nothing may be there.
@@ -177,8 +181,9 @@ class Study:
             ) from error
         shutil.copytree(self.path / "images", path / "images")
         shutil.copy(self.path / "consent.txt", path)
-        shutil.copy(self.path / "study.json", path)
-        return Study.open(path)
+        study = dataclasses.replace(self, path=path, simulated=True)
+        study.write()
+        return study
 
     def consent(self):
         """The paragraphs a worker reads first."""

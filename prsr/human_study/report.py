@@ -32,15 +32,17 @@ def write(study, output, figure_images, seed):
     """
     sessions = store.read(study.answers)
     summary = analysis.summarize(sessions, study.algorithms, seed)
+    warning = "**Simulated workers, not people.**\n\n" if study.simulated else ""
+    summary["simulated"] = study.simulated
     texts = {
-        "report.md": analysis.markdown(summary),
+        "report.md": warning + analysis.markdown(summary),
         "report.csv": analysis.to_csv(summary),
         "report.json": json.dumps(summary, indent=2, allow_nan=False) + "\n",
         "answers.csv": analysis.answers_csv(sessions),
     }
     for data in study.data_sets:
         table = _with_percent_fooled(data, summary)
-        texts[f"table1_{data.name}.md"] = evaluation.markdown(table)
+        texts[f"table1_{data.name}.md"] = warning + evaluation.markdown(table)
         texts[f"table1_{data.name}.csv"] = evaluation.to_csv(table)
         rows, captions, notes = _figure7(study, data, sessions, figure_images)
         if rows:
@@ -51,7 +53,8 @@ def write(study, output, figure_images, seed):
         with files.replacing(output / name) as partial:
             partial.write_text(content)
     if any(row["fooled"] for row in summary["algorithms"]):
-        plotting.intervals(_bars(summary), "% fooled", output / "percent_fooled.png")
+        label = "% fooled" + (" (simulated workers)" if study.simulated else "")
+        plotting.intervals(_bars(summary), label, output / "percent_fooled.png")
     return texts["report.md"]
 
 

@@ -175,7 +175,7 @@ class Recognizer:
         return self._outputs.get(image)
 
 
-def work(client, name, recognizer, ability, rng, pause_ms=0.0):
+def work(client, name, recognizer, ability, rng, answered=lambda: None):
     """One worker's session, from the first request to the code.
 
     Args:
@@ -184,7 +184,7 @@ def work(client, name, recognizer, ability, rng, pause_ms=0.0):
         recognizer: a `Recognizer`.
         ability: an `Ability`.
         rng: `np.random.Generator` of the worker.
-        pause_ms: mean time to answer after the exposure.
+        answered: function, called after each answer.
 
     Returns:
         A dict: `"state"`, in the end `"finished"` or `"refused"`, and `"given"`, the answers
@@ -195,8 +195,6 @@ def work(client, name, recognizer, ability, rng, pause_ms=0.0):
     while status == 200 and state["state"] == "pair":
         images = {side: client.ask(f"/api/image/{state[side]}")[1] for side in ("left", "right")}
         time.sleep(state["exposure_ms"] / 1000)
-        response = rng.exponential(pause_ms) if pause_ms else 0.0
-        time.sleep(response / 1000)
         truth = next(side for side, image in images.items() if recognizer.truth(image))
         other = "right" if truth == "left" else "left"
         key = recognizer.algorithm(images[other])
@@ -206,27 +204,29 @@ def work(client, name, recognizer, ability, rng, pause_ms=0.0):
             rate = ability.draw(key, rng) if rate is None else rate
             wrong = rng.random() < rate
         choice = other if wrong else truth
-        body = {"number": state["number"], "choice": choice}
-        body |= {"exposure_ms": state["exposure_ms"], "response_ms": response}
         number = state["number"]
-        status, state = client.ask("/api/answer", body)
+        body = {"number": number, "choice": choice, "exposure_ms": state["exposure_ms"]}
+        status, state = client.ask("/api/answer", {**body, "response_ms": 0})
         if status == 409:  # kept before the connection broke
             status, state = client.ask(f"/api/state?worker={name}")
         given.append((number, choice))
+        answered()
     return {"state": state.get("state"), "error": state.get("error"), "given": given}
 
 
 @contextlib.contextmanager
-def server(study):
+def server(study, port=0):
     """Serves a study in a process of its own.
 
     Args:
         study: a `prsr.human_study.directory.Study`.
+        port: to listen at; 0 for any that is free.
 
     Yields:
         The address, `http://...`.
     """
-    command = [sys.executable, "-m", "prsr.study", "serve", f"--study={study.path}", "--port=0"]
+    command = [sys.executable, "-m", "prsr.study", "serve"]
+    command += [f"--study={study.path}", f"--port={port}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline()
@@ -238,7 +238,7 @@ def server(study):
         process.wait()
 
 
-def run(url, study, ability, concurrency, seed, progress=lambda done: None):
+def run(url, study, ability, concurrency, seed, progress=lambda answers: None):
     """Sends workers until every place is filled.
 
     Args:
@@ -247,50 +247,53 @@ def run(url, study, ability, concurrency, seed, progress=lambda done: None):
         ability: an `Ability`.
         concurrency: workers at once.
         seed: of the workers.
-        progress: function, called with how many have finished.
+        progress: function, called now and then with how many answers were given.
 
     Returns:
-        A dict: `"workers"` who were let in, `"seconds"`, `"requests"`, and
+        A dict: `"workers"` who finished, `"answers"` and `"requests"` of all, `"seconds"`, and
         `"slowest_seconds"`, the longest that any request took.
 
     Raises:
         RuntimeError: a worker met an error.
     """
-    recognizer, token = Recognizer(study), study.admin_token()
+    recognizer, full = Recognizer(study), threading.Event()
     lock, numbers = threading.Lock(), itertools.count()
-    result = {"workers": 0, "requests": 0, "slowest_seconds": 0.0}
+    result = {"workers": 0, "answers": 0, "requests": 0, "slowest_seconds": 0.0}
     start = time.monotonic()
 
-    def full():
-        client = Client(url).authorize(token)
-        rows = client.ask("/api/progress")[1]["algorithms"]
-        client.close()
-        return all(row["kept"] >= row["places"] for row in rows)
-
     def one_after_another():
-        while True:
+        while not full.is_set():
             with lock:
                 number = next(numbers)
             client = Client(url)
             rng = np.random.default_rng([seed, number])
-            outcome = work(client, f"simulated-{number}", recognizer, ability, rng)
+            outcome = work(client, f"simulated-{number}", recognizer, ability, rng, count)
             client.close()
             with lock:
-                result["slowest_seconds"] = max(result["slowest_seconds"], client.slowest)
+                result["workers"] += outcome["state"] == "finished"
                 result["requests"] += client.requests
-                if outcome["state"] == "finished":
-                    result["workers"] += 1
-                    progress(result["workers"])
+                result["slowest_seconds"] = max(result["slowest_seconds"], client.slowest)
             if outcome["state"] == "refused":
-                if full():
-                    return
-                time.sleep(1)  # a place may become free, if a worker misses a golden pair
+                full.wait(2)  # a place may become free, if a worker misses a golden pair
             elif outcome["state"] != "finished":
                 raise RuntimeError(f"worker {number} was answered: {outcome['error']}")
 
+    def count():
+        with lock:
+            result["answers"] += 1
+
+    admin = Client(url).authorize(study.admin_token())
     with concurrent.futures.ThreadPoolExecutor(concurrency) as pool:
-        for future in [pool.submit(one_after_another) for _ in range(concurrency)]:
+        running = [pool.submit(one_after_another) for _ in range(concurrency)]
+        while not full.is_set():
+            done, _ = concurrent.futures.wait(running, 1, concurrent.futures.FIRST_EXCEPTION)
+            progress(result["answers"])
+            rows = admin.ask("/api/progress")[1]["algorithms"]
+            if done or all(row["kept"] >= row["places"] for row in rows):
+                full.set()
+        for future in running:
             future.result()
+    admin.close()
     return {**result, "seconds": time.monotonic() - start}
 
 

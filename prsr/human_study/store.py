@@ -45,8 +45,10 @@ CREATE TABLE IF NOT EXISTS trials (
 ) WITHOUT ROWID;
 """
 
-_MISSED = f"""EXISTS (SELECT 1 FROM trials WHERE session = sessions.id AND kind = '{GOLDEN}'
-    AND choice != truth_side)"""
+_MISSED = f"""EXISTS (SELECT 1 FROM trials AS t WHERE t.session = sessions.id
+    AND t.kind = '{GOLDEN}' AND t.choice != t.truth_side)"""
+# May be kept, and was not abandoned: silent since the time that is to be bound.
+_HOLDS_A_PLACE = f"NOT {_MISSED} AND (finished IS NOT NULL OR seen > ?)"
 
 AHEAD = 2  # pairs whose images a page may load beforehand
 _EARLY = 0.95  # of the exposure: a page's clock and ours are not the same
@@ -120,10 +122,11 @@ class Store:
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
+                self._database.execute("COMMIT")
             except BaseException:
-                self._database.execute("ROLLBACK")
+                if self._database.in_transaction:  # SQLite itself ends it when the disk is full
+                    self._database.execute("ROLLBACK")
                 raise
-            self._database.execute("COMMIT")
 
     def begin(self, worker):
         """Gives a new worker a place in the algorithm that has fewest, by lot among equals.
@@ -168,10 +171,9 @@ class Store:
         return token
 
     def _taken(self, database):
-        """Places taken of each algorithm: sessions that may be kept, not abandoned."""
+        """Places taken of each algorithm."""
         rows = database.execute(
-            f"SELECT algorithm, count(*) FROM sessions WHERE NOT {_MISSED} "
-            "AND (finished IS NOT NULL OR seen > ?) GROUP BY algorithm",
+            f"SELECT algorithm, count(*) FROM sessions WHERE {_HOLDS_A_PLACE} GROUP BY algorithm",
             [self.clock() - self.abandoned_after],
         )
         return {**dict.fromkeys(self.images, 0), **dict(map(tuple, rows))}
@@ -180,8 +182,8 @@ class Store:
         times = np.zeros(self.images[algorithm], int)
         for image, count in database.execute(
             "SELECT image, count(*) FROM trials JOIN sessions ON session = id "
-            "WHERE algorithm = ? AND kind = ? AND choice IS NOT NULL GROUP BY image",
-            [algorithm, PAIR],
+            f"WHERE algorithm = ? AND kind = ? AND {_HOLDS_A_PLACE} GROUP BY image",
+            [algorithm, PAIR, self.clock() - self.abandoned_after],
         ):
             times[image] = count
         return times

@@ -1,0 +1,231 @@
+"""The study in a real browser, headless Chromium, against the real server."""
+
+import shutil
+import time
+
+import pytest
+
+from prsr.human_study import simulation, store
+from prsr.human_study.protocol import GOLDEN, Protocol
+from tests.human_study import studies
+
+webdriver = pytest.importorskip("selenium.webdriver")
+Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+By = pytest.importorskip("selenium.webdriver.common.by").By
+
+QUICK = Protocol(practice=2, pairs=2, golden=1, workers=20)
+CHROMIUM = shutil.which("chromium")
+DRIVER = shutil.which("chromedriver")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("needs Debian's chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
+    ):
+        options.add_argument(argument)
+    service = webdriver.ChromeService(executable_path=DRIVER)
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    study = studies.make(tmp_path_factory.mktemp("browser") / "study", QUICK, size=32)
+    with simulation.server(study) as url:
+        yield study, url
+
+
+class Worker:
+    """A person at the browser. Which image is real, the test reads in the database."""
+
+    def __init__(self, browser, study, url, name=None):
+        self.browser, self.study = browser, study
+        self.address = url + (f"?worker={name}" if name else "")
+        browser.delete_all_cookies()
+        browser.get(self.address)
+
+    def element(self, name):
+        return self.browser.find_element(By.ID, name)
+
+    def wait(self, condition, seconds=15):
+        end = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < end, self.browser.page_source
+            time.sleep(0.02)
+        return found
+
+    def text(self):
+        return self.browser.find_element(By.TAG_NAME, "main").text
+
+    def agree(self):
+        self.wait(lambda: self.element("go").is_displayed())
+        self.element("go").click()
+
+    def wait_for_pair(self, position):
+        """Until the pair may be answered; goes on over the page between the two parts."""
+        self.wait(lambda: self.element("go").is_displayed() or position in self.text())
+        if self.element("go").is_displayed():
+            assert "practice is over" in self.text()
+            self.element("go").click()
+        self.wait(lambda: position in self.text() and self.element("left").is_enabled())
+
+    def trials(self):
+        return store.read(self.study.answers)[-1]["trials"]
+
+    def answer(self, trial, right=True, by="key"):
+        truth = self.trials()[trial]["truth_side"]
+        side = truth if right else {"left": "right", "right": "left"}[truth]
+        if by == "key":
+            key = {"left": Keys.ARROW_LEFT, "right": Keys.ARROW_RIGHT}[side]
+            self.browser.find_element(By.TAG_NAME, "body").send_keys(key)
+        else:
+            self.element(side).click()
+
+    def session(self, start=0, wrong=()):
+        """Answers from a trial on, those in `wrong` wrongly; returns the finished trials."""
+        for trial in range(start, QUICK.images):
+            position = f"Practice {trial + 1} of 2" if trial < 2 else f"Pair {trial - 1} of 3"
+            self.wait_for_pair(position)
+            self.answer(trial, trial not in wrong, "key" if trial % 2 else "click")
+            if trial < 2:
+                expected = "Wrong" if trial in wrong else "Right!"
+                self.wait(lambda expected=expected: expected in self.element("feedback").text)
+        self.wait(lambda: "Thank you" in self.text())
+        return self.trials()
+
+
+def test_a_whole_session(browser, served):
+    worker = Worker(browser, *served, name="ann")
+    worker.wait(lambda: "is from a camera" in worker.text())
+    assert "You may stop at any time" in worker.text() and "2 pairs for practice" in worker.text()
+    worker.agree()
+    trials = worker.session(wrong=(1,))
+    assert [t["choice"] == t["truth_side"] for t in trials] == [True, False, True, True, True]
+    assert all(abs(t["exposure_ms"] - 1000) <= 50 for t in trials), trials
+    assert all(0 < t["response_ms"] < 10_000 and t["views"] == 1 for t in trials)
+    code = store.read(served[0].answers)[-1]["code"]
+    assert code in worker.text()
+    browser.get(worker.address)  # a reload after the end
+    worker.wait(lambda: code in worker.text())
+    again = Worker(browser, *served, name="ann")  # who has deleted the cookie
+    again.agree()
+    again.wait(lambda: "everyone takes part once" in again.text())
+
+
+def test_what_is_on_the_screen_and_for_how_long(browser, served):
+    worker = Worker(browser, *served)
+    worker.agree()
+    # What a film of the page would show: at each frame, whether the two images are visible.
+    browser.execute_script(
+        """
+        window.film = [];
+        const watch = (now) => {
+          const images = [...document.querySelectorAll('.picture img')];
+          window.film.push([now, images.length === 2 && images.every(
+            (i) => getComputedStyle(i).visibility === 'visible' && i.complete && i.naturalWidth),
+            document.getElementById('left').disabled]);
+          requestAnimationFrame(watch);
+        };
+        requestAnimationFrame(watch);
+        """
+    )
+    worker.wait_for_pair("Practice 1 of 2")
+    film = browser.execute_script("return window.film")
+    visible = [now for now, shown, _ in film if shown]
+    assert abs(visible[-1] - visible[0] - 1000) <= 50
+    assert all(disabled for _, shown, disabled in film if shown)
+    assert browser.execute_script(
+        "return getComputedStyle(document.querySelector('.picture img')).imageRendering"
+    ) == "pixelated"  # fmt: skip
+    # A key before it is asked for is no answer, and neither is a click.
+    worker.answer(0)
+    worker.wait(lambda: "Practice 2 of 2" in worker.text())
+    worker.answer(1)
+    browser.execute_script("document.getElementById('left').click()")
+    assert worker.trials()[1]["choice"] is None
+
+
+def test_a_reload_in_mid_session_and_a_missed_golden_pair(browser, served):
+    study, _ = served
+    worker = Worker(browser, *served, name="bob")
+    worker.agree()
+    for trial in range(2):
+        worker.wait_for_pair(f"Practice {trial + 1} of 2")
+        worker.answer(trial)
+    worker.wait_for_pair("Pair 1 of 3")
+    browser.refresh()
+    golden = [t["number"] for t in worker.trials() if t["kind"] == GOLDEN]
+    trials = worker.session(start=2, wrong=golden)
+    assert [t["views"] for t in trials] == [1, 1, 2, 1, 1]
+    assert all(abs(t["exposure_ms"] - 1000) <= 50 for t in trials)
+    assert "Your code is" in worker.text()  # nobody is told
+    counts = studies.open_store(study, time.time).progress()
+    assert sum(c["missed"] for c in counts.values()) == 1
+
+
+def test_a_narrow_screen(browser, served):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 360, "height": 640, "deviceScaleFactor": 2, "mobile": True},
+    )
+    try:
+        worker = Worker(browser, *served)
+        worker.agree()
+        worker.wait_for_pair("Practice 1 of 2")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+        left, right = worker.element("left").rect, worker.element("right").rect
+        assert left["x"] >= 0 and right["x"] >= left["x"] + left["width"]
+        assert right["x"] + right["width"] <= 360 and left["width"] > 120
+        assert left["y"] + left["height"] <= 640
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_admin_page(browser, served):
+    study, url = served
+    browser.get(f"{url}admin#{study.admin_token()}")
+    worker = Worker.__new__(Worker)
+    worker.browser = browser
+    worker.wait(lambda: "As of" in worker.element("status").text)
+    assert "noise: Regression" in worker.text() and "noise: Tau_1" in worker.text()
+    browser.get("about:blank")
+    browser.get(f"{url}admin#wrong")
+    worker.wait(lambda: "needs the token" in worker.element("status").text)
+
+
+@pytest.mark.slow
+def test_the_paper_s_whole_session_and_a_server_that_is_killed_in_it(browser, tmp_path):
+    study = studies.make(tmp_path / "study", Protocol(), images=60, size=32)
+    with simulation.server(study) as url:
+        worker = Worker(browser, study, url)
+        worker.agree()
+        port = url.split(":")[-1].strip("/")
+        for trial in range(30):
+            position = f"Practice {trial + 1} of" if trial < 10 else f"Pair {trial - 9} of 45"
+            worker.wait_for_pair(position)
+            if trial < 29:
+                worker.answer(trial)
+    worker.answer(29)  # into the void
+    worker.wait(lambda: "connection is lost" in worker.text())
+    with simulation.server(study, port):
+        for trial in range(30, 55):
+            worker.wait_for_pair(f"Pair {trial - 9} of 45")
+            worker.answer(trial)
+        worker.wait(lambda: "Thank you" in worker.text())
+    trials = worker.trials()
+    assert all(t["choice"] == t["truth_side"] for t in trials)
+    assert all(abs(t["exposure_ms"] - 1000) <= 50 for t in trials), trials

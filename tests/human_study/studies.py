@@ -1,0 +1,45 @@
+"""Small studies for the tests."""
+
+import numpy as np
+
+from prsr.human_study import directory
+from prsr.human_study.protocol import Protocol
+from prsr.human_study.store import Store
+
+SMALL = Protocol(practice=2, pairs=3, golden=1, exposure_ms=20, workers=2)
+
+
+def make(path, protocol=SMALL, images=8, size=8, channels=3, methods=("regression", "tau_1")):
+    """A study of images that are noise; `truth` is brightest, `bicubic` flat grey."""
+    rng = np.random.default_rng(0)
+
+    def noise(low, high):
+        return rng.integers(low, high, (images, size, size, channels)).astype(np.uint8)
+
+    pictures = {method: noise(0, 100) for method in methods}
+    flat = np.arange(images, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    pictures["bicubic"] = np.broadcast_to(flat + 100, (images, size, size, channels))
+    pictures["truth"] = noise(150, 256)
+    table = {"run": "runs/noise", "test_images": images}
+    table["rows"] = [
+        {"method": method, "title": method.title(), "psnr": {"mean": 10.0, "standard_error": 1.0}}
+        for method in methods
+    ]
+    data = directory.DataSet("noise", [f"{i}.png" for i in range(images)], table)
+    algorithms = [directory.Algorithm("noise", method, method.title()) for method in methods]
+    return directory.prepare(path, [data], {"noise": pictures}, algorithms, "nearest", protocol)
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def open_store(study, clock=None, abandoned_after=100.0):
+    clock = clock or Clock()
+    return Store(study.answers, study.protocol, study.counts, abandoned_after, clock)
