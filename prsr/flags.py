@@ -166,9 +166,7 @@ def run(main, argv=None, needs_tensorflow=True):
             fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
         damaged = ()
         if needs_tensorflow:
-            with progress.silenced():  # its remarks come before its log level is read
-                import tensorflow
-            damaged = tensorflow.errors.DataLossError  # records check themselves
+            damaged = quiet_tensorflow().errors.DataLossError  # records check themselves
         try:
             return main()
         except UserError as error:
@@ -182,6 +180,13 @@ def run(main, argv=None, needs_tensorflow=True):
             return 130
 
     app.run(guarded, argv, flags_parser=_parse)
+
+
+def quiet_tensorflow():
+    """TensorFlow, imported without the remarks that come before its log level is read."""
+    with progress.silenced():
+        import tensorflow
+    return tensorflow
 
 
 def fail(message):

@@ -7,7 +7,7 @@ import sys
 from absl import flags
 
 from prsr.errors import UserError, first_line
-from prsr.flags import FLAGS, fail, run
+from prsr.flags import FLAGS, fail, quiet_tensorflow, run
 
 
 def _define_study():
@@ -105,6 +105,7 @@ def serve():
 
     path = pathlib.Path(FLAGS.study)
     if FLAGS.evaluations and not (path / "study.json").exists():
+        quiet_tensorflow()
         prepare()
     study = Study.open(path)
     store = Store(study.answers, study.protocol, study.counts, 60 * FLAGS.abandoned_after)

@@ -64,7 +64,7 @@ function showText(title, paragraphs, button) {
   $("go").hidden = !button;
   if (!button) return null;
   $("go").textContent = button;
-  $("go").focus();
+  $("go").focus({ preventScroll: true });
   return new Promise((done) => { $("go").onclick = done; });
 }
 

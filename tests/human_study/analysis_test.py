@@ -1,0 +1,159 @@
+"""% fooled, its errors and Figure 7, against numbers worked by hand."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prsr.errors import UserError
+from prsr.human_study import analysis, report, simulation, store
+from prsr.human_study.directory import Algorithm
+from prsr.human_study.protocol import GOLDEN, PAIR, PRACTICE
+from tests.human_study import studies
+
+ALGORITHM = Algorithm("noise", "tau_1", "tau = 1", (11.0, 0.1))
+
+
+def session(number, wrong, golden_missed=False, finished=1.0, images=range(4)):
+    """A session of one practice pair (wrong), a golden one, and four that count."""
+
+    def trial(i, kind, image, right):
+        return {
+            "number": i,
+            "kind": kind,
+            "image": image,
+            "truth_side": "left",
+            "choice": None if right is None else "left" if right else "right",
+            "exposure_ms": 1000.0 + i,
+            "response_ms": 500.0,
+            "views": 1,
+        }
+
+    trials = [trial(0, PRACTICE, 7, False), trial(1, GOLDEN, 6, not golden_missed)]
+    trials += [
+        trial(2 + i, PAIR, image, None if finished is None and i == 3 else i >= wrong)
+        for i, image in enumerate(images)
+    ]
+    return {
+        "id": number,
+        "algorithm": "noise/tau_1",
+        "finished": finished,
+        "worker": "secret",
+        "trials": trials,
+    }
+
+
+SESSIONS = [
+    session(1, 1),
+    session(2, 2),
+    session(3, 0),
+    session(4, 4, golden_missed=True),
+    session(5, 3, finished=None),
+    session(6, 4, golden_missed=True, finished=None),
+]
+
+
+def test_percent_fooled_by_hand():
+    summary = analysis.summarize(SESSIONS, [ALGORITHM])
+    (row,) = summary["algorithms"]
+    # Rates 1/4, 2/4 and 0: mean 1/4, deviation 1/4, error 1/4 / sqrt(3).
+    assert row["fooled"]["mean"] == pytest.approx(0.25)
+    assert row["fooled"]["standard_error"] == pytest.approx(0.25 / np.sqrt(3))
+    assert (row["kept"], row["missed"], row["unfinished"], row["answers"]) == (3, 2, 1, 12)
+    # 27 equally likely draws of 3 from 0, 1, 2 of 4: all 0 has 1/27, all 2 has 1/27.
+    assert row["interval"] == pytest.approx((0.0, 0.5))
+    assert summary["checks"]["answers"] == 34
+    assert summary["checks"]["truth_on_the_left"] == 1
+    assert summary["checks"]["left_chosen"] == pytest.approx(9 / 12)
+    json.dumps(summary, allow_nan=False)
+
+
+def test_the_interval_covers_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    ability = simulation.Ability({"k": 0.2}, spread=0.1)
+    covered = []
+    for _ in range(300):
+        rates = rng.binomial(40, [ability.draw("k", rng) for _ in range(40)]) / 40
+        low, high = analysis.bootstrap(rates, rng)
+        covered.append(low <= 0.2 <= high)
+    assert 0.89 <= np.mean(covered) <= 0.98  # 95%, less a little for 40 workers
+
+
+def test_nobody_yet():
+    (row,) = analysis.summarize([], [ALGORITHM])["algorithms"]
+    assert row["fooled"] is None and row["interval"] is None
+    text = analysis.markdown(analysis.summarize([], [ALGORITHM]))
+    assert "| noise | tau = 1 |  |  | 11.0 ± 0.1 | 0 | 0 | 0 |" in text
+    assert "noise,tau_1,,,,,11.0,0.1,0,0,0,0" in analysis.to_csv(
+        analysis.summarize([], [ALGORITHM])
+    )
+
+
+def test_markdown_and_csv():
+    summary = analysis.summarize(SESSIONS, [ALGORITHM])
+    line = "| noise | tau = 1 | 25.0 ± 14.4 | 0.0 to 50.0 | 11.0 ± 0.1 | 3 | 2 | 1 |"
+    assert line in analysis.markdown(summary)
+    (row,) = csv.DictReader(analysis.to_csv(summary).splitlines())
+    assert row["percent_fooled"] == "25" and row["standard_error"] == "14.43"
+    assert (row["kept"], row["missed"], row["unfinished"]) == ("3", "2", "1")
+    answers = list(csv.DictReader(analysis.answers_csv(SESSIONS).splitlines()))
+    assert len(answers) == 34 and "secret" not in str(answers)
+    assert answers[0]["choice"] == "right" and answers[0]["kind"] == "practice"
+
+
+def test_best_and_worst_images():
+    # Chosen 8 of 9 passes 1 of 1; 0 of 9 is worse than 0 of 1; an image never shown is neither.
+    shown = np.array([9, 1, 9, 1, 0, 4])
+    chosen = np.array([8, 1, 0, 0, 0, 2])
+    assert analysis.best_and_worst(shown, chosen, 2) == ([0, 1], [2, 3])
+    assert analysis.best_and_worst(shown, chosen, 9) == ([0, 1], [2, 3])
+    assert analysis.best_and_worst(np.zeros(3, int), np.zeros(3, int), 2) == ([], [])
+
+
+def test_images_are_counted_in_kept_sessions_alone():
+    shown, chosen = analysis.rate_images(SESSIONS, "noise/tau_1", 8)
+    np.testing.assert_array_equal(shown, [3, 3, 3, 3, 0, 0, 0, 0])
+    np.testing.assert_array_equal(chosen, [2, 1, 0, 0, 0, 0, 0, 0])
+    assert not analysis.rate_images(SESSIONS, "noise/other", 8)[0].any()
+
+
+def test_a_report_of_a_study(tmp_path):
+    study = studies.make(tmp_path / "study")
+    with pytest.raises(UserError, match="nobody has taken part"):
+        report.write(study, tmp_path / "report", 2, seed=1)
+    clock = studies.Clock()
+    kept = studies.open_store(study, clock)
+    token = kept.begin("ann")
+    report.write(study, tmp_path / "early", 2, seed=1)  # while nobody has finished
+    state = kept.state(token)
+    rows = {t["number"]: t for t in store.read(study.answers)[0]["trials"]}
+    while state["state"] == "pair":
+        clock.now += 1
+        truth = rows[state["number"]]["truth_side"]
+        fooled = rows[state["number"]]["kind"] == PAIR and state["number"] % 2
+        choice = {"left": "right", "right": "left"}[truth] if fooled else truth
+        state = kept.answer(token, state["number"], choice, 20, 5)
+    text = report.write(study, tmp_path / "report", 2, seed=1)
+    assert "Simulated" not in text and "Tau_1" in text
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
+        "answers.csv",
+        "figure7_noise.pdf",
+        "figure7_noise.png",
+        "percent_fooled.png",
+        "report.csv",
+        "report.json",
+        "report.md",
+        "table1_noise.csv",
+        "table1_noise.md",
+    ]
+    (done,) = [r for r in json.loads((tmp_path / "report/report.json").read_text())["algorithms"]
+               if r["kept"]]  # fmt: skip
+    percent = 100 * done["fooled"]["mean"]
+    counted = [t for t in store.read(study.answers)[0]["trials"] if t["kind"] == PAIR]
+    assert percent == pytest.approx(100 * sum(t["number"] % 2 for t in counted) / 3)
+    table = (tmp_path / "report/table1_noise.md").read_text()
+    assert f"| {done['title']} | 10.00 ± 1.00 | {percent:.1f} |" in table
+    with Image.open(tmp_path / "report/figure7_noise.png") as figure:
+        assert figure.width > 300
