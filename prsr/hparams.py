@@ -61,7 +61,7 @@ class DataHparams:
 
     dataset: str = setting(
         "drawn",
-        "KIND:WHERE. drawn (or drawn:COUNT; needs no download), folder:DIR, zip:FILE, "
+        "KIND:WHERE. drawn (or drawn:COUNT; needs no download), folder:DIR, zip:FILE[,FILE], "
         "mnist:DIR (idx files), tfds:NAME, records:DIR.",
         fixed=False,
     )

@@ -155,27 +155,41 @@ class _Zip(_Source):
     _MOST_BYTES = 256 * 2**20  # an image file larger than this, unpacked, is no image for us
 
     def __init__(self, where, split, channels):
-        if not pathlib.Path(where).is_file():
-            raise UserError(f"--dataset=zip expects a zip of images: no file '{where}'")
-        try:
-            self.zip = zipfile.ZipFile(where)
-        except Exception as error:  # zipfile raises many kinds
-            raise UserError(
-                f"--dataset=zip:{where} is not a readable zip: {first_line(error)}"
-            ) from error
-        names = [name for name in self.zip.namelist() if _is_image(pathlib.PurePosixPath(name))]
-        if not names:
-            raise UserError(f"--dataset=zip:{where}: no image inside ({', '.join(EXTENSIONS)})")
+        # One file, or several with commas; a comma may also be part of a file's name.
+        paths = [where] if pathlib.Path(where).is_file() else where.split(",")
+        self.members = {}
+        for path in paths:
+            for name, archive in self._open(path).items():
+                if name in self.members:
+                    raise UserError(f"--dataset=zip:{where}: '{name}' is in two of the files")
+                self.members[name] = archive
         self.lock = threading.Lock()  # one file position for all readers
         self.channels = channels
-        self.splits = splits.assign(sorted(set(names)), split)
+        self.splits = splits.assign(sorted(self.members), split)
+
+    @staticmethod
+    def _open(path):
+        """The images of one zip: a dict from name to the open file."""
+        if not pathlib.Path(path).is_file():
+            raise UserError(f"--dataset=zip expects a zip of images: no file '{path}'")
+        try:
+            archive = zipfile.ZipFile(path)
+        except Exception as error:  # zipfile raises many kinds
+            raise UserError(
+                f"--dataset=zip:{path} is not a readable zip: {first_line(error)}"
+            ) from error
+        names = [name for name in archive.namelist() if _is_image(pathlib.PurePosixPath(name))]
+        if not names:
+            raise UserError(f"--dataset=zip:{path}: no image inside ({', '.join(EXTENSIONS)})")
+        return dict.fromkeys(names, archive)
 
     def read(self, name):
-        if self.zip.getinfo(name).file_size > self._MOST_BYTES:
+        archive = self.members[name]
+        if archive.getinfo(name).file_size > self._MOST_BYTES:
             raise ValueError("unpacks to more than 256 MiB")
         try:
             with self.lock:
-                content = self.zip.read(name)
+                content = archive.read(name)
         except Exception as error:  # zlib, encryption, unknown methods, wrong checksums
             raise ValueError(f"cannot be unpacked: {error}") from error
         return decode(io.BytesIO(content), self.channels)

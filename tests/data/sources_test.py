@@ -86,6 +86,29 @@ def test_a_zip(tmp_path):
         np.testing.assert_array_equal(source.read(f"in/{i}.png"), picture(i))
 
 
+def test_several_zips_are_one_set(tmp_path):
+    shades = {}
+    for file, names in (("a,1", ("x/000001.png", "x/200000.png")), ("b", ("y/170000.png",))):
+        with zipfile.ZipFile(tmp_path / f"{file}.zip", "w") as archive:
+            for name in names:
+                shades[name] = len(shades) + 1
+                content = io.BytesIO()
+                Image.new("RGB", (4, 4), (shades[name],) * 3).save(content, "PNG")
+                archive.writestr(name, content.getvalue())
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("w/000003.png", content.getvalue())
+    both = sources.open_source(f"zip:{tmp_path / 'b.zip'},{tmp_path / 'c.zip'}", "auto", 3)
+    assert both.names("train") == ["w/000003.png"] and both.names("validation") == ["y/170000.png"]
+    assert both.read("y/170000.png").max() == shades["y/170000.png"]
+    alone = sources.open_source(f"zip:{tmp_path / 'a,1.zip'}", "auto", 3)  # a name with a comma
+    assert alone.names("test") == ["x/200000.png"]
+    assert alone.read("x/200000.png").max() == shades["x/200000.png"]
+    with pytest.raises(UserError, match="'y/170000.png' is in two"):
+        sources.open_source(f"zip:{tmp_path / 'b.zip'},{tmp_path / 'b.zip'}", "auto", 3)
+    with pytest.raises(UserError, match="no file '/no.zip'"):
+        sources.open_source(f"zip:{tmp_path / 'b.zip'},/no.zip", "auto", 3)
+
+
 def test_a_zip_with_a_damaged_member(tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
