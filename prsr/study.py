@@ -107,17 +107,20 @@ def serve():
     if FLAGS.evaluations and not (path / "study.json").exists():
         quiet_tensorflow()
         prepare()
+    elif FLAGS.evaluations:
+        print(f"serving the study that is in {path}, as it was prepared")
     study = Study.open(path)
-    store = Store(study.answers, study.protocol, study.counts, 60 * FLAGS.abandoned_after)
+    store = Store(study, 60 * FLAGS.abandoned_after)
     app = server.create_app(study, store, FLAGS.require_worker_id)
     try:
         listening = server.listen(app, FLAGS.host, FLAGS.port)
-    except (OSError, ValueError) as error:  # ValueError: no such host
+    except OSError as error:
         raise UserError(
             f"cannot listen at {FLAGS.host}:{FLAGS.port} ({first_line(error)}); choose another "
             f"--host or --port"
         ) from error
-    address = f"http://{FLAGS.host}:{listening.effective_port}/"
+    host = f"[{FLAGS.host}]" if ":" in FLAGS.host else FLAGS.host
+    address = f"http://{host}:{listening.effective_port}/"
     print(f"the study: {address}")
     print(f"its progress: {address}admin#{study.admin_token()}", flush=True)
     # waitress ends its loop upon this.
@@ -144,7 +147,7 @@ def simulate():
 
     original, output = Study.open(pathlib.Path(FLAGS.study)), pathlib.Path(FLAGS.output)
     ability = simulation.Ability(
-        simulation.fooled_shares(original.algorithms, FLAGS.fooled),
+        simulation.fooled_shares(original.algorithms, FLAGS.fooled, FLAGS.spread / 100),
         FLAGS.spread / 100,
         FLAGS.inattention / 100,
     )
@@ -174,6 +177,9 @@ COMMANDS = {
 
 def main():
     command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command in ("--help", "-h"):
+        print(f"{__doc__}\n\npython -m prsr.study COMMAND --help lists the flags of one.")
+        return
     if command not in COMMANDS:
         fail(f"expected one of {', '.join(COMMANDS)} after prsr.study, and got '{command}'")
     define, begin = COMMANDS[command]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import statistics
 
 import numpy as np
 
@@ -34,23 +35,35 @@ def counted(session):
 
 
 def bootstrap(rates, rng):
-    """Percentile interval of the mean over workers, who are drawn again with replacement.
+    """Interval of the mean over workers, who are drawn again with replacement.
+
+    Bias corrected and accelerated (Efron, 1987), because rates near zero are skewed.
 
     Args:
         rates: `[workers]` floats, each worker's share of fooled answers.
         rng: `np.random.Generator`.
 
     Returns:
-        `(low, high)` of the 95% interval, None where there is no worker.
+        `(low, high)` of the 95% interval; None for fewer than two workers or equal rates,
+        from which nothing can be drawn.
     """
-    if not len(rates):
+    rates = np.asarray(rates, float)
+    if len(rates) < 2 or np.ptp(rates) == 0:
         return None
-    drawn = np.asarray(rates)[rng.integers(len(rates), size=(RESAMPLES, len(rates)))]
-    tail = 50 * (1 - CONFIDENCE)
-    return tuple(np.percentile(drawn.mean(axis=1), [tail, 100 - tail]).tolist())
+    means = rates[rng.integers(len(rates), size=(RESAMPLES, len(rates)))].mean(axis=1)
+    mean, normal = rates.mean(), statistics.NormalDist()
+    below = np.mean(means < mean) + np.mean(means == mean) / 2
+    bias = normal.inv_cdf(float(np.clip(below, 1 / RESAMPLES, 1 - 1 / RESAMPLES)))
+    distances = rates - mean  # of the jackknife's means from their mean, times workers - 1
+    acceleration = np.sum(distances**3) / (6 * np.sum(distances**2) ** 1.5)
+    shares = []
+    for tail in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2):
+        z = bias + normal.inv_cdf(tail)
+        shares.append(normal.cdf(bias + z / (1 - acceleration * z)))
+    return tuple(np.quantile(means, shares).tolist())
 
 
-def summarize(sessions, algorithms, seed=1):
+def summarize(sessions, study, seed=1):
     """% fooled of every algorithm.
 
     A worker's rate is the share of the pairs that count in which the worker chose the
@@ -59,7 +72,7 @@ def summarize(sessions, algorithms, seed=1):
 
     Args:
         sessions: what `prsr.human_study.store.read` returned.
-        algorithms: list of `prsr.human_study.directory.Algorithm`.
+        study: a `prsr.human_study.directory.Study`.
         seed: of the bootstrap.
 
     Returns:
@@ -68,7 +81,7 @@ def summarize(sessions, algorithms, seed=1):
     """
     rng = np.random.default_rng(seed)
     rows = []
-    for algorithm in algorithms:
+    for algorithm in study.algorithms:
         own = [session for session in sessions if session["algorithm"] == algorithm.key]
         kept = [session for session in own if status(session) == "kept"]
         rates = [np.mean([fooled(t) for t in counted(session)]) for session in kept]
@@ -79,10 +92,10 @@ def summarize(sessions, algorithms, seed=1):
         row["interval"] = bootstrap(rates, rng)
         row["paper_percent"] = algorithm.paper
         rows.append(row)
-    return {"algorithms": rows, "checks": _checks(sessions)}
+    return {"algorithms": rows, "checks": _checks(sessions, study.protocol.exposure_ms)}
 
 
-def _checks(sessions):
+def _checks(sessions, exposure_ms):
     kept = [t for s in sessions if status(s) == "kept" for t in counted(s)]
     answered = [t for s in sessions for t in s["trials"] if t["choice"] is not None]
     exposures = np.array([t["exposure_ms"] for t in answered])
@@ -92,9 +105,9 @@ def _checks(sessions):
         result["left_chosen"] = float(np.mean([t["choice"] == "left" for t in kept]))
     if answered:
         result["median_exposure_ms"] = float(np.median(exposures))
-        result["longest_exposure_ms"] = float(exposures.max())
+        result["exposures_off_by_50_ms"] = int(np.sum(np.abs(exposures - exposure_ms) > 50))
         result["median_response_ms"] = float(np.median([t["response_ms"] for t in answered]))
-        result["shown_more_than_once"] = sum(t["views"] > 1 for t in answered)
+        result["shown_again"] = sum(t["views"] > 1 or t["exposures"] > 1 for t in answered)
     return result
 
 
@@ -176,8 +189,8 @@ def markdown(report):
     lines += [
         "",
         "% fooled: how often the algorithm's image was taken for the photograph; 50% would be "
-        "perfect. ±: standard error between workers. Interval: bootstrap over workers. Both are "
-        "for these images. Only kept sessions count: finished, and no golden pair missed.",
+        "perfect. ±: standard error between workers. Interval: BCa bootstrap over workers. Both "
+        "are for these images. Only kept sessions count: finished, and no golden pair missed.",
     ]
     checks = report["checks"]
     if "left_chosen" in checks:
@@ -190,10 +203,10 @@ def markdown(report):
         lines += [
             "",
             f"{checks['answers']:,} answers in {checks['sessions']} sessions. Pairs were shown for "
-            f"{checks['median_exposure_ms']:.0f} ms (median; longest "
-            f"{checks['longest_exposure_ms']:.0f}), and answered "
-            f"{checks['median_response_ms']:.0f} ms later; {checks['shown_more_than_once']} were "
-            f"shown again after the page was loaded again.",
+            f"{checks['median_exposure_ms']:.0f} ms (median; {checks['exposures_off_by_50_ms']} "
+            f"were off by more than 50 ms), and answered {checks['median_response_ms']:.0f} ms "
+            f"later (median). {checks['shown_again']} were shown again, because the page was "
+            f"loaded again, was hidden, or had not heard of an answer.",
         ]
     return "\n".join(lines) + "\n"
 
@@ -221,7 +234,7 @@ def to_csv(report):
 def answers_csv(sessions):
     """Every answer of every session as CSV, without the workers' identifiers."""
     columns = ("number", "kind", "image", "truth_side", "choice")
-    times = ("exposure_ms", "response_ms", "views")
+    times = ("exposure_ms", "response_ms", "views", "exposures")
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["session", "status", "algorithm", *columns, *times])
@@ -232,4 +245,17 @@ def answers_csv(sessions):
                     [session["id"], status(session), session["algorithm"]]
                     + [trial[c] for c in columns + times]
                 )
+    return text.getvalue()
+
+
+def workers_csv(sessions):
+    """Who took part, for whoever pays them: identifier, status and code, as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["worker", "session", "algorithm", "status", "code"])
+    for session in sessions:
+        code = "" if session["finished"] is None else session["code"]
+        writer.writerow(
+            [session["worker"], session["id"], session["algorithm"], status(session), code]
+        )
     return text.getvalue()

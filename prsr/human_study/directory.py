@@ -86,6 +86,7 @@ class Study:
         enlarge: one of `ENLARGE`, how the page enlarges every image.
         data_sets: list of `DataSet`.
         algorithms: list of `Algorithm`.
+        identity: what tells it from other studies, and its answers from theirs.
         simulated: whether its workers are no people.
     """
 
@@ -94,6 +95,7 @@ class Study:
     enlarge: str
     data_sets: list
     algorithms: list
+    identity: str
     simulated: bool = False
 
     @classmethod
@@ -120,26 +122,44 @@ class Study:
                 content["enlarge"],
                 [DataSet(**entry) for entry in content["data_sets"]],
                 [Algorithm(**entry) for entry in content["algorithms"]],
+                content["identity"],
                 content["simulated"],
             )
+            study.check()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"'{file}' is damaged ({first_line(error)}); prepare the study again in another "
-                f"directory, and copy answers.db there"
+                f"'{file}' is damaged ({first_line(error)}); bring it back from a copy, or prepare "
+                f"a new study in another directory"
             ) from error
         for algorithm in study.algorithms:
             for method in (TRUTH, BICUBIC, algorithm.method):
-                last = study.count(algorithm.data) - 1
-                picture = study.picture(algorithm.data, method, last)
-                if not picture.exists():
-                    raise UserError(f"'{picture}' is missing; prepare the study again")
+                for number in range(study.count(algorithm.data)):
+                    picture = study.picture(algorithm.data, method, number)
+                    if not picture.exists():
+                        raise UserError(f"'{picture}' is missing; bring it back from a copy")
         return study
+
+    def check(self):
+        """Refuses what no study can be.
+
+        Raises:
+            ValueError: says which value.
+        """
+        for name, value in dataclasses.asdict(self.protocol).items():
+            if type(value) is not int or value < 0:
+                raise ValueError(f"{name} is {value!r}")
+        if self.enlarge not in ENLARGE:
+            raise ValueError(f"enlarge is {self.enlarge!r}")
+        for algorithm in self.algorithms:
+            if self.count(algorithm.data) < self.protocol.images:
+                raise ValueError(f"'{algorithm.data}' has too few images")
 
     def write(self):
         """Writes study.json, last of all: a study that has one is complete."""
         content = {
             "protocol": dataclasses.asdict(self.protocol),
             "enlarge": self.enlarge,
+            "identity": self.identity,
             "simulated": self.simulated,
             "algorithms": [dataclasses.asdict(a) for a in self.algorithms],
             "data_sets": [dataclasses.asdict(d) for d in self.data_sets],
@@ -149,7 +169,7 @@ class Study:
 
     def count(self, data):
         """Images of a data set."""
-        return next(len(d.names) for d in self.data_sets if d.name == data)
+        return {entry.name: len(entry.names) for entry in self.data_sets}[data]
 
     def picture(self, data, method, number):
         """`pathlib.Path` of an image's PNG."""
@@ -181,7 +201,7 @@ class Study:
             ) from error
         shutil.copytree(self.path / "images", path / "images")
         shutil.copy(self.path / "consent.txt", path)
-        study = dataclasses.replace(self, path=path, simulated=True)
+        study = dataclasses.replace(self, path=path, identity=_identity(), simulated=True)
         study.write()
         return study
 
@@ -223,7 +243,7 @@ def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
     Raises:
         UserError: there is a study already, or a data set has too few images.
     """
-    if (path / "study.json").exists():
+    if (path / "study.json").exists() or (path / "answers.db").exists():
         raise UserError(f"--study={path}: there is a study already; choose another directory")
     for data in data_sets:
         if not NAME.fullmatch(data.name):
@@ -236,7 +256,7 @@ def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
                 f"'{data.name}' has {len(data.names)} images, and a session shows "
                 f"{protocol.images} different ones; evaluate more test images"
             )
-    study = Study(path, protocol, enlarge, data_sets, algorithms)
+    study = Study(path, protocol, enlarge, data_sets, algorithms, _identity())
     for data, methods in pictures.items():
         for method, images in methods.items():
             for number, image in enumerate(images):
@@ -247,6 +267,10 @@ def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
             partial.write_text(CONSENT)
     study.write()
     return study
+
+
+def _identity():
+    return secrets.token_hex(8)
 
 
 def encode(image):

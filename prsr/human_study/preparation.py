@@ -65,12 +65,10 @@ def _algorithms(name, source, table, methods):
     rows = {row["method"]: row for row in table["rows"]}
     methods = methods or [method for method in PAPER_METHODS if method in rows]
     stray = [m for m in methods if m not in rows or m == directory.BICUBIC]
-    if stray or not methods:
+    if stray or not methods or len(set(methods)) < len(methods):
         choices = ", ".join(method for method in rows if method != directory.BICUBIC)
-        raise UserError(
-            f"--methods: choose from {choices} of '{source}'"
-            + (f", not '{stray[0]}'" * bool(stray))
-        )
+        wrong = f"not '{stray[0]}'" if stray else "each once"
+        raise UserError(f"--methods: choose from {choices} of '{source}', {wrong}")
     result = []
     for method in methods:
         paper = rows[method].get("paper", {}).get("percent_fooled")

@@ -17,6 +17,7 @@ def write(study, output, figure_images, seed):
     percent_fooled.png          the same as a picture, beside the paper's
     figure7_DATA.png, .pdf      best and worst rated images, with how often they were chosen
     answers.csv                 every answer, without the workers' identifiers
+    workers.csv                 the workers' identifiers, and the codes that they were shown
 
     Args:
         study: a `prsr.human_study.directory.Study`.
@@ -30,8 +31,8 @@ def write(study, output, figure_images, seed):
     Raises:
         UserError: nobody has taken part yet, or the answers are damaged.
     """
-    sessions = store.read(study.answers)
-    summary = analysis.summarize(sessions, study.algorithms, seed)
+    sessions = store.read(study)
+    summary = analysis.summarize(sessions, study, seed)
     warning = "**Simulated workers, not people.**\n\n" if study.simulated else ""
     summary["simulated"] = study.simulated
     texts = {
@@ -39,6 +40,7 @@ def write(study, output, figure_images, seed):
         "report.csv": analysis.to_csv(summary),
         "report.json": json.dumps(summary, indent=2, allow_nan=False) + "\n",
         "answers.csv": analysis.answers_csv(sessions),
+        "workers.csv": analysis.workers_csv(sessions),
     }
     for data in study.data_sets:
         table = _with_percent_fooled(data, summary)
@@ -51,6 +53,7 @@ def write(study, output, figure_images, seed):
             plotting.save_pdf(rows, captions, output / f"figure7_{data.name}.pdf", notes)
     for name, content in texts.items():
         with files.replacing(output / name) as partial:
+            partial.touch(mode=0o600 if name == "workers.csv" else 0o666)
             partial.write_text(content)
     if any(row["fooled"] for row in summary["algorithms"]):
         label = "% fooled" + (" (simulated workers)" if study.simulated else "")
@@ -79,7 +82,7 @@ def _bars(summary):
         (
             f"{row['data']}: {row['title']}",
             100 * row["fooled"]["mean"],
-            [100 * share for share in row["interval"]],
+            [100 * share for share in row["interval"] or 2 * [row["fooled"]["mean"]]],
             row["paper_percent"],
         )
         for row in summary["algorithms"]

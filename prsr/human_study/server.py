@@ -1,6 +1,8 @@
 """The study's web server: Flask behind waitress. The page knows nothing but what it shows."""
 
 import hmac
+import re
+import socket
 import sqlite3
 import sys
 
@@ -17,14 +19,16 @@ except ImportError as error:
 
 from prsr.human_study.directory import BICUBIC, TRUTH
 from prsr.human_study.protocol import QUESTION, SIDES
-from prsr.human_study.store import OutOfStep, Refused
+from prsr.human_study.store import OutOfStep, Refused, new_token
 
-COOKIE = "prsr_session"
+COOKIE = "prsr_study_"  # and the study's identity: one host may serve several
 _COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _LONGEST_MS = 24 * 3600 * 1000
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
+    "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -36,7 +40,7 @@ def create_app(study, store, require_worker_id=False):
     GET  /                the page; `?worker=ID` names the worker
     GET  /api/state       what to show now: a pair, the end, or the consent of a new worker
     POST /api/begin       {"worker": ID or null}
-    POST /api/answer      {"number", "choice", "exposure_ms", "response_ms"}
+    POST /api/answer      {"number", "choice", "exposure_ms", "response_ms", "exposures"}
     GET  /api/image/ID    a PNG
     GET  /admin, /api/progress   how far the study is; `Authorization: Bearer TOKEN`
 
@@ -53,8 +57,23 @@ def create_app(study, store, require_worker_id=False):
     admin_token, consent = study.admin_token(), study.consent()
     algorithms = {algorithm.key: algorithm for algorithm in study.algorithms}
 
+    cookie = COOKIE + study.identity
+
     def token():
-        return flask.request.cookies.get(COOKIE, "")
+        return flask.request.cookies.get(cookie, "")
+
+    def with_cookie(body, value):
+        """An answer that gives the browser its secret."""
+        response = flask.jsonify(body)
+        response.set_cookie(
+            cookie,
+            value,
+            max_age=_COOKIE_SECONDS,
+            httponly=True,
+            samesite="Strict",
+            secure=flask.request.is_secure,
+        )
+        return response
 
     def check_worker(worker):
         """Refuses identifiers that are none, and a second worker in the same browser."""
@@ -81,32 +100,23 @@ def create_app(study, store, require_worker_id=False):
     def state():
         if check_worker(flask.request.args.get("worker")) is not None:
             return {**store.state(token()), "enlarge": study.enlarge, "question": QUESTION}
-        protocol = study.protocol
-        return {
+        body = {
             "state": "new",
             "consent": consent,
             "question": QUESTION,
             "enlarge": study.enlarge,
-            "practice": protocol.practice,
-            "pairs": protocol.pairs + protocol.golden,
+            "practice": study.protocol.practice,
+            "pairs": study.protocol.pairs + study.protocol.golden,
         }
+        # Before anything begins, so that a browser which never hears that it has begun is known.
+        return with_cookie(body, token() if _TOKEN.fullmatch(token()) else new_token())
 
     @app.post("/api/begin")
     def begin():
         worker = _body().get("worker")
-        if check_worker(worker) is not None:
-            return store.state(token())
-        fresh = store.begin(worker)
-        response = flask.jsonify(store.state(fresh))
-        response.set_cookie(
-            COOKIE,
-            fresh,
-            max_age=_COOKIE_SECONDS,
-            httponly=True,
-            samesite="Strict",
-            secure=flask.request.is_secure,
-        )
-        return response
+        check_worker(worker)
+        secret = token() if _TOKEN.fullmatch(token()) else new_token()
+        return with_cookie(store.begin(secret, worker), secret)
 
     @app.post("/api/answer")
     def answer():
@@ -115,7 +125,10 @@ def create_app(study, store, require_worker_id=False):
         if type(number) is not int or choice not in SIDES:
             flask.abort(400, "expected an integer number and a choice of left or right")
         times = [_milliseconds(body, name) for name in ("exposure_ms", "response_ms")]
-        return store.answer(token(), number, choice, *times)
+        exposures = body.get("exposures", 1)
+        if type(exposures) is not int or not 1 <= exposures <= 1000:
+            flask.abort(400, "expected exposures, an integer of 1 or more")
+        return store.answer(token(), number, choice, *times, exposures)
 
     @app.get("/api/image/<address>")
     def image(address):
@@ -166,7 +179,10 @@ def create_app(study, store, require_worker_id=False):
 
 
 def _body():
-    body = flask.request.get_json(silent=True)
+    try:
+        body = flask.request.get_json(silent=True)
+    except RecursionError:
+        body = None
     if not isinstance(body, dict):
         flask.abort(400, "expected a JSON object")
     return body
@@ -184,7 +200,7 @@ def listen(app, host, port):
 
     Args:
         app: what `create_app` returned.
-        host: address to listen at.
+        host: address to listen at; of a name with several, the first.
         port: 0 for any free one.
 
     Returns:
@@ -193,15 +209,28 @@ def listen(app, host, port):
     Raises:
         OSError: the address cannot be used.
     """
+    address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]
     return waitress.create_server(
         app,
-        host=host,
+        host=address,
         port=port,
         threads=8,
-        connection_limit=2000,  # a browser keeps several
+        connection_limit=min(2000, _most_files() - 100),  # a browser keeps several
         asyncore_use_poll=True,  # select() ends at 1,024
         backlog=1024,
         max_request_body_size=65536,
         max_request_header_size=16384,
         ident=None,
     )
+
+
+def _most_files():
+    """How many files and connections this process may have open, after asking for more."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 1024
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most

@@ -54,12 +54,13 @@ def draw_rates(mean, spread, rng, size=None):
     return rng.beta(mean * concentration, (1 - mean) * concentration, size)
 
 
-def fooled_shares(algorithms, given):
+def fooled_shares(algorithms, given, spread):
     """How often workers are fooled, from `--fooled` or the paper.
 
     Args:
         algorithms: list of `prsr.human_study.directory.Algorithm`.
         given: list of `METHOD=PERCENT`; `METHOD` may be an algorithm's key.
+        spread: standard deviation between workers, a share of 1.
 
     Returns:
         A dict from each algorithm's key to a share of 1.
@@ -87,6 +88,13 @@ def fooled_shares(algorithms, given):
             f"--fooled: the paper has no number for {', '.join(missing)}; give one: "
             f"--fooled={missing[0]}=10"
         )
+    for key, share in shares.items():
+        most = math.sqrt(share * (1 - share))
+        if 0 < share < 1 and spread >= most:
+            raise UserError(
+                f"--spread must be below {100 * most:.1f} percent where {key} fools "
+                f"{100 * share:g}, not {100 * spread:g}"
+            )
     return shares
 
 
@@ -135,7 +143,7 @@ class Client:
             self.slowest = max(self.slowest, time.monotonic() - start)
             self.requests += 1
             cookie = response.headers.get("Set-Cookie", "")
-            if cookie.startswith(f"{COOKIE}="):
+            if cookie.startswith(COOKIE):
                 self._headers["Cookie"] = cookie.split(";")[0]
             if response.headers.get_content_type() == "application/json":
                 return response.status, json.loads(content)
@@ -191,6 +199,7 @@ def work(client, name, recognizer, ability, rng, answered=lambda: None):
         that were acknowledged, as `(number, choice)`.
     """
     given, rate = [], None
+    client.ask(f"/api/state?worker={name}")
     status, state = client.ask("/api/begin", {"worker": name})
     while status == 200 and state["state"] == "pair":
         images = {side: client.ask(f"/api/image/{state[side]}")[1] for side in ("left", "right")}
@@ -327,13 +336,18 @@ def plan_markdown(study, ability, seed, counts=(10, 20, 40, 80, 160)):
         counts: numbers of workers an algorithm.
 
     Returns:
-        A table: the expected standard error of each algorithm, in percent, and how often
-        the difference of neighbours, by their shares, exceeds 1.96 of its standard errors.
+        A table: the expected standard error of each algorithm, in percent, and how often the
+        difference of neighbours in a data set, by their shares, exceeds 1.96 of its errors.
     """
     rng = np.random.default_rng(seed)
-    titles = {algorithm.key: algorithm.title for algorithm in study.algorithms}
-    ranked = sorted(ability.fooled, key=ability.fooled.get)
-    neighbours = list(zip(ranked, ranked[1:]))
+    several = len(study.data_sets) > 1
+    titles = {a.key: f"{a.data}: {a.title}" if several else a.title for a in study.algorithms}
+    ranked, neighbours = [], []
+    for data in study.data_sets:
+        own = [algorithm.key for algorithm in study.algorithms if algorithm.data == data.name]
+        own.sort(key=ability.fooled.get)
+        ranked += own
+        neighbours += zip(own, own[1:])
     head = ["workers", *(f"error, {titles[key]}" for key in ranked)]
     head += [f"{titles[low]} below {titles[high]}" for low, high in neighbours]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]

@@ -17,6 +17,7 @@ from prsr.errors import UserError, first_line
 from prsr.human_study.protocol import GOLDEN, PAIR, PRACTICE, SIDES, plan
 
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS study (identity TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS sessions (
     id INTEGER PRIMARY KEY,
     token TEXT NOT NULL UNIQUE,
@@ -37,6 +38,7 @@ CREATE TABLE IF NOT EXISTS trials (
     right_id TEXT NOT NULL UNIQUE,
     served REAL,
     views INTEGER NOT NULL DEFAULT 0,
+    exposures INTEGER,
     choice TEXT CHECK (choice IN ('left', 'right')),
     exposure_ms REAL,
     response_ms REAL,
@@ -89,29 +91,39 @@ class Store:
     """The sessions of one study.
 
     Args:
-        path: `pathlib.Path` of the database; made if need be.
-        protocol: a `Protocol`.
-        images: dict from each algorithm's key to how many images it has.
+        study: a `prsr.human_study.directory.Study`; its database is made if need be.
         abandoned_after: seconds of silence after which a worker's place is given to another.
         clock: function that returns seconds since the epoch.
 
     Raises:
-        UserError: the database is damaged, or cannot be written to.
+        UserError: the database is damaged, is another study's, or cannot be written to.
     """
 
-    def __init__(self, path, protocol, images, abandoned_after=1800.0, clock=time.time):
-        self.protocol, self.images = protocol, images
+    def __init__(self, study, abandoned_after=1800.0, clock=time.time):
+        self.protocol, self.images = study.protocol, study.counts
         self.abandoned_after, self.clock = abandoned_after, clock
         self._rng = np.random.default_rng()
         self._lock = threading.Lock()
-        with _readable(path):
+        with _readable(study.answers):
             self._database = sqlite3.connect(
-                path, isolation_level=None, timeout=30, check_same_thread=False
+                study.answers, isolation_level=None, timeout=30, check_same_thread=False
             )
             self._database.row_factory = sqlite3.Row
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")  # on disk, not only in the cache
             self._database.executescript(_SCHEMA)
+            with self._transaction() as database:
+                database.execute(
+                    "INSERT INTO study SELECT ? WHERE NOT EXISTS (SELECT 1 FROM study)",
+                    [study.identity],
+                )
+                # While no server ran nobody could be heard, so nobody was silent.
+                database.execute(
+                    "UPDATE sessions SET seen = ? WHERE finished IS NULL "
+                    "AND seen > (SELECT max(seen) FROM sessions) - ?",
+                    [self.clock(), self.abandoned_after],
+                )
+        _check_identity(self._database, study)
 
     def close(self):
         self._database.close()
@@ -128,20 +140,24 @@ class Store:
                     self._database.execute("ROLLBACK")
                 raise
 
-    def begin(self, worker):
+    def begin(self, token, worker):
         """Gives a new worker a place in the algorithm that has fewest, by lot among equals.
 
         Args:
+            token: a new secret of the worker's browser, `new_token()`. With one that has begun
+                already this is `state`, so a browser that heard nothing may ask again.
             worker: the recruiting platform's identifier, or None for an anonymous one.
 
         Returns:
-            The token of the session, which only its browser may know.
+            What `state` returns.
 
         Raises:
             Refused: the worker took part before, or there is no place.
         """
         worker = secrets.token_urlsafe(16) if worker is None else worker
         with self._transaction() as database:
+            if self._session(token):
+                return self._due(database, self._returning(database, token))
             if database.execute("SELECT 1 FROM sessions WHERE worker = ?", [worker]).fetchone():
                 raise Refused(
                     "This identifier has taken part already, and everyone takes part once. If you "
@@ -153,7 +169,7 @@ class Store:
                 raise Refused("All places are taken. Thank you for your interest.")
             free = [key for key, count in taken.items() if count == fewest]
             algorithm = free[self._rng.integers(len(free))]
-            token, now = secrets.token_urlsafe(32), self.clock()
+            now = self.clock()
             session = database.execute(
                 "INSERT INTO sessions (token, worker, algorithm, started, seen, code) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
@@ -168,7 +184,7 @@ class Store:
                     for number, trial in enumerate(trials)
                 ],
             )
-        return token
+            return self._due(database, self._session(token))
 
     def _taken(self, database):
         """Places taken of each algorithm."""
@@ -254,7 +270,7 @@ class Store:
             "upcoming": [row[side] for row in rows[1:] for side in ("left_id", "right_id")],
         }
 
-    def answer(self, token, number, choice, exposure_ms, response_ms):
+    def answer(self, token, number, choice, exposure_ms, response_ms, exposures=1):
         """Keeps an answer to the pair that is due.
 
         Args:
@@ -263,6 +279,7 @@ class Store:
             choice: one of `prsr.human_study.protocol.SIDES`.
             exposure_ms: for how long the page showed the pair, by its own clock.
             response_ms: from the end of that to the answer.
+            exposures: how many times it had to show it, if it was hidden in between.
 
         Returns:
             What `state` returns for the next pair; after practice with `"correct"`.
@@ -281,15 +298,13 @@ class Store:
             if due is None or due["number"] != number:
                 raise OutOfStep("another pair is due")
             now = self.clock()
-            if due["served"] is None:
-                raise OutOfStep("this pair was not shown yet")
             # A clock that was set back in between proves nothing.
             if 0 <= now - due["served"] < _EARLY * self.protocol.exposure_ms / 1000:
                 raise OutOfStep("this pair was not shown for long enough")
             database.execute(
-                "UPDATE trials SET choice = ?, exposure_ms = ?, response_ms = ?, answered = ? "
-                "WHERE session = ? AND number = ?",
-                [choice, exposure_ms, response_ms, now, session["id"], number],
+                "UPDATE trials SET choice = ?, exposure_ms = ?, response_ms = ?, exposures = ?, "
+                "answered = ? WHERE session = ? AND number = ?",
+                [choice, exposure_ms, response_ms, exposures, now, session["id"], number],
             )
             if number == self.protocol.images - 1:
                 database.execute(
@@ -361,23 +376,38 @@ class Store:
         return counts
 
 
-def read(path):
+def new_token():
+    """A secret that nobody guesses."""
+    return secrets.token_urlsafe(32)
+
+
+def _check_identity(database, study):
+    if database.execute("SELECT identity FROM study").fetchone()[0] != study.identity:
+        raise UserError(
+            f"'{study.answers}' has the answers to another study than "
+            f"'{study.path / 'study.json'}'; put the two together that belong together"
+        )
+
+
+def read(study):
     """Every session with its trials, for the analysis; a running server is not disturbed.
 
     Args:
-        path: `pathlib.Path` of the database.
+        study: a `prsr.human_study.directory.Study`.
 
     Returns:
         A list of dicts: the columns of a session, and under `"trials"` a list of dicts of the
         columns of its trials, in order.
 
     Raises:
-        UserError: it is no such database.
+        UserError: nobody has taken part yet; the database is damaged, or is another study's.
     """
+    path = study.answers
     if not path.exists():
         raise UserError(f"'{path}' does not exist: nobody has taken part yet")
     with _readable(path), contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
         database.row_factory = sqlite3.Row
+        _check_identity(database, study)
         database.execute("BEGIN")  # both tables as of one moment
         sessions = {
             row["id"]: {**dict(row), "trials": []}

@@ -84,7 +84,7 @@ class Worker:
         self.wait(lambda: position in self.text() and self.element("left").is_enabled())
 
     def trials(self):
-        return store.read(self.study.answers)[-1]["trials"]
+        return store.read(self.study)[-1]["trials"]
 
     def answer(self, trial, right=True, by="key"):
         truth = self.trials()[trial]["truth_side"]
@@ -117,7 +117,7 @@ def test_a_whole_session(browser, served):
     assert [t["choice"] == t["truth_side"] for t in trials] == [True, False, True, True, True]
     assert all(abs(t["exposure_ms"] - 1000) <= 50 for t in trials), trials
     assert all(0 < t["response_ms"] < 10_000 and t["views"] == 1 for t in trials)
-    code = store.read(served[0].answers)[-1]["code"]
+    code = store.read(served[0])[-1]["code"]
     assert code in worker.text()
     browser.get(worker.address)  # a reload after the end
     worker.wait(lambda: code in worker.text())

@@ -5,7 +5,7 @@ import json
 import sqlite3
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from prsr.human_study import directory, server
@@ -38,10 +38,9 @@ def clock():
 @pytest.fixture
 def app(study, clock, tmp_path):
     store = studies.open_store(study, clock)
-    for table in ("trials", "sessions"):
-        store._database.execute(f"DELETE FROM {table}")
     app = server.create_app(study, store)
     app.store = store
+    empty(app)
     return app
 
 
@@ -87,9 +86,30 @@ def test_begin_twice_is_one_session(app):
     assert app.store._database.execute("SELECT count(*) FROM sessions").fetchone()[0] == 1
 
 
-def test_the_cookie(app):
-    cookie = Page(app).post("/api/begin", {"worker": None}).headers["Set-Cookie"]
+def test_a_browser_that_did_not_hear_that_it_began(app):
+    page = Page(app)
+    cookie = page.get("/api/state?worker=ann").headers["Set-Cookie"]
     assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    first = page.post("/api/begin", {"worker": "ann"}).json  # and the answer is lost
+    name, secret = cookie.split(";")[0].split("=")
+    page = Page(app)
+    page.client.set_cookie(name, secret)
+    again = page.post("/api/begin", {"worker": "ann"})
+    assert again.status_code == 200 and again.json["left"] == first["left"]
+    # Nobody chooses a secret of one's own.
+    weak = Page(app)
+    weak.client.set_cookie(name, "1")
+    weak.post("/api/begin", {"worker": "bob"})
+    assert app.store.worker("1") is None
+
+
+def test_studies_on_one_host_have_cookies_of_their_own(app, tmp_path, clock):
+    study = studies.make(tmp_path / "other")
+    other = server.create_app(study, studies.open_store(study, clock))
+    names = {
+        Page(one).get("/api/state").headers["Set-Cookie"].split("=")[0] for one in (app, other)
+    }
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -188,8 +208,16 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner),
     max_leaves=8,
 )
-fields = st.dictionaries(
-    st.sampled_from(["worker", "number", "choice", "exposure_ms", "response_ms", "x"]), json_values
+fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "worker": json_values,
+        "number": st.integers(-1, 6) | json_values,
+        "choice": st.sampled_from(["left", "right"]) | json_values,
+        "exposure_ms": st.floats(0, 2000) | json_values,
+        "response_ms": st.integers(0, 2000) | json_values,
+        "exposures": st.integers(-1, 3) | json_values,
+    },
 )
 paths = st.sampled_from(
     ["/api/begin", "/api/answer", "/api/state", "/api/image/x", "/api/progress"]
@@ -201,6 +229,11 @@ quick = settings(
 )
 
 
+def empty(app):
+    for table in ("trials", "sessions"):
+        app.store._database.execute(f"DELETE FROM {table}")
+
+
 def answered(app):
     sql = "SELECT session, number, choice FROM trials WHERE choice IS NOT NULL"
     return [tuple(row) for row in app.store._database.execute(sql)]
@@ -209,18 +242,25 @@ def answered(app):
 @quick
 @given(path=paths, body=json_values | fields, get=st.booleans())
 def test_any_json_is_refused_in_a_line_or_is_right(app, clock, path, body, get):
+    empty(app)
     page = Page(app)
-    page.post("/api/begin", {"worker": None})
+    assert page.post("/api/begin", {"worker": None}).status_code == 200
     clock.now += 1
     before = answered(app)
     response = page.get(path) if get else page.post(path, body)
     assert response.status_code < 500, response.text
     assert response.is_json and "Traceback" not in response.text
+    after = answered(app)
     if response.status_code != 200:
         assert isinstance(response.json["error"], str) and "\n" not in response.json["error"]
-        assert answered(app) == before
+        assert after == before
+    if path == "/api/answer" and not get:
+        kept = response.status_code == 200
+        assert len(after) == len(before) + kept
+        assert not kept or (body["number"], body["choice"]) == after[-1][1:]
 
 
+@example("/api/answer", b"[" * 1990, "application/json")
 @quick
 @given(
     path=paths,
@@ -236,11 +276,12 @@ def test_any_bytes(app, path, body, kind):
 @quick
 @given(worker=st.text(max_size=200))
 def test_any_identifier(app, worker):
+    empty(app)
     response = app.test_client().post("/api/begin", json={"worker": worker})
     right = 1 <= len(worker) <= 128 and worker.isprintable()
-    assert response.status_code in ((200, 403) if right else (400,)), response.text
+    assert response.status_code == (200 if right else 400), response.text
     response = app.test_client().get("/api/state", query_string={"worker": worker})
-    assert response.status_code in ((200,) if right else (400,))
+    assert response.status_code == (200 if right else 400)
 
 
 @quick
@@ -267,8 +308,7 @@ actions = st.lists(
 @given(actions=actions)
 def test_any_order_of_requests(app, clock, actions):
     """Three browsers in any order: every session's answers are what was acknowledged."""
-    for table in ("trials", "sessions"):
-        app.store._database.execute(f"DELETE FROM {table}")
+    empty(app)
     pages, kept = [Page(app) for _ in range(3)], {}
     due, since = [None] * 3, [0.0] * 3  # the pair that is due, and when it was first shown
     for i, action, choice in actions:
@@ -311,7 +351,15 @@ def test_damaged_and_missing_studies(tmp_path):
     study = studies.make(tmp_path / "a")
     with pytest.raises(UserError, match="a study already"):
         studies.make(tmp_path / "a")
-    study.picture("noise", "truth", 7).unlink()
+    content = (study.path / "study.json").read_text()
+    for before, after in (('"exposure_ms": 20', '"exposure_ms": "x"'), ('"nearest"', '"nearer"'),
+                          ('"practice": 2', '"practice": 9')):  # fmt: skip
+        assert before in content
+        (study.path / "study.json").write_text(content.replace(before, after))
+        with pytest.raises(UserError, match="is damaged"):
+            directory.Study.open(study.path)
+    (study.path / "study.json").write_text(content)
+    study.picture("noise", "truth", 3).unlink()
     with pytest.raises(UserError, match="is missing"):
         directory.Study.open(study.path)
     (study.path / "study.json").write_text("{")

@@ -13,7 +13,7 @@ import pytest
 
 from prsr.errors import UserError
 from prsr.human_study import analysis, simulation, store
-from prsr.human_study.directory import Algorithm
+from prsr.human_study.directory import Algorithm, DataSet, Study
 from prsr.human_study.protocol import Protocol
 from tests.human_study import studies
 
@@ -41,7 +41,7 @@ def test_whose_abilities():
         Algorithm("rooms", "tau_1", "tau = 1", (17.7, 0.4)),
         Algorithm("rooms", "greedy", "greedy"),
     ]
-    shares = simulation.fooled_shares(algorithms, ["rooms/tau_1=50", "greedy=2.5"])
+    shares = simulation.fooled_shares(algorithms, ["rooms/tau_1=50", "greedy=2.5"], 0.05)
     assert shares == {"faces/tau_1": 0.11, "rooms/tau_1": 0.5, "rooms/greedy": 0.025}
     for given, expected in (
         ([], "no number for greedy"),
@@ -50,7 +50,25 @@ def test_whose_abilities():
         (["other=1"], "got 'other=1'"),
     ):
         with pytest.raises(UserError, match=expected):
-            simulation.fooled_shares(algorithms, given)
+            simulation.fooled_shares(algorithms, given, 0.05)
+    with pytest.raises(UserError, match="--spread must be below 15.6 percent where rooms/greedy"):
+        simulation.fooled_shares(algorithms, ["greedy=2.5"], 0.16)
+
+
+def test_planning_compares_within_a_data_set():
+    algorithms = [
+        Algorithm(data, method, method) for data in "ab" for method in ("low", "high", "mid")
+    ]
+    data_sets = [DataSet(name, (), {}) for name in "ab"]
+    study = Study(None, Protocol(), "nearest", data_sets, algorithms, "")
+    shares = {"low": 0.05, "mid": 0.25, "high": 0.25}
+    ability = simulation.Ability({a.key: shares[a.method] for a in algorithms}, 0.05)
+    head, _, *lines = simulation.plan_markdown(study, ability, seed=1).strip().splitlines()
+    cells = [cell.strip() for cell in head.strip("|").split("|")]
+    assert cells[7:] == ["a: low below a: high", "a: high below a: mid",
+                         "b: low below b: high", "b: high below b: mid"]  # fmt: skip
+    found = [cell.strip() for cell in lines[2].strip("|").split("|")]
+    assert found[0] == "40" and found[7] == "100%" and int(found[8].strip("%")) < 8
 
 
 def test_a_study_through_the_real_server(tmp_path):
@@ -61,8 +79,8 @@ def test_a_study_through_the_real_server(tmp_path):
     told = []
     with simulation.server(study) as url:
         outcome = simulation.run(url, study, ability, 20, seed=1, progress=told.append)
-    sessions = store.read(study.answers)
-    summary = analysis.summarize(sessions, study.algorithms)
+    sessions = store.read(study)
+    summary = analysis.summarize(sessions, study)
     assert [row["kept"] for row in summary["algorithms"]] == [8, 8]
     assert [row["fooled"]["mean"] for row in summary["algorithms"]] == [0.0, 1.0]
     missed = sum(row["missed"] for row in summary["algorithms"])
@@ -81,7 +99,7 @@ def start_server(study, port=0):
 
 
 def test_a_killed_server_loses_nothing(tmp_path):
-    """SIGKILL, three times, while 50 workers answer; each goes on with what was kept."""
+    """SIGKILL, four times, while 50 workers begin and answer; each goes on from there."""
     protocol = Protocol(practice=2, pairs=20, golden=1, exposure_ms=60, workers=25)
     study = studies.make(tmp_path / "study", protocol, images=40)
     recognizer = simulation.Recognizer(study)
@@ -98,7 +116,7 @@ def test_a_killed_server_loses_nothing(tmp_path):
 
     with concurrent.futures.ThreadPoolExecutor(50) as pool:
         running = [pool.submit(one, number) for number in range(50)]
-        for threshold in (100, 400, 700):
+        for threshold in (0, 100, 400, 700):
             while len(answers) < threshold:
                 assert not any(future.done() and future.exception() for future in running)
                 time.sleep(0.01)
@@ -109,7 +127,7 @@ def test_a_killed_server_loses_nothing(tmp_path):
         outcomes = [future.result() for future in running]
     process.terminate()
     process.wait()
-    sessions = {s["worker"]: s for s in store.read(study.answers)}
+    sessions = {s["worker"]: s for s in store.read(study)}
     for number, outcome in enumerate(outcomes):
         assert outcome["state"] == "finished", outcome
         kept = [(t["number"], t["choice"]) for t in sessions[f"w{number}"]["trials"]]
@@ -126,12 +144,14 @@ def test_the_paper_s_study_recovers_what_is_known(tmp_path):
     ability = simulation.Ability(known, spread=0.05, inattention=0.01)
     with simulation.server(study) as url:
         outcome = simulation.run(url, study, ability, 200, seed=1)
-    sessions = store.read(study.answers)
+    sessions = store.read(study)
     answered = sum(t["choice"] is not None for s in sessions for t in s["trials"])
     assert answered == outcome["answers"] == 55 * outcome["workers"]
-    for row, share in zip(
-        analysis.summarize(sessions, study.algorithms)["algorithms"], known.values()
-    ):
+    inside = 0
+    for row, share in zip(analysis.summarize(sessions, study)["algorithms"], known.values()):
         assert row["kept"] == 50
-        # Who comes to which algorithm is chance, so this is: wrong once in 4,000 runs.
+        # Who comes to which algorithm is chance, so this is, too: wrong once in 4,000 runs.
         assert abs(row["fooled"]["mean"] - share) < 4 * row["fooled"]["standard_error"], row
+        low, high = row["interval"]
+        inside += low <= share <= high
+    assert inside >= 2  # of four 95% intervals: wrong once in 1,000 runs

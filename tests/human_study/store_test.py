@@ -56,7 +56,7 @@ def finish(store, clock, token, miss_golden=False):
 
 
 def test_a_session_from_begin_to_end(study, store, clock):
-    token = store.begin("ann")
+    token = studies.begin(store, "ann")
     state = store.state(token)
     assert state["practice"] and (state["position"], state["of"]) == (1, 2)
     seen = set()
@@ -79,16 +79,16 @@ def test_a_session_from_begin_to_end(study, store, clock):
     assert [row["choice"] == row["truth_side"] for row in kept] == [True, False] + [True] * 4
     assert {row["exposure_ms"] for row in kept} == {19.5}
     assert {row["response_ms"] for row in kept} == {7.25}
-    (session,) = store_module.read(study.answers)
+    (session,) = store_module.read(study)
     assert session["worker"] == "ann" and len(session["trials"]) == 6
 
 
 def test_answers_cannot_be_replayed_skipped_hurried_or_sent_for_another(store, clock):
-    ann, bob = store.begin("ann"), store.begin("bob")
+    ann, bob = studies.begin(store, "ann"), studies.begin(store, "bob")
     store.state(ann)
     with pytest.raises(OutOfStep, match="not shown for long enough"):
         store.answer(ann, 0, "left", 20, 0)
-    with pytest.raises(OutOfStep, match="not shown yet"):
+    with pytest.raises(OutOfStep, match="not shown for long enough"):
         store.answer(bob, 0, "left", 20, 0)
     clock.now += 1
     with pytest.raises(OutOfStep, match="another pair"):
@@ -104,30 +104,30 @@ def test_answers_cannot_be_replayed_skipped_hurried_or_sent_for_another(store, c
 
 
 def test_a_clock_that_is_set_back_locks_nobody_out(store, clock):
-    token = store.begin(None)
+    token = studies.begin(store)
     store.state(token)
     clock.now -= 3600
     store.answer(token, 0, "left", 20, 0)
 
 
 def test_everyone_takes_part_once(store, clock):
-    finish(store, clock, store.begin("ann"))
+    finish(store, clock, studies.begin(store, "ann"))
     with pytest.raises(Refused, match="everyone takes part once"):
-        store.begin("ann")
-    names = {rows(store, "SELECT worker FROM sessions WHERE token = ?", store.begin(None))[0][0]}
+        studies.begin(store, "ann")
+    names = {rows(store, "SELECT worker FROM sessions WHERE token = ?", studies.begin(store))[0][0]}
     assert all(len(name) >= 20 for name in names)
 
 
 def test_places_are_balanced_and_end(store, clock):
-    tokens = [store.begin(None) for _ in range(4)]
+    tokens = [studies.begin(store) for _ in range(4)]
     taken = collections.Counter(row[0] for row in rows(store, "SELECT algorithm FROM sessions"))
     assert taken == {"noise/regression": 2, "noise/tau_1": 2}
     with pytest.raises(Refused, match="places are taken"):
-        store.begin(None)
+        studies.begin(store)
     for token in tokens:
         finish(store, clock, token)
     with pytest.raises(Refused, match="places are taken"):
-        store.begin(None)
+        studies.begin(store)
     assert {p["kept"] for p in store.progress().values()} == {2}
 
 
@@ -135,19 +135,19 @@ def test_the_first_algorithm_is_drawn_by_lot(tmp_path, clock):
     first = collections.Counter()
     for i in range(20):
         one = studies.open_store(studies.make(tmp_path / str(i)), clock)
-        one.begin(None)
+        studies.begin(one)
         first[rows(one, "SELECT algorithm FROM sessions")[0][0]] += 1
     assert len(first) == 2
 
 
 def test_an_abandoned_place_is_given_to_another_and_no_more_than_that(store, clock):
-    tokens = [store.begin(None) for _ in range(4)]
+    tokens = [studies.begin(store) for _ in range(4)]
     store.state(tokens[0])
     clock.now += 90
     for token in tokens[1:]:
         store.state(token)
     clock.now += 20  # the first was silent for 110 s, the others for 20
-    late = store.begin("late")
+    late = studies.begin(store, "late")
     algorithms = dict(map(tuple, rows(store, "SELECT token, algorithm FROM sessions")))
     assert algorithms[late] == algorithms[tokens[0]]
     with pytest.raises(Refused, match="took your place"):
@@ -162,12 +162,12 @@ def test_an_abandoned_place_is_given_to_another_and_no_more_than_that(store, clo
 
 def test_who_misses_a_golden_pair_is_replaced_at_once(store, clock):
     for _ in range(4):
-        store.begin(None)
+        studies.begin(store)
     token = rows(store, "SELECT token FROM sessions")[0][0]
     assert finish(store, clock, token, miss_golden=True)["state"] == "finished"  # not told
-    store.begin(None)
+    studies.begin(store)
     with pytest.raises(Refused, match="places are taken"):
-        store.begin(None)
+        studies.begin(store)
     counts = store.progress()
     assert sum(c["missed"] for c in counts.values()) == 1
     assert sum(c["active"] for c in counts.values()) == 4
@@ -180,14 +180,14 @@ def test_images_are_rated_about_as_often(tmp_path, clock):
         studies.make(tmp_path / "s", protocol, images=8, methods=("tau_1",)), clock
     )
     for _ in range(16):
-        store.begin(None)  # all at once, before anyone has answered
+        studies.begin(store)  # all at once, before anyone has answered
     counts = [row[0] for row in rows(store, "SELECT count(*) FROM trials WHERE kind = 'pair' "
               "GROUP BY image")]  # fmt: skip
     assert counts == [6] * 8  # 16 workers x 3 pairs / 8 images
 
 
 def test_pictures_are_shown_to_their_worker_alone_and_in_time(store, clock):
-    ann, bob = store.begin("ann"), store.begin("bob")
+    ann, bob = studies.begin(store, "ann"), studies.begin(store, "bob")
     state = store.state(ann)
     side, _ = right_side(store, ann)
     other = "left" if side == "right" else "right"
@@ -205,7 +205,7 @@ def test_pictures_are_shown_to_their_worker_alone_and_in_time(store, clock):
 
 
 def test_golden_pairs_are_bicubic(store, clock):
-    token = store.begin(None)
+    token = studies.begin(store)
     kinds = {}
     state = store.state(token)
     while state["state"] == "pair":
@@ -220,11 +220,9 @@ def test_golden_pairs_are_bicubic(store, clock):
 
 
 def test_two_answers_at_the_same_moment_are_one(study):
-    protocol = dataclasses.replace(study.protocol, exposure_ms=0)
-    stores = [
-        store_module.Store(study.answers, protocol, study.counts) for _ in range(2)
-    ]  # two connections, as two servers would have
-    token = stores[0].begin(None)
+    study = dataclasses.replace(study, protocol=dataclasses.replace(study.protocol, exposure_ms=0))
+    stores = [store_module.Store(study) for _ in range(2)]  # two connections, as of two servers
+    token = studies.begin(stores[0])
     stores[0].state(token)
     barrier, outcomes = threading.Barrier(8), []
 
@@ -247,7 +245,7 @@ def test_two_answers_at_the_same_moment_are_one(study):
 
 
 def test_a_refusal_changes_nothing(store, clock):
-    token = store.begin(None)
+    token = studies.begin(store)
     store.state(token)
     before = list(store._database.iterdump())
     clock.now += 1
@@ -260,14 +258,14 @@ def test_a_refusal_changes_nothing(store, clock):
 def test_a_full_disk_is_an_error_and_no_half_session(tmp_path, clock):
     protocol = dataclasses.replace(studies.SMALL, workers=1000)
     store = studies.open_store(studies.make(tmp_path / "study", protocol), clock)
-    token = store.begin(None)
+    token = studies.begin(store)
     store.state(token)
     clock.now += 1
     pages = rows(store, "PRAGMA page_count")[0][0]
     store._database.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(sqlite3.OperationalError, match="full"):
         for _ in range(1000):
-            store.begin(None)
+            studies.begin(store)
     per_session = rows(store, "SELECT count(*) FROM trials GROUP BY session")
     assert {row[0] for row in per_session} == {protocol.images}
     assert len(per_session) == rows(store, "SELECT count(*) FROM sessions")[0][0]
@@ -275,9 +273,46 @@ def test_a_full_disk_is_an_error_and_no_half_session(tmp_path, clock):
     assert store.answer(token, 0, "left", 20, 0)["number"] == 1
 
 
+def test_who_did_not_hear_that_it_began_begins_once(store, clock):
+    token = studies.begin(store, "ann")
+    clock.now += 1
+    again = store.begin(token, "ann")
+    assert again == store.state(token) and again["number"] == 0
+    assert rows(store, "SELECT count(*) FROM sessions")[0][0] == 1
+    with pytest.raises(Refused, match="once"):
+        studies.begin(store, "ann")
+
+
+def test_while_no_server_runs_nobody_is_silent(study, store, clock):
+    stale, active = studies.begin(store), studies.begin(store)
+    clock.now += 150
+    store.state(active)
+    store.close()
+    clock.now += 10_000
+    store = studies.open_store(study, clock)
+    counts = store.progress().values()
+    assert sum(c["active"] for c in counts) == 1 and sum(c["abandoned"] for c in counts) == 1
+    for _ in range(3):
+        studies.begin(store)
+    assert store.state(active)["number"] == 0
+    with pytest.raises(Refused, match="took your place"):
+        store.state(stale)
+
+
+def test_answers_belong_to_one_study(tmp_path, study, store):
+    studies.begin(store)
+    store.close()
+    other = studies.make(tmp_path / "other")
+    study.answers.rename(other.answers)
+    with pytest.raises(UserError, match="another study"):
+        studies.open_store(other)
+    with pytest.raises(UserError, match="another study"):
+        store_module.read(other)
+
+
 def test_damaged_answers_are_one_line(study):
     study.answers.write_bytes(b"not a database, though it is long enough to be one" * 100)
     with pytest.raises(UserError, match="cannot be used"):
         studies.open_store(study)
     with pytest.raises(UserError, match="cannot be used"):
-        store_module.read(study.answers)
+        store_module.read(study)

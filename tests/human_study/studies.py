@@ -4,7 +4,7 @@ import numpy as np
 
 from prsr.human_study import directory
 from prsr.human_study.protocol import Protocol
-from prsr.human_study.store import Store
+from prsr.human_study.store import Store, new_token
 
 SMALL = Protocol(practice=2, pairs=3, golden=1, exposure_ms=20, workers=2)
 
@@ -41,5 +41,11 @@ class Clock:
 
 
 def open_store(study, clock=None, abandoned_after=100.0):
-    clock = clock or Clock()
-    return Store(study.answers, study.protocol, study.counts, abandoned_after, clock)
+    return Store(study, abandoned_after, clock or Clock())
+
+
+def begin(store, worker=None):
+    """Begins a session; returns its token."""
+    token = new_token()
+    store.begin(token, worker)
+    return token

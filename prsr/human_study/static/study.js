@@ -7,50 +7,74 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const frame = () => new Promise(requestAnimationFrame);
 const BLANK_MS = 300; // before a pair
 const FEEDBACK_MS = 1200;
+const TOLERANCE_MS = 50;
+const MOST_EXPOSURES = 3; // on a device that is never in time
+const LONGEST_MS = 24 * 3600 * 1000; // that the server believes
 
-// Asks until there is an answer: a server that is started again loses nothing.
-async function ask(path, body) {
+// Asks until there is an answer: a server that is started again loses nothing, and what was
+// kept is not kept twice.
+async function request(path, body) {
   for (let wait = 500; ; wait = Math.min(2 * wait, 8000)) {
     try {
-      const response = await fetch(path, body === undefined ? {} : {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify(body),
+      const response = await fetch(path, {
+        signal: AbortSignal.timeout(15000),
+        ...(body === undefined ? {} : {
+          method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify(body),
+        }),
       });
       if (response.status < 500) {
+        const content = response.headers.get("Content-Type") === "image/png"
+          ? { image: await response.blob() } : await response.json();
         $("trouble").hidden = true;
-        return { status: response.status, ...(await response.json()) };
+        return { status: response.status, ...content };
       }
-    } catch (error) { /* no connection */ }
+    } catch (error) { /* no connection, or it broke */ }
     $("trouble").textContent = "The connection is lost. Trying again; nothing of yours is lost.";
     $("trouble").hidden = false;
     await pause(wait);
   }
 }
 
-const state = () => ask("/api/state" + (worker === null ? "" : "?worker=" + encodeURIComponent(worker)));
+const state = () =>
+  request("/api/state" + (worker === null ? "" : "?worker=" + encodeURIComponent(worker)));
 
-// Images are loaded and decoded before they are needed, and drawn from memory.
+// Images are loaded and decoded before they are needed, and drawn from memory. One that is not
+// to be had any more, because its pair was answered in another tab, is null.
 const loaded = new Map();
 function load(id) {
   if (!loaded.has(id)) {
     loaded.set(id, (async () => {
-      for (;;) {
-        const image = new Image();
-        image.alt = "";
-        image.draggable = false;
-        image.src = "/api/image/" + id;
-        try {
-          await image.decode();
-          return image;
-        } catch (error) {
-          await pause(1000);
-        }
-      }
+      const answer = await request("/api/image/" + id);
+      if (!answer.image) return null;
+      const image = new Image();
+      image.alt = "";
+      image.draggable = false;
+      image.src = URL.createObjectURL(answer.image);
+      await image.decode();
+      return image;
     })());
   }
   return loaded.get(id);
 }
+
+async function unload(id) {
+  const image = await loaded.get(id);
+  loaded.delete(id);
+  if (image) URL.revokeObjectURL(image.src);
+}
+
+// Every pixel of an image takes the same whole number of the screen's pixels.
+function fit() {
+  for (const picture of document.querySelectorAll(".picture")) {
+    const image = picture.querySelector("img");
+    if (!image) continue;
+    const step = image.naturalWidth / devicePixelRatio;
+    image.style.width = Math.max(1, Math.floor(picture.clientWidth / step)) * step + "px";
+  }
+}
+window.addEventListener("resize", fit);
 
 function showText(title, paragraphs, button) {
   $("study").hidden = true;
@@ -68,18 +92,30 @@ function showText(title, paragraphs, button) {
   return new Promise((done) => { $("go").onclick = done; });
 }
 
-// Shows the pair for the exposure, counted in animation frames. Returns how long it was shown.
+// Shows the pair for the exposure, counted in animation frames. If the page was hidden in
+// between, or did not get its frames in time, it is shown again. Returns how long it was shown,
+// and how many times; null if the pair is not to be had.
 async function expose(pair) {
   const [left, right] = await Promise.all([load(pair.left), load(pair.right)]);
+  if (!left || !right) return null;
   document.querySelector("#left .picture").replaceChildren(left);
   document.querySelector("#right .picture").replaceChildren(right);
-  await pause(BLANK_MS);
-  const start = await frame();
-  $("pair").classList.add("shown");
-  let now = start;
-  while (now - start < pair.exposure_ms - 8) now = await frame(); // to the nearest frame
-  $("pair").classList.remove("shown");
-  return now - start;
+  fit();
+  for (let times = 1; ; times++) {
+    await pause(BLANK_MS);
+    while (document.hidden) await pause(100);
+    let hidden = false;
+    const hide = () => { hidden = true; };
+    document.addEventListener("visibilitychange", hide);
+    const start = await frame();
+    $("pair").classList.add("shown");
+    let now = start;
+    while (!hidden && now - start < pair.exposure_ms - 8) now = await frame(); // to the nearest
+    $("pair").classList.remove("shown");
+    document.removeEventListener("visibilitychange", hide);
+    const off = Math.abs(now - start - pair.exposure_ms);
+    if (!hidden && (off <= TOLERANCE_MS || times >= MOST_EXPOSURES)) return [now - start, times];
+  }
 }
 
 // Waits for an arrow key, a click or a touch.
@@ -95,7 +131,7 @@ function choose() {
     $("left").onclick = () => take("left");
     $("right").onclick = () => take("right");
     document.onkeydown = (event) => {
-      if (event.repeat) return;
+      if (event.repeat || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
       if (event.key === "ArrowLeft") take("left");
       if (event.key === "ArrowRight") take("right");
     };
@@ -113,7 +149,7 @@ async function run() {
         `First come ${now.practice} pairs for practice, where you are told whether you are right. ` +
         `Then come ${now.pairs} pairs without that.`];
       await showText(now.question, text, "I agree, begin");
-      now = await ask("/api/begin", { worker });
+      now = await request("/api/begin", { worker });
       continue;
     }
     if (now.state === "finished") {
@@ -141,12 +177,19 @@ async function onePair(pair) {
   $("progress").value = pair.position - 1;
   $("feedback").textContent = "";
   pair.upcoming.forEach(load);
-  const exposure = await expose(pair);
+  const shown = await expose(pair);
+  if (!shown) return state(); // answered in another tab
+  const [exposure, exposures] = shown;
   const [choice, response] = await choose();
-  const next = await ask("/api/answer",
-    { number: pair.number, choice, exposure_ms: exposure, response_ms: response });
-  loaded.delete(pair.left);
-  loaded.delete(pair.right);
+  const next = await request("/api/answer", {
+    number: pair.number,
+    choice,
+    exposure_ms: Math.min(exposure, LONGEST_MS),
+    response_ms: Math.min(response, LONGEST_MS),
+    exposures,
+  });
+  unload(pair.left);
+  unload(pair.right);
   if (next.status === 409) return state(); // already answered, in another tab or before
   if (next.correct !== undefined) {
     $("feedback").textContent = next.correct ? "Right!" : "Wrong: it is the other one.";
