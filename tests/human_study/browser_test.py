@@ -151,12 +151,56 @@ def test_what_is_on_the_screen_and_for_how_long(browser, served):
     assert browser.execute_script(
         "return getComputedStyle(document.querySelector('.picture img')).imageRendering"
     ) == "pixelated"  # fmt: skip
-    # A key before it is asked for is no answer, and neither is a click.
     worker.answer(0)
-    worker.wait(lambda: "Practice 2 of 2" in worker.text())
-    worker.answer(1)
+    # Keys before the answer is asked for, and shortcuts of the browser's, are no answers.
+    worker.wait(lambda: browser.find_elements(By.CSS_SELECTOR, ".shown"))
+    body = browser.find_element(By.TAG_NAME, "body")
+    body.send_keys(Keys.ARROW_LEFT)
     browser.execute_script("document.getElementById('left').click()")
-    assert worker.trials()[1]["choice"] is None
+    worker.wait_for_pair("Practice 2 of 2")
+    body.send_keys(Keys.SHIFT, Keys.ARROW_RIGHT)
+    time.sleep(0.3)
+    assert worker.element("left").is_enabled()
+    trial = worker.trials()[1]
+    assert trial["choice"] is None and trial["views"] == 1
+
+
+def test_a_page_that_is_hidden_shows_the_pair_again(browser, served):
+    worker = Worker(browser, *served)
+    worker.agree()
+    worker.wait(lambda: browser.find_elements(By.CSS_SELECTOR, ".shown"))
+    page = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    time.sleep(1.5)
+    browser.close()
+    browser.switch_to.window(page)
+    worker.wait_for_pair("Practice 1 of 2")
+    worker.answer(0)
+    worker.wait(lambda: worker.trials()[0]["choice"])
+    trial = worker.trials()[0]
+    assert trial["exposures"] == 2 and abs(trial["exposure_ms"] - 1000) <= 50
+
+
+def test_two_tabs_are_one_session(browser, served):
+    worker = Worker(browser, *served)
+    worker.agree()
+    worker.wait_for_pair("Practice 1 of 2")
+    first = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    browser.get(worker.address)
+    worker.wait_for_pair("Practice 1 of 2")
+    worker.answer(0)
+    worker.wait_for_pair("Practice 2 of 2")
+    kept = worker.trials()[0]["choice"]
+    worker.answer(1)
+    worker.wait_for_pair("Pair 1 of 3")
+    browser.close()
+    browser.switch_to.window(first)
+    worker.element({"left": "right", "right": "left"}[kept]).click()  # too late
+    worker.wait_for_pair("Pair 1 of 3")
+    worker.answer(2)
+    worker.wait(lambda: worker.trials()[2]["choice"])
+    assert worker.trials()[0]["choice"] == kept
 
 
 def test_a_reload_in_mid_session_and_a_missed_golden_pair(browser, served):
@@ -177,20 +221,25 @@ def test_a_reload_in_mid_session_and_a_missed_golden_pair(browser, served):
     assert sum(c["missed"] for c in counts.values()) == 1
 
 
-def test_a_narrow_screen(browser, served):
+@pytest.mark.parametrize(("width", "height"), [(360, 640), (640, 360)])
+def test_a_telephone(browser, served, width, height):
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
-        {"width": 360, "height": 640, "deviceScaleFactor": 2, "mobile": True},
+        {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True},
     )
     try:
         worker = Worker(browser, *served)
         worker.agree()
         worker.wait_for_pair("Practice 1 of 2")
-        assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         left, right = worker.element("left").rect, worker.element("right").rect
         assert left["x"] >= 0 and right["x"] >= left["x"] + left["width"]
-        assert right["x"] + right["width"] <= 360 and left["width"] > 120
-        assert left["y"] + left["height"] <= 640
+        assert right["x"] + right["width"] <= width and left["width"] > 120
+        assert left["y"] + left["height"] <= height
+        shown = browser.execute_script(
+            "return document.querySelector('.picture img').getBoundingClientRect().width"
+        )
+        assert shown >= 96 and 2 * shown % 32 == 0  # pixels of the screen, of 32 of the image
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
