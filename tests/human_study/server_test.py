@@ -203,6 +203,35 @@ def test_pages_that_are_not_there(app):
     assert page.post("/api/begin", {"worker": "x" * 5000}).status_code == 413
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"number": "0"},
+        {"number": True},
+        {"number": 0.0},
+        {"choice": "up"},
+        {"choice": ["left"]},
+        {"exposure_ms": "1000"},
+        {"exposure_ms": float("nan")},
+        {"exposure_ms": True},
+        {"response_ms": -1},
+        {"response_ms": 1e9},
+        {"exposures": "1"},
+        {"exposures": 0},
+        {"exposures": True},
+    ],
+)
+def test_answers_that_are_none(app, clock, wrong):
+    page = Page(app)
+    page.post("/api/begin", {"worker": None})
+    clock.now += 1
+    body = {"number": 0, "choice": "left", "exposure_ms": 1000, "response_ms": 0.5, "exposures": 2}
+    response = page.post("/api/answer", body | wrong)
+    assert response.status_code == 400 and "expected" in response.json["error"]
+    assert not answered(app)
+    assert page.post("/api/answer", body).status_code == 200
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=200),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner),

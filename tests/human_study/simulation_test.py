@@ -57,7 +57,7 @@ def test_whose_abilities():
 
 def test_planning_compares_within_a_data_set():
     algorithms = [
-        Algorithm(data, method, method) for data in "ab" for method in ("low", "high", "mid")
+        Algorithm(data, method, method) for data in "ab" for method in ("high", "low", "mid")
     ]
     data_sets = [DataSet(name, (), {}) for name in "ab"]
     study = Study(None, Protocol(), "nearest", data_sets, algorithms, "")
