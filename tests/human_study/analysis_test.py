@@ -101,6 +101,13 @@ def test_no_interval_of_nothing():
         assert analysis.bootstrap(rates, rng) is None
 
 
+def test_a_golden_pair_that_was_not_reached_is_not_missed():
+    unfinished = session(1, 0, finished=None)
+    assert analysis.status(unfinished) == "unfinished"
+    unfinished["trials"][1]["choice"] = None
+    assert analysis.status(unfinished) == "unfinished"
+
+
 def test_nobody_yet():
     (row,) = analysis.summarize([], STUDY)["algorithms"]
     assert row["fooled"] is None and row["interval"] is None

@@ -92,8 +92,8 @@ function showText(title, paragraphs, button) {
   return new Promise((done) => { $("go").onclick = done; });
 }
 
-// Shows the pair for the exposure, counted in animation frames. If the page was hidden in
-// between, or did not get its frames in time, it is shown again. Returns how long it was shown,
+// Shows the pair for the exposure, counted in animation frames. If the page did not get them in
+// time, because it was hidden in between, it is shown again. Returns for how long it was shown,
 // and how many times; null if the pair is not to be had.
 async function expose(pair) {
   const [left, right] = await Promise.all([load(pair.left), load(pair.right)]);
@@ -103,16 +103,11 @@ async function expose(pair) {
   fit();
   for (let times = 1; ; times++) {
     await pause(BLANK_MS);
-    while (document.hidden) await pause(100);
-    let hidden = false;
-    const hide = () => { hidden = true; };
-    document.addEventListener("visibilitychange", hide);
     const start = await frame();
     $("pair").classList.add("shown");
     let now = start;
-    while (!hidden && now - start < pair.exposure_ms - 8) now = await frame(); // to the nearest
+    while (now - start < pair.exposure_ms - 8) now = await frame(); // to the nearest
     $("pair").classList.remove("shown");
-    document.removeEventListener("visibilitychange", hide);
     const off = Math.abs(now - start - pair.exposure_ms);
     if (off <= TOLERANCE_MS || times >= MOST_EXPOSURES) return [now - start, times];
   }
@@ -178,7 +173,11 @@ async function onePair(pair) {
   $("feedback").textContent = "";
   pair.upcoming.forEach(load);
   const shown = await expose(pair);
-  if (!shown) return state(); // answered in another tab
+  if (!shown) { // answered in another tab
+    loaded.clear();
+    await pause(1000);
+    return state();
+  }
   const [exposure, exposures] = shown;
   const [choice, response] = await choose();
   const next = await request("/api/answer", {
