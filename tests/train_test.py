@@ -116,7 +116,9 @@ def test_killed_and_continued_equals_uninterrupted(uninterrupted, tmp_path):
     assert steps_logged(tmp_path) == steps_logged(uninterrupted)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_asked_to_stop_it_saves_and_continues(uninterrupted, tmp_path, number):
     options = [*OPTIONS, "--checkpoint_every=1000"]
     process = start("train", f"--workdir={tmp_path}", *options)
@@ -206,7 +208,7 @@ def test_settings_that_cannot_be_read(tiny_run, tmp_path):
         assert (copy / "settings.json").read_text() == text
 
 
-@pytest.mark.parametrize("checkpoint_every", [1, 1000])
+@pytest.mark.parametrize("checkpoint_every", [1, pytest.param(1000, marks=pytest.mark.slow)])
 def test_nan_stops_the_run_and_keeps_the_last_good_weights(tiny_run, tmp_path, checkpoint_every):
     copy = tmp_path / "copy"
     shutil.copytree(tiny_run, copy)

@@ -181,6 +181,7 @@ def test_a_page_that_is_hidden_shows_the_pair_again(browser, served):
     assert trial["exposures"] == 2 and abs(trial["exposure_ms"] - 1000) <= 50
 
 
+@pytest.mark.slow
 def test_two_tabs_are_one_session(browser, served):
     worker = Worker(browser, *served)
     # An image whose pair was answered meanwhile is given up, not asked for for ever.
