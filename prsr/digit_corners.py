@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from prsr import losses, metrics
+from prsr import losses, metrics, tables
 
 PRESENT = 0.5  # of the digit's own ink, at least: it stands in a corner
 EMPTY = 0.1  # at most: there is nothing
@@ -157,11 +157,8 @@ def markdown(rows, image_shape, second="upper right"):
     Returns:
         A str.
     """
-    lines = [
-        f"| model | exactly one digit | in both corners | of one: {second} | read right "
-        f"| nats an image | bits/dim |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    head = ["model", "exactly one digit", "in both corners", f"of one: {second}", "read right"]
+    lines = []
     for entry in rows:
         cells = [entry["title"]]
         for name in ("exactly_one", "both", "second_corner", "read_right"):
@@ -172,5 +169,5 @@ def markdown(rows, image_shape, second="upper right"):
         cells.append(metrics.plus_minus(nats, 2) if nats else "")
         bits = nats and losses.bits_per_dim(nats["mean"], image_shape)
         cells.append(f"{bits:.4f}" if nats else "")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append(cells)
+    return tables.to_markdown([*head, "nats an image", "bits/dim"], lines)

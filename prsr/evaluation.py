@@ -11,17 +11,15 @@ scores.csv                every score of every image
 table1.md, .csv, .json    means and standard errors beside the paper's
 """
 
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 import math
 from collections.abc import Callable
 
 import numpy as np
 
-from prsr import files, losses, metrics, plotting, progress, samplers
+from prsr import files, losses, metrics, plotting, progress, samplers, tables
 from prsr.baselines.bicubic import Bicubic
 from prsr.baselines.nearest_neighbor import BLOCK, NearestNeighbor
 from prsr.baselines.networks import CHOICES, CrossEntropy, Regression
@@ -461,12 +459,10 @@ def markdown(report):
         if "bits/dim" in head:
             line.append(_cell(entry.get("bits_per_dim"), 3))
         cells.append(line)
-    lines = [_line(head), "|" + "---|" * len(head), *map(_line, cells), ""]
-    lines.append(
+    lines = [
+        tables.to_markdown(head, cells),
         f"Means over {report['test_images']} test images, and standard errors of the means. "
-        f"bits/dim: of each method's images under the model, not of the truth."
-    )
-    lines += [
+        f"bits/dim: of each method's images under the model, not of the truth.",
         "",
         "\\* Differences and squares modulo 256, a mistake that brings photographs near 29 dB, "
         "whatever the method: the paper's pSNR can only be compared with this column.",
@@ -482,10 +478,6 @@ def markdown(report):
             f"{_cell(truth['bits_per_dim'], 3)} bits/dim",
         ]
     return "\n".join(lines) + "\n"
-
-
-def _line(cells):
-    return "| " + " | ".join(cells) + " |"
 
 
 def _cell(value, digits):
@@ -513,11 +505,7 @@ def to_csv(report):
             line[f"paper_{name}"] = value
         lines.append(line)
     fields = list(dict.fromkeys(name for line in lines for name in line))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fields)
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    return tables.to_csv(fields, [[line.get(name) for name in fields] for line in lines])
 
 
 def scores_csv(names, scores):
@@ -531,12 +519,9 @@ def scores_csv(names, scores):
         A str.
     """
     columns = list(dict.fromkeys(name for values in scores.values() for name in values))
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["image", "method", *columns])
-    for key, values in scores.items():
-        for i, name in enumerate(names):
-            writer.writerow(
-                [name, key, *(f"{values[c][i]:.6g}" if c in values else "" for c in columns)]
-            )
-    return text.getvalue()
+    rows = [
+        [name, key, *(f"{values[c][i]:.6g}" if c in values else "" for c in columns)]
+        for key, values in scores.items()
+        for i, name in enumerate(names)
+    ]
+    return tables.to_csv(["image", "method", *columns], rows)

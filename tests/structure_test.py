@@ -7,7 +7,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 LAYERS = [
     {"prsr", "prsr.errors"},
-    {"prsr.hparams", "prsr.progress", "prsr.files"},
+    {"prsr.hparams", "prsr.progress", "prsr.files", "prsr.tables"},
     {"prsr.images", "prsr.plotting"},
     {"prsr.layers", "prsr.losses", "prsr.metrics", "prsr.optimizers"},
     {"prsr.models.trunk", "prsr.data.drawn", "prsr.data.splits", "prsr.sampling.draws"},

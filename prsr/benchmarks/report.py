@@ -1,6 +1,6 @@
 """The benchmark's results as tables and as a picture."""
 
-from prsr import files
+from prsr import files, tables
 
 
 def markdown(results):
@@ -105,8 +105,7 @@ def markdown(results):
 
 
 def _table(head, rows):
-    cells = [head, ["---"] * len(head), *rows]
-    return ["", *["| " + " | ".join(map(str, row)) + " |" for row in cells], ""]
+    return ["", tables.to_markdown(head, rows)]
 
 
 def plot(results, path):

@@ -1,12 +1,10 @@
 """What a study found: % fooled with its errors, who was thrown out, and which images."""
 
-import csv
-import io
 import statistics
 
 import numpy as np
 
-from prsr import metrics
+from prsr import metrics, tables
 from prsr.human_study.protocol import GOLDEN, PAIR
 
 RESAMPLES = 10_000
@@ -164,17 +162,9 @@ def markdown(report):
     Returns:
         A str.
     """
-    head = [
-        "images",
-        "algorithm",
-        "% fooled",
-        "95% interval",
-        "paper",
-        "kept",
-        "missed a golden pair",
-    ]
-    head.append("not finished")
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    head = ["images", "algorithm", "% fooled", "95% interval", "paper"]
+    head += ["kept", "missed a golden pair", "not finished"]
+    rows = []
     for row in report["algorithms"]:
         low_high, paper = row["interval"], row["paper_percent"]
         cells = [
@@ -183,11 +173,11 @@ def markdown(report):
             percent(row),
             "{:.1f} to {:.1f}".format(*(100 * v for v in low_high)) if low_high else "",
             "{:.1f} ± {:.1f}".format(*paper) if paper else "",
-            *(str(row[name]) for name in STATUSES),
+            *(row[name] for name in STATUSES),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += [
-        "",
+        rows.append(cells)
+    lines = [
+        tables.to_markdown(head, rows),
         "% fooled: how often the algorithm's image was taken for the photograph; 50% would be "
         "perfect. ±: standard error between workers. Interval: BCa bootstrap over workers. Both "
         "are for these images. Only kept sessions count: finished, and no golden pair missed.",
@@ -213,49 +203,36 @@ def markdown(report):
 
 def to_csv(report):
     """The algorithms as CSV, rates in percent."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    names = ["percent_fooled", "standard_error", "interval_low", "interval_high"]
-    names += ["paper_percent", "paper_error"]
-    writer.writerow(["data", "method", *names, *STATUSES, "answers"])
+    head = ["data", "method", "percent_fooled", "standard_error", "interval_low", "interval_high"]
+    head += ["paper_percent", "paper_error", *STATUSES, "answers"]
+    rows = []
     for row in report["algorithms"]:
-        fooled_share = row["fooled"] or {"mean": None, "standard_error": None}
-        shares = [*fooled_share.values(), *(row["interval"] or (None, None))]
-        writer.writerow(
-            [row["data"], row["method"]]
-            + ["" if share is None else f"{100 * share:.4g}" for share in shares]
-            + list(row["paper_percent"] or ("", ""))
-            + [row[name] for name in STATUSES]
-            + [row["answers"]]
-        )
-    return text.getvalue()
+        mean_and_error = row["fooled"] or {"mean": None, "standard_error": None}
+        shares = [*mean_and_error.values(), *(row["interval"] or (None, None))]
+        percents = [None if share is None else f"{100 * share:.4g}" for share in shares]
+        paper = row["paper_percent"] or (None, None)
+        counts = [row[name] for name in STATUSES]
+        rows.append([row["data"], row["method"], *percents, *paper, *counts, row["answers"]])
+    return tables.to_csv(head, rows)
 
 
 def answers_csv(sessions):
     """Every answer of every session as CSV, without the workers' identifiers."""
     columns = ("number", "kind", "image", "truth_side", "choice")
-    times = ("exposure_ms", "response_ms", "views", "exposures")
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["session", "status", "algorithm", *columns, *times])
-    for session in sessions:
-        for trial in session["trials"]:
-            if trial["choice"] is not None:
-                writer.writerow(
-                    [session["id"], status(session), session["algorithm"]]
-                    + [trial[c] for c in columns + times]
-                )
-    return text.getvalue()
+    columns += ("exposure_ms", "response_ms", "views", "exposures")
+    rows = [
+        [session["id"], status(session), session["algorithm"], *(trial[c] for c in columns)]
+        for session in sessions
+        for trial in session["trials"]
+        if trial["choice"] is not None
+    ]
+    return tables.to_csv(["session", "status", "algorithm", *columns], rows)
 
 
 def workers_csv(sessions):
     """Who took part, for whoever pays them: identifier, status and code, as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["worker", "session", "algorithm", "status", "code"])
-    for session in sessions:
-        code = "" if session["finished"] is None else session["code"]
-        writer.writerow(
-            [session["worker"], session["id"], session["algorithm"], status(session), code]
-        )
-    return text.getvalue()
+    rows = [
+        [s["worker"], s["id"], s["algorithm"], status(s), s["code"] if s["finished"] else None]
+        for s in sessions
+    ]
+    return tables.to_csv(["worker", "session", "algorithm", "status", "code"], rows)

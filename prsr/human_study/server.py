@@ -23,6 +23,8 @@ from prsr.human_study.store import OutOfStep, Refused, new_token
 
 COOKIE = "prsr_study_"  # and the study's identity: one host may serve several
 _COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
+# A spreadsheet that reads workers.csv takes what begins with a sign for a formula.
+_WORKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _LONGEST_MS = 24 * 3600 * 1000
 _HEADERS = {
@@ -77,10 +79,8 @@ def create_app(study, store, require_worker_id=False):
 
     def check_worker(worker):
         """Refuses identifiers that are none, and a second worker in the same browser."""
-        if worker is not None and not (
-            isinstance(worker, str) and 1 <= len(worker) <= 128 and worker.isprintable()
-        ):
-            flask.abort(400, "worker must be text of 1 to 128 characters")
+        if worker is not None and not (isinstance(worker, str) and _WORKER.fullmatch(worker)):
+            flask.abort(400, "a worker's identifier is 1 to 128 letters, digits and . _ : @ -")
         known = store.worker(token())
         if known is not None and worker not in (None, known):
             raise Refused("Someone has taken part in this browser already.")

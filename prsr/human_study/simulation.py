@@ -15,6 +15,7 @@ import urllib.parse
 
 import numpy as np
 
+from prsr import tables
 from prsr.errors import UserError
 from prsr.human_study.directory import TRUTH
 from prsr.human_study.server import COOKIE
@@ -350,14 +351,14 @@ def plan_markdown(study, ability, seed, counts=(10, 20, 40, 80, 160)):
         neighbours += zip(own, own[1:])
     head = ["workers", *(f"error, {titles[key]}" for key in ranked)]
     head += [f"{titles[low]} below {titles[high]}" for low, high in neighbours]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     for workers in counts:
         found = {
             key: expectation(ability, key, workers, study.protocol.pairs, rng) for key in ranked
         }
-        cells = [str(workers), *(f"{100 * found[key][1].mean():.1f}" for key in ranked)]
+        cells = [workers, *(f"{100 * found[key][1].mean():.1f}" for key in ranked)]
         for low, high in neighbours:
             error = np.hypot(found[low][1], found[high][1])
             cells.append(f"{np.mean(found[high][0] - found[low][0] > 1.96 * error):.0%}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return tables.to_markdown(head, rows)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sqlite3
+import string
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -303,11 +304,18 @@ def test_any_bytes(app, path, body, kind):
 
 
 @quick
-@given(worker=st.text(max_size=200))
+@example("=1+1")
+@example("@x")
+@example("a" * 128)
+@example("a" * 129)
+@example("a\n")
+@given(worker=st.text(max_size=200) | st.from_regex(r"[A-Za-z0-9._:@-]{1,140}"))
 def test_any_identifier(app, worker):
     empty(app)
     response = app.test_client().post("/api/begin", json={"worker": worker})
-    right = 1 <= len(worker) <= 128 and worker.isprintable()
+    letters = set(string.ascii_letters + string.digits)
+    right = 1 <= len(worker) <= 128 and worker[0] in letters
+    right = right and set(worker) <= letters | set("._:@-")
     assert response.status_code == (200 if right else 400), response.text
     response = app.test_client().get("/api/state", query_string={"worker": worker})
     assert response.status_code == (200 if right else 400)
