@@ -224,25 +224,35 @@ def work(client, name, recognizer, ability, rng, answered=lambda: None):
     return {"state": state.get("state"), "error": state.get("error"), "given": given}
 
 
-@contextlib.contextmanager
-def server(study, port=0):
+def start_server(study, port=0):
     """Serves a study in a process of its own.
 
     Args:
         study: a `prsr.human_study.directory.Study`.
         port: to listen at; 0 for any that is free.
 
-    Yields:
-        The address, `http://...`.
+    Returns:
+        The `subprocess.Popen`, and the address, `http://...`.
+
+    Raises:
+        UserError: the server said nothing.
     """
     command = [sys.executable, "-m", "prsr.study", "serve"]
     command += [f"--study={study.path}", f"--port={port}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    line = process.stdout.readline()
+    if not line:
+        process.wait()
+        raise UserError("the server could not start; what it says stands above")
+    return process, line.split()[-1]
+
+
+@contextlib.contextmanager
+def server(study, port=0):
+    """`start_server` for as long as it is needed; yields the address."""
+    process, url = start_server(study, port)
     try:
-        line = process.stdout.readline()
-        if not line:
-            raise UserError("the server could not start; what it says stands above")
-        yield line.split()[-1]
+        yield url
     finally:
         process.terminate()
         process.wait()

@@ -4,8 +4,6 @@ import concurrent.futures
 import dataclasses
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -89,22 +87,13 @@ def test_a_study_through_the_real_server(tmp_path):
     assert {t["views"] for s in sessions for t in s["trials"]} == {1}
 
 
-def start_server(study, port=0):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "prsr.study", "serve", f"--study={study.path}", f"--port={port}"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return process, process.stdout.readline().split()[-1]
-
-
 def test_a_killed_server_loses_nothing(tmp_path):
     """SIGKILL, four times, while 50 workers begin and answer; each goes on from there."""
     protocol = Protocol(practice=2, pairs=20, golden=1, exposure_ms=60, workers=25)
     study = studies.make(tmp_path / "study", protocol, images=40)
     recognizer = simulation.Recognizer(study)
     ability = simulation.Ability(dict.fromkeys(study.counts, 0.5), 0.0)
-    process, url = start_server(study)
+    process, url = simulation.start_server(study)
     answers = []
 
     def one(number):
@@ -122,7 +111,7 @@ def test_a_killed_server_loses_nothing(tmp_path):
                 time.sleep(0.01)
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-            process, again = start_server(study, url.strip("/").split(":")[-1])
+            process, again = simulation.start_server(study, url.strip("/").split(":")[-1])
             assert again == url
         outcomes = [future.result() for future in running]
     process.terminate()
