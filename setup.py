@@ -5,6 +5,7 @@ import setuptools
 
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "prsr" / "__init__.py").read_text())[1]
+FACES = ["mtcnn"]
 STUDY = ["flask", "waitress"]
 
 setuptools.setup(
@@ -15,7 +16,10 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=setuptools.find_packages(include=["prsr", "prsr.*"]),
-    package_data={"prsr.human_study": ["static/*"]},
+    package_data={
+        "prsr": ["weights/*/*", "weights/*/examples/*"],
+        "prsr.human_study": ["static/*"],
+    },
     python_requires=">=3.11,<3.14",
     install_requires=[
         "absl-py",
@@ -29,9 +33,10 @@ setuptools.setup(
     ],
     extras_require={
         "benchmark": ["faiss-cpu", "torch"],
+        "faces": FACES,
         "gpu": ["tensorflow[and-cuda]>=2.21"],
         "study": STUDY,
-        "test": ["hypothesis", "pytest", "scikit-image", "selenium", *STUDY],
+        "test": ["hypothesis", "pytest", "scikit-image", "selenium", *FACES, *STUDY],
         "lint": ["ruff"],
     },
 )

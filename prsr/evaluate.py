@@ -1,14 +1,22 @@
 """Scores a run as in Table 1: python -m prsr.evaluate --workdir=RUN --baselines=bicubic,nn,RUN2"""
 
 import json
-import pathlib
 
 from absl import flags
 
 from prsr.errors import UserError
-from prsr.flags import FLAGS, define_dataset, define_workdir, moved, numbers, run
+from prsr.flags import (
+    FLAGS,
+    define_dataset,
+    define_trained,
+    moved,
+    numbers,
+    output_folder,
+    run,
+    trained,
+)
 
-define_workdir()
+define_trained()
 define_dataset()
 flags.DEFINE_list(
     "tau", ["1.0", "1.1", "1.2", "inf"], "Each multiplies the logits; inf is greedy (footnote 1)."
@@ -29,10 +37,11 @@ flags.DEFINE_integer("batch_size", 16, "Samples that are drawn at once; changes 
 
 
 def main():
-    from prsr import evaluation, files, losses, metrics, samplers, workdirs
+    from prsr import evaluation, files, losses, metrics, samplers
     from prsr.data import pipeline
 
-    workdir = workdirs.Workdir(FLAGS.workdir)
+    workdir = trained()
+    output = output_folder("evaluation")
     taus = numbers("tau")
     hparams, model = workdir.load_model()
     hparams = moved(hparams)
@@ -46,7 +55,6 @@ def main():
     paper = _paper(hparams)
     test_set = pipeline.load(hparams.data, hparams.model.channels, "test", FLAGS.num_images or None)
     pairs = pipeline.evaluation_arrays(test_set, hparams.data, hparams.model.scale)
-    output = pathlib.Path(FLAGS.output) if FLAGS.output else workdir.path / "evaluation"
     results = evaluation.Evaluation(output, test_set.names, *pairs)
     image_shape = results.high_res.shape[1:]
     has_likelihood = hasattr(model, "log_likelihood")
@@ -60,6 +68,9 @@ def main():
             nats = samplers.nats(model, results.low_res, drawn, FLAGS.batch_size)
             scores[method.key]["nats_per_image"] = nats
         rows.append(evaluation.row(method, scores[method.key], nats, image_shape, paper))
+        if method.draw_samples:
+            values = evaluation.diversity(method, results.low_res)
+            rows[-1]["diversity"] = metrics.summary(values)
     report = {"run": str(workdir.path), "test_images": len(test_set.names), "rows": rows}
     if has_likelihood:
         truth = samplers.scores(model, *pairs, FLAGS.batch_size)

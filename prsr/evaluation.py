@@ -28,6 +28,7 @@ from prsr.errors import UserError, first_line
 from prsr.workdirs import Workdir
 
 CHUNK = 256  # images a file
+DIVERSITY_INPUTS, DIVERSITY_SAMPLES = 32, 6
 SCORES = ("psnr", "psnr_uint8_wrap", "ssim", "ms_ssim", "consistency")
 
 # Table 1: pSNR, SSIM, MS-SSIM, consistency and % fooled with its error.
@@ -63,6 +64,9 @@ class Method:
         made_by: dict of what the images depend on beside the input, for JSON.
         chunk: images to ask for at once, or None for all: searching reads the whole
             database, however few are sought.
+        draw_samples: function `(low_res, num_samples, bar)` to `[count, num_samples, size, size,
+            channels]` uint8, where `bar` is a `prsr.progress.Progress` or None; None for a
+            method with one image for each input.
     """
 
     key: str
@@ -70,6 +74,7 @@ class Method:
     predict: Callable
     made_by: dict
     chunk: int | None = CHUNK
+    draw_samples: Callable | None = None
 
 
 def run_methods(workdir, hparams, model, taus, seed, batch_size):
@@ -101,20 +106,19 @@ def run_methods(workdir, hparams, model, taus, seed, batch_size):
         ]
     sampler = samplers.sampler(model)
 
-    def predict_at(tau):
-        return lambda low_res: samplers.draw(
-            sampler, low_res, samplers.one_seed_each(low_res, seed), tau, batch_size
-        )
+    def at(tau):
+        def draw_samples(low_res, num_samples, bar=None):
+            return samplers.draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar)
 
-    return [
-        Method(
-            "greedy" if math.isinf(tau) else f"tau_{tau:g}",
-            title(tau),
-            predict_at(tau),
-            {**weights, "tau": str(tau)} | ({} if math.isinf(tau) else {"seed": seed}),
-        )
-        for tau in taus
-    ]
+        def predict(low_res):
+            return draw_samples(low_res, 1)[:, 0]
+
+        if math.isinf(tau):
+            return Method("greedy", title(tau), predict, {**weights, "tau": str(tau)})
+        made_by = {**weights, "tau": str(tau), "seed": seed}
+        return Method(f"tau_{tau:g}", title(tau), predict, made_by, draw_samples=draw_samples)
+
+    return [at(tau) for tau in taus]
 
 
 def title(tau):
@@ -397,6 +401,22 @@ def _load(path):
     return pictures
 
 
+def diversity(method, low_res):
+    """How far apart a method's samples of one input are (`metrics.diversity`).
+
+    Args:
+        method: a `Method` with `draw_samples`.
+        low_res: `[count, low size, low size, channels]` uint8; the first `DIVERSITY_INPUTS`
+            are used, `DIVERSITY_SAMPLES` samples of each.
+
+    Returns:
+        `[at most DIVERSITY_INPUTS]` float array.
+    """
+    low_res = low_res[:DIVERSITY_INPUTS]
+    bar = progress.Progress(f"diversity, {method.title}", len(low_res) * DIVERSITY_SAMPLES)
+    return metrics.diversity(method.draw_samples(low_res, DIVERSITY_SAMPLES, bar))
+
+
 def row(method, scores, nats, image_shape, paper):
     """A row of Table 1.
 
@@ -423,7 +443,7 @@ def row(method, scores, nats, image_shape, paper):
 
 
 _DIGITS = {"psnr": 2, "psnr_uint8_wrap": 2, "ssim": 3, "ms_ssim": 3, "consistency": 5}
-_DIGITS["percent_fooled"] = 1
+_DIGITS |= {"diversity": 3, "percent_fooled": 1}
 
 
 def markdown(report):
@@ -441,6 +461,7 @@ def markdown(report):
     columns += [("psnr_uint8_wrap", "pSNR in uint8*", "psnr"), ("ssim", "SSIM", "ssim")]
     columns += [("ms_ssim", "MS-SSIM**", "ms_ssim")]
     columns += [("consistency", "consistency", "consistency")]
+    columns += [("diversity", "diversity***", None)]
     columns += [("percent_fooled", "% fooled", "percent_fooled")]
     columns = [c for c in columns if any(c[0] in row for row in rows)]
     head, cells = ["method"], []
@@ -469,6 +490,12 @@ def markdown(report):
         "",
         "\\*\\* Five scales; the window shrinks to an image that is smaller than it.",
     ]
+    if "diversity***" in head:
+        lines += [
+            "",
+            f"\\*\\*\\* Root mean squared difference of two samples of one input, on [0, 1]: "
+            f"{DIVERSITY_SAMPLES} samples of each of the first {DIVERSITY_INPUTS} inputs.",
+        ]
     titles = {"joint": "A + B", "conditioning": "A alone", "prior": "B alone"}
     for key, truth in report.get("truth", {}).items():
         lines += [

@@ -1,16 +1,24 @@
 """Draws the paper's figures for a run: python -m prsr.figures --workdir=RUN"""
 
 import math
-import pathlib
 
 from absl import flags
 
 from prsr.errors import UserError
-from prsr.flags import FLAGS, define_dataset, define_tau, define_workdir, moved, run
+from prsr.flags import (
+    FLAGS,
+    define_dataset,
+    define_tau,
+    define_trained,
+    moved,
+    output_folder,
+    run,
+    trained,
+)
 
 FIGURES = ("1", "2", "4", "5", "6", "temperature", "appendix")
 
-define_workdir()
+define_trained()
 define_dataset()
 define_tau(1.2)  # for all figures but 2, 6 and temperature
 flags.DEFINE_list(
@@ -33,11 +41,12 @@ flags.DEFINE_integer("batch_size", 16, "Samples that are drawn at once; changes 
 
 
 def main():
-    from prsr import evaluation, paper_figures, plotting, samplers, workdirs
+    from prsr import evaluation, paper_figures, plotting, samplers
     from prsr import progress as progress_bars
     from prsr.data import pipeline
 
-    workdir = workdirs.Workdir(FLAGS.workdir)
+    workdir = trained()
+    output = output_folder("figures")
     hparams, model = workdir.load_model()
     if hparams.model.model != "pixel_recursive":
         raise UserError(
@@ -51,7 +60,6 @@ def main():
     all_low, all_high = pipeline.evaluation_arrays(test_set, hparams.data, hparams.model.scale)
     low_res, high_res = all_low[: FLAGS.num_images], all_high[: FLAGS.num_images]
     sampler = samplers.sampler(model)
-    output = pathlib.Path(FLAGS.output) if FLAGS.output else workdir.path / "figures"
 
     def draw(low_res, num_samples=1, tau=FLAGS.tau):
         bar = progress_bars.Progress("drawing samples", len(low_res) * num_samples)

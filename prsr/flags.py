@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import pathlib
 import sys
 
 # Before TensorFlow is first imported: its remarks about the processor are no news here.
@@ -23,6 +24,36 @@ def define_workdir():
     flags.DEFINE_string("workdir", None, "The run directory: settings, weights, logs.")
     flags.mark_flag_as_required("workdir")
     _adopt()
+
+
+def define_trained():
+    """`--workdir` or `--model`: a trained model, which `trained` opens."""
+    flags.DEFINE_string("workdir", None, "The run directory of a trained model.")
+    flags.DEFINE_string("model", None, "Instead of it, a model of this package: faces.")
+    flags.mark_flags_as_mutual_exclusive(["workdir", "model"], required=True)
+    _adopt()
+
+
+def trained():
+    """The `prsr.workdirs.Workdir` that the flags of `define_trained` name.
+
+    Raises:
+        UserError: the package has no such model.
+    """
+    from prsr import pretrained, workdirs
+
+    return pretrained.workdir(FLAGS.model) if FLAGS.model else workdirs.Workdir(FLAGS.workdir)
+
+
+def output_folder(name):
+    """The `pathlib.Path` of `--output`; left out, the folder `name` of the run directory.
+
+    Raises:
+        UserError: a model of the package has no place for it.
+    """
+    if not FLAGS.output and FLAGS.model:
+        raise UserError(f"--model={FLAGS.model} needs --output, the folder to write to")
+    return pathlib.Path(FLAGS.output or pathlib.Path(FLAGS.workdir) / name)
 
 
 def define_tau(default=1.1):

@@ -3,6 +3,7 @@
 Every score is of one image at a time; tables show means over the test set.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -143,6 +144,21 @@ def consistency(estimate, low_res, downsampling="antialiased"):
     scale = estimate.shape[1] // low_res.shape[1]
     reduced = np.asarray(images.downsample(estimate, scale, downsampling), np.float64)
     return np.square((reduced - np.asarray(low_res, np.float64)) / 255).mean(axis=(1, 2, 3))
+
+
+def diversity(samples):
+    """How far apart the samples of one input are.
+
+    Args:
+        samples: `[batch, count, height, width, channels]` uint8, count at least 2.
+
+    Returns:
+        `[batch]` float array: root mean squared difference on [0, 1], averaged over pairs.
+    """
+    samples = np.asarray(samples, np.float64) / 255
+    pairs = itertools.combinations(range(samples.shape[1]), 2)
+    distances = [np.square(samples[:, i] - samples[:, j]).mean(axis=(1, 2, 3)) for i, j in pairs]
+    return np.sqrt(distances).mean(axis=0)
 
 
 def summary(values):

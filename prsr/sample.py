@@ -1,32 +1,48 @@
-"""Super-resolves images: python -m prsr.sample --workdir=RUN --input=FILE_OR_FOLDER --output=OUT"""
+"""Super-resolves images: python -m prsr.sample --model=faces --input=FILE_OR_FOLDER --output=OUT"""
 
 import pathlib
 
 from absl import flags
 
-from prsr.flags import FLAGS, define_tau, define_workdir, run
+from prsr.errors import UserError
+from prsr.flags import FLAGS, define_tau, define_trained, run, trained
 
-define_workdir()
+define_trained()
 define_tau()
 flags.DEFINE_string(
-    "input", None, "An image, or a folder of images. Left out: images of the run's test split."
+    "input",
+    None,
+    "An image, or a folder of images. Left out: images of the run's test split, or those that "
+    "come with --model.",
+)
+flags.DEFINE_bool(
+    "align", False, "Find the face in each image, and cut it as the model's training images were."
 )
 flags.DEFINE_string("output", None, "The folder to write to.", required=True)
 flags.DEFINE_integer("num_samples", 4, "Samples for each image.", 1)
 flags.DEFINE_bool("greedy", False, "Always take the most likely value; the same as --tau=inf.")
 flags.DEFINE_integer("seed", 1, "Sample k of an image depends on this seed, k and the image.")
-flags.DEFINE_integer("num_images", 8, "Without --input: how many test images.", 1)
+flags.DEFINE_integer("num_images", 8, "Without --input: how many images.", 1)
 flags.DEFINE_integer("batch_size", 16, "Samples that are drawn at once; changes no image.", 1)
 
 
 def main():
-    from prsr import super_resolution, workdirs
+    from prsr import faces, super_resolution
 
-    hparams, model = workdirs.Workdir(FLAGS.workdir).load_model()
-    if FLAGS.input is None:
-        inputs = super_resolution.test_inputs(hparams, FLAGS.num_images)
+    workdir = trained()
+    hparams, model = workdir.load_model()
+    find_eyes = None
+    if FLAGS.align:
+        if (hparams.data.crop, hparams.model.channels) != ("celeba", 3):
+            raise UserError("--align is for models of faces (--crop=celeba, three channels)")
+        find_eyes = faces.detector()
+    if FLAGS.input:
+        inputs = super_resolution.read_inputs(FLAGS.input, hparams, find_eyes)
+    elif FLAGS.model:
+        inputs = super_resolution.read_inputs(workdir.path / "examples", hparams)
+        inputs = inputs[: FLAGS.num_images]
     else:
-        inputs = super_resolution.read_inputs(FLAGS.input, hparams)
+        inputs = super_resolution.test_inputs(hparams, FLAGS.num_images)
     super_resolution.super_resolve(
         model,
         hparams,

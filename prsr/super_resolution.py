@@ -8,7 +8,7 @@ import tempfile
 
 import numpy as np
 
-from prsr import images, losses, plotting, progress, samplers
+from prsr import faces, images, losses, plotting, progress, samplers
 from prsr.data import pipeline, sources
 from prsr.errors import UserError
 
@@ -28,7 +28,7 @@ class Input:
     high_res: np.ndarray | None
 
 
-def read_inputs(path, hparams):
+def read_inputs(path, hparams, find_eyes=None):
     """Reads an image, or every image of a folder at any depth.
 
     An image of the low-resolution size is taken as it is. A larger one is cropped and
@@ -38,6 +38,8 @@ def read_inputs(path, hparams):
     Args:
         path: file or folder.
         hparams: the `Hparams` of the run.
+        find_eyes: what `prsr.faces.detector` returned, to align larger images by their
+            largest face first; None leaves them as they are.
 
     Returns:
         A list of `Input`.
@@ -48,7 +50,8 @@ def read_inputs(path, hparams):
     path = pathlib.Path(path)
     if path.is_file():
         try:
-            return [_prepare(path.stem, sources.decode(path, hparams.model.channels), hparams)]
+            image = sources.decode(path, hparams.model.channels)
+            return [_prepare(path.stem, image, hparams, find_eyes)]
         except (OSError, ValueError) as error:
             raise UserError(f"--input={path}: {error}") from error
     if not path.is_dir():
@@ -60,7 +63,7 @@ def read_inputs(path, hparams):
     for name, label in zip(names, _labels(names)):
         try:
             image = sources.decode(path / name, hparams.model.channels)
-            inputs.append(_prepare(label, image, hparams))
+            inputs.append(_prepare(label, image, hparams, find_eyes))
         except (OSError, ValueError) as error:
             problems.append(f"{name} ({error})")
     if problems:
@@ -86,7 +89,7 @@ def _labels(names):
     return labels
 
 
-def _prepare(name, image, hparams):
+def _prepare(name, image, hparams, find_eyes):
     data, scale = hparams.data, hparams.model.scale
     size, low_size = data.image_size, data.image_size // scale
     height, width = image.shape[:2]
@@ -95,20 +98,32 @@ def _prepare(name, image, hparams):
         return Input(name, image, None)
     if min(height, width) < (least := min(low_size, pipeline.pool_size(data))):
         raise ValueError(f"{width}x{height} is smaller than {least}x{least}")
+    done = f"{name}: {width}x{height}"
+    if find_eyes:
+        count, eyes = find_eyes(image)
+        if not count:
+            raise ValueError(
+                "no face found; cut it to a square with the eyes halfway down, a third of its "
+                "width from either side, and leave out --align"
+            )
+        image = faces.align(image, eyes)
+        height, width = image.shape[:2]
+        done += f", {'the largest face' if count > 1 else 'the face'} aligned in {width}x{height}"
     kind = data.crop
     try:
         square = images.crop(image, kind)
     except UserError:  # a picture of one's own need not have the shape of the data set's
         kind = "center"
         square = images.crop(image, kind)
-    done = f"{name}: {width}x{height}"
     if square.shape[:2] != (height, width):
         done += f", {kind} crop to {square.shape[1]}x{square.shape[0]}"
     if square.shape[0] < size and data.pairs == "downsampled":
         print(f"{done}, reduced to {low_size}x{low_size}")
         return Input(name, np.asarray(images.resize(square, (low_size, low_size))), None)
     low_res, high_res = pipeline.pair(square, data, scale)
-    print(f"{done}, reduced to {size}x{size} (the original below) and then {low_size}x{low_size}")
+    if square.shape[0] != size:
+        done += f", reduced to {size}x{size}"
+    print(f"{done} (the original below), reduced to {low_size}x{low_size}")
     return Input(name, low_res, high_res)
 
 

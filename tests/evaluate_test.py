@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prsr import evaluation, images, metrics
+from prsr import evaluation, images, metrics, samplers
 from prsr.data import pipeline
 from prsr.errors import UserError
 from prsr.evaluation import Evaluation, Method
@@ -63,6 +63,24 @@ def test_the_table(evaluated):
     lines = list(csv.DictReader((folder / "table1.csv").open()))
     assert [line["method"] for line in lines] == [row["method"] for row in report["rows"]]
     assert float(lines[0]["psnr"]) == report["rows"][0]["psnr"]["mean"]
+
+
+def test_diversity_is_of_several_samples_of_one_input(evaluated):
+    """Drawn again, from the directory and the run."""
+    folder, arguments, stdout = evaluated
+    rows = {row["method"]: row for row in json.loads((folder / "table1.json").read_text())["rows"]}
+    assert [key for key in rows if "diversity" in rows[key]] == ["tau_1"]
+    run_directory = next(a for a in arguments if a.startswith("--workdir=")).split("=", 1)[1]
+    _, model = Workdir(run_directory).load_model()
+    low_res = np.load(folder / "images" / "input" / "00000.npy")[: evaluation.DIVERSITY_INPUTS]
+    samples = samplers.draw_samples(
+        samplers.sampler(model), low_res, evaluation.DIVERSITY_SAMPLES, 1, 1.0, 16
+    )
+    expected = metrics.summary(metrics.diversity(samples))
+    assert rows["tau_1"]["diversity"] == pytest.approx(expected)
+    first = np.load(folder / "images" / "tau_1" / "00000.npy")[0]
+    np.testing.assert_array_equal(samples[0, 0], first)
+    assert "diversity***" in stdout and "\\*\\*\\* Root mean" in stdout
 
 
 def test_the_images_that_were_scored_are_kept(evaluated):

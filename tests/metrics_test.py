@@ -148,3 +148,12 @@ def test_the_mean_and_its_error_by_hand():
     assert found["standard_error"] == pytest.approx(math.sqrt(5 / 3) / 2)  # s = sqrt(5 / 3)
     assert metrics.summary([1.0]) == {"mean": 1.0, "standard_error": None}
     assert metrics.summary([1.0, math.inf]) == {"mean": None, "standard_error": None}
+
+
+def test_diversity_by_hand():
+    """Three flat samples at 0, 51 and 255: their distances are 0.2, 1 and 0.8."""
+    three = np.stack([np.concatenate([flat(v, 8) for v in (0, 51, 255)]), np.zeros((3, 8, 8, 3))])
+    assert metrics.diversity(three.astype(np.uint8)) == pytest.approx([2 / 3, 0])
+    half = np.zeros((1, 2, 2, 2, 1), np.uint8)
+    half[0, 1, 0] = 255  # half of the pixels differ by one: the root of 1/2
+    assert metrics.diversity(half) == pytest.approx([math.sqrt(0.5)])

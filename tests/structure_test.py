@@ -8,7 +8,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = [
     {"prsr", "prsr.errors"},
     {"prsr.hparams", "prsr.progress", "prsr.files", "prsr.tables"},
-    {"prsr.images", "prsr.plotting"},
+    {"prsr.images", "prsr.plotting", "prsr.faces"},
     {"prsr.layers", "prsr.losses", "prsr.metrics", "prsr.optimizers"},
     {"prsr.models.trunk", "prsr.data.drawn", "prsr.data.splits", "prsr.sampling.draws"},
     {"prsr.data.corners", "prsr.data.records", "prsr.digit_corners"},
@@ -17,7 +17,13 @@ LAYERS = [
     {"prsr.models.pixel_recursive", "prsr.data.pipeline"},
     {"prsr.samplers", "prsr.workdirs", "prsr.reporting"},
     {"prsr.baselines.bicubic", "prsr.baselines.nearest_neighbor", "prsr.baselines.networks"},
-    {"prsr.training", "prsr.super_resolution", "prsr.evaluation", "prsr.paper_figures"},
+    {
+        "prsr.pretrained",
+        "prsr.training",
+        "prsr.super_resolution",
+        "prsr.evaluation",
+        "prsr.paper_figures",
+    },
     {"prsr.benchmarks.rounds", "prsr.benchmarks.full_kernels", "prsr.benchmarks.torch_step"},
     {"prsr.benchmarks.sampling", "prsr.benchmarks.training", "prsr.benchmarks.nearest"},
     {"prsr.benchmarks.report"},
