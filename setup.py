@@ -5,7 +5,7 @@ import setuptools
 
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "prsr" / "__init__.py").read_text())[1]
-FACES = ["mtcnn"]
+FACES = ["mtcnn>=1"]
 STUDY = ["flask", "waitress"]
 
 setuptools.setup(
@@ -17,7 +17,10 @@ setuptools.setup(
     license="Apache-2.0",
     packages=setuptools.find_packages(include=["prsr", "prsr.*"]),
     package_data={
-        "prsr": ["weights/*/*", "weights/*/examples/*"],
+        "prsr": [
+            *(f"weights/*/{name}" for name in ("*.json", "*.h5", "*.md", "SHA256SUMS")),
+            "weights/*/examples/*.jpg",
+        ],
         "prsr.human_study": ["static/*"],
     },
     python_requires=">=3.11,<3.14",

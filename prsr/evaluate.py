@@ -31,7 +31,11 @@ flags.DEFINE_integer("num_images", 0, "Only so many images of the test split; 0:
 flags.DEFINE_enum(
     "paper", "auto", ["auto", "faces", "bedrooms", "none"], "Whose numbers to put beside ours."
 )
-flags.DEFINE_string("output", None, "Where to write; --workdir's evaluation/ if left out.")
+flags.DEFINE_string(
+    "output",
+    None,
+    "Where to write; --workdir's evaluation/ if left out. With --model it must be given.",
+)
 flags.DEFINE_integer("seed", 1, "Of the samples.", 0)
 flags.DEFINE_integer("batch_size", 16, "Samples that are drawn at once; changes no image.", 1)
 
@@ -71,7 +75,11 @@ def main():
         if method.draw_samples:
             values = evaluation.diversity(method, results.low_res)
             rows[-1]["diversity"] = metrics.summary(values)
-    report = {"run": str(workdir.path), "test_images": len(test_set.names), "rows": rows}
+    report = {
+        "run": FLAGS.model or str(workdir.path),
+        "test_images": len(test_set.names),
+        "rows": rows,
+    }
     if has_likelihood:
         truth = samplers.scores(model, *pairs, FLAGS.batch_size)
         report["truth"] = {

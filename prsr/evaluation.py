@@ -95,30 +95,32 @@ def run_methods(workdir, hparams, model, taus, seed, batch_size):
     if kind == "regression":
         return [Method(kind, "Regression", Regression(model, batch_size).predict, weights)]
     if kind == "cross_entropy":
-        return [
-            Method(
-                f"{kind}_{choice}",
-                f"Cross-entropy, {choice}",
-                CrossEntropy(model, choice, seed, batch_size).predict,
-                {**weights, "seed": seed} if choice == "sample" else weights,
-            )
-            for choice in CHOICES
-        ]
+        return [_pixel_independent(model, c, seed, batch_size, weights) for c in CHOICES]
     sampler = samplers.sampler(model)
+    return [_pixel_recursive(sampler, tau, seed, batch_size, weights) for tau in taus]
 
-    def at(tau):
-        def draw_samples(low_res, num_samples, bar=None):
-            return samplers.draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar)
 
-        def predict(low_res):
-            return draw_samples(low_res, 1)[:, 0]
+def _pixel_independent(model, choice, seed, batch_size, weights):
+    network = CrossEntropy(model, choice, seed, batch_size)
+    key, name = f"cross_entropy_{choice}", f"Cross-entropy, {choice}"
+    if choice != "sample":
+        return Method(key, name, network.predict, weights)
+    made_by = {**weights, "seed": seed}
+    return Method(key, name, network.predict, made_by, draw_samples=network.draw_samples)
 
-        if math.isinf(tau):
-            return Method("greedy", title(tau), predict, {**weights, "tau": str(tau)})
-        made_by = {**weights, "tau": str(tau), "seed": seed}
-        return Method(f"tau_{tau:g}", title(tau), predict, made_by, draw_samples=draw_samples)
 
-    return [at(tau) for tau in taus]
+def _pixel_recursive(sampler, tau, seed, batch_size, weights):
+    def draw_samples(low_res, num_samples, bar=None):
+        return samplers.draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar)
+
+    def predict(low_res):
+        return draw_samples(low_res, 1)[:, 0]
+
+    made_by = {**weights, "tau": str(tau)}
+    if math.isinf(tau):
+        return Method("greedy", title(tau), predict, made_by)
+    made_by["seed"] = seed
+    return Method(f"tau_{tau:g}", title(tau), predict, made_by, draw_samples=draw_samples)
 
 
 def title(tau):

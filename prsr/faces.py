@@ -1,21 +1,25 @@
 """Brings the face of any photograph to where CelebA's aligned images have theirs.
 
-The detector is MTCNN (Zhang et al. 2016), whose package `mtcnn` holds its weights.
+Positions (x, y) are float, in pixels from the upper left corner of an image, so that the first
+pixel's middle is at (0.5, 0.5). The detector is MTCNN (Zhang et al. 2016), whose package `mtcnn`
+holds its weights.
 """
 
+import importlib.resources
 import math
 
 import numpy as np
 from PIL import Image
 
 from prsr.errors import UserError
+from prsr.images import CELEBA_HEIGHT, CELEBA_WIDTH
 
-# Of aligned CelebA, 178x218: (x, y) of the eyes, left and right in the picture. CelebA
-# turned, scaled and shifted its pictures so; MTCNN finds the eyes there within 1.5 pixels.
-WIDTH, HEIGHT = 178, 218
+# The eyes in an aligned image, left and right in the picture: the median over CelebA images of
+# what MTCNN finds there, from which single ones deviate by 1 to 1.5 pixels.
 EYES = np.array([(69.0, 111.5), (108.0, 112.0)])
 
 _LONGEST = 640  # pixels a side to look for faces in
+_NARROWEST = 0.2  # of a face's width between its eyes; less is a profile
 
 
 def detector():
@@ -23,28 +27,39 @@ def detector():
 
     Returns:
         A function from an `[height, width, 3]` uint8 image to the number of its faces and
-        the `[2, 2]` positions (x, y) of the largest one's eyes, left and right in the
-        picture, None if there is no face.
+        the `[2, 2]` positions of the largest one's eyes, left and right in the picture, None
+        if there is no face.
 
     Raises:
-        UserError: the package `mtcnn` is not installed.
+        UserError: the package `mtcnn` is not installed, or does not work.
     """
     try:
         from mtcnn import MTCNN
-    except ModuleNotFoundError as error:
+        from mtcnn.stages import StageONet, StagePNet, StageRNet
+    except ImportError as error:
         raise UserError(
-            f"--align needs {error.name}: pip install -e '.[faces]' installs it"
+            f"--align needs {error.name or error}: pip install mtcnn, or the extra 'faces'"
         ) from error
-    network = MTCNN()
+    # By their places: by name alone, mtcnn would first unpickle what lies in the folder
+    # that the user is in.
+    weights = importlib.resources.files("mtcnn.assets.weights")
+    network = MTCNN(
+        stages=[
+            stage(weights=str(weights / f"{name}.lz4"))
+            for stage, name in ((StagePNet, "pnet"), (StageRNet, "rnet"), (StageONet, "onet"))
+        ]
+    )
 
     def find_eyes(image):
         small, factors = _reduced(image, max(1.0, max(image.shape[:2]) / _LONGEST))
-        faces = []
-        for face in sorted(network.detect_faces(small), key=_area, reverse=True):
-            eyes = [face["keypoints"][f"{side}_eye"] for side in ("left", "right")]
-            if eyes[0] != eyes[1]:
-                faces.append(np.array(eyes) / factors)
-        return len(faces), faces[0] if faces else None
+        found = []
+        # Columns: image, x, y, width, height, confidence, x of five points, y of them; eyes first.
+        for face in network.detect_faces(small, output_type="numpy"):
+            eyes = np.stack([face[6:8], face[11:13]], axis=-1)
+            if math.dist(*eyes) > _NARROWEST * face[3]:
+                found.append((face[3] * face[4], eyes / factors))
+        found.sort(key=lambda face: -face[0])
+        return len(found), found[0][1] if found else None
 
     return find_eyes
 
@@ -56,37 +71,47 @@ def align(image, eyes):
 
     Args:
         image: `[height, width, 3]` uint8.
-        eyes: `[2, 2]`, (x, y) of the eyes, left and right in the picture.
+        eyes: `[2, 2]` positions of the eyes, left and right in the picture, not the same.
 
     Returns:
         `[218, 178, 3]` uint8.
     """
+    # A similarity is one factor and one shift of complex numbers x + iy.
+    start, end = _complex(EYES), _complex(np.asarray(eyes))
+    factor = (end[1] - end[0]) / (start[1] - start[0])
+    shift = end[0] - factor * start[0]
+    # The part that will be seen, and what bicubic interpolation looks at beside it.
+    corners = [x + 1j * y for x in (0, CELEBA_WIDTH) for y in (0, CELEBA_HEIGHT)]
+    corners = factor * np.array(corners) + shift
+    margin = math.ceil(4 * max(1.0, abs(factor)))
+    left, top = math.floor(corners.real.min()) - margin, math.floor(corners.imag.min()) - margin
+    right, bottom = math.ceil(corners.real.max()) + margin, math.ceil(corners.imag.max()) + margin
+    part = _cut(image, left, top, right, bottom)
     # Reduced first, with antialiasing, which a transform does not do.
-    reduction = math.dist(*eyes) / math.dist(*EYES)
-    image, factors = _reduced(image, max(1.0, reduction))
-    # In complex numbers x + iy a similarity is one factor and one shift.
-    (s, t), (u, v) = _complex(EYES), _complex(np.asarray(eyes) * factors)
-    factor = (v - u) / (t - s)
-    shift = u - factor * s
-    corners = factor * np.array([0, WIDTH, 1j * HEIGHT, WIDTH + 1j * HEIGHT]) + shift
-    height, width = image.shape[:2]
-    outside = [-corners.real, corners.real - width, -corners.imag, corners.imag - height]
-    pad = max(0, math.ceil(np.max(outside))) + 2  # and what bicubic interpolation looks at
-    image = np.pad(image, [(pad, pad), (pad, pad), (0, 0)], mode="edge")
-    shift += pad * (1 + 1j)
-    coefficients = (factor.real, -factor.imag, shift.real, factor.imag, factor.real, shift.imag)
-    turned = Image.fromarray(image).transform(
-        (WIDTH, HEIGHT), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC
+    part, (x, y) = _reduced(part, max(1.0, abs(factor)))
+    shift -= left + 1j * top
+    coefficients = (
+        factor.real * x, -factor.imag * x, shift.real * x,
+        factor.imag * y, factor.real * y, shift.imag * y,
+    )  # fmt: skip
+    turned = Image.fromarray(part).transform(
+        (CELEBA_WIDTH, CELEBA_HEIGHT),
+        Image.Transform.AFFINE,
+        coefficients,
+        Image.Resampling.BICUBIC,
     )
     return np.asarray(turned)
 
 
-def _area(face):
-    return face["box"][2] * face["box"][3]
+def _cut(image, left, top, right, bottom):
+    """A part of an image that may reach over its edge, which is repeated."""
+    rows = np.clip(np.arange(top, bottom), 0, image.shape[0] - 1)
+    columns = np.clip(np.arange(left, right), 0, image.shape[1] - 1)
+    return image[rows[:, None], columns]
 
 
 def _reduced(image, reduction):
-    """The image divided by a factor of 1 or more, and what its x and y were multiplied with."""
+    """A smaller image, `[height / reduction, width / reduction, 3]`, and its (x, y) factors."""
     height, width = image.shape[:2]
     size = max(1, round(width / reduction)), max(1, round(height / reduction))
     small = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)

@@ -35,7 +35,11 @@ flags.DEFINE_list(
 )
 flags.DEFINE_integer("num_images", 8, "Test images a figure; 4 has three, appendix ten times.", 1)
 flags.DEFINE_integer("num_samples", 6, "Samples of an input in figures 2 and 5.", 1)
-flags.DEFINE_string("output", None, "Where to write; --workdir's figures/ if left out.")
+flags.DEFINE_string(
+    "output",
+    None,
+    "Where to write; --workdir's figures/ if left out. With --model it must be given.",
+)
 flags.DEFINE_integer("seed", 1, "Of the samples.", 0)
 flags.DEFINE_integer("batch_size", 16, "Samples that are drawn at once; changes no image.", 1)
 

@@ -42,7 +42,9 @@ def trained():
     """
     from prsr import pretrained, workdirs
 
-    return pretrained.workdir(FLAGS.model) if FLAGS.model else workdirs.Workdir(FLAGS.workdir)
+    if FLAGS.model is None:
+        return workdirs.Workdir(FLAGS.workdir)
+    return pretrained.workdir(FLAGS.model)
 
 
 def output_folder(name):
@@ -51,9 +53,11 @@ def output_folder(name):
     Raises:
         UserError: a model of the package has no place for it.
     """
-    if not FLAGS.output and FLAGS.model:
+    if FLAGS.output:
+        return pathlib.Path(FLAGS.output)
+    if FLAGS.model is not None:
         raise UserError(f"--model={FLAGS.model} needs --output, the folder to write to")
-    return pathlib.Path(FLAGS.output or pathlib.Path(FLAGS.workdir) / name)
+    return pathlib.Path(FLAGS.workdir) / name
 
 
 def define_tau(default=1.1):
@@ -75,8 +79,14 @@ def define_dataset():
 
 
 def moved(hparams):
-    """The settings of a run, with its images where `--dataset` says that they lie now."""
+    """The settings of a run, with its images where `--dataset` says that they lie now.
+
+    Raises:
+        UserError: a model of the package, which brings no images, and no `--dataset`.
+    """
     if not FLAGS.dataset:
+        if FLAGS.model is not None:
+            raise UserError(f"--model={FLAGS.model} needs --dataset, the images to use it on")
         return hparams
     data = dataclasses.replace(hparams.data, dataset=FLAGS.dataset)
     return dataclasses.replace(hparams, data=data)

@@ -11,7 +11,7 @@ from prsr.errors import UserError
 # The face in an aligned CelebA image, 178x218, as (top, bottom, left, right): the
 # 138-pixel square that Tensor2Tensor cuts for the same task. Fractions, so that the
 # same alignment at another size works.
-_CELEBA_HEIGHT, _CELEBA_WIDTH = 218, 178
+CELEBA_HEIGHT, CELEBA_WIDTH = 218, 178
 _CELEBA_BOX = (40, 178, 20, 158)
 
 
@@ -122,11 +122,11 @@ def crop(image, kind):
         side = side * 24 // 28 if kind == "mnist" else side
         top, left = (height - side) // 2, (width - side) // 2
         return image[top : top + side, left : left + side]
-    if abs(height * _CELEBA_WIDTH - width * _CELEBA_HEIGHT) > 0.02 * width * _CELEBA_HEIGHT:
+    if abs(height * CELEBA_WIDTH - width * CELEBA_HEIGHT) > 0.02 * width * CELEBA_HEIGHT:
         raise UserError(
             f"--crop=celeba expects aligned CelebA images (178x218 or that shape in another "
             f"size), and got one of {width}x{height}; use img_align_celeba, or --crop=center"
         )
-    top, bottom = (round(height * edge / _CELEBA_HEIGHT) for edge in _CELEBA_BOX[:2])
-    left = round(width * _CELEBA_BOX[2] / _CELEBA_WIDTH)
+    top, bottom = (round(height * edge / CELEBA_HEIGHT) for edge in _CELEBA_BOX[:2])
+    left = round(width * _CELEBA_BOX[2] / CELEBA_WIDTH)
     return image[top:bottom, left : left + bottom - top]

@@ -1,4 +1,4 @@
-"""Super-resolves images: python -m prsr.sample --model=faces --input=FILE_OR_FOLDER --output=OUT"""
+"""Super-resolves images: python -m prsr.sample --model=faces --input=FILE_OR_FOLDER"""
 
 import pathlib
 
@@ -18,7 +18,7 @@ flags.DEFINE_string(
 flags.DEFINE_bool(
     "align", False, "Find the face in each image, and cut it as the model's training images were."
 )
-flags.DEFINE_string("output", None, "The folder to write to.", required=True)
+flags.DEFINE_string("output", "samples", "The folder to write to.")
 flags.DEFINE_integer("num_samples", 4, "Samples for each image.", 1)
 flags.DEFINE_bool("greedy", False, "Always take the most likely value; the same as --tau=inf.")
 flags.DEFINE_integer("seed", 1, "Sample k of an image depends on this seed, k and the image.")
@@ -30,15 +30,15 @@ def main():
     from prsr import faces, super_resolution
 
     workdir = trained()
+    if FLAGS.align and FLAGS.input is None:
+        raise UserError("--align needs --input, the image or folder to find faces in")
     hparams, model = workdir.load_model()
-    find_eyes = None
-    if FLAGS.align:
-        if (hparams.data.crop, hparams.model.channels) != ("celeba", 3):
-            raise UserError("--align is for models of faces (--crop=celeba, three channels)")
-        find_eyes = faces.detector()
-    if FLAGS.input:
+    if FLAGS.align and (hparams.data.crop, hparams.model.channels) != ("celeba", 3):
+        raise UserError("--align is for models of faces (--crop=celeba, three channels)")
+    find_eyes = faces.detector() if FLAGS.align else None
+    if FLAGS.input is not None:
         inputs = super_resolution.read_inputs(FLAGS.input, hparams, find_eyes)
-    elif FLAGS.model:
+    elif FLAGS.model is not None:
         inputs = super_resolution.read_inputs(workdir.path / "examples", hparams)
         inputs = inputs[: FLAGS.num_images]
     else:

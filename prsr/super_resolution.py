@@ -47,6 +47,8 @@ def read_inputs(path, hparams, find_eyes=None):
     Raises:
         UserError: nothing there can be used.
     """
+    if not path:
+        raise UserError("--input is empty; give an image or a folder")
     path = pathlib.Path(path)
     if path.is_file():
         try:
@@ -103,8 +105,8 @@ def _prepare(name, image, hparams, find_eyes):
         count, eyes = find_eyes(image)
         if not count:
             raise ValueError(
-                "no face found; cut it to a square with the eyes halfway down, a third of its "
-                "width from either side, and leave out --align"
+                "no face seen from the front; cut it to a square with the eyes halfway down, a "
+                "third of its width from either side, and leave out --align"
             )
         image = faces.align(image, eyes)
         height, width = image.shape[:2]
@@ -117,13 +119,15 @@ def _prepare(name, image, hparams, find_eyes):
         square = images.crop(image, kind)
     if square.shape[:2] != (height, width):
         done += f", {kind} crop to {square.shape[1]}x{square.shape[0]}"
+        if kind != data.crop:
+            done += " (which should be the face alone; --align finds it)"
     if square.shape[0] < size and data.pairs == "downsampled":
         print(f"{done}, reduced to {low_size}x{low_size}")
         return Input(name, np.asarray(images.resize(square, (low_size, low_size))), None)
     low_res, high_res = pipeline.pair(square, data, scale)
     if square.shape[0] != size:
         done += f", reduced to {size}x{size}"
-    print(f"{done} (the original below), reduced to {low_size}x{low_size}")
+    print(f"{done} (the original in the grid), reduced to {low_size}x{low_size}")
     return Input(name, low_res, high_res)
 
 

@@ -69,7 +69,10 @@ def test_diversity_is_of_several_samples_of_one_input(evaluated):
     """Drawn again, from the directory and the run."""
     folder, arguments, stdout = evaluated
     rows = {row["method"]: row for row in json.loads((folder / "table1.json").read_text())["rows"]}
-    assert [key for key in rows if "diversity" in rows[key]] == ["tau_1"]
+    assert [key for key in rows if "diversity" in rows[key]] == [
+        "cross_entropy_sample",
+        "tau_1",
+    ]
     run_directory = next(a for a in arguments if a.startswith("--workdir=")).split("=", 1)[1]
     _, model = Workdir(run_directory).load_model()
     low_res = np.load(folder / "images" / "input" / "00000.npy")[: evaluation.DIVERSITY_INPUTS]

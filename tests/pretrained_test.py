@@ -1,5 +1,6 @@
 """What comes with the package is what was shipped, is whole, and works."""
 
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from prsr import losses, pretrained, super_resolution
+from prsr.data import pipeline
 from prsr.errors import UserError
 from tests.conftest import ROOT, assert_one_line, run
 
@@ -16,34 +18,40 @@ def test_names():
     assert pretrained.names() == ["faces"]
 
 
-@pytest.fixture(scope="module")
-def faces():
-    """The model's settings, the model, and its examples."""
+def test_examples():
+    """Pictures of the model's own shape, whose faces need no search."""
     workdir = pretrained.workdir("faces")
-    hparams, model = workdir.load_model()
-    return hparams, model, super_resolution.read_inputs(workdir.path / "examples", hparams)
-
-
-def test_it_is_a_model_of_faces_from_8x8_to_32x32(faces):
-    hparams, model, examples = faces
+    hparams = workdir.read_hparams()
     assert (hparams.data.image_size, hparams.model.scale, hparams.data.crop) == (32, 4, "celeba")
-    assert len(examples) >= 4
+    examples = super_resolution.read_inputs(workdir.path / "examples", hparams)
+    assert [example.name for example in examples] == ["eileen_collins", "grace_hopper"]
     assert all(e.low_res.shape == (8, 8, 3) and e.high_res.shape == (32, 32, 3) for e in examples)
 
 
-def test_it_knows_faces(faces):
-    """Of people whom it never saw; the sum is worth much more than A alone."""
-    _, model, examples = faces
+def bits(model, low_res, high_res, name="joint"):
+    nats = np.mean(model.scores(low_res, high_res)[name])
+    return losses.bits_per_dim(nats, high_res.shape[1:])
+
+
+def test_it_knows_the_examples():
+    workdir = pretrained.workdir("faces")
+    hparams, model = workdir.load_model()
+    examples = super_resolution.read_inputs(workdir.path / "examples", hparams)
     low_res, high_res = (
-        np.stack([getattr(e, n) for e in examples]) for n in ("low_res", "high_res")
+        np.stack([getattr(e, name) for e in examples]) for name in ("low_res", "high_res")
     )
-    nats = {name: np.mean(value) for name, value in model.scores(low_res, high_res).items()}
-    joint, conditioning = (
-        losses.bits_per_dim(nats[name], high_res.shape[1:]) for name in ("joint", "conditioning")
-    )
-    assert joint < 4 and joint < conditioning - 0.5
-    shuffled = np.mean(model.scores(np.roll(low_res, 1, axis=0), high_res)["joint"])
-    assert shuffled > nats["joint"] * 1.05  # it looks at its input
+    joint = bits(model, low_res, high_res)
+    assert joint < bits(model, low_res, high_res, "conditioning") - 0.5
+    assert joint < bits(model, low_res[::-1], high_res) - 0.5  # it looks at its input
+
+
+def test_it_knows_people_whom_it_never_saw(celeba):
+    hparams, model = pretrained.workdir("faces").load_model()
+    data = dataclasses.replace(hparams.data, dataset=f"zip:{celeba / 'img_align_celeba.zip'}")
+    test_set = pipeline.load(data, 3, "test", 16)
+    low_res, high_res = pipeline.evaluation_arrays(test_set, data, 4)
+    joint = bits(model, low_res, high_res)
+    assert joint < 4 and joint < bits(model, low_res, high_res, "conditioning") - 0.5
 
 
 @pytest.fixture
@@ -64,7 +72,7 @@ def test_a_changed_byte_is_noticed(copy, name):
         pretrained.workdir("faces")
 
 
-@pytest.mark.parametrize("name", ["model.weights.h5", "SHA256SUMS"])
+@pytest.mark.parametrize("name", ["settings.json", "model.weights.h5", "SHA256SUMS"])
 def test_a_missing_file_is_noticed(copy, name):
     (copy / name).unlink()
     with pytest.raises(UserError, match="incomplete"):
@@ -73,7 +81,7 @@ def test_a_missing_file_is_noticed(copy, name):
 
 def test_checksums_that_cover_nothing_are_refused(copy):
     (copy / "SHA256SUMS").write_text("")
-    with pytest.raises(UserError, match="incomplete"):
+    with pytest.raises(UserError, match="not the file that was shipped"):
         pretrained.workdir("faces")
 
 
@@ -99,7 +107,7 @@ def test_sample_without_a_run_or_a_picture(tmp_path):
     out = tmp_path / "out"
     result = run("sample", "--model=faces", f"--output={out}", "--num_images=1", "--num_samples=2")
     assert result.returncode == 0, result.stderr
-    example = sorted(pretrained.workdir("faces").path.glob("examples/*.png"))[0].stem
+    example = sorted(pretrained.workdir("faces").path.glob("examples/*.jpg"))[0].stem
     names = {path.name for path in out.iterdir()}
     assert names == {f"{example}_1.png", f"{example}_2.png", "grid.png", "nats.json"}
 
@@ -110,9 +118,11 @@ def test_sample_without_a_run_or_a_picture(tmp_path):
         ("sample", ["--output=OUT"], ["workdir", "model"]),
         ("sample", ["--model=faces", "--workdir=RUN", "--output=OUT"], ["workdir", "model"]),
         ("sample", ["--model=cats", "--output=OUT"], ["cats", "faces", "--workdir"]),
-        ("sample", ["--workdir=RUN", "--output=OUT", "--align"], ["--align", "faces"]),
+        ("sample", ["--model="], ["does not come with this package"]),
+        ("sample", ["--model=faces", "--input="], ["--input is empty"]),
+        ("sample", ["--workdir=RUN", "--input=OUT", "--align"], ["--align", "faces"]),
         ("evaluate", ["--model=faces"], ["--output"]),
-        ("figures", ["--model=faces"], ["--output"]),
+        ("figures", ["--model=faces", "--output=OUT"], ["--dataset"]),
     ],
 )
 def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, command, arguments, words):

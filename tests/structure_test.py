@@ -8,8 +8,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = [
     {"prsr", "prsr.errors"},
     {"prsr.hparams", "prsr.progress", "prsr.files", "prsr.tables"},
-    {"prsr.images", "prsr.plotting", "prsr.faces"},
-    {"prsr.layers", "prsr.losses", "prsr.metrics", "prsr.optimizers"},
+    {"prsr.images", "prsr.plotting"},
+    {"prsr.faces", "prsr.layers", "prsr.losses", "prsr.metrics", "prsr.optimizers"},
     {"prsr.models.trunk", "prsr.data.drawn", "prsr.data.splits", "prsr.sampling.draws"},
     {"prsr.data.corners", "prsr.data.records", "prsr.digit_corners"},
     {"prsr.models.conditioning", "prsr.models.regression", "prsr.data.sources"},

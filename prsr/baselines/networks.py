@@ -56,9 +56,14 @@ class CrossEntropy:
         Returns:
             `[batch, height * scale, width * scale, channels]` uint8 array.
         """
-        seeds = samplers.one_seed_each(low_res, self._seed)
+        return self.draw_samples(low_res, 1)[:, 0]
+
+    def draw_samples(self, low_res, num_samples, bar=None):
+        """Several images of each input; arguments and result as `samplers.draw_samples`."""
         tau = 1.0 if self.choice == "sample" else float("inf")
-        return samplers.draw(self._sampler, low_res, seeds, tau, self._batch_size)
+        return samplers.draw_samples(
+            self._sampler, low_res, num_samples, self._seed, tau, self._batch_size, bar
+        )
 
 
 def _mean(model):
