@@ -80,12 +80,11 @@ def align(image, eyes):
     start, end = _complex(EYES), _complex(np.asarray(eyes))
     factor = (end[1] - end[0]) / (start[1] - start[0])
     shift = end[0] - factor * start[0]
-    # The part that will be seen, and what bicubic interpolation looks at beside it.
+    # The part that will be seen.
     corners = [x + 1j * y for x in (0, CELEBA_WIDTH) for y in (0, CELEBA_HEIGHT)]
     corners = factor * np.array(corners) + shift
-    margin = math.ceil(4 * max(1.0, abs(factor)))
-    left, top = math.floor(corners.real.min()) - margin, math.floor(corners.imag.min()) - margin
-    right, bottom = math.ceil(corners.real.max()) + margin, math.ceil(corners.imag.max()) + margin
+    left, top = math.floor(corners.real.min()), math.floor(corners.imag.min())
+    right, bottom = math.ceil(corners.real.max()), math.ceil(corners.imag.max())
     part = _cut(image, left, top, right, bottom)
     # Reduced first, with antialiasing, which a transform does not do.
     part, (x, y) = _reduced(part, max(1.0, abs(factor)))
