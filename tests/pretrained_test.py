@@ -42,7 +42,7 @@ def test_it_knows_the_examples():
     )
     joint = bits(model, low_res, high_res)
     assert joint < bits(model, low_res, high_res, "conditioning") - 0.5
-    assert joint < bits(model, low_res[::-1], high_res) - 0.5  # it looks at its input
+    assert joint < bits(model, low_res[::-1], high_res) - 0.2  # it looks at its input
 
 
 def test_it_knows_people_whom_it_never_saw(celeba):
