@@ -77,8 +77,8 @@ def report(runs, output):
     drawn = {method.title: method.predict(low_res) for method in methods}
     sampler = samplers.sampler(model)
     bar = progress.Progress("PixelCNN", len(labels))
-    seeds = samplers.one_seed_each(low_res, seed)
-    drawn["PixelCNN"] = samplers.draw(sampler, low_res, seeds, FLAGS.tau, FLAGS.batch_size, bar)
+    samples = samplers.draw_samples(sampler, low_res, 1, seed, FLAGS.tau, FLAGS.batch_size, bar)
+    drawn["PixelCNN"] = samples[:, 0]
     _, pixel_independent = runs["cross_entropy"].load_model()
     nats = {
         "PixelCNN": samplers.nats(model, low_res, high_res, FLAGS.batch_size),

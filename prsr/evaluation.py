@@ -444,8 +444,15 @@ def row(method, scores, nats, image_shape, paper):
     return result
 
 
-_DIGITS = {"psnr": 2, "psnr_uint8_wrap": 2, "ssim": 3, "ms_ssim": 3, "consistency": 5}
-_DIGITS |= {"diversity": 3, "percent_fooled": 1}
+_DIGITS = {
+    "psnr": 2,
+    "psnr_uint8_wrap": 2,
+    "ssim": 3,
+    "ms_ssim": 3,
+    "consistency": 5,
+    "diversity": 3,
+    "percent_fooled": 1,
+}
 
 
 def markdown(report):

@@ -79,11 +79,6 @@ def draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar=None)
     return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])
 
 
-def one_seed_each(low_res, seed):
-    """The seed of each image's first sample, as `[count, 2]` int32."""
-    return np.concatenate([draws.image_seeds(image, seed, 1) for image in low_res])
-
-
 def scores(model, low_res, high_res, batch_size):
     """A model's scores of images, whoever made them.
 

@@ -86,6 +86,21 @@ def test_diversity_is_of_several_samples_of_one_input(evaluated):
     assert "diversity***" in stdout and "\\*\\*\\* Root mean" in stdout
 
 
+def test_diversity_is_of_the_first_inputs_of_many():
+    asked = []
+
+    def draw_samples(low_res, num_samples, bar):
+        asked.append((low_res, num_samples))
+        return np.zeros((len(low_res), num_samples, 8, 8, 3), np.uint8)
+
+    low_res = np.arange(40, dtype=np.uint8).reshape(40, 1, 1, 1)
+    method = Method("m", "M", None, {}, draw_samples=draw_samples)
+    assert len(evaluation.diversity(method, low_res)) == 32
+    ((inputs, count),) = asked
+    np.testing.assert_array_equal(inputs, low_res[:32])
+    assert count == 6
+
+
 def test_the_images_that_were_scored_are_kept(evaluated):
     """Their scores can be computed again from the directory alone."""
     folder, _, _ = evaluated

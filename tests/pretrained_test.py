@@ -122,7 +122,7 @@ def test_sample_without_a_run_or_a_picture(tmp_path):
         ("sample", ["--model=faces", "--input="], ["--input is empty"]),
         ("sample", ["--workdir=RUN", "--input=OUT", "--align"], ["--align", "faces"]),
         ("evaluate", ["--model=faces"], ["--output"]),
-        ("figures", ["--model=faces", "--output=OUT"], ["--dataset"]),
+        ("figures", ["--model=faces", "--output=OUT"], ["--model=faces needs --dataset"]),
     ],
 )
 def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, command, arguments, words):

@@ -34,7 +34,9 @@ def test_an_aligned_image_is_reduced_as_in_training(tmp_path, capsys):
 def test_a_picture_of_another_shape_is_cut_at_its_center(tmp_path, capsys):
     pixels, image = read(tmp_path, (50, 40))
     np.testing.assert_array_equal(image.high_res, images.resize(pixels[:, 5:45], (32, 32)))
-    assert "center crop to 40x40" in capsys.readouterr().out
+    assert "center crop to 40x40 (which should be the face alone; --align finds it)" in (
+        capsys.readouterr().out
+    )
 
 
 def test_between_the_two_sizes_there_is_no_original(tmp_path):
