@@ -18,6 +18,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["prsr", "prsr.*"]),
     package_data={
         "prsr": [
+            "py.typed",
             *(f"weights/*/{name}" for name in ("*.json", "*.h5", "*.md", "SHA256SUMS")),
             "weights/*/examples/*.jpg",
         ],

@@ -1,3 +1,36 @@
-"""Pixel Recursive Super Resolution (Dahl, Norouzi and Shlens, 2017)."""
+"""Pixel Recursive Super Resolution (Dahl, Norouzi and Shlens, 2017).
+
+model = prsr.load("faces")
+samples = model.sample(image, num_samples=4)
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from prsr.errors import UserError
+
+if TYPE_CHECKING:
+    from prsr.api import Model
 
 __version__ = "0.1.0"
+__all__ = ["UserError", "__version__", "load"]
+
+
+def load(where: str | os.PathLike[str]) -> Model:
+    """Loads a trained model.
+
+    Args:
+        where: a run directory of `prsr.train`, a folder that `prsr.export` wrote (of several
+            versions the newest), or the name of a model of this package: `"faces"`.
+
+    Returns:
+        A `prsr.api.Model`.
+
+    Raises:
+        UserError: there is no model, or it cannot be read.
+    """
+    from prsr import api  # TensorFlow takes seconds
+
+    return api.load(where)

@@ -53,7 +53,7 @@ def read_inputs(path, hparams, find_eyes=None):
     if path.is_file():
         try:
             image = sources.decode(path, hparams.model.channels)
-            return [_prepare(path.stem, image, hparams, find_eyes)]
+            return [_named(path.stem, image, hparams, find_eyes)]
         except (OSError, ValueError) as error:
             raise UserError(f"--input={path}: {error}") from error
     if not path.is_dir():
@@ -65,7 +65,7 @@ def read_inputs(path, hparams, find_eyes=None):
     for name, label in zip(names, _labels(names)):
         try:
             image = sources.decode(path / name, hparams.model.channels)
-            inputs.append(_prepare(label, image, hparams, find_eyes))
+            inputs.append(_named(label, image, hparams, find_eyes))
         except (OSError, ValueError) as error:
             problems.append(f"{name} ({error})")
     if problems:
@@ -91,16 +91,37 @@ def _labels(names):
     return labels
 
 
-def _prepare(name, image, hparams, find_eyes):
+def _named(name, image, hparams, find_eyes):
+    """`reduce`, told to the user, as an `Input`."""
+    low_res, high_res, done = reduce(image, hparams, find_eyes)
+    print(f"{name}: {done}")
+    return Input(name, low_res, high_res)
+
+
+def reduce(image, hparams, find_eyes=None):
+    """Makes the low-resolution image that a model is shown, as training did.
+
+    Args:
+        image: `[height, width, channels]` uint8. One of the low-resolution size is taken
+            as it is.
+        hparams: the model's `Hparams`.
+        find_eyes: as `read_inputs`.
+
+    Returns:
+        `[low size, low size, channels]` uint8; the original as `[size, size, channels]`
+        uint8, None if the image is too small to have one; and in words what was done.
+
+    Raises:
+        ValueError: the image is too small, or no face is in it.
+    """
     data, scale = hparams.data, hparams.model.scale
     size, low_size = data.image_size, data.image_size // scale
     height, width = image.shape[:2]
     if (height, width) == (low_size, low_size) and data.pairs == "downsampled":
-        print(f"{name}: taken as it is, {low_size}x{low_size}")
-        return Input(name, image, None)
+        return image, None, f"taken as it is, {low_size}x{low_size}"
     if min(height, width) < (least := min(low_size, pipeline.pool_size(data))):
         raise ValueError(f"{width}x{height} is smaller than {least}x{least}")
-    done = f"{name}: {width}x{height}"
+    done = f"{width}x{height}"
     if find_eyes:
         count, eyes = find_eyes(image)
         if not count:
@@ -122,13 +143,13 @@ def _prepare(name, image, hparams, find_eyes):
         if kind != data.crop:
             done += " (which should be the face alone; --align finds it)"
     if square.shape[0] < size and data.pairs == "downsampled":
-        print(f"{done}, reduced to {low_size}x{low_size}")
-        return Input(name, np.asarray(images.resize(square, (low_size, low_size))), None)
+        low_res = np.asarray(images.resize(square, (low_size, low_size)))
+        return low_res, None, f"{done}, reduced to {low_size}x{low_size}"
     low_res, high_res = pipeline.pair(square, data, scale)
     if square.shape[0] != size:
         done += f", reduced to {size}x{size}"
-    print(f"{done} (the original in the grid), reduced to {low_size}x{low_size}")
-    return Input(name, low_res, high_res)
+    done += f" (the original in the grid), reduced to {low_size}x{low_size}"
+    return low_res, high_res, done
 
 
 def test_inputs(hparams, count):

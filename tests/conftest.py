@@ -79,6 +79,15 @@ def tiny_run(tmp_path_factory):
     return workdir
 
 
+@pytest.fixture(scope="session")
+def tiny_export(tiny_run, tmp_path_factory):
+    """`tiny_run` as a SavedModel, written by the command."""
+    folder = tmp_path_factory.mktemp("export") / "tiny"
+    result = run("export", f"--workdir={tiny_run}", f"--output={folder}")
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
 @pytest.fixture
 def celeba():
     if not (DATA / "celeba").is_dir():

@@ -6,7 +6,7 @@ import pathlib
 ROOT = pathlib.Path(__file__).parent.parent
 
 LAYERS = [
-    {"prsr", "prsr.errors"},
+    {"prsr.errors"},
     {"prsr.hparams", "prsr.progress", "prsr.files", "prsr.tables"},
     {"prsr.images", "prsr.plotting"},
     {"prsr.faces", "prsr.layers", "prsr.losses", "prsr.metrics", "prsr.optimizers"},
@@ -19,11 +19,14 @@ LAYERS = [
     {"prsr.baselines.bicubic", "prsr.baselines.nearest_neighbor", "prsr.baselines.networks"},
     {
         "prsr.pretrained",
+        "prsr.serving",
         "prsr.training",
         "prsr.super_resolution",
         "prsr.evaluation",
         "prsr.paper_figures",
     },
+    {"prsr.api"},
+    {"prsr"},
     {"prsr.benchmarks.rounds", "prsr.benchmarks.full_kernels", "prsr.benchmarks.torch_step"},
     {"prsr.benchmarks.sampling", "prsr.benchmarks.training", "prsr.benchmarks.nearest"},
     {"prsr.benchmarks.report"},
@@ -33,7 +36,7 @@ LAYERS = [
     {"prsr.human_study.simulation", "prsr.human_study.report"},
     {"prsr.flags"},
     {"prsr.train", "prsr.sample", "prsr.evaluate", "prsr.figures", "prsr.corners"}
-    | {"prsr.benchmark", "prsr.study"},
+    | {"prsr.benchmark", "prsr.study", "prsr.export"},
 ]
 PACKAGES = {"prsr.models", "prsr.data", "prsr.sampling", "prsr.baselines", "prsr.benchmarks"}
 PACKAGES |= {"prsr.human_study"}

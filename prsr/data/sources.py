@@ -34,16 +34,21 @@ def decode(file, channels):
     """
     try:
         with Image.open(file) as image:
-            image = ImageOps.exif_transpose(image)
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                white = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(white, image)
-            return to_channels(image, channels)
+            return from_pil(image, channels)
     except FileNotFoundError:
         raise
     except Exception as error:  # Pillow's decoders raise what they like on broken files
         raise ValueError(f"not a readable image: {error}") from error
+
+
+def from_pil(image, channels):
+    """A PIL image as `decode` returns it."""
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return to_channels(image, channels)
 
 
 def to_channels(image, channels):

@@ -1,0 +1,195 @@
+"""What `prsr.load` returns: a trained model, wherever it is kept, as a few functions of images."""
+
+import pathlib
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from PIL import Image
+
+from prsr import plotting, pretrained, samplers, serving, super_resolution
+from prsr.data import sources
+from prsr.errors import UserError
+from prsr.hparams import Hparams
+from prsr.workdirs import Workdir
+
+Images = npt.NDArray[np.uint8]
+
+_BATCH = 16  # samples at once; changes no image
+
+
+def load(where):
+    """As `prsr.load`, which documents it."""
+    path = pathlib.Path(where)
+    if (path / "settings.json").exists():
+        return Model(*_run(Workdir(path)))
+    if serving.versions(path) or (path / "saved_model.pb").exists():
+        return Model(*_export(path))
+    if str(where) in pretrained.names():
+        return Model(*_run(pretrained.workdir(str(where))))
+    raise UserError(
+        f"'{where}' is no run directory (settings.json), no export (1/saved_model.pb), and no "
+        f"model of this package ({', '.join(pretrained.names())})"
+    )
+
+
+def _run(workdir):
+    """`Model`'s arguments, of a run directory."""
+    hparams, model = workdir.load_model()
+    sampler = samplers.sampler(model)
+
+    def draw(low_res, num_samples, tau, seed):
+        return samplers.draw_samples(sampler, low_res, num_samples, seed, tau, _BATCH)
+
+    def log_prob(low_res, high_res):
+        if not hasattr(model, "log_likelihood"):
+            raise ValueError("a regression predicts one image and gives no probability")
+        return -samplers.nats(model, low_res, high_res, _BATCH)
+
+    return hparams, draw, log_prob
+
+
+def _export(path):
+    """`Model`'s arguments, of a SavedModel."""
+    hparams, loaded = serving.load(path)
+
+    def call(name, **inputs):
+        (output,) = loaded.signatures[name](**inputs).values()
+        return output.numpy()
+
+    def sampler(low_res, seeds, tau):
+        return call("sample", low_res=tf.constant(low_res), seed=tf.constant(seeds), tau=tau)
+
+    def draw(low_res, num_samples, tau, seed):
+        numbers = np.tile(np.arange(1, num_samples + 1), len(low_res))
+        seeds = np.stack([np.full_like(numbers, seed % 2**31), numbers], axis=1).astype(np.int32)
+        tau = tf.constant(tau, tf.float32)
+        drawn = samplers.draw(sampler, low_res.repeat(num_samples, 0), seeds, tau, _BATCH)
+        return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])
+
+    def log_prob(low_res, high_res):
+        parts = [
+            call("log_prob", low_res=tf.constant(low), high_res=tf.constant(high))
+            for low, high in zip(*(batches(images) for images in (low_res, high_res)))
+        ]
+        return np.concatenate(parts)
+
+    def batches(images):
+        return np.split(images, range(_BATCH, len(images), _BATCH))
+
+    return hparams, draw, log_prob
+
+
+class Model:
+    """A trained model. `prsr.load` makes it.
+
+    Images are uint8, 0..255. `low` is the side of a low-resolution image and `high` that of
+    a high-resolution one, in pixels; the paper's are 8 and 32.
+
+    Args:
+        hparams: its `prsr.hparams.Hparams`.
+        draw: function `(low_res, num_samples, tau, seed)` to `[count, num_samples, high, high,
+            channels]` uint8.
+        log_prob: function of arrays, as the method.
+
+    Attributes:
+        hparams: as given.
+        low_shape: `(low, low, channels)`.
+        high_shape: `(high, high, channels)`.
+    """
+
+    def __init__(self, hparams: Hparams, draw, log_prob):
+        self.hparams = hparams
+        size, channels = hparams.data.image_size, hparams.model.channels
+        self.low_shape = (size // hparams.model.scale,) * 2 + (channels,)
+        self.high_shape = (size, size, channels)
+        self._draw, self._log_prob = draw, log_prob
+
+    @overload
+    def sample(
+        self, image: Images, num_samples: int = 1, tau: float = 1.1, seed: int = 1
+    ) -> Images: ...
+
+    @overload
+    def sample(
+        self, image: Image.Image, num_samples: int = 1, tau: float = 1.1, seed: int = 1
+    ) -> list[Image.Image]: ...
+
+    def sample(self, image, num_samples=1, tau=1.1, seed=1):
+        """Draws samples from p(y | x): the images of `prsr.sample` with these arguments.
+
+        Args:
+            image: x. A PIL image or an array `[height, width, channels]`, which is reduced as
+                `low_res` does, or several as `[count, low, low, channels]`, taken as they are.
+            num_samples: of each image.
+            tau: multiplies the logits, the inverse of the usual temperature; infinity is
+                greedy.
+            seed: sample k depends on it, on k and on x, and on nothing else.
+
+        Returns:
+            Of a PIL image a list of PIL images; of one array `[num_samples, high, high,
+            channels]` and of several `[count, num_samples, high, high, channels]`, uint8.
+
+        Raises:
+            ValueError: an argument cannot be used.
+        """
+        if num_samples < 1 or not tau > 0:
+            raise ValueError(
+                f"num_samples must be 1 or more and tau positive, not {num_samples} and {tau}"
+            )
+        if isinstance(image, np.ndarray) and image.ndim == 4:
+            self._check("image", image, self.low_shape)
+            return self._draw(image, num_samples, tau, seed)
+        drawn = self._draw(self.low_res(image)[None], num_samples, tau, seed)[0]
+        return drawn if isinstance(image, np.ndarray) else [plotting.to_pil(x) for x in drawn]
+
+    def low_res(self, image: Images | Image.Image) -> Images:
+        """The image x that the model is shown of a picture, made as in its training.
+
+        Args:
+            image: PIL image, or `[height, width, channels]` uint8. It is cropped and reduced;
+                one of `low_shape` is returned as it is.
+
+        Returns:
+            `low_shape` uint8.
+
+        Raises:
+            ValueError: it is no such image, or too small.
+        """
+        channels = self.low_shape[-1]
+        if isinstance(image, Image.Image):
+            image = sources.from_pil(image, channels)
+        elif not isinstance(image, np.ndarray):
+            raise ValueError(f"expected a PIL image or a NumPy array, not {type(image).__name__}")
+        elif image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels:
+            raise ValueError(
+                f"expected [height, width, {channels}] uint8, not {list(image.shape)} {image.dtype}"
+            )
+        return super_resolution.reduce(image, self.hparams)[0]
+
+    def log_prob(self, low_res: Images, high_res: Images) -> npt.NDArray[np.float32]:
+        """log p(y | x), exactly (equation 5).
+
+        Args:
+            low_res: x, `[count, low, low, channels]` uint8.
+            high_res: y, `[count, high, high, channels]` uint8.
+
+        Returns:
+            `[count]` float32, at most 0, in nats an image.
+
+        Raises:
+            ValueError: the arrays are not that, or the model is a regression.
+        """
+        self._check("low_res", low_res, self.low_shape)
+        self._check("high_res", high_res, self.high_shape)
+        if len(low_res) != len(high_res):
+            raise ValueError(f"{len(low_res)} low_res for {len(high_res)} high_res")
+        return self._log_prob(low_res, high_res)
+
+    @staticmethod
+    def _check(name, images, shape):
+        is_array = isinstance(images, np.ndarray)
+        if not is_array or images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
+            came = f"{list(images.shape)} {images.dtype}" if is_array else type(images).__name__
+            raise ValueError(f"{name} must be {['count', *shape]} uint8, not {came}")

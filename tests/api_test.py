@@ -1,0 +1,110 @@
+"""`import prsr`: the same images from a run, its export and the command."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import prsr
+from prsr import images, samplers, workdirs
+from tests.conftest import TINY, run
+
+RNG = np.random.default_rng(3)
+LOW_RES = RNG.integers(0, 256, (2, 2, 2, 3), dtype=np.uint8)
+PICTURE = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module", params=["run", "export"])
+def model(request, tiny_run, tiny_export):
+    return prsr.load({"run": tiny_run, "export": tiny_export}[request.param])
+
+
+def test_the_samples_of_an_array_are_those_of_the_command_s_sampler(model, tiny_run):
+    sampler = samplers.sampler(workdirs.Workdir(tiny_run).load_model()[1])
+    expected = samplers.draw_samples(sampler, LOW_RES, 3, 7, 1.3, 6)
+    np.testing.assert_array_equal(model.sample(LOW_RES, 3, tau=1.3, seed=7), expected)
+    np.testing.assert_array_equal(model.sample(LOW_RES[1], 3, tau=1.3, seed=7), expected[1])
+
+
+def test_a_pil_image_gives_pil_images(model):
+    samples = model.sample(Image.fromarray(PICTURE), 2)
+    assert all(isinstance(s, Image.Image) and s.size == (8, 8) for s in samples)
+    np.testing.assert_array_equal(np.stack(samples), model.sample(PICTURE, 2))
+    turned = Image.fromarray(PICTURE).transpose(Image.Transpose.ROTATE_90)
+    turned.getexif()[0x0112] = 6
+    np.testing.assert_array_equal(model.low_res(turned), model.low_res(PICTURE))
+
+
+def test_pictures_are_reduced_as_in_training(model):
+    square = PICTURE[:, 10:50]
+    expected = images.downsample(images.resize(square, (8, 8)), 4)
+    np.testing.assert_array_equal(model.low_res(PICTURE), expected)
+    np.testing.assert_array_equal(model.low_res(LOW_RES[0]), LOW_RES[0])
+
+
+def test_log_prob(model, tiny_run):
+    high_res = RNG.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    low_res = np.tile(LOW_RES, (10, 1, 1, 1))
+    expected = workdirs.Workdir(tiny_run).load_model()[1].log_likelihood(low_res, high_res)
+    np.testing.assert_allclose(model.log_prob(low_res, high_res), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("sample", [LOW_RES[0].astype(float)], "uint8"),
+        ("sample", [LOW_RES[0, 0]], "uint8"),
+        ("sample", [np.zeros((2, 8, 8, 3), np.uint8)], "image must be"),
+        ("sample", [LOW_RES[:0]], "image must be"),
+        ("sample", ["me.png"], "PIL image or a NumPy array, not str"),
+        ("sample", [np.zeros((1, 9, 3), np.uint8)], "9x1 is smaller than 2x2"),
+        ("sample", [LOW_RES, 0], "num_samples"),
+        ("sample", [LOW_RES, 1, np.nan], "tau"),
+        ("log_prob", [LOW_RES, LOW_RES], "high_res must be"),
+        ("log_prob", [LOW_RES, np.zeros((3, 8, 8, 3), np.uint8)], "2 low_res for 3"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_words(model, name, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        getattr(model, name)(*arguments)
+
+
+def test_the_model_of_the_package():
+    model = prsr.load("faces")
+    assert (model.low_shape, model.high_shape) == ((8, 8, 3), (32, 32, 3))
+
+
+def test_a_regression_predicts_and_has_no_probability(tmp_path):
+    flags = [f"--workdir={tmp_path}", *TINY, "--model=regression", "--train_steps=2"]
+    assert run("train", *flags).returncode == 0
+    model = prsr.load(tmp_path)
+    assert model.sample(LOW_RES).shape == (2, 1, 8, 8, 3)
+    with pytest.raises(ValueError, match="no probability"):
+        model.log_prob(LOW_RES, np.zeros((2, 8, 8, 3), np.uint8))
+    result = run("export", f"--workdir={tmp_path}", f"--output={tmp_path / 'out'}")
+    assert result.returncode == 1 and "--model=regression" in result.stderr
+
+
+def test_what_is_no_model(tmp_path, tiny_export):
+    with pytest.raises(prsr.UserError, match="no run directory .*no export .*faces"):
+        prsr.load(tmp_path / "none")
+    shutil.copytree(tiny_export, tmp_path / "export")
+    (tmp_path / "export" / "1" / "saved_model.pb").write_bytes(b"broken")
+    with pytest.raises(prsr.UserError, match="no export that can be read"):
+        prsr.load(tmp_path / "export")
+
+
+def test_a_newer_version_is_preferred(tmp_path, tiny_export):
+    shutil.copytree(tiny_export / "1", tmp_path / "2")
+    shutil.copytree(tiny_export / "1", tmp_path / "10")
+    (tmp_path / "2" / "saved_model.pb").write_bytes(b"broken")
+    assert prsr.load(tmp_path).low_shape == prsr.load(tmp_path / "10").low_shape == (2, 2, 3)
+
+
+def test_importing_is_quick_and_says_its_version():
+    program = "import sys, prsr; print(prsr.__version__, 'tensorflow' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout.split() == [prsr.__version__, "False"]
