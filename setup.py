@@ -6,7 +6,7 @@ import setuptools
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "prsr" / "__init__.py").read_text())[1]
 FACES = ["mtcnn>=1"]
-STUDY = ["flask", "waitress"]
+WEB = ["flask", "waitress"]
 
 setuptools.setup(
     name="prsr",
@@ -22,6 +22,7 @@ setuptools.setup(
             *(f"weights/*/{name}" for name in ("*.json", "*.h5", "*.md", "SHA256SUMS")),
             "weights/*/examples/*.jpg",
         ],
+        "prsr.demo_page": ["static/*"],
         "prsr.human_study": ["static/*"],
     },
     python_requires=">=3.11,<3.14",
@@ -39,8 +40,9 @@ setuptools.setup(
         "benchmark": ["faiss-cpu", "torch"],
         "faces": FACES,
         "gpu": ["tensorflow[and-cuda]>=2.21"],
-        "study": STUDY,
-        "test": ["hypothesis", "pytest", "scikit-image", "selenium", *FACES, *STUDY],
+        "study": WEB,
+        "test": ["hypothesis", "pytest", "scikit-image", "selenium", *FACES, *WEB],
+        "web": WEB,
         "lint": ["ruff"],
     },
 )

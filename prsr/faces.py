@@ -12,11 +12,13 @@ import numpy as np
 from PIL import Image
 
 from prsr.errors import UserError
-from prsr.images import CELEBA_HEIGHT, CELEBA_WIDTH
+from prsr.images import CELEBA_BOX, CELEBA_HEIGHT, CELEBA_WIDTH
 
 # The eyes in an aligned image, left and right in the picture: the median over CelebA images of
 # what MTCNN finds there, from which single ones deviate by 1 to 1.5 pixels.
 EYES = np.array([(69.0, 111.5), (108.0, 112.0)])
+_TOP, _BOTTOM, _LEFT, _ = CELEBA_BOX
+EYES_IN_CROP = (EYES - (_LEFT, _TOP)) / (_BOTTOM - _TOP)  # of the square's side
 
 _LONGEST = 640  # pixels a side to look for faces in
 _NARROWEST = 0.2  # of a face's width between its eyes; less is a profile

@@ -16,6 +16,7 @@ from prsr.errors import UserError, first_line  # noqa: E402
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams  # noqa: E402
 
 FLAGS = flags.FLAGS
+flags.disclaim_key_flags()  # they are the command's that defines them: its --help lists them
 
 _SECTIONS = {"model": ModelHparams, "data": DataHparams, "training": TrainingHparams}
 
@@ -23,7 +24,6 @@ _SECTIONS = {"model": ModelHparams, "data": DataHparams, "training": TrainingHpa
 def define_workdir():
     flags.DEFINE_string("workdir", None, "The run directory: settings, weights, logs.")
     flags.mark_flag_as_required("workdir")
-    _adopt()
 
 
 def define_trained():
@@ -31,7 +31,6 @@ def define_trained():
     flags.DEFINE_string("workdir", None, "The run directory of a trained model.")
     flags.DEFINE_string("model", None, "Instead of it, a model of this package: faces.")
     flags.mark_flags_as_mutual_exclusive(["workdir", "model"], required=True)
-    _adopt()
 
 
 def trained():
@@ -68,14 +67,17 @@ def define_tau(default=1.1):
         "temperature (footnote 1 of the paper, which found 1.1 to 1.3 to look best).",
     )
     flags.register_validator("tau", lambda tau: tau > 0, "--tau must be a positive number or inf")
-    _adopt()
 
 
 def define_dataset():
     flags.DEFINE_string(
         "dataset", None, "Where the run's images lie now, if they were moved: KIND:WHERE."
     )
-    _adopt()
+
+
+def define_address():
+    flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 for all.")
+    flags.DEFINE_integer("port", 8000, "Port to listen at; 0: any that is free.", 0, 65535)
 
 
 def moved(hparams):
@@ -123,12 +125,6 @@ def define_hparams():
                 flags.DEFINE_float(field.name, field.default, help)
             else:
                 flags.DEFINE_string(field.name, field.default, help)
-    _adopt()
-
-
-def _adopt():
-    # So that the --help of the command lists them.
-    flags.adopt_module_key_flags(sys.modules[__name__], FLAGS)
 
 
 def define_schedule():
@@ -141,7 +137,6 @@ def define_schedule():
     flags.DEFINE_integer("sample_every", 0, "Steps between two grids; 0: at the end only.", 0)
     flags.DEFINE_integer("sample_images", 4, "Rows of a grid; 0 draws none.", 0)
     flags.DEFINE_integer("num_samples", 3, "Samples a row.", 1)
-    _adopt()
 
 
 def schedule_from_flags():

@@ -12,7 +12,7 @@ from prsr.errors import UserError
 # 138-pixel square that Tensor2Tensor cuts for the same task. Fractions, so that the
 # same alignment at another size works.
 CELEBA_HEIGHT, CELEBA_WIDTH = 218, 178
-_CELEBA_BOX = (40, 178, 20, 158)
+CELEBA_BOX = (40, 178, 20, 158)
 
 
 def to_network(image, dtype):
@@ -127,6 +127,6 @@ def crop(image, kind):
             f"--crop=celeba expects aligned CelebA images (178x218 or that shape in another "
             f"size), and got one of {width}x{height}; use img_align_celeba, or --crop=center"
         )
-    top, bottom = (round(height * edge / CELEBA_HEIGHT) for edge in _CELEBA_BOX[:2])
-    left = round(width * _CELEBA_BOX[2] / CELEBA_WIDTH)
+    top, bottom = (round(height * edge / CELEBA_HEIGHT) for edge in CELEBA_BOX[:2])
+    left = round(width * CELEBA_BOX[2] / CELEBA_WIDTH)
     return image[top:bottom, left : left + bottom - top]

@@ -1,13 +1,11 @@
 """The human study of section 5.3: python -m prsr.study prepare|serve|report|simulate --study=DIR"""
 
 import pathlib
-import signal
 import sys
 
 from absl import flags
 
-from prsr.errors import UserError, first_line
-from prsr.flags import FLAGS, fail, quiet_tensorflow, run
+from prsr.flags import FLAGS, define_address, fail, quiet_tensorflow, run
 
 
 def _define_study():
@@ -48,8 +46,7 @@ def _define_prepare():
 def _define_serve():
     _define_study()
     _define_evaluations()
-    flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 for all.")
-    flags.DEFINE_integer("port", 8000, "Port to listen at; 0: any that is free.", 0, 65535)
+    define_address()
     flags.DEFINE_bool(
         "require_worker_id", False, "Admit only links that name a worker, as in /?worker=ID."
     )
@@ -99,6 +96,7 @@ def prepare():
 
 
 def serve():
+    from prsr import web
     from prsr.human_study import server
     from prsr.human_study.directory import Study
     from prsr.human_study.store import Store
@@ -112,20 +110,10 @@ def serve():
     study = Study.open(path)
     store = Store(study, 60 * FLAGS.abandoned_after)
     app = server.create_app(study, store, FLAGS.require_worker_id)
-    try:
-        listening = server.listen(app, FLAGS.host, FLAGS.port)
-    except OSError as error:
-        raise UserError(
-            f"cannot listen at {FLAGS.host}:{FLAGS.port} ({first_line(error)}); choose another "
-            f"--host or --port"
-        ) from error
-    host = f"[{FLAGS.host}]" if ":" in FLAGS.host else FLAGS.host
-    address = f"http://{host}:{listening.effective_port}/"
-    print(f"the study: {address}")
-    print(f"its progress: {address}admin#{study.admin_token()}", flush=True)
-    # waitress ends its loop upon this.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    listening.run()
+    with web.listening(app, FLAGS.host, FLAGS.port) as (address, answer):
+        print(f"the study: {address}")
+        print(f"its progress: {address}admin#{study.admin_token()}", flush=True)
+        answer()
     store.close()
     print("stopped; every answer is kept, and the same command goes on", file=sys.stderr)
 

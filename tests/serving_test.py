@@ -88,11 +88,6 @@ def test_what_cannot_be_drawn_is_refused_in_words(signatures, tau, seeds, words)
         )
 
 
-def test_no_images_give_no_samples(signatures):
-    low_res = tf.zeros((0, 2, 2, 3), tf.uint8)
-    assert signatures["greedy"](low_res=low_res)["high_res"].shape == (0, 8, 8, 3)
-
-
 def test_versions_are_numbered_and_what_was_left_half_written_is_not_one(tiny_run, tmp_path):
     hparams, model = workdirs.Workdir(tiny_run).load_model()
     assert serving.export(hparams, model, tmp_path, jit_compile=False) == tmp_path / "1"

@@ -7,7 +7,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 LAYERS = [
     {"prsr.errors"},
-    {"prsr.hparams", "prsr.progress", "prsr.files", "prsr.tables"},
+    {"prsr.hparams", "prsr.progress", "prsr.files", "prsr.tables", "prsr.web"},
     {"prsr.images", "prsr.plotting"},
     {"prsr.faces", "prsr.layers", "prsr.losses", "prsr.metrics", "prsr.optimizers"},
     {"prsr.models.trunk", "prsr.data.drawn", "prsr.data.splits", "prsr.sampling.draws"},
@@ -30,16 +30,18 @@ LAYERS = [
     {"prsr.benchmarks.rounds", "prsr.benchmarks.full_kernels", "prsr.benchmarks.torch_step"},
     {"prsr.benchmarks.sampling", "prsr.benchmarks.training", "prsr.benchmarks.nearest"},
     {"prsr.benchmarks.report"},
+    {"prsr.demo_page.drawing"},
+    {"prsr.demo_page.server"},
     {"prsr.human_study.protocol"},
     {"prsr.human_study.directory", "prsr.human_study.store"},
     {"prsr.human_study.server", "prsr.human_study.analysis", "prsr.human_study.preparation"},
     {"prsr.human_study.simulation", "prsr.human_study.report"},
     {"prsr.flags"},
     {"prsr.train", "prsr.sample", "prsr.evaluate", "prsr.figures", "prsr.corners"}
-    | {"prsr.benchmark", "prsr.study", "prsr.export"},
+    | {"prsr.benchmark", "prsr.study", "prsr.export", "prsr.demo"},
 ]
 PACKAGES = {"prsr.models", "prsr.data", "prsr.sampling", "prsr.baselines", "prsr.benchmarks"}
-PACKAGES |= {"prsr.human_study"}
+PACKAGES |= {"prsr.human_study", "prsr.demo_page"}
 
 
 def imports(path):

@@ -15,6 +15,7 @@ from prsr.data import drawn, records, splits
 from prsr.errors import UserError, first_line
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, and starts programs for some
 _MODES = {1: "L", 3: "RGB"}
 
 
@@ -33,7 +34,7 @@ def decode(file, channels):
         ValueError: the file is no image, is broken or cut short, or is absurdly large.
     """
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=FORMATS) as image:
             return from_pil(image, channels)
     except FileNotFoundError:
         raise

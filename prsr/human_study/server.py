@@ -1,25 +1,14 @@
-"""The study's web server: Flask behind waitress. The page knows nothing but what it shows."""
+"""The study's web server. The page knows nothing but what it shows."""
 
 import hmac
 import re
-import socket
 import sqlite3
 import sys
-
-from prsr.errors import UserError
-
-try:
-    import flask
-    import waitress
-    from werkzeug.exceptions import HTTPException
-except ImportError as error:
-    raise UserError(
-        f"the server needs {error.name}: pip install -e '.[study]' installs it"
-    ) from error
 
 from prsr.human_study.directory import BICUBIC, TRUTH
 from prsr.human_study.protocol import QUESTION, SIDES
 from prsr.human_study.store import OutOfStep, Refused, new_token
+from prsr.web import HTTPException, application, flask
 
 COOKIE = "prsr_study_"  # and the study's identity: one host may serve several
 _COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
@@ -27,13 +16,6 @@ _COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
 _WORKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _LONGEST_MS = 24 * 3600 * 1000
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
-    "frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 def create_app(study, store, require_worker_id=False):
@@ -54,8 +36,7 @@ def create_app(study, store, require_worker_id=False):
     Returns:
         A `flask.Flask`.
     """
-    app = flask.Flask("prsr.human_study", static_folder="static", static_url_path="/static")
-    app.config["MAX_CONTENT_LENGTH"] = 2048
+    app = application("prsr.human_study", most_bytes=2048)
     admin_token, consent = study.admin_token(), study.consent()
     algorithms = {algorithm.key: algorithm for algorithm in study.algorithms}
 
@@ -87,10 +68,6 @@ def create_app(study, store, require_worker_id=False):
         if known is None and worker is None and require_worker_id:
             raise Refused("Please use the link that you were given, with your identifier in it.")
         return known
-
-    @app.get("/")
-    def page():
-        return app.send_static_file("index.html")
 
     @app.get("/admin")
     def admin_page():
@@ -170,11 +147,6 @@ def create_app(study, store, require_worker_id=False):
         print(f"error: {error}", file=sys.stderr)
         return {"error": "this could not be done now; nothing was changed, try again"}, 503
 
-    @app.after_request
-    def headers(response):
-        response.headers.update(_HEADERS)
-        return response
-
     return app
 
 
@@ -193,44 +165,3 @@ def _milliseconds(body, name):
     if type(value) not in (int, float) or not 0 <= value <= _LONGEST_MS:  # not NaN either
         flask.abort(400, f"expected {name} in milliseconds")
     return float(value)
-
-
-def listen(app, host, port):
-    """Opens the port.
-
-    Args:
-        app: what `create_app` returned.
-        host: address to listen at; of a name with several, the first.
-        port: 0 for any free one.
-
-    Returns:
-        A waitress server: `run()` answers until it is stopped, `effective_port` says where.
-
-    Raises:
-        OSError: the address cannot be used.
-    """
-    address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]
-    return waitress.create_server(
-        app,
-        host=address,
-        port=port,
-        threads=8,
-        connection_limit=min(2000, _most_files() - 100),  # a browser keeps several
-        asyncore_use_poll=True,  # select() ends at 1,024
-        backlog=1024,
-        max_request_body_size=65536,
-        max_request_header_size=16384,
-        ident=None,
-    )
-
-
-def _most_files():
-    """How many files and connections this process may have open, after asking for more."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 1024
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return most

@@ -1,0 +1,80 @@
+"""A page to try a model on: python -m prsr.demo --model=faces"""
+
+from absl import flags
+
+from prsr.errors import UserError
+from prsr.flags import FLAGS, define_address, define_dataset, define_trained, moved, run, trained
+
+define_trained()
+define_address()
+define_dataset()
+flags.DEFINE_string(
+    "regression", None, "The run directory of a --model=regression, to be shown beside samples."
+)
+_EXAMPLES = 6
+
+
+def main():
+    from prsr import web, workdirs
+    from prsr.demo_page import drawing, server
+    from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
+    from prsr.models.regression import RegressionNetwork
+
+    workdir = trained()
+    hparams, model = workdir.load_model()
+    if not isinstance(model, PixelRecursiveSuperResolution):
+        raise UserError(
+            f"--workdir={workdir.path} is a run of --model={hparams.model.model}; the page shows "
+            f"samples of --model=pixel_recursive, and may show a regression beside them"
+        )
+    regression = None
+    if FLAGS.regression:
+        others, regression = workdirs.Workdir(FLAGS.regression).load_model()
+        sizes = [(h.data.image_size, h.model.scale, h.model.channels) for h in (hparams, others)]
+        if not isinstance(regression, RegressionNetwork) or sizes[0] != sizes[1]:
+            raise UserError(
+                f"--regression={FLAGS.regression} is not a run of --model=regression with this "
+                f"model's sizes"
+            )
+    examples = _examples(workdir, hparams)
+    with drawing.Drawer(hparams, model, regression) as drawer:
+        app = server.create_app(drawer, examples, _eye_finder(hparams))
+        with web.listening(app, FLAGS.host, FLAGS.port) as (address, answer):
+            print(f"open {address} (Ctrl-C stops it)", flush=True)
+            answer()
+    print("stopped")
+
+
+def _examples(workdir, hparams):
+    """Names and square images, to begin with: of the package, or of the run's test split."""
+    from prsr import images, super_resolution
+    from prsr.data import sources
+
+    if FLAGS.model is not None and not FLAGS.dataset:
+        paths = sorted((workdir.path / "examples").glob("*.jpg"))
+        pictures = [sources.decode(path, hparams.model.channels) for path in paths]
+        names = [path.stem.replace("_", " ").title() for path in paths]
+        return list(zip(names, [images.crop(picture, hparams.data.crop) for picture in pictures]))
+    try:
+        inputs = super_resolution.test_inputs(moved(hparams), _EXAMPLES)
+    except UserError as error:
+        print(f"the page will have no pictures to begin with: {error}")
+        return []
+    return [(f"test image {i + 1}", one.high_res) for i, one in enumerate(inputs)]
+
+
+def _eye_finder(hparams):
+    """What finds faces, for a model of faces, if it is installed."""
+    from prsr import faces
+
+    if (hparams.data.crop, hparams.model.channels) != ("celeba", 3):
+        return None
+    try:
+        return faces.detector()
+    except UserError:
+        print("the page will not find faces by itself: pip install -e '.[faces]' lets it")
+        return None
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,201 @@
+"""Pictures that wait to be super-resolved, and the one thread that draws them, row by row.
+
+One picture is drawn at a time, always as `MOST_SAMPLES` samples side by side, which costs
+little more than one and is compiled once.
+"""
+
+import collections
+import dataclasses
+import secrets
+import sys
+import threading
+import time
+
+import numpy as np
+
+from prsr import images, samplers, super_resolution
+from prsr.sampling import cached, draws
+
+MOST_SAMPLES = 8
+_MOST_WAITING = 20
+_MOST_KEPT = 100  # finished ones, for whoever still looks at them
+
+
+class Full(Exception):
+    """So many pictures wait that no more are taken now."""
+
+
+@dataclasses.dataclass(eq=False)
+class Picture:
+    """A picture on its way.
+
+    Attributes:
+        low_res: `[low size, low size, channels]` uint8.
+        high_res: the original, `[size, size, channels]` uint8, or None.
+        num_samples: 1 to `MOST_SAMPLES`.
+        tau: positive, multiplies the logits.
+        seed: int.
+        id: a random word that nobody guesses.
+        state: `"waiting"`, `"drawing"`, `"done"`, or `"failed"`.
+        rows: those drawn so far, each `[num_samples, size, channels]` uint8.
+        others: dict from a name to a uint8 image: what is shown beside the samples.
+        nats: dict from a name to nats an image; `"samples"` has a list. Empty until the end.
+        looked: when somebody last asked for it.
+    """
+
+    low_res: np.ndarray
+    high_res: np.ndarray | None
+    num_samples: int
+    tau: float
+    seed: int
+    id: str = dataclasses.field(default_factory=lambda: secrets.token_urlsafe(16))
+    state: str = "waiting"
+    rows: list = dataclasses.field(default_factory=list)
+    others: dict = dataclasses.field(default_factory=dict)
+    nats: dict = dataclasses.field(default_factory=dict)
+    looked: float = 0.0
+
+    def samples(self):
+        """The finished samples, `[num_samples, size, size, channels]` uint8."""
+        return np.stack(self.rows, axis=1)
+
+
+class Drawer:
+    """Draws pictures in the order in which they came.
+
+    Args:
+        hparams: the model's `prsr.hparams.Hparams`.
+        model: a `PixelRecursiveSuperResolution`.
+        regression: a `RegressionNetwork` of the same sizes, or None.
+        patience: seconds after which a picture that nobody asks for is given up.
+        clock: function that returns seconds.
+    """
+
+    def __init__(self, hparams, model, regression=None, patience=20.0, clock=time.monotonic):
+        self.hparams, self.patience, self.clock = hparams, patience, clock
+        self._model, self._sample_rows = model, cached.row_sampler(model)
+        self._regression = regression and samplers.sampler(regression)
+        self._pictures = collections.OrderedDict()  # by id, in the order in which they came
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self.ready = False
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join(30)  # XLA's compiler cannot be interrupted
+
+    def submit(self, image, num_samples, tau, seed):
+        """Puts a picture at the end of the queue.
+
+        Args:
+            image: `[height, width, channels]` uint8; cropped to its middle square and
+                reduced, one of the low-resolution size is taken as it is.
+            num_samples: 1 to `MOST_SAMPLES`.
+            tau: positive.
+            seed: int.
+
+        Returns:
+            Its `Picture`.
+
+        Raises:
+            ValueError: the image is too small.
+            Full: too many wait.
+        """
+        low_res, high_res, _ = super_resolution.reduce(image, self.hparams)
+        picture = Picture(low_res, high_res, num_samples, tau, seed, looked=self.clock())
+        with self._changed:
+            self._forget()
+            if len(self._waiting()) >= _MOST_WAITING:
+                raise Full(f"{_MOST_WAITING} pictures are waiting already; try again in a minute")
+            self._pictures[picture.id] = picture
+            self._changed.notify_all()
+        return picture
+
+    def look(self, id):
+        """A picture and its place in the queue, from 1 (0 when it is not waiting).
+
+        Raises:
+            KeyError: there is none, or not any more.
+        """
+        with self._changed:
+            picture = self._pictures[id]
+            picture.looked = self.clock()
+            waiting = self._waiting()
+            return picture, waiting.index(picture) + 1 if picture in waiting else 0
+
+    def cancel(self, id):
+        """Gives a picture up. One that is not there is no error."""
+        with self._changed:
+            self._pictures.pop(id, None)
+
+    def _waiting(self):
+        return [picture for picture in self._pictures.values() if picture.state == "waiting"]
+
+    def _forget(self):
+        """Drops pictures that nobody waits for, and the oldest finished ones."""
+        for picture in self._waiting():
+            if self._is_left(picture):
+                del self._pictures[picture.id]
+        done = [p.id for p in self._pictures.values() if p.state in ("done", "failed")]
+        for id in done[:-_MOST_KEPT]:
+            del self._pictures[id]
+
+    def _is_left(self, picture):
+        gone = self.clock() - picture.looked > self.patience
+        return gone or picture.id not in self._pictures or self._stopping
+
+    def _work(self):
+        self._warm_up()
+        while True:
+            with self._changed:
+                self._forget()
+                waiting = self._waiting()
+                if self._stopping:
+                    return
+                if not waiting:
+                    self._changed.wait(1.0)
+                    continue
+                picture = waiting[0]
+                picture.state = "drawing"
+            try:
+                self._draw(picture)
+            except Exception as error:  # the next one may succeed
+                print(f"error: a picture could not be drawn: {error}", file=sys.stderr)
+                picture.state = "failed"
+
+    def _warm_up(self):
+        """Compiles what `_draw` needs."""
+        size, channels = self.hparams.data.image_size, self.hparams.model.channels
+        low_res = np.zeros((size // self.hparams.model.scale,) * 2 + (channels,), np.uint8)
+        picture = Picture(low_res, None, 1, 1.0, 1, state="drawing", looked=float("inf"))
+        self._pictures[picture.id] = picture
+        self._draw(picture)
+        self.cancel(picture.id)
+        self.ready = True
+
+    def _draw(self, picture):
+        low_res = picture.low_res[None]
+        others = {"bicubic": images.upsample_bicubic(picture.low_res, self.hparams.model.scale)}
+        if self._regression:
+            others["regression"] = self._regression(low_res, np.zeros((1, 2)), 1.0)[0]
+        if picture.high_res is not None:
+            others["original"] = picture.high_res
+        picture.others = {name: np.asarray(image) for name, image in others.items()}
+        seeds = draws.image_seeds(picture.low_res, picture.seed, MOST_SAMPLES)
+        for row in self._sample_rows(low_res.repeat(MOST_SAMPLES, 0), seeds, picture.tau):
+            if self._is_left(picture):
+                self.cancel(picture.id)
+                return
+            picture.rows.append(row[: picture.num_samples])
+        pictures = np.concatenate([np.stack([*picture.others.values()]), picture.samples()])
+        repeated = low_res.repeat(len(pictures), 0)
+        nats = samplers.nats(self._model, repeated, pictures, len(pictures)).tolist()
+        picture.nats = {**dict(zip(picture.others, nats)), "samples": nats[len(others) :]}
+        picture.state = "done"

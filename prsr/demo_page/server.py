@@ -1,0 +1,200 @@
+"""The server of the page on which to try a model.
+
+GET    /                    the page
+GET    /api/about           what the page needs to know of the model
+GET    /api/examples/N      a picture for a first try, as PNG
+POST   /api/eyes            an image; where the eyes of its largest face are
+POST   /api/pictures?tau=&num_samples=&seed=   an image; the id of what will be drawn
+GET    /api/pictures/ID?row=R   its state, and the rows from R on that are drawn by now
+DELETE /api/pictures/ID     nobody waits for it any more
+GET    /api/pictures/ID/grid.png   all of it, once it is done
+
+An image is a body of at most `_MOST_BYTES`: JPEG, PNG, WebP, BMP or GIF. It stays in memory.
+Pixels in answers are base64 of uint8, rows, columns, channels. Errors are
+`{"error": what was expected, what came, what to do}`.
+"""
+
+import base64
+import io
+import math
+import sys
+import threading
+
+import numpy as np
+from PIL import Image
+
+from prsr import faces, losses, plotting
+from prsr.data import sources
+from prsr.demo_page.drawing import MOST_SAMPLES, Full
+from prsr.web import HTTPException, application, flask
+
+_MOST_BYTES = 4 * 2**20
+_MOST_PIXELS = 2**24
+
+
+def create_app(drawer, examples, find_eyes=None):
+    """The pages and what they ask for.
+
+    Args:
+        drawer: a started `prsr.demo_page.drawing.Drawer`.
+        examples: list of names and images, `[height, width, channels]` uint8.
+        find_eyes: what `prsr.faces.detector` returned, or None.
+
+    Returns:
+        A `flask.Flask`.
+    """
+    app = application("prsr.demo_page", _MOST_BYTES)
+    hparams = drawer.hparams
+    size, channels = hparams.data.image_size, hparams.model.channels
+    looking_for_eyes = threading.Lock()
+
+    @app.get("/api/about")
+    def about():
+        is_faces = hparams.data.crop == "celeba"
+        return {
+            "ready": drawer.ready,
+            "size": size,
+            "low_size": size // hparams.model.scale,
+            "channels": channels,
+            "most_samples": MOST_SAMPLES,
+            "examples": [name for name, _ in examples],
+            "eyes": faces.EYES_IN_CROP.tolist() if is_faces else None,
+            "finds_eyes": find_eyes is not None,
+        }
+
+    @app.get("/api/examples/<int:number>")
+    def example(number):
+        if number >= len(examples):
+            flask.abort(404, "there is no such example")
+        return _png(plotting.to_pil(examples[number][1]))
+
+    @app.post("/api/eyes")
+    def eyes():
+        if find_eyes is None:
+            flask.abort(404, "this server does not look for faces")
+        image = _image(3)
+        if not looking_for_eyes.acquire(timeout=10):
+            flask.abort(503, "too many ask for faces just now; try again in a moment")
+        try:
+            count, found = find_eyes(image)
+        finally:
+            looking_for_eyes.release()
+        if not count:
+            flask.abort(422, "no face seen from the front; move the picture by hand")
+        return {"eyes": found.tolist()}
+
+    @app.post("/api/pictures")
+    def submit():
+        given = flask.request.args
+        tau = _number(given, "tau", float, lambda tau: tau > 0, "a positive number")
+        num_samples = _number(
+            given, "num_samples", int, lambda n: 1 <= n <= MOST_SAMPLES, f"1 to {MOST_SAMPLES}"
+        )
+        seed = _number(given, "seed", int, lambda n: 0 <= n < 2**31, "0 to 2147483647")
+        try:
+            picture = drawer.submit(_image(channels), num_samples, tau, seed)
+        except ValueError as error:
+            flask.abort(422, f"{error} pixels; choose a larger part")
+        return {"id": picture.id}, 202
+
+    @app.get("/api/pictures/<id>")
+    def look(id):
+        picture, position = looked_at(id)
+        start = _number(flask.request.args, "row", int, lambda n: 0 <= n <= size, f"0 to {size}")
+        # Before its rows: what is done has all of them.
+        state = picture.state
+        answer = {"state": state, "position": position, "ready": drawer.ready, "row": start}
+        if picture.others:  # it has begun
+            shown = {"input": picture.low_res, **picture.others}
+            answer["images"] = {name: _base64(image) for name, image in shown.items()}
+            answer["rows"] = [_base64(row) for row in picture.rows[start:]]
+        if state == "done":
+            shape = (size, size, channels)
+            answer["nats"] = picture.nats
+            answer["dimensions"] = math.prod(shape) * math.log(2)
+        return answer
+
+    @app.delete("/api/pictures/<id>")
+    def cancel(id):
+        drawer.cancel(id)
+        return {}
+
+    @app.get("/api/pictures/<id>/grid.png")
+    def grid(id):
+        picture, _ = looked_at(id)
+        if picture.state != "done":
+            flask.abort(409, "this picture is not finished yet")
+        return _png(_sheet(picture, size, channels))
+
+    def looked_at(id):
+        try:
+            return drawer.look(id)
+        except KeyError:
+            flask.abort(404, "this picture is not here any more; draw it again")
+
+    @app.errorhandler(Full)
+    def full(error):
+        return {"error": str(error)}, 503
+
+    @app.errorhandler(HTTPException)
+    def http_error(error):
+        words = f"a picture of more than {_MOST_BYTES // 2**20} MiB; choose a smaller one"
+        return {"error": words if error.code == 413 else error.description}, error.code
+
+    @app.errorhandler(Exception)
+    def failed(error):
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+        return {"error": "this did not work; the reason is on the server's terminal"}, 500
+
+    return app
+
+
+def _image(channels):
+    """The image of a request's body, `[height, width, channels]` uint8."""
+    body = flask.request.get_data()
+    try:
+        with Image.open(io.BytesIO(body), formats=sources.FORMATS) as header:
+            width, height = header.size
+        if width * height > _MOST_PIXELS:
+            flask.abort(422, f"{width}x{height} pixels are too many; choose a smaller picture")
+        return sources.decode(io.BytesIO(body), channels)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        flask.abort(422, "this is no picture that can be read (JPEG, PNG, WebP, BMP or GIF)")
+
+
+def _number(given, name, kind, is_good, expected):
+    """A number of the query."""
+    text = given.get(name, "")
+    try:
+        value = kind(text)
+        if is_good(value):
+            return value
+    except ValueError:
+        pass
+    return flask.abort(400, f"{name} must be {expected}, not '{text[:40]}'")
+
+
+def _base64(array):
+    return base64.b64encode(np.ascontiguousarray(array)).decode()
+
+
+def _png(image):
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return flask.Response(buffer.getvalue(), mimetype="image/png")
+
+
+def _sheet(picture, size, channels):
+    """All images with their captions, as a PIL image."""
+    samples = picture.samples()
+    shown = {"input": picture.low_res, **picture.others}
+    shown |= {f"sample {k + 1}": sample for k, sample in enumerate(samples)}
+    nats = dict(picture.nats)
+    nats |= {f"sample {k + 1}": value for k, value in enumerate(nats.pop("samples"))}
+    notes = [
+        f"{nats[name]:,.0f} ({losses.bits_per_dim(nats[name], (size, size, channels)):.2f})"
+        if name in nats
+        else ""
+        for name in shown
+    ]
+    return plotting.sheet([list(shown.values())], list(shown), [notes])

@@ -1,0 +1,109 @@
+"""What the web pages of this package share: a waitress server for a Flask application."""
+
+import contextlib
+import signal
+import socket
+import sys
+
+from prsr.errors import UserError, first_line
+
+try:
+    import flask
+    import waitress
+    from werkzeug.exceptions import HTTPException
+except ImportError as error:
+    raise UserError(
+        f"the server needs {error.name}: pip install -e '.[web]' installs it"
+    ) from error
+
+__all__ = ["HTTPException", "application", "flask", "listening"]
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
+    "media-src 'self' blob:; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_SMALL_BODY = 65536
+
+
+def application(name, most_bytes):
+    """A `flask.Flask` with the files of the package `name` in static/, and safe headers.
+
+    Args:
+        name: the package.
+        most_bytes: of a request's body.
+    """
+    app = flask.Flask(name, static_folder="static", static_url_path="/static")
+    app.config["MAX_CONTENT_LENGTH"] = most_bytes
+    app.json.sort_keys = False
+
+    @app.get("/")
+    def page():
+        return app.send_static_file("index.html")
+
+    @app.after_request
+    def headers(response):
+        response.headers.update(_HEADERS)
+        return response
+
+    return app
+
+
+@contextlib.contextmanager
+def listening(app, host, port):
+    """Opens the port of an application.
+
+    Args:
+        app: what `application` returned.
+        host: address to listen at; of a name with several, the first.
+        port: 0 for any free one.
+
+    Yields:
+        The address for a browser, and a function that answers until SIGINT or SIGTERM.
+
+    Raises:
+        UserError: the address cannot be used.
+    """
+    # Flask refuses in words what is too large; waitress, without, what is far too large.
+    far_too_large = max(_SMALL_BODY, 2 * app.config["MAX_CONTENT_LENGTH"])
+    try:
+        resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]
+        server = waitress.create_server(
+            app,
+            host=resolved,
+            port=port,
+            threads=8,
+            connection_limit=min(2000, _most_files() - 100),  # a browser keeps several
+            asyncore_use_poll=True,  # select() ends at 1,024
+            backlog=1024,
+            max_request_body_size=far_too_large,
+            inbuf_overflow=far_too_large,  # from there on waitress writes to a file
+            max_request_header_size=16384,
+            ident=None,
+        )
+    except OSError as error:
+        raise UserError(
+            f"cannot listen at {host}:{port} ({first_line(error)}); choose another --host or --port"
+        ) from error
+    # waitress ends its loop upon this.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    name = f"[{host}]" if ":" in host else host
+    try:
+        yield f"http://{name}:{server.effective_port}/", server.run
+    finally:
+        server.close()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _most_files():
+    """How many files and connections this process may have open, after asking for more."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 1024
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most

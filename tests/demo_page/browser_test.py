@@ -1,0 +1,292 @@
+"""The page in a real browser, headless Chromium, against the real command and its model."""
+
+import base64
+import io
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import prsr
+from prsr import faces, images, pretrained
+from tests.conftest import start
+
+By = pytest.importorskip("selenium.webdriver.common.by").By
+
+EXAMPLES = pretrained.workdir("faces").path / "examples"
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Of `python -m prsr.demo --model=faces`."""
+    process = start("demo", "--model=faces", "--port=0")
+    line = process.stdout.readline()
+    assert line.startswith("open http://"), process.communicate()
+    yield line.split()[1]
+    process.terminate()
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0 and "Traceback" not in stderr and "error" not in stderr
+
+
+class Page:
+    """A person before the page."""
+
+    def __init__(self, browser, address):
+        self.browser = browser
+        browser.get("about:blank")
+        browser.get(address)
+        self.wait(lambda: "the model draws" in self.text())
+        # When which row was put where.
+        self.run("""
+            window.puts = [];
+            const put = CanvasRenderingContext2D.prototype.putImageData;
+            CanvasRenderingContext2D.prototype.putImageData = function (image, x, y) {
+              puts.push([image.height, y, performance.now()]);
+              return put.call(this, image, x, y);
+            };""")
+
+    def run(self, script, *arguments):
+        return self.browser.execute_script(script, *arguments)
+
+    def element(self, name):
+        return self.browser.find_element(By.ID, name)
+
+    def text(self):
+        return self.browser.find_element(By.TAG_NAME, "main").text
+
+    def wait(self, condition, seconds=60):
+        end = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < end, self.text()
+            time.sleep(0.02)
+        return found
+
+    def wait_until_done(self):
+        self.wait(lambda: self.element("status").text == "Done.")
+
+    def draw(self, **numbers):
+        for name, value in numbers.items():
+            self.element(name).clear()
+            self.element(name).send_keys(str(value))
+        self.element("draw").click()
+
+    def give(self, image, by, name="mine.png", kind="image/png"):
+        """A picture, or any bytes, by a file, dropped or pasted."""
+        content = image
+        if isinstance(image, np.ndarray):
+            buffer = io.BytesIO()
+            Image.fromarray(image).save(buffer, "PNG")
+            content = buffer.getvalue()
+        self.run(
+            """
+            const [text, by, name, type] = arguments;
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            const given = new DataTransfer();
+            given.items.add(new File([bytes], name, { type }));
+            if (by === "file") {
+              document.getElementById("file").files = given.files;
+              document.getElementById("file").dispatchEvent(new Event("change"));
+            } else if (by === "paste") {
+              document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: given }));
+            } else {
+              document.body.dispatchEvent(
+                new DragEvent("drop", { dataTransfer: given, bubbles: true, cancelable: true }));
+            }""",
+            base64.b64encode(content).decode(), by, name, kind,
+        )  # fmt: skip
+
+    def wait_for_picture(self, width):
+        self.wait(lambda: self.run("return picture && picture.width") == width)
+
+    def names(self):
+        return [f.get_attribute("data-name") for f in self.figures()]
+
+    def figures(self):
+        return self.browser.find_elements(By.TAG_NAME, "figure")
+
+    def image(self, name):
+        """The pixels of a figure's canvas, through its download."""
+        (figure,) = [f for f in self.figures() if f.get_attribute("data-name") == name]
+        url = figure.find_element(By.TAG_NAME, "a").get_attribute("href")
+        content = base64.b64decode(url.removeprefix("data:image/png;base64,"))
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+@pytest.fixture
+def page(browser, address):
+    return Page(browser, address)
+
+
+def square(path):
+    return images.crop(np.asarray(Image.open(path)), "celeba")
+
+
+def test_an_example_appears_row_by_row(page):
+    page.wait(lambda: len(page.browser.find_elements(By.CSS_SELECTOR, "#examples img")) == 2)
+    page.browser.find_elements(By.CSS_SELECTOR, "#examples button")[1].click()
+    page.wait_until_done()
+    samples = [f"sample {k}" for k in (1, 2, 3, 4)]
+    assert page.names() == ["input", "bicubic", *samples, "original"]
+    grace = square(EXAMPLES / "grace_hopper.jpg")
+    model = prsr.load("faces")
+    expected = model.sample(grace, 4, tau=1.1, seed=1)
+    for name, image in zip(samples, expected):
+        np.testing.assert_array_equal(page.image(name), image)
+    np.testing.assert_array_equal(page.image("input"), model.low_res(grace))
+    rows = [(y, at) for height, y, at in page.run("return puts") if height == 1]
+    assert [y for y, _ in rows] == sorted(list(range(32)) * 4)
+    assert rows[-1][1] - rows[0][1] > 50  # milliseconds: not all at once
+    text = page.text()
+    nats = -model.log_prob(model.low_res(grace)[None], expected[:1])[0]
+    assert f"{nats:,.0f} ({nats / (3072 * np.log(2)):.2f})" in text
+    assert "Download all in one picture" in text
+
+
+@pytest.mark.parametrize("by", ["file", "drop", "paste"])
+def test_a_picture_of_one_s_own(page, by):
+    """An input is taken as it is, by whichever way it comes."""
+    low_res = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    page.give(low_res, by)
+    page.wait_for_picture(8)
+    page.draw(num_samples=2, seed=7, tau=1.5)
+    page.wait_until_done()
+    assert page.names() == ["input", "bicubic", "sample 1", "sample 2"]
+    np.testing.assert_array_equal(page.image("input"), low_res)
+    expected = prsr.load("faces").sample(low_res, 2, tau=1.5, seed=7)
+    np.testing.assert_array_equal(page.image("sample 2"), expected[1])
+
+
+def test_the_face_is_found(page):
+    """In a photograph that is turned and has a margin; the crop is as --align cuts it."""
+    pytest.importorskip("mtcnn")
+    photograph = Image.open(EXAMPLES / "eileen_collins.jpg")
+    canvas = Image.new("RGB", (400, 400), "gray")
+    canvas.paste(photograph.resize((356, 436)), (30, -20))
+    turned = np.asarray(canvas.rotate(12, Image.Resampling.BICUBIC))
+    page.give(turned, "file")
+    page.wait_for_picture(400)
+    page.element("find").click()
+    page.wait(lambda: page.run("return view.turn") != 0)
+    eyes = faces.detector()(turned)[1]
+    view = page.run("return view")
+    cos, sin = np.cos(view["turn"]), np.sin(view["turn"])
+    for (x, y), goal in zip(eyes - (view["x"], view["y"]), faces.EYES_IN_CROP):
+        place = np.array([x * cos + y * sin, y * cos - x * sin]) / view["side"] + 0.5
+        assert np.abs(place - goal).max() < 0.02
+    page.draw(num_samples=1)
+    page.wait_until_done()
+    low_res = prsr.load("faces").low_res(faces.align(turned, eyes)).astype(int)
+    assert np.abs(page.image("input") - low_res).mean() < 6
+    assert np.abs(page.image("input") - low_res[:, ::-1]).mean() > 12
+
+
+def test_the_part_is_moved_and_enlarged(page):
+    picture = np.zeros((100, 200, 3), np.uint8)
+    picture[:, 100:] = 255
+    page.give(picture, "drop")
+    page.wait_for_picture(200)
+    assert page.run("return [view.x, view.y, view.side]") == [100, 50, 100]
+    stage = page.element("stage")
+    box = stage.rect
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def mouse(kind, x, y):
+        page.browser.execute_cdp_cmd(
+            "Input.dispatchMouseEvent",
+            {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1},
+        )
+
+    page.run("arguments[0].scrollIntoView({block: 'center'})", stage)
+    box = page.run(
+        "const b = arguments[0].getBoundingClientRect(); return [b.x, b.y, b.width]", stage
+    )
+    x, y = box[0] + box[2] / 2, box[1] + box[2] / 2
+    mouse("mousePressed", x, y)
+    mouse("mouseMoved", x - box[2] / 2, y)
+    mouse("mouseReleased", x - box[2] / 2, y)
+    assert page.run("return view.x") == pytest.approx(150, abs=1)
+    page.draw(num_samples=1)
+    page.wait_until_done()
+    assert (page.image("input") == 255).all()  # the right half alone
+    page.run("$('zoom').value = 1; $('zoom').oninput();")
+    assert page.run("return view.side") == pytest.approx(8)
+    page.run("$('zoom').value = 0; $('zoom').oninput();")
+    assert page.run("return view.side") == pytest.approx(200)
+    stage.send_keys("\ue012")  # the left arrow
+    assert page.run("return view.x") == pytest.approx(146, abs=1)
+
+
+def test_a_photograph(page):
+    page.element("camera").click()
+    page.wait(lambda: page.run("return $('video').videoWidth > 0 && !$('video').paused"))
+    page.element("shoot").click()
+    page.wait(lambda: page.element("prepare").is_displayed())
+    assert not page.element("viewfinder").is_displayed()
+    assert page.run("return $('video').srcObject") is None
+    page.draw(num_samples=1)
+    page.wait_until_done()
+    assert len(np.unique(page.image("original").reshape(-1, 3), axis=0)) > 20
+
+
+def test_errors_are_in_plain_words_and_the_page_goes_on(page):
+    page.give(b"no picture", "drop", "notes.txt", "text/plain")
+    page.wait(lambda: "no picture that this browser can read" in page.text())
+    page.give(np.zeros((5, 9, 3), np.uint8), "paste")
+    page.wait(lambda: "9 x 5 pixels; the model wants at least 8 x 8" in page.text())
+    page.give(np.full((8, 8, 3), 90, np.uint8), "paste")
+    page.wait_for_picture(8)
+    assert not page.element("trouble").is_displayed()
+    page.draw(num_samples=9)  # the browser says it
+    assert page.run("return $('num_samples').validity.rangeOverflow")
+    page.run("$('num_samples').max = 100")  # a page that does not know
+    page.draw(num_samples=9)
+    page.wait(lambda: "Num_samples must be 1 to 8, not '9'" in page.text())
+    page.draw(num_samples=1)
+    page.wait_until_done()
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 640), (640, 360)])
+def test_a_telephone(page, width, height):
+    page.browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True},
+    )
+    try:
+        page.give(np.asarray(Image.open(EXAMPLES / "grace_hopper.jpg")), "file")
+        page.wait_for_picture(178)
+        page.run("$('stage').scrollIntoView({block: 'center'})")
+        x, y, side = page.run(
+            "const b = $('stage').getBoundingClientRect(); return [b.x, b.y, b.width]"
+        )
+        before = page.run("return view.side")
+
+        def touch(kind, *points):
+            page.browser.execute_cdp_cmd(
+                "Input.dispatchTouchEvent",
+                {"type": kind, "touchPoints": [{"x": x + a, "y": y + b} for a, b in points]},
+            )
+
+        middle = side / 2
+        touch("touchStart", (middle - 20, middle), (middle + 20, middle))
+        touch("touchMove", (middle - 40, middle), (middle + 40, middle))
+        touch("touchEnd")
+        assert page.run("return view.side") == pytest.approx(before / 2, rel=0.05)
+        page.run("$('draw').scrollIntoView({block: 'center'})")
+        page.draw(num_samples=2)
+        page.wait_until_done()
+        assert page.run("return document.documentElement.scrollWidth") <= width
+        assert page.figures()[2].rect["width"] >= 120
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_server_that_is_stopped_is_said_to_be(browser):
+    process = start("demo", "--model=faces", "--port=0")
+    page = Page(browser, process.stdout.readline().split()[1])
+    process.terminate()
+    assert process.wait(60) == 0
+    page.give(np.full((8, 8, 3), 90, np.uint8), "paste")
+    page.wait_for_picture(8)
+    page.draw()
+    page.wait(lambda: "The server does not answer" in page.text())

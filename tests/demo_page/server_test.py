@@ -1,0 +1,196 @@
+"""The demonstration's server, asked without a browser."""
+
+import base64
+import io
+import struct
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from prsr import web, workdirs
+from prsr.demo_page import drawing, server
+
+RNG = np.random.default_rng(0)
+PICTURE = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+QUERY = {"tau": "1.1", "num_samples": "2", "seed": "3"}
+
+
+def encoded(image, kind="PNG"):
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def find_eyes(image):
+    return (1, np.array([[1.0, 2.0], [3.0, 2.0]])) if image.max() else (0, None)
+
+
+@pytest.fixture(scope="module")
+def drawer(tiny_run):
+    with drawing.Drawer(*workdirs.Workdir(tiny_run).load_model()) as drawer:
+        yield drawer
+
+
+@pytest.fixture(scope="module")
+def app(drawer):
+    return server.create_app(drawer, [("one", PICTURE)], find_eyes)
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+def draw(client, body, **query):
+    """Submits a picture and waits for its end."""
+    answer = client.post("/api/pictures", query_string=QUERY | query, data=body)
+    assert answer.status_code == 202, answer.json
+    address = f"/api/pictures/{answer.json['id']}"
+    end = time.monotonic() + 60
+    while (now := client.get(address + "?row=0").json)["state"] != "done":
+        assert time.monotonic() < end and now["state"] in ("waiting", "drawing")
+        time.sleep(0.02)
+    return address, now
+
+
+def pixels(text, *shape):
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape)
+
+
+def test_about(client):
+    assert client.get("/api/about").json | {"ready": True} == {
+        "ready": True,
+        "size": 8,
+        "low_size": 2,
+        "channels": 3,
+        "most_samples": 8,
+        "examples": ["one"],
+        "eyes": None,
+        "finds_eyes": True,
+    }
+    example = client.get("/api/examples/0")
+    np.testing.assert_array_equal(Image.open(io.BytesIO(example.data)), PICTURE)
+    assert client.get("/api/examples/1").status_code == 404
+
+
+def test_a_picture(client, drawer):
+    address, answer = draw(client, encoded(PICTURE))
+    picture, _ = drawer.look(address.rsplit("/")[-1])
+    rows = np.stack([pixels(row, 2, 8, 3) for row in answer["rows"]], axis=1)
+    np.testing.assert_array_equal(rows, picture.samples())
+    np.testing.assert_array_equal(pixels(answer["images"]["input"], 2, 2, 3), picture.low_res)
+    assert set(answer["images"]) == {"input", "bicubic", "original"}
+    assert len(answer["nats"]["samples"]) == 2
+    assert answer["dimensions"] == pytest.approx(8 * 8 * 3 * np.log(2))
+    later = client.get(address + "?row=6").json
+    assert later["rows"] == answer["rows"][6:] and later["row"] == 6
+    grid = Image.open(io.BytesIO(client.get(address + "/grid.png").data))
+    assert grid.width > 5 * 128  # input, bicubic, original, two samples
+    assert client.delete(address).status_code == 200
+    assert client.get(address + "?row=0").status_code == 404
+
+
+def test_an_input_is_taken_as_it_is(client):
+    low_res = PICTURE[:2, :2]
+    _, answer = draw(client, encoded(low_res), tau="inf")
+    np.testing.assert_array_equal(pixels(answer["images"]["input"], 2, 2, 3), low_res)
+    assert "original" not in answer["images"]
+
+
+def test_eyes(client, app, drawer):
+    assert client.post("/api/eyes", data=encoded(PICTURE)).json == {"eyes": [[1, 2], [3, 2]]}
+    black = client.post("/api/eyes", data=encoded(PICTURE * 0))
+    assert black.status_code == 422 and "no face" in black.json["error"]
+    without = server.create_app(drawer, []).test_client()
+    assert without.post("/api/eyes", data=encoded(PICTURE)).status_code == 404
+
+
+def bomb():
+    """A PNG of a few bytes that says that it is 60,000 x 60,000."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    image = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+    return b"\x89PNG\r\n\x1a\n" + image + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"", 422, "no picture that can be read"),
+        (b"%PDF-1.4 not one", 422, "no picture that can be read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 422, "no picture that can be read"),
+        (encoded(PICTURE)[:60], 422, "no picture that can be read"),
+        (bomb(), 422, "no picture that can be read"),
+        (encoded(np.zeros((5000, 5000), np.uint8)), 422, "5000x5000 pixels are too many"),
+        (encoded(PICTURE[:1]), 422, "20x1 is smaller than 2x2"),
+        (bytes(4 * 2**20 + 1), 413, "more than 4 MiB"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_words(client, body, status, words):
+    answer = client.post("/api/pictures", query_string=QUERY, data=body)
+    assert answer.status_code == status and words in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tau": "0"}, {"tau": "nan"}, {"tau": ""}, {"tau": "x" * 5000}, {"num_samples": "9"},
+        {"num_samples": "0"}, {"num_samples": "1.5"}, {"seed": "-1"}, {"seed": str(2**31)},
+    ],
+)  # fmt: skip
+def test_numbers_that_are_none(client, wrong):
+    answer = client.post("/api/pictures", query_string=QUERY | wrong, data=encoded(PICTURE))
+    (name,) = wrong
+    assert answer.status_code == 400 and answer.json["error"].startswith(f"{name} must be")
+    assert len(answer.json["error"]) < 120
+
+
+def test_a_full_queue_says_so(client, drawer, monkeypatch):
+    monkeypatch.setattr(drawing, "_MOST_WAITING", 0)
+    answer = client.post("/api/pictures", query_string=QUERY, data=encoded(PICTURE))
+    assert answer.status_code == 503 and "try again in a minute" in answer.json["error"]
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    path=st.sampled_from(["/api/pictures", "/api/eyes", "/api/pictures/x", "/api/examples/9"]),
+    method=st.sampled_from(["GET", "POST", "DELETE", "PUT"]),
+    query=st.dictionaries(st.sampled_from(["tau", "num_samples", "seed", "row"]), st.text()),
+    start=st.integers(0, 60),
+    body=st.binary(max_size=100),
+)
+def test_anything_else_is_refused_in_words(client, path, method, query, start, body):
+    content = encoded(PICTURE)[:start] + body
+    answer = client.open(path, method=method, query_string=query, data=content)
+    assert answer.status_code < 500
+    assert answer.status_code < 300 or len(answer.json["error"]) > 10
+
+
+def test_an_upload_is_never_written_to_disk(app, monkeypatch):
+    """Through the real server: waitress would keep a body of this size in a file."""
+
+    def refuse(*_, **__):
+        raise AssertionError("a temporary file")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with web.listening(app, "127.0.0.1", 0) as (address, answer):
+        threading.Thread(target=answer, daemon=True).start()
+        body = RNG.bytes(4 * 2**20)
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(f"{address}api/pictures?tau=1&num_samples=1&seed=1", body)
+    assert error.value.code == 422 and b"no picture" in error.value.read()
