@@ -1,5 +1,6 @@
 """What `prsr.load` returns: a trained model, wherever it is kept, as a few functions of images."""
 
+import numbers
 import pathlib
 from typing import overload
 
@@ -134,9 +135,11 @@ class Model:
         Raises:
             ValueError: an argument cannot be used.
         """
-        if num_samples < 1 or not tau > 0:
+        whole = all(isinstance(number, numbers.Integral) for number in (num_samples, seed))
+        if not (whole and num_samples > 0 and isinstance(tau, numbers.Real) and tau > 0):
             raise ValueError(
-                f"num_samples must be 1 or more and tau positive, not {num_samples} and {tau}"
+                f"num_samples must be 1 or more, tau positive and seed an integer, not "
+                f"{num_samples!r}, {tau!r} and {seed!r}"
             )
         if isinstance(image, np.ndarray) and image.ndim == 4:
             self._check("image", image, self.low_shape)

@@ -27,6 +27,11 @@ def main():
             f"--workdir={workdir.path} is a run of --model={hparams.model.model}; the page shows "
             f"samples of --model=pixel_recursive, and may show a regression beside them"
         )
+    if hparams.data.pairs != "downsampled":
+        raise UserError(
+            f"--workdir={workdir.path} is a run of --pairs={hparams.data.pairs}, whose inputs are "
+            f"no reduced pictures; the page has no use for it"
+        )
     regression = None
     if FLAGS.regression:
         others, regression = workdirs.Workdir(FLAGS.regression).load_model()
@@ -37,11 +42,11 @@ def main():
                 f"model's sizes"
             )
     examples = _examples(workdir, hparams)
-    with drawing.Drawer(hparams, model, regression) as drawer:
-        app = server.create_app(drawer, examples, _eye_finder(hparams))
-        with web.listening(app, FLAGS.host, FLAGS.port) as (address, answer):
-            print(f"open {address} (Ctrl-C stops it)", flush=True)
-            answer()
+    drawer = drawing.Drawer(hparams, model, regression)
+    app = server.create_app(drawer, examples, *_faces(hparams))
+    with web.listening(app, FLAGS.host, FLAGS.port, connections=200) as (address, answer), drawer:
+        print(f"open {address} (Ctrl-C stops it)", flush=True)
+        answer()
     print("stopped")
 
 
@@ -63,17 +68,17 @@ def _examples(workdir, hparams):
     return [(f"test image {i + 1}", one.high_res) for i, one in enumerate(inputs)]
 
 
-def _eye_finder(hparams):
-    """What finds faces, for a model of faces, if it is installed."""
+def _faces(hparams):
+    """Whether this is a model of faces, and what finds them, if it is installed."""
     from prsr import faces
 
     if (hparams.data.crop, hparams.model.channels) != ("celeba", 3):
-        return None
+        return False, None
     try:
-        return faces.detector()
+        return True, faces.detector()
     except UserError:
         print("the page will not find faces by itself: pip install -e '.[faces]' lets it")
-        return None
+        return True, None
 
 
 if __name__ == "__main__":

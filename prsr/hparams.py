@@ -62,7 +62,7 @@ class DataHparams:
     dataset: str = setting(
         "drawn",
         "KIND:WHERE. drawn (or drawn:COUNT; needs no download), folder:DIR, zip:FILE[,FILE], "
-        "mnist:DIR (idx files), tfds:NAME, records:DIR.",
+        "mnist:DIR (idx files), tfds:NAME[,download], records:DIR.",
         fixed=False,
     )
     image_size: int = setting(32, "Height and width of a high-resolution image.")
@@ -92,7 +92,7 @@ class DataHparams:
         choices=PAIRS,
     )
     levels: int = setting(256, "Intensities that are kept of an image, 2 to 256.")
-    mirror: bool = setting(False, "Mirror every second training image, at random.")
+    mirror: bool = setting(False, "Mirror training images, each with probability one half.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -160,7 +160,10 @@ def load(folder):
     """
     if numbers := versions(folder):
         folder = folder / str(numbers[-1])
+    settings = Workdir(folder / _EXTRA)
+    if not settings.settings.is_file():
+        raise UserError(f"'{folder}' was not written by prsr.export: no {_EXTRA}/settings.json")
     try:
-        return Workdir(folder / _EXTRA).read_hparams(), tf.saved_model.load(str(folder))
+        return settings.read_hparams(), tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow raises many kinds
         raise UserError(f"'{folder}' is no export that can be read: {first_line(error)}") from error

@@ -103,7 +103,7 @@ def reduce(image, hparams, find_eyes=None):
 
     Args:
         image: `[height, width, channels]` uint8. One of the low-resolution size is taken
-            as it is.
+            as it is (but for MNIST corners, whose inputs are no reduced pictures).
         hparams: the model's `Hparams`.
         find_eyes: as `read_inputs`.
 

@@ -21,11 +21,12 @@ __all__ = ["HTTPException", "application", "flask", "listening"]
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
-    "media-src 'self' blob:; frame-ancestors 'none'",
+    "media-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 _SMALL_BODY = 65536
+_LARGEST_ANSWER = 2**26
 
 
 def application(name, most_bytes):
@@ -52,13 +53,14 @@ def application(name, most_bytes):
 
 
 @contextlib.contextmanager
-def listening(app, host, port):
+def listening(app, host, port, connections=2000):
     """Opens the port of an application.
 
     Args:
         app: what `application` returned.
         host: address to listen at; of a name with several, the first.
         port: 0 for any free one.
+        connections: how many at once, at most; a browser keeps several.
 
     Yields:
         The address for a browser, and a function that answers until SIGINT or SIGTERM.
@@ -75,11 +77,13 @@ def listening(app, host, port):
             host=resolved,
             port=port,
             threads=8,
-            connection_limit=min(2000, _most_files() - 100),  # a browser keeps several
+            connection_limit=min(connections, _most_files() - 100),
             asyncore_use_poll=True,  # select() ends at 1,024
             backlog=1024,
             max_request_body_size=far_too_large,
-            inbuf_overflow=far_too_large,  # from there on waitress writes to a file
+            # From there on waitress writes to a file.
+            inbuf_overflow=far_too_large,
+            outbuf_overflow=_LARGEST_ANSWER,
             max_request_header_size=16384,
             ident=None,
         )
@@ -87,14 +91,18 @@ def listening(app, host, port):
         raise UserError(
             f"cannot listen at {host}:{port} ({first_line(error)}); choose another --host or --port"
         ) from error
-    # waitress ends its loop upon this.
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    name = f"[{host}]" if ":" in host else host
+    # waitress ends its loop upon this, and so does what runs before it.
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: sys.exit(0)) for number in signals}
+    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(
+        host, f"[{host}]" if ":" in host else host
+    )
     try:
         yield f"http://{name}:{server.effective_port}/", server.run
     finally:
         server.close()
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _most_files():

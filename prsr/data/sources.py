@@ -33,23 +33,33 @@ def decode(file, channels):
     Raises:
         ValueError: the file is no image, is broken or cut short, or is absurdly large.
     """
-    try:
-        with Image.open(file, formats=FORMATS) as image:
-            return from_pil(image, channels)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # Pillow's decoders raise what they like on broken files
-        raise ValueError(f"not a readable image: {error}") from error
+    with _readable(), Image.open(file, formats=FORMATS) as image:
+        return _upright(image, channels)
 
 
 def from_pil(image, channels):
-    """A PIL image as `decode` returns it."""
+    """A PIL image as `decode` returns it, with the same errors."""
+    with _readable():
+        return _upright(image, channels)
+
+
+def _upright(image, channels):
     image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return to_channels(image, channels)
+
+
+@contextlib.contextmanager
+def _readable():
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Pillow's decoders raise what they like on broken files
+        raise ValueError(f"not a readable image: {error}") from error
 
 
 def to_channels(image, channels):

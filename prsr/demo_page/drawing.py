@@ -14,6 +14,7 @@ import time
 import numpy as np
 
 from prsr import images, samplers, super_resolution
+from prsr.errors import first_line
 from prsr.sampling import cached, draws
 
 MOST_SAMPLES = 8
@@ -72,7 +73,11 @@ class Drawer:
     """
 
     def __init__(self, hparams, model, regression=None, patience=20.0, clock=time.monotonic):
-        self.hparams, self.patience, self.clock = hparams, patience, clock
+        # Pictures come as the square that was chosen, which no other crop may cut again.
+        self.hparams = dataclasses.replace(
+            hparams, data=dataclasses.replace(hparams.data, crop="center")
+        )
+        self.patience, self.clock = patience, clock
         self._model, self._sample_rows = model, cached.row_sampler(model)
         self._regression = regression and samplers.sampler(regression)
         self._pictures = collections.OrderedDict()  # by id, in the order in which they came
@@ -95,8 +100,8 @@ class Drawer:
         """Puts a picture at the end of the queue.
 
         Args:
-            image: `[height, width, channels]` uint8; cropped to its middle square and
-                reduced, one of the low-resolution size is taken as it is.
+            image: `[height, width, channels]` uint8; its middle square is reduced, and
+                one of the low-resolution size is taken as it is.
             num_samples: 1 to `MOST_SAMPLES`.
             tau: positive.
             seed: int.
@@ -153,6 +158,7 @@ class Drawer:
 
     def _work(self):
         self._warm_up()
+        self.ready = True
         while True:
             with self._changed:
                 self._forget()
@@ -164,21 +170,24 @@ class Drawer:
                     continue
                 picture = waiting[0]
                 picture.state = "drawing"
-            try:
-                self._draw(picture)
-            except Exception as error:  # the next one may succeed
-                print(f"error: a picture could not be drawn: {error}", file=sys.stderr)
-                picture.state = "failed"
+            self._try(picture)
 
     def _warm_up(self):
         """Compiles what `_draw` needs."""
         size, channels = self.hparams.data.image_size, self.hparams.model.channels
         low_res = np.zeros((size // self.hparams.model.scale,) * 2 + (channels,), np.uint8)
         picture = Picture(low_res, None, 1, 1.0, 1, state="drawing", looked=float("inf"))
-        self._pictures[picture.id] = picture
-        self._draw(picture)
+        with self._changed:
+            self._pictures[picture.id] = picture
+        self._try(picture)
         self.cancel(picture.id)
-        self.ready = True
+
+    def _try(self, picture):
+        try:
+            self._draw(picture)
+        except Exception as error:  # the next one may succeed
+            print(f"error: a picture could not be drawn: {first_line(error)}", file=sys.stderr)
+            picture.state = "failed"
 
     def _draw(self, picture):
         low_res = picture.low_res[None]

@@ -28,16 +28,17 @@ from prsr.data import sources
 from prsr.demo_page.drawing import MOST_SAMPLES, Full
 from prsr.web import HTTPException, application, flask
 
-_MOST_BYTES = 4 * 2**20
-_MOST_PIXELS = 2**24
+_MOST_BYTES = 2 * 2**20
+_MOST_PIXELS = 2**20  # the page sends fewer, and decoding takes far more memory than the file
 
 
-def create_app(drawer, examples, find_eyes=None):
+def create_app(drawer, examples, of_faces=False, find_eyes=None):
     """The pages and what they ask for.
 
     Args:
-        drawer: a started `prsr.demo_page.drawing.Drawer`.
+        drawer: a `prsr.demo_page.drawing.Drawer`.
         examples: list of names and images, `[height, width, channels]` uint8.
+        of_faces: whether the model knows faces with CelebA's alignment.
         find_eyes: what `prsr.faces.detector` returned, or None.
 
     Returns:
@@ -50,7 +51,6 @@ def create_app(drawer, examples, find_eyes=None):
 
     @app.get("/api/about")
     def about():
-        is_faces = hparams.data.crop == "celeba"
         return {
             "ready": drawer.ready,
             "size": size,
@@ -58,7 +58,7 @@ def create_app(drawer, examples, find_eyes=None):
             "channels": channels,
             "most_samples": MOST_SAMPLES,
             "examples": [name for name, _ in examples],
-            "eyes": faces.EYES_IN_CROP.tolist() if is_faces else None,
+            "eyes": faces.EYES_IN_CROP.tolist() if of_faces else None,
             "finds_eyes": find_eyes is not None,
         }
 
@@ -73,7 +73,7 @@ def create_app(drawer, examples, find_eyes=None):
         if find_eyes is None:
             flask.abort(404, "this server does not look for faces")
         image = _image(3)
-        if not looking_for_eyes.acquire(timeout=10):
+        if not looking_for_eyes.acquire(timeout=1):
             flask.abort(503, "too many ask for faces just now; try again in a moment")
         try:
             count, found = find_eyes(image)
@@ -131,6 +131,12 @@ def create_app(drawer, examples, find_eyes=None):
             return drawer.look(id)
         except KeyError:
             flask.abort(404, "this picture is not here any more; draw it again")
+
+    @app.before_request
+    def own_page_only():
+        # A page from elsewhere may not give this machine work.
+        if flask.request.headers.get("Sec-Fetch-Site") == "cross-site":
+            flask.abort(403, "this was asked by a page from elsewhere")
 
     @app.errorhandler(Full)
     def full(error):

@@ -18,12 +18,11 @@ EXAMPLES = pretrained.workdir("faces").path / "examples"
 
 
 @pytest.fixture(scope="module")
-def address():
-    """Of `python -m prsr.demo --model=faces`."""
+def demo():
+    """`python -m prsr.demo --model=faces`: the process, and its address."""
     process = start("demo", "--model=faces", "--port=0")
-    line = process.stdout.readline()
-    assert line.startswith("open http://"), process.communicate()
-    yield line.split()[1]
+    lines = iter(process.stdout.readline, "")
+    yield process, next(line.split()[1] for line in lines if line.startswith("open http://"))
     process.terminate()
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 0 and "Traceback" not in stderr and "error" not in stderr
@@ -114,8 +113,8 @@ class Page:
 
 
 @pytest.fixture
-def page(browser, address):
-    return Page(browser, address)
+def page(browser, demo):
+    return Page(browser, demo[1])
 
 
 def square(path):
@@ -188,8 +187,6 @@ def test_the_part_is_moved_and_enlarged(page):
     page.wait_for_picture(200)
     assert page.run("return [view.x, view.y, view.side]") == [100, 50, 100]
     stage = page.element("stage")
-    box = stage.rect
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
     def mouse(kind, x, y):
         page.browser.execute_cdp_cmd(
@@ -218,12 +215,22 @@ def test_the_part_is_moved_and_enlarged(page):
 
 
 def test_a_photograph(page):
-    page.element("camera").click()
-    page.wait(lambda: page.run("return $('video').videoWidth > 0 && !$('video').paused"))
+    page.run("""
+        window.tracks = [];
+        const media = navigator.mediaDevices;
+        const get = media.getUserMedia.bind(media);
+        media.getUserMedia = async (wanted) => {
+          const stream = await get(wanted);
+          tracks.push(...stream.getTracks());
+          return stream;
+        };""")
+    for _ in range(2):
+        page.element("camera").click()
+        page.wait(lambda: page.run("return $('video').videoWidth > 0 && !$('video').paused"))
     page.element("shoot").click()
     page.wait(lambda: page.element("prepare").is_displayed())
     assert not page.element("viewfinder").is_displayed()
-    assert page.run("return $('video').srcObject") is None
+    assert page.run("return tracks.map((track) => track.readyState)") == ["ended", "ended"]
     page.draw(num_samples=1)
     page.wait_until_done()
     assert len(np.unique(page.image("original").reshape(-1, 3), axis=0)) > 20
@@ -281,12 +288,50 @@ def test_a_telephone(page, width, height):
         page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_a_server_that_is_stopped_is_said_to_be(browser):
-    process = start("demo", "--model=faces", "--port=0")
-    page = Page(browser, process.stdout.readline().split()[1])
-    process.terminate()
-    assert process.wait(60) == 0
+def test_what_is_asked_for_twice_is_drawn_once(page):
+    """The last one, with what was set then; the first is given up."""
     page.give(np.full((8, 8, 3), 90, np.uint8), "paste")
     page.wait_for_picture(8)
-    page.draw()
+    page.run("""
+        window.asked = [];
+        const before = window.fetch;
+        window.fetch = async (path, options) => {
+          if (options.method) asked.push(options.method);
+          if (asked.length === 1 && options.method === "POST") {
+            await new Promise((done) => setTimeout(done, 1500));
+          }
+          return before(path, options);
+        };
+        $("draw").click();
+        $("seed").value = 2;
+        $("draw").click();""")
+    page.wait_until_done()
+    expected = prsr.load("faces").sample(np.full((8, 8, 3), 90, np.uint8), 4, seed=2)
+    np.testing.assert_array_equal(page.image("sample 1"), expected[0])
+    page.wait(lambda: page.run("return asked") == ["POST", "POST", "DELETE"])
+    assert not page.element("trouble").is_displayed()
+    np.testing.assert_array_equal(page.image("sample 1"), expected[0])
+
+
+def test_transparent_parts_are_white_and_grey_models_are_grey(page):
+    transparent = np.zeros((8, 8, 4), np.uint8)
+    page.give(transparent, "paste")
+    page.wait_for_picture(8)
+    page.draw(num_samples=1)
+    page.wait_until_done()
+    assert (page.image("input") == 255).all()
+    pixels = page.run("""
+        about.channels = 1;
+        const canvas = document.createElement("canvas");
+        canvas.width = canvas.height = 2;
+        put(canvas, Uint8Array.from([0, 128, 255, 7]), 0);
+        return [...canvas.getContext("2d").getImageData(0, 0, 2, 2).data];""")
+    assert np.reshape(pixels, (4, 4)).tolist() == [[v, v, v, 255] for v in (0, 128, 255, 7)]
+
+
+def test_a_server_that_is_stopped_is_said_to_be(page, demo):
+    """The last test here, since it stops the server of all."""
+    demo[0].terminate()
+    assert demo[0].wait(60) == 0
+    page.browser.find_elements(By.CSS_SELECTOR, "#examples button")[0].click()
     page.wait(lambda: "The server does not answer" in page.text())

@@ -6,8 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from prsr import samplers, workdirs
-from prsr.demo_page import drawing
+from prsr import images, samplers, workdirs
+from prsr.demo_page import drawing, server
+from prsr.hparams import DataHparams, Hparams, ModelHparams
 from prsr.sampling import draws
 
 RNG = np.random.default_rng(0)
@@ -158,11 +159,44 @@ def test_finished_ones_are_kept_for_a_while(queue, monkeypatch):
     assert [p.id in queue._pictures for p in pictures] == [False, False, True, True]
 
 
-def test_it_stops_in_the_middle_of_a_picture(trained):
-    with drawing.Drawer(*trained) as drawer:
-        drawer.rows = drawer._sample_rows = Rows()
-        drawer.rows.allowed.release(9)
-        wait(lambda: drawer.rows.begun or drawer.ready)
-        start = time.monotonic()
-        threading.Timer(0.1, drawer.rows.allowed.release, [100]).start()
-    assert time.monotonic() - start < 20 and not drawer._thread.is_alive()
+def test_it_stops_in_the_middle_of_a_picture(queue):
+    first, second = (queue.submit(LOW_RES, 1, 1.0, 1) for _ in range(2))
+    queue.rows.allowed.release(3)
+    wait(lambda: len(first.rows) == 3)
+    threading.Timer(0.2, queue.rows.allowed.release).start()  # one row more
+    queue.__exit__()
+    assert not queue._thread.is_alive() and len(first.rows) == 3 and second.state == "waiting"
+
+
+def test_a_failing_warm_up_is_told_and_the_next_picture_tried(trained, capfd):
+    drawer = drawing.Drawer(*trained)
+    sample_rows, drawer._sample_rows = drawer._sample_rows, Rows()
+    drawer._sample_rows.begun = None  # cannot be appended to
+    with drawer:
+        wait(lambda: drawer.ready)
+        drawer._sample_rows = sample_rows
+        picture = drawer.submit(LOW_RES, 1, 1.0, 1)
+        wait(lambda: picture.state == "done")
+    assert "could not be drawn" in capfd.readouterr().err
+
+
+def test_a_grey_model_that_crops_digits_is_shown_the_square_that_was_chosen():
+    hparams = Hparams(
+        ModelHparams(
+            channels=1,
+            scale=2,
+            blocks_per_stage=1,
+            conditioning_width=4,
+            prior_width=4,
+            prior_layers=1,
+            prior_hidden=4,
+        ),
+        DataHparams(image_size=8, crop="mnist"),
+    )
+    square = RNG.integers(0, 256, (8, 8, 1), dtype=np.uint8)
+    with drawing.Drawer(hparams, workdirs.build_model(hparams)) as drawer:
+        picture = drawer.submit(square, 2, 1.0, 1)
+        wait(lambda: picture.state == "done")
+    np.testing.assert_array_equal(picture.others["original"], square)
+    np.testing.assert_array_equal(picture.low_res, images.downsample(square, 2))
+    assert server._sheet(picture, 8, 1).width > 5 * 128

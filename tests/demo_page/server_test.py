@@ -42,7 +42,7 @@ def drawer(tiny_run):
 
 @pytest.fixture(scope="module")
 def app(drawer):
-    return server.create_app(drawer, [("one", PICTURE)], find_eyes)
+    return server.create_app(drawer, [("one", PICTURE)], False, find_eyes)
 
 
 @pytest.fixture
@@ -134,9 +134,9 @@ def bomb():
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 422, "no picture that can be read"),
         (encoded(PICTURE)[:60], 422, "no picture that can be read"),
         (bomb(), 422, "no picture that can be read"),
-        (encoded(np.zeros((5000, 5000), np.uint8)), 422, "5000x5000 pixels are too many"),
+        (encoded(np.zeros((1025, 1024), np.uint8)), 422, "1024x1025 pixels are too many"),
         (encoded(PICTURE[:1]), 422, "20x1 is smaller than 2x2"),
-        (bytes(4 * 2**20 + 1), 413, "more than 4 MiB"),
+        (bytes(2 * 2**20 + 1), 413, "more than 2 MiB"),
     ],
 )
 def test_what_is_no_picture_is_refused_in_words(client, body, status, words):
@@ -181,8 +181,18 @@ def test_anything_else_is_refused_in_words(client, path, method, query, start, b
     assert answer.status_code < 300 or len(answer.json["error"]) > 10
 
 
-def test_an_upload_is_never_written_to_disk(app, monkeypatch):
-    """Through the real server: waitress would keep a body of this size in a file."""
+def test_only_the_page_itself_may_ask(client):
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    answer = client.post(
+        "/api/pictures", query_string=QUERY, data=encoded(PICTURE), headers=elsewhere
+    )
+    assert answer.status_code == 403 and "from elsewhere" in answer.json["error"]
+
+
+def test_nothing_is_ever_written_to_disk(drawer, monkeypatch):
+    """Through the real server: waitress would keep bodies and answers of this size in files."""
+    big = RNG.integers(0, 256, (800, 800, 3), dtype=np.uint8)
+    app = server.create_app(drawer, [("big", big)])
 
     def refuse(*_, **__):
         raise AssertionError("a temporary file")
@@ -190,7 +200,9 @@ def test_an_upload_is_never_written_to_disk(app, monkeypatch):
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with web.listening(app, "127.0.0.1", 0) as (address, answer):
         threading.Thread(target=answer, daemon=True).start()
-        body = RNG.bytes(4 * 2**20)
+        body = RNG.bytes(2 * 2**20)
         with pytest.raises(urllib.error.HTTPError) as error:
             urllib.request.urlopen(f"{address}api/pictures?tau=1&num_samples=1&seed=1", body)
+        with urllib.request.urlopen(f"{address}api/examples/0") as answer:
+            np.testing.assert_array_equal(Image.open(answer), big)
     assert error.value.code == 422 and b"no picture" in error.value.read()

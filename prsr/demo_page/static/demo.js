@@ -9,19 +9,24 @@ let about; // what the server says of the model
 let picture = null; // ImageBitmap
 let view = null; // of the square on the picture: centre x, y, side in pixels, and turn in radians
 let drawing = null; // the id of what is being drawn
+let turns = 0; // how often drawing was asked for
 
-// One request; an answer that is none, or an error in words, is thrown.
-async function request(path, options = {}) {
+// One request; no answer, or an error in words, is thrown.
+async function ask(path, options = {}) {
+  const signal = AbortSignal.timeout && AbortSignal.timeout(30000); // not in older browsers
   let response;
   try {
-    response = await fetch(path, { signal: AbortSignal.timeout(30000), ...options });
+    response = await fetch(path, { signal, ...options });
   } catch (error) {
     throw new Error("The server does not answer. Is it still running?");
   }
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.error || `The server answered ${response.status}.`);
-  return answer;
+  if (response.ok) return response;
+  const { error } = await response.json().catch(() => ({}));
+  throw Object.assign(new Error(error || `The server answered ${response.status}.`), { status: response.status });
 }
+
+const request = async (path, options) => (await ask(path, options)).json();
+const giveUp = (id) => ask("/api/pictures/" + id, { method: "DELETE", keepalive: true }).catch(() => {});
 
 function trouble(text) {
   $("trouble").textContent = text ? text[0].toUpperCase() + text.slice(1) : "";
@@ -46,6 +51,7 @@ async function take(blob) {
   if (Math.min(taken.width, taken.height) < about.low_size) {
     throw new Error(`This picture has ${taken.width} x ${taken.height} pixels; the model wants at least ${about.low_size} x ${about.low_size}.`);
   }
+  if (picture) picture.close();
   picture = taken;
   view = { x: picture.width / 2, y: picture.height / 2, side: Math.min(picture.width, picture.height), turn: 0 };
   closeCamera();
@@ -58,14 +64,20 @@ async function take(blob) {
 }
 
 async function openCamera() {
+  closeCamera();
   if (!navigator.mediaDevices || !navigator.mediaDevices.getUserMedia) {
     $("capture").click(); // telephones have an application of their own for it
     return;
   }
+  const before = picture;
   try {
     $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
   } catch (error) {
     throw new Error("No camera can be used here. Open a picture instead.");
+  }
+  if (picture !== before) { // one was opened meanwhile
+    closeCamera();
+    return;
   }
   $("viewfinder").hidden = false;
   await $("video").play();
@@ -97,7 +109,10 @@ function render(canvas, side) {
   pen.imageSmoothingEnabled = view.turn !== 0 || view.side > side;
   pen.setTransform(side / view.side, 0, 0, side / view.side, side / 2, side / 2);
   pen.rotate(-view.turn);
-  pen.drawImage(picture, -view.x, -view.y);
+  pen.translate(-view.x, -view.y);
+  pen.fillStyle = "#fff"; // beneath transparent parts, as everywhere
+  pen.fillRect(0, 0, picture.width, picture.height);
+  pen.drawImage(picture, 0, 0);
   pen.resetTransform();
   return pen;
 }
@@ -171,11 +186,16 @@ async function findFace() {
   const factor = Math.min(1, FACE_SIDE / Math.max(picture.width, picture.height));
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [Math.round(picture.width * factor), Math.round(picture.height * factor)];
-  canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = "#fff";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  const searched = picture;
   $("status").textContent = "Looking for a face …";
   const body = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.95));
   const { eyes } = await request("/api/eyes", { method: "POST", body });
   $("status").textContent = "";
+  if (picture !== searched) return;
   const [left, right] = eyes.map(([x, y]) => [x / factor, y / factor]);
   const [goalLeft, goalRight] = about.eyes;
   const goal = [goalRight[0] - goalLeft[0], goalRight[1] - goalLeft[1]];
@@ -236,8 +256,9 @@ function finish(figure, nats, dimensions) {
 }
 
 async function draw() {
-  if (!picture) return;
-  if (drawing) await request("/api/pictures/" + drawing, { method: "DELETE" });
+  const mine = ++turns;
+  if (drawing) giveUp(drawing);
+  drawing = null;
   const count = Number($("num_samples").value);
   const tau = $("greedy").checked ? "inf" : $("tau").value;
   const canvas = document.createElement("canvas");
@@ -246,22 +267,27 @@ async function draw() {
   const query = new URLSearchParams({ tau, num_samples: count, seed: $("seed").value });
   $("status").textContent = "Sending …";
   const { id } = await request("/api/pictures?" + query, { method: "POST", body });
+  if (mine !== turns) { // another one was begun meanwhile
+    giveUp(id);
+    return;
+  }
   drawing = id;
   const samples = Array.from({ length: count }, (_, k) => frame(`sample ${k + 1}`, about.size));
   const others = new Map();
   $("grid").hidden = $("units").hidden = true;
   $("pictures").replaceChildren();
-  for (let row = 0, failures = 0; drawing === id;) {
+  for (let row = 0, failures = 0; mine === turns && drawing;) {
     let answer;
     try {
       answer = await request(`/api/pictures/${id}?row=${row}`);
       failures = 0;
     } catch (error) {
-      if (++failures > 5) throw error;
+      if (mine !== turns) return;
+      if (error.status || ++failures > 5) throw error;
       await pause(500);
       continue;
     }
-    if (drawing !== id) return; // another one was begun meanwhile
+    if (mine !== turns) return;
     if (answer.state === "failed") throw new Error("This picture could not be drawn; the reason is on the server's terminal.");
     if (!answer.images) { // it has not begun
       $("status").textContent = answer.ready ? `Waiting: number ${answer.position || 1} in the queue.`
@@ -303,11 +329,11 @@ async function draw() {
 
 const takeFirst = tries(async (files) => {
   const file = [...files].find((one) => one.type.startsWith("image/")) || files[0];
-  if (file) await take(file);
+  if (!file) throw new Error("That was no file. Save the picture first, then open it here.");
+  await take(file);
 });
 const takeExample = tries(async (number) => {
-  const response = await fetch("/api/examples/" + number);
-  await take(await response.blob());
+  await take(await (await ask("/api/examples/" + number)).blob());
   await draw();
 });
 $("open").onclick = () => $("file").click();
@@ -318,9 +344,11 @@ $("find").onclick = tries(findFace);
 $("greedy").onchange = () => { $("tau").disabled = $("greedy").checked; };
 $("settings").onsubmit = (event) => { event.preventDefault(); tries(draw)(); };
 for (const input of [$("file"), $("capture")]) {
-  input.onchange = () => { takeFirst(input.files); input.value = ""; };
+  input.onchange = () => { if (input.files.length) takeFirst([...input.files]); input.value = ""; };
 }
-document.addEventListener("paste", (event) => takeFirst(event.clipboardData.files));
+document.addEventListener("paste", (event) => {
+  if (about && event.clipboardData.files.length) takeFirst(event.clipboardData.files); // not text into a field
+});
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   document.body.classList.add("dropping");
@@ -331,11 +359,14 @@ document.addEventListener("dragleave", (event) => {
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
-  takeFirst(event.dataTransfer.files);
+  if (about) takeFirst(event.dataTransfer.files);
 });
+
+window.addEventListener("pagehide", () => { if (drawing) giveUp(drawing); });
 
 tries(async () => {
   about = await request("/api/about");
+  for (const button of [$("open"), $("camera")]) button.disabled = false;
   $("about").textContent = `From ${about.low_size} x ${about.low_size} pixels the model draws ` +
     `${about.size} x ${about.size}, sub-pixel by sub-pixel. What it adds is invented.`;
   $("num_samples").max = about.most_samples;

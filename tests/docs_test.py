@@ -1,0 +1,193 @@
+"""What the pages say can be done, can be done: links, flags, commands, Python, printed lines."""
+
+import collections
+import json
+import os
+import pathlib
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from PIL import Image
+
+from prsr import pretrained
+from prsr.data import drawn
+from tests.conftest import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("prsr/**/*.md")])
+ids = {"ids": lambda page: page.stem}
+
+# Commands that are not run: they take hours, or want data that nobody may pass on.
+LONG = re.compile(
+    r"(faces|celeba|bedrooms_small|mnist_corners)\.flags|img_align_celeba|docker"
+    r"|runs/bedrooms_small|runs/faces|prsr\.benchmark --output"
+)
+SERVERS = re.compile(r"prsr\.demo|study serve")
+
+
+def blocks(page):
+    """`(language, code)` of a page's fenced blocks, in order."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(code):
+    """The commands of a bash block that do not concern the environment itself."""
+    for line in code.strip().splitlines():
+        for command in line.split(" && "):
+            if not re.match(r"pip |python3 -m venv |\. |pytest\b", command):
+                yield command
+
+
+def anchors(page):
+    """What GitHub makes of a page's headings."""
+    titles = re.findall(
+        r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.M
+    )
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, **ids)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+PARSE = """
+import importlib, json, sys
+from absl import flags
+module, *subcommand = sys.argv[1:]
+command = importlib.import_module(module)
+for name in subcommand:
+    command.COMMANDS[name][0]()
+for arguments in json.load(sys.stdin):
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS([module, *arguments])
+"""
+
+
+def test_every_command_has_the_flags_that_it_is_given():
+    """One process for each module and subcommand, whose flags are one set."""
+    found = collections.defaultdict(list)
+    for page in PAGES:
+        for language, code in blocks(page):
+            for command in commands(code) if language == "bash" else ():
+                words = shlex.split(command)
+                if words[:2] == ["python", "-m"]:
+                    named = 4 if words[2] == "prsr.study" else 3
+                    found[tuple(words[2:named])].append(words[named:])
+    assert len(found) >= 12
+    for key, calls in found.items():
+        result = subprocess.run(
+            [sys.executable, "-c", PARSE, *key], input=json.dumps(calls), cwd=ROOT, text=True,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert result.returncode == 0, (key, result.stderr)
+
+
+def test_every_command_has_a_section():
+    entry_points = [p for p in (ROOT / "prsr").glob("*.py") if "__main__" in p.read_text()]
+    text = (ROOT / "docs" / "commands.md").read_text()
+    assert {path.stem for path in entry_points} == set(
+        re.findall(r"^## `prsr\.(\w+)`", text, re.MULTILINE)
+    )
+
+
+def test_help_lists_the_flags():
+    """Those that are defined in a module that commands share, too."""
+    for module, names in {
+        "train": ["workdir", "dataset", "blocks_per_stage", "tau", "eval_every"],
+        "sample": ["workdir", "model", "tau", "align"],
+        "demo": ["workdir", "model", "host", "dataset", "regression"],
+    }.items():
+        command = [sys.executable, "-m", f"prsr.{module}", "--help"]
+        text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+        for name in names:
+            assert re.search(rf"^  --(\[no\])?{name}:", text, re.MULTILINE), name
+
+
+def scratch(folder):
+    """A folder with what a reader of the pages has or brings."""
+    (folder / "experiments").symlink_to(ROOT / "experiments")
+    (folder / "my_images").mkdir()
+    with zipfile.ZipFile(folder / "my_images.zip", "w") as archive:
+        for i in range(60):
+            path = folder / "my_images" / f"{i}.png"
+            drawn.draw(i).resize((40, 40)).save(path)
+            archive.write(path, path.name)
+    grace = pretrained.workdir("faces").path / "examples" / "grace_hopper.jpg"
+    Image.open(grace).resize((356, 436)).save(folder / "me.jpg")
+    return folder
+
+
+def run_command(command, folder):
+    """Runs a command of a page; servers until they say where, then until Ctrl-C.
+
+    Returns:
+        What it printed.
+    """
+    if "--train_steps=20000" in command:  # hours
+        command += " --train_steps=1 --eval_images=2 --sample_images=0"
+    serves = SERVERS.search(command)
+    environment = {
+        **os.environ,
+        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {command}" + (" --port=0" if serves else "")],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    text = ""
+    while serves and "http" not in text:
+        line = process.stdout.readline()
+        assert line, text
+        text += line
+    if serves:
+        process.send_signal(signal.SIGINT)
+    text += process.communicate(timeout=1800)[0]
+    assert process.returncode == 0, (command, text)
+    return text
+
+
+def shape(line):
+    """A line without its numbers, paths of the machine and spaces."""
+    return " ".join(re.sub(r"-?\d[\d.,:]*", "#", line).split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if p.parent.name == "docs"] + [ROOT / "README.md"], **ids
+)
+def test_commands_work_and_print_what_is_shown(page, tmp_path):
+    folder, printed, count = scratch(tmp_path), "", 0
+    for language, code in blocks(page):
+        if language == "bash":
+            chosen = [command for command in commands(code) if not LONG.search(command)]
+            printed = "".join(run_command(command, folder) for command in chosen)
+            count += len(chosen)
+        elif language == "python":
+            with open(folder / "example.py", "a") as file:
+                file.write(code)
+            run_command("python example.py", folder)
+            count += 1
+        elif language == "text":
+            assert code.strip(), "nothing is shown"
+            lines = {shape(line) for line in printed.splitlines()}
+            for line in code.splitlines():
+                assert shape(line) in lines | {"..."}, (line, printed)
+    assert count or page.stem in ("method", "results")
