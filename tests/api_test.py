@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 import prsr
-from prsr import images, samplers, workdirs
-from tests.conftest import TINY, run
+from prsr import images, samplers, serving, workdirs
 
 RNG = np.random.default_rng(3)
 LOW_RES = RNG.integers(0, 256, (2, 2, 2, 3), dtype=np.uint8)
@@ -62,6 +61,9 @@ def test_log_prob(model, tiny_run):
         ("sample", ["me.png"], "PIL image or a NumPy array, not str"),
         ("sample", [np.zeros((1, 9, 3), np.uint8)], "9x1 is smaller than 2x2"),
         ("sample", [LOW_RES, 0], "num_samples"),
+        ("sample", [LOW_RES, 1.5], "num_samples"),
+        ("sample", [LOW_RES, 1, "1"], "tau"),
+        ("sample", [LOW_RES, 1, 1.0, 1.5], "seed"),
         ("sample", [LOW_RES, 1, np.nan], "tau"),
         ("log_prob", [LOW_RES, LOW_RES], "high_res must be"),
         ("log_prob", [LOW_RES, np.zeros((3, 8, 8, 3), np.uint8)], "2 low_res for 3"),
@@ -72,25 +74,35 @@ def test_what_cannot_be_used_is_refused_in_words(model, name, arguments, words):
         getattr(model, name)(*arguments)
 
 
+def test_a_picture_that_is_cut_short(tiny_run, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:500])
+    with pytest.raises(ValueError, match="not a readable image"):
+        prsr.load(tiny_run).low_res(Image.open(tmp_path / "cut.png"))
+
+
 def test_the_model_of_the_package():
     model = prsr.load("faces")
     assert (model.low_shape, model.high_shape) == ((8, 8, 3), (32, 32, 3))
 
 
-def test_a_regression_predicts_and_has_no_probability(tmp_path):
-    flags = [f"--workdir={tmp_path}", *TINY, "--model=regression", "--train_steps=2"]
-    assert run("train", *flags).returncode == 0
-    model = prsr.load(tmp_path)
+def test_a_regression_predicts_and_has_no_probability(baseline_runs, tmp_path):
+    model = prsr.load(baseline_runs / "regression")
     assert model.sample(LOW_RES).shape == (2, 1, 8, 8, 3)
     with pytest.raises(ValueError, match="no probability"):
         model.log_prob(LOW_RES, np.zeros((2, 8, 8, 3), np.uint8))
-    result = run("export", f"--workdir={tmp_path}", f"--output={tmp_path / 'out'}")
-    assert result.returncode == 1 and "--model=regression" in result.stderr
+    hparams, network = workdirs.Workdir(baseline_runs / "regression").load_model()
+    with pytest.raises(prsr.UserError, match="--model=regression"):
+        serving.export(hparams, network, tmp_path)
 
 
 def test_what_is_no_model(tmp_path, tiny_export):
     with pytest.raises(prsr.UserError, match="no run directory .*no export .*faces"):
         prsr.load(tmp_path / "none")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(prsr.UserError, match="not written by prsr.export"):
+        prsr.load(tmp_path / "foreign")
     shutil.copytree(tiny_export, tmp_path / "export")
     (tmp_path / "export" / "1" / "saved_model.pb").write_bytes(b"broken")
     with pytest.raises(prsr.UserError, match="no export that can be read"):

@@ -22,6 +22,7 @@ def test_sampling(tmp_path):
     assert Image.open(out / "benchmark.png").width > 300
 
 
+@pytest.mark.slow
 def test_bad_input(tmp_path):
     file = tmp_path / "file"
     file.write_text("")

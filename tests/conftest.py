@@ -81,6 +81,21 @@ def tiny_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def baseline_runs(tmp_path_factory):
+    """A regression and a cross-entropy run of a few steps, by the same commands and flags."""
+    folder = tmp_path_factory.mktemp("baselines")
+    for kind in ("regression", "cross_entropy"):
+        result = run(
+            "train", f"--workdir={folder / kind}", *TINY, "--train_steps=3", f"--model={kind}"
+        )
+        assert result.returncode == 0, result.stderr
+        assert "B alone" not in result.stderr
+        assert ("mean squared error" in result.stderr) == (kind == "regression")
+        assert len(list((folder / kind / "samples").iterdir())) == 1
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_export(tiny_run, tmp_path_factory):
     """`tiny_run` as a SavedModel, written by the command."""
     folder = tmp_path_factory.mktemp("export") / "tiny"

@@ -39,6 +39,7 @@ def test_three_models_a_table_and_figure_2(corners):
     assert (workdir / "figure2.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_the_runs_are_runs_like_others(corners, tmp_path):
     """Figure 2 can be drawn again from them; Table 1 is not for them."""
     workdir, _, _ = corners

@@ -13,22 +13,7 @@ from prsr.errors import UserError
 from prsr.evaluation import Evaluation, Method
 from prsr.hparams import DataHparams
 from prsr.workdirs import Workdir
-from tests.conftest import TINY, assert_one_line, run
-
-
-@pytest.fixture(scope="module")
-def baseline_runs(tmp_path_factory):
-    """A regression and a cross-entropy run of a few steps, by the same commands and flags."""
-    folder = tmp_path_factory.mktemp("baselines")
-    for kind in ("regression", "cross_entropy"):
-        result = run(
-            "train", f"--workdir={folder / kind}", *TINY, "--train_steps=3", f"--model={kind}"
-        )
-        assert result.returncode == 0, result.stderr
-        assert "B alone" not in result.stderr
-        assert ("mean squared error" in result.stderr) == (kind == "regression")
-        assert len(list((folder / kind / "samples").iterdir())) == 1
-    return folder
+from tests.conftest import assert_one_line, run
 
 
 @pytest.fixture(scope="module")

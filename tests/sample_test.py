@@ -49,6 +49,7 @@ def test_a_folder_of_one_s_own(tiny_run, tmp_path):
     assert all(len(scores["samples"]) == 3 for scores in report.values())
 
 
+@pytest.mark.slow
 def test_samples_depend_on_seed_and_image_alone(tiny_run, tmp_path):
     """Not on the batch, nor on what else is in the folder."""
     for i in range(3):
@@ -66,6 +67,7 @@ def test_samples_depend_on_seed_and_image_alone(tiny_run, tmp_path):
     assert not np.array_equal(read(one / "1_1.png"), read(one / "1_2.png"))
 
 
+@pytest.mark.slow
 def test_greedy(tiny_run, tmp_path):
     picture((2, 2)).save(tmp_path / "a.png")
     arguments = [f"--input={tmp_path / 'a.png'}", "--num_samples=2"]

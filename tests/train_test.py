@@ -16,6 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from prsr import workdirs
+from prsr.errors import UserError
 from tests.conftest import ROOT, TINY, assert_one_line, run, start
 
 
@@ -204,8 +205,10 @@ def test_settings_that_cannot_be_read(tiny_run, tmp_path):
     wrong_type = (tiny_run / "settings.json").read_text().replace(": 4,", ': "4",', 1)
     for text in ("{", "[]", '{"hparams": {"model": {"wdith": 3}}}', wrong_type):
         (copy / "settings.json").write_text(text)
-        assert_one_line(run("train", f"--workdir={copy}"), "settings.json")
-        assert (copy / "settings.json").read_text() == text
+        with pytest.raises(UserError, match="settings.json"):
+            workdirs.Workdir(copy).read_hparams()
+    assert_one_line(run("train", f"--workdir={copy}"), "settings.json")
+    assert (copy / "settings.json").read_text() == text
 
 
 @pytest.mark.parametrize("checkpoint_every", [1, pytest.param(1000, marks=pytest.mark.slow)])
@@ -277,6 +280,7 @@ def test_two_trainers_in_one_directory(tmp_path):
         first.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "experiments").glob("*.flags")))
 def test_experiments_describe_models_that_can_be_trained(name, tmp_path):
     """Every flagfile is read and its model built; then the data are looked for."""
