@@ -24,7 +24,7 @@ def test_a_run_with_a_regression(tiny_run, baseline_runs):
         def ask(path, body=None):
             return urllib.request.urlopen(f"{address}api/{path}", body).read()
 
-        assert len(json.loads(ask("about"))["examples"]) == 6
+        assert json.loads(ask("about"))["examples"][:2] == ["test image 1", "test image 2"]
         example = ask("examples/0")
         query = "pictures?tau=1.1&num_samples=1&seed=4"
         place = "pictures/" + json.loads(ask(query, example))["id"]

@@ -60,6 +60,13 @@ def test_truncated_files_are_refused(kind, keep):
         sources.decode(io.BytesIO(content[: int(len(content) * keep)]), 3)
 
 
+@pytest.mark.parametrize("kind", ["TIFF", "PPM", "EPS", "ICO"])
+def test_formats_that_are_not_documented_are_not_opened(kind):
+    """Whatever a file is called: for some Pillow starts other programs."""
+    with pytest.raises(ValueError, match="not a readable image"):
+        sources.decode(io.BytesIO(encoded(picture(size=(32, 32)), kind)), 3)
+
+
 def test_a_folder_at_any_depth(tmp_path):
     for i, name in enumerate(["a.JPG", "deep/er/b.png", "deep/c.webp", "notes.txt"]):
         path = tmp_path / name
