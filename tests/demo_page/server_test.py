@@ -194,10 +194,13 @@ def test_nothing_is_ever_written_to_disk(drawer, monkeypatch):
     big = RNG.integers(0, 256, (800, 800, 3), dtype=np.uint8)
     app = server.create_app(drawer, [("big", big)])
 
-    def refuse(*_, **__):
-        raise AssertionError("a temporary file")
+    opened = []
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    def temporary_file(*_, **__):
+        opened.append("a file")
+        return io.BytesIO()
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", temporary_file)
     with web.listening(app, "127.0.0.1", 0) as (address, answer):
         threading.Thread(target=answer, daemon=True).start()
         body = RNG.bytes(2 * 2**20)
@@ -205,4 +208,4 @@ def test_nothing_is_ever_written_to_disk(drawer, monkeypatch):
             urllib.request.urlopen(f"{address}api/pictures?tau=1&num_samples=1&seed=1", body)
         with urllib.request.urlopen(f"{address}api/examples/0") as answer:
             np.testing.assert_array_equal(Image.open(answer), big)
-    assert error.value.code == 422 and b"no picture" in error.value.read()
+    assert error.value.code == 422 and b"no picture" in error.value.read() and not opened
