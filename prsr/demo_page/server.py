@@ -192,9 +192,11 @@ def _png(image):
 
 def _sheet(picture, size, channels):
     """All images with their captions, as a PIL image."""
-    samples = picture.samples()
     shown = {"input": picture.low_res, **picture.others}
-    shown |= {f"sample {k + 1}": sample for k, sample in enumerate(samples)}
+    original = shown.pop("original", None)
+    shown |= {f"sample {k + 1}": sample for k, sample in enumerate(picture.samples())}
+    if original is not None:
+        shown["original"] = original
     nats = dict(picture.nats)
     nats |= {f"sample {k + 1}": value for k, value in enumerate(nats.pop("samples"))}
     notes = [
