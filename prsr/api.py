@@ -106,18 +106,29 @@ class Model:
         self.low_shape = (size // hparams.model.scale,) * 2 + (channels,)
         self.high_shape = (size, size, channels)
         self._draw, self._log_prob = draw, log_prob
+        self._find_eyes = None  # loaded when it is first wanted
 
     @overload
     def sample(
-        self, image: Images, num_samples: int = 1, tau: float = 1.1, seed: int = 1
+        self,
+        image: Images,
+        num_samples: int = 1,
+        tau: float = 1.1,
+        seed: int = 1,
+        align: bool = False,
     ) -> Images: ...
 
     @overload
     def sample(
-        self, image: Image.Image, num_samples: int = 1, tau: float = 1.1, seed: int = 1
+        self,
+        image: Image.Image,
+        num_samples: int = 1,
+        tau: float = 1.1,
+        seed: int = 1,
+        align: bool = False,
     ) -> list[Image.Image]: ...
 
-    def sample(self, image, num_samples=1, tau=1.1, seed=1):
+    def sample(self, image, num_samples=1, tau=1.1, seed=1, align=False):
         """Draws samples from p(y | x): the images of `prsr.sample` with these arguments.
 
         Args:
@@ -127,13 +138,15 @@ class Model:
             tau: multiplies the logits, the inverse of the usual temperature; infinity is
                 greedy.
             seed: sample k depends on it, on k and on x, and on nothing else.
+            align: as `low_res`.
 
         Returns:
             Of a PIL image a list of PIL images; of one array `[num_samples, high, high,
             channels]` and of several `[count, num_samples, high, high, channels]`, uint8.
 
         Raises:
-            ValueError: an argument cannot be used.
+            ValueError: an argument cannot be used, or there is no face to align.
+            UserError: as `low_res`.
         """
         whole = all(isinstance(number, numbers.Integral) for number in (num_samples, seed))
         if not (whole and num_samples > 0 and isinstance(tau, numbers.Real) and tau > 0):
@@ -144,22 +157,27 @@ class Model:
         if isinstance(image, np.ndarray) and image.ndim == 4:
             self._check("image", image, self.low_shape)
             return self._draw(image, num_samples, tau, seed)
-        drawn = self._draw(self.low_res(image)[None], num_samples, tau, seed)[0]
+        drawn = self._draw(self.low_res(image, align)[None], num_samples, tau, seed)[0]
         return drawn if isinstance(image, np.ndarray) else [plotting.to_pil(x) for x in drawn]
 
-    def low_res(self, image: Images | Image.Image) -> Images:
+    def low_res(self, image: Images | Image.Image, align: bool = False) -> Images:
         """The image x that the model is shown of a picture, made as in its training.
 
         Args:
             image: PIL image, or `[height, width, channels]` uint8. It is cropped and reduced;
                 one of `low_shape` is returned as it is.
+            align: whether to find the largest face first, and turn and cut the image as
+                CelebA's were.
 
         Returns:
             `low_shape` uint8.
 
         Raises:
-            ValueError: it is no such image, or too small.
+            ValueError: it is no such image, too small, or has no face to align.
+            UserError: `align`, and the model is not of faces, or mtcnn is not installed.
         """
+        if align and self._find_eyes is None:
+            self._find_eyes = super_resolution.eye_finder(self.hparams)
         channels = self.low_shape[-1]
         if isinstance(image, Image.Image):
             image = sources.from_pil(image, channels)
@@ -169,7 +187,7 @@ class Model:
             raise ValueError(
                 f"expected [height, width, {channels}] uint8, not {list(image.shape)} {image.dtype}"
             )
-        return super_resolution.reduce(image, self.hparams)[0]
+        return super_resolution.reduce(image, self.hparams, self._find_eyes if align else None)[0]
 
     def log_prob(self, low_res: Images, high_res: Images) -> npt.NDArray[np.float32]:
         """log p(y | x), exactly (equation 5).

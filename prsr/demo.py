@@ -70,12 +70,12 @@ def _examples(workdir, hparams):
 
 def _faces(hparams):
     """Whether this is a model of faces, and what finds them, if it is installed."""
-    from prsr import faces
+    from prsr import super_resolution
 
-    if (hparams.data.crop, hparams.model.channels) != ("celeba", 3):
+    if not super_resolution.knows_faces(hparams):
         return False, None
     try:
-        return True, faces.detector()
+        return True, super_resolution.eye_finder(hparams)
     except UserError:
         print("the page will not find faces by itself: pip install -e '.[faces]' lets it")
         return True, None

@@ -30,7 +30,11 @@ def define_trained():
     """`--workdir` or `--model`: a trained model, which `trained` opens."""
     flags.DEFINE_string("workdir", None, "The run directory of a trained model.")
     flags.DEFINE_string("model", None, "Instead of it, a model of this package: faces.")
-    flags.mark_flags_as_mutual_exclusive(["workdir", "model"], required=True)
+    flags.register_multi_flags_validator(
+        ["workdir", "model"],
+        lambda given: (given["workdir"] is None) != (given["model"] is None),
+        "give --model=faces, or --workdir=RUN of a run of your own, and not both",
+    )
 
 
 def trained():
@@ -63,7 +67,7 @@ def define_tau(default=1.1):
     flags.DEFINE_float(
         "tau",
         default,
-        "Multiplies the logits: larger is sharper, inf is greedy. The inverse of the usual "
+        "Multiplies the logits: larger is calmer, inf is greedy. The inverse of the usual "
         "temperature (footnote 1 of the paper, which found 1.1 to 1.3 to look best).",
     )
     flags.register_validator("tau", lambda tau: tau > 0, "--tau must be a positive number or inf")
@@ -236,4 +240,6 @@ def _parse(argv):
         return FLAGS(argv)
     except (flags.Error, OSError, UnicodeDecodeError) as error:
         # absl begins some of its messages with a word of its own.
-        fail(f"{str(error).removeprefix('ERROR:: ')} (--help lists the flags)")
+        text = str(error).removeprefix("ERROR:: ")
+        text = text.replace(" must have a value other than None.", " is missing")
+        fail(f"{text} (--help lists the flags)")

@@ -27,15 +27,13 @@ flags.DEFINE_integer("batch_size", 16, "Samples that are drawn at once; changes 
 
 
 def main():
-    from prsr import faces, super_resolution
+    from prsr import super_resolution
 
     workdir = trained()
     if FLAGS.align and FLAGS.input is None:
         raise UserError("--align needs --input, the image or folder to find faces in")
     hparams, model = workdir.load_model()
-    if FLAGS.align and (hparams.data.crop, hparams.model.channels) != ("celeba", 3):
-        raise UserError("--align is for models of faces (--crop=celeba, three channels)")
-    find_eyes = faces.detector() if FLAGS.align else None
+    find_eyes = super_resolution.eye_finder(hparams) if FLAGS.align else None
     if FLAGS.input is not None:
         inputs = super_resolution.read_inputs(FLAGS.input, hparams, find_eyes)
     elif FLAGS.model is not None:

@@ -19,6 +19,7 @@ log_prob              [batch] float32, log p(y | x) in nats an image
 conditioning_logits   [batch, high, high, channels, 256] float32, A(x)
 """
 
+import functools
 import shutil
 import zlib
 
@@ -82,7 +83,7 @@ def export(hparams, model, folder, jit_compile=True):
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     signatures = {
-        name: tf.function(function, signature).get_concrete_function()
+        name: tf.function(_checking_shapes(function), signature).get_concrete_function()
         for name, (function, signature) in _endpoints(hparams, model, jit_compile).items()
     }
     signatures["serving_default"] = signatures["sample"]
@@ -136,6 +137,19 @@ def _endpoints(hparams, model, jit_compile):
         "log_prob": (log_prob, [low_res, high_res]),
         "conditioning_logits": (conditioning_logits, [low_res]),
     }
+
+
+def _checking_shapes(function):
+    """Checks the arguments' shapes again whenever it runs.
+
+    Python's way to call a SavedModel does not, and some wrong ones would end the process.
+    """
+
+    @functools.wraps(function)
+    def checking(*arguments):
+        return function(*(tf.ensure_shape(x, x.shape) for x in arguments))
+
+    return checking
 
 
 def versions(folder):

@@ -91,6 +91,22 @@ def _labels(names):
     return labels
 
 
+def eye_finder(hparams):
+    """`prsr.faces.detector`, for a model that knows faces with CelebA's alignment.
+
+    Raises:
+        UserError: it is a model of something else, or mtcnn is not installed.
+    """
+    if not knows_faces(hparams):
+        raise UserError("alignment is for models of faces (--crop=celeba, three channels)")
+    return faces.detector()
+
+
+def knows_faces(hparams):
+    """Whether a model was trained on faces with CelebA's alignment."""
+    return (hparams.data.crop, hparams.model.channels) == ("celeba", 3)
+
+
 def _named(name, image, hparams, find_eyes):
     """`reduce`, told to the user, as an `Input`."""
     low_res, high_res, done = reduce(image, hparams, find_eyes)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import prsr
-from prsr import images, samplers, serving, workdirs
+from prsr import faces, images, pretrained, samplers, serving, workdirs
 
 RNG = np.random.default_rng(3)
 LOW_RES = RNG.integers(0, 256, (2, 2, 2, 3), dtype=np.uint8)
@@ -81,9 +81,24 @@ def test_a_picture_that_is_cut_short(tiny_run, tmp_path):
         prsr.load(tiny_run).low_res(Image.open(tmp_path / "cut.png"))
 
 
-def test_the_model_of_the_package():
+def test_the_model_of_the_package_finds_a_face():
+    pytest.importorskip("mtcnn")
     model = prsr.load("faces")
     assert (model.low_shape, model.high_shape) == ((8, 8, 3), (32, 32, 3))
+    grace = pretrained.workdir("faces").path / "examples" / "grace_hopper.jpg"
+    photograph = Image.new("RGB", (400, 400), "gray")
+    photograph.paste(Image.open(grace), (150, 120))
+    aligned = faces.align(np.asarray(photograph), faces.detector()(np.asarray(photograph))[1])
+    expected = model.low_res(aligned)
+    np.testing.assert_array_equal(model.low_res(photograph, align=True), expected)
+    assert np.abs(model.low_res(photograph).astype(int) - expected).mean() > 10
+    samples = model.sample(photograph, seed=3, align=True)
+    np.testing.assert_array_equal(samples[0], model.sample(expected, seed=3)[0])
+
+
+def test_only_models_of_faces_align(model):
+    with pytest.raises(prsr.UserError, match="models of faces"):
+        model.sample(PICTURE, align=True)
 
 
 def test_a_regression_predicts_and_has_no_probability(baseline_runs, tmp_path):

@@ -98,6 +98,35 @@ def test_tensorflow_s_own_command(tiny_export, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "high_res.npy"), expected)
 
 
+WRONG_SHAPES = """
+import sys
+import tensorflow as tf
+
+signatures = tf.saved_model.load(sys.argv[1]).signatures
+high_res = tf.zeros((1, 8, 8, 3), tf.uint8)
+for shape in ((2, 2, 3), (1, 4, 4, 3), (1, 2, 2, 1)):
+    low_res = tf.zeros(shape, tf.uint8)
+    for name, others in {
+        "greedy": {},
+        "conditioning_logits": {},
+        "log_prob": {"high_res": high_res},
+        "sample": {"tau": tf.constant(1.0), "seed": tf.zeros((shape[0], 2), tf.int32)},
+    }.items():
+        try:
+            signatures[name](low_res=low_res, **others)
+        except tf.errors.InvalidArgumentError as error:
+            assert "Shape of tensor" in str(error) and "expected shape [?,2,2,3]" in str(error)
+            print("refused")
+"""
+
+
+def test_wrong_shapes_are_refused_and_do_not_end_the_process(tiny_export):
+    """An image without a batch did so, by a check deep in TensorFlow."""
+    command = [sys.executable, "-c", WRONG_SHAPES, tiny_export / "1"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0 and result.stdout.split() == ["refused"] * 12, result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -123,7 +123,7 @@ def test_sample_without_a_run_or_a_picture(tmp_path):
         ("sample", ["--model=cats", "--output=OUT"], ["cats", "faces", "--workdir"]),
         ("sample", ["--model="], ["does not come with this package"]),
         ("sample", ["--model=faces", "--input="], ["--input is empty"]),
-        ("sample", ["--workdir=RUN", "--input=OUT", "--align"], ["--align", "faces"]),
+        ("sample", ["--workdir=RUN", "--input=OUT", "--align"], ["alignment", "faces"]),
         ("evaluate", ["--model=faces"], ["--output"]),
         ("figures", ["--model=faces", "--output=OUT"], ["--model=faces needs --dataset"]),
     ],
