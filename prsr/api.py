@@ -2,6 +2,7 @@
 
 import numbers
 import pathlib
+import types
 from typing import overload
 
 import numpy as np
@@ -63,21 +64,18 @@ def _export(path):
         return call("sample", low_res=tf.constant(low_res), seed=tf.constant(seeds), tau=tau)
 
     def draw(low_res, num_samples, tau, seed):
-        numbers = np.tile(np.arange(1, num_samples + 1), len(low_res))
-        seeds = np.stack([np.full_like(numbers, seed % 2**31), numbers], axis=1).astype(np.int32)
+        which = np.tile(np.arange(1, num_samples + 1), len(low_res))
+        seeds = np.stack([np.full_like(which, seed % 2**31), which], axis=1).astype(np.int32)
         tau = tf.constant(tau, tf.float32)
         drawn = samplers.draw(sampler, low_res.repeat(num_samples, 0), seeds, tau, _BATCH)
         return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])
 
-    def log_prob(low_res, high_res):
-        parts = [
-            call("log_prob", low_res=tf.constant(low), high_res=tf.constant(high))
-            for low, high in zip(*(batches(images) for images in (low_res, high_res)))
-        ]
-        return np.concatenate(parts)
+    def scores(low_res, high_res):
+        inputs = {"low_res": tf.constant(low_res), "high_res": tf.constant(high_res)}
+        return {"joint": -call("log_prob", **inputs)}
 
-    def batches(images):
-        return np.split(images, range(_BATCH, len(images), _BATCH))
+    def log_prob(low_res, high_res):
+        return -samplers.nats(types.SimpleNamespace(scores=scores), low_res, high_res, _BATCH)
 
     return hparams, draw, log_prob
 
