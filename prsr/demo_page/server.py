@@ -5,7 +5,8 @@ GET    /api/about           what the page needs to know of the model
 GET    /api/examples/N      a picture for a first try, as PNG
 POST   /api/eyes            an image; where the eyes of its largest face are
 POST   /api/pictures?tau=&num_samples=&seed=   an image; the id of what will be drawn
-GET    /api/pictures/ID?row=R   its state, and the rows from R on that are drawn by now
+GET    /api/pictures/ID?row=R   its state, the rows from R on that are drawn by now, and for R = 0
+                            what stands beside them
 DELETE /api/pictures/ID     nobody waits for it any more
 GET    /api/pictures/ID/grid.png   all of it, once it is done
 
@@ -105,9 +106,10 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None):
         state = picture.state
         answer = {"state": state, "position": position, "ready": drawer.ready, "row": start}
         if picture.others:  # it has begun
-            shown = {"input": picture.low_res, **picture.others}
-            answer["images"] = {name: _base64(image) for name, image in shown.items()}
             answer["rows"] = [_base64(row) for row in picture.rows[start:]]
+            if start == 0:
+                shown = {"input": picture.low_res, **picture.others}
+                answer["images"] = {name: _base64(image) for name, image in shown.items()}
         if state == "done":
             shape = (size, size, channels)
             answer["nats"] = picture.nats

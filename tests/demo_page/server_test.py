@@ -93,6 +93,7 @@ def test_a_picture(client, drawer):
     assert answer["dimensions"] == pytest.approx(8 * 8 * 3 * np.log(2))
     later = client.get(address + "?row=6").json
     assert later["rows"] == answer["rows"][6:] and later["row"] == 6
+    assert "images" not in later  # once is enough
     grid = Image.open(io.BytesIO(client.get(address + "/grid.png").data))
     assert grid.width > 5 * 128  # input, bicubic, original, two samples
     assert client.delete(address).status_code == 200

@@ -289,14 +289,14 @@ async function draw() {
     }
     if (mine !== turns) return;
     if (answer.state === "failed") throw new Error("This picture could not be drawn; the reason is on the server's terminal.");
-    if (!answer.images) { // it has not begun
+    if (!answer.rows) { // it has not begun
       $("status").textContent = answer.ready ? `Waiting: number ${answer.position || 1} in the queue.`
         : "The model is being made ready; this takes some seconds.";
       await pause(300);
       continue;
     }
     $("result").hidden = false;
-    for (const [name, text] of Object.entries(answer.images)) {
+    for (const [name, text] of Object.entries(answer.images || {})) {
       if (others.has(name)) continue;
       others.set(name, frame(name, name === "input" ? about.low_size : about.size));
       put(others.get(name).querySelector("canvas"), bytes(text), 0);
