@@ -27,11 +27,14 @@ flags.DEFINE_integer("batch_size", 50, "Samples that are drawn at once; changes 
 
 
 def main():
-    from prsr import training, workdirs
+    from prsr import distribution, training, workdirs
     from prsr.hparams import MODELS
 
     if FLAGS.pairs == "downsampled":
         raise UserError("--pairs must be corners or diagonal_corners here, not downsampled")
+    strategy = distribution.open_strategy(FLAGS.num_replicas)
+    if distribution.several_machines(strategy):
+        raise UserError("prsr.corners trains on one machine only; unset TF_CONFIG")
     _check_labels()
     runs = {kind: workdirs.Workdir(f"{FLAGS.workdir}/{kind}") for kind in MODELS}
     for kind, workdir in runs.items():
@@ -39,7 +42,8 @@ def main():
         saved = workdir.read_hparams() if workdir.settings.exists() else None
         hparams = hparams_from_flags(saved)
         print(f"{kind}: training in {workdir.path}")
-        stopped = training.run(workdir, hparams, schedule_from_flags(), FLAGS.eval_images)
+        schedule = schedule_from_flags()
+        stopped = training.run(workdir, hparams, schedule, FLAGS.eval_images, strategy)
         if stopped:
             print("saved; the same command continues")
             return 128 + stopped

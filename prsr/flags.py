@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import pathlib
+import signal
 import sys
 
 # Before TensorFlow is first imported: its remarks about the processor are no news here.
@@ -118,17 +119,28 @@ def define_hparams():
     """One flag for each field of `prsr.hparams.Hparams`."""
     for section in _SECTIONS.values():
         for field in dataclasses.fields(section):
-            help, choices = field.metadata["help"], field.metadata["choices"]
-            if choices:
-                flags.DEFINE_enum(field.name, field.default, choices, help)
-            elif field.type is bool:
-                flags.DEFINE_bool(field.name, field.default, help)
-            elif field.type is int:
-                flags.DEFINE_integer(field.name, field.default, help)
-            elif field.type is float:
-                flags.DEFINE_float(field.name, field.default, help)
-            else:
-                flags.DEFINE_string(field.name, field.default, help)
+            _define(field)
+
+
+def define_images():
+    """The flags of `define_hparams` that say where images come from and what they become."""
+    for field in (*dataclasses.fields(ModelHparams), *dataclasses.fields(DataHparams)):
+        if field.name in ("channels", "dataset", "image_size", "crop", "split"):
+            _define(field)
+
+
+def _define(field):
+    help, choices = field.metadata["help"], field.metadata["choices"]
+    if choices:
+        flags.DEFINE_enum(field.name, field.default, choices, help)
+    elif field.type is bool:
+        flags.DEFINE_bool(field.name, field.default, help)
+    elif field.type is int:
+        flags.DEFINE_integer(field.name, field.default, help)
+    elif field.type is float:
+        flags.DEFINE_float(field.name, field.default, help)
+    else:
+        flags.DEFINE_string(field.name, field.default, help)
 
 
 def define_schedule():
@@ -141,6 +153,20 @@ def define_schedule():
     flags.DEFINE_integer("sample_every", 0, "Steps between two grids; 0: at the end only.", 0)
     flags.DEFINE_integer("sample_images", 4, "Rows of a grid; 0 draws none.", 0)
     flags.DEFINE_integer("num_samples", 3, "Samples a row.", 1)
+    flags.DEFINE_enum(
+        "on_nan",
+        "stop",
+        ["stop", "restore"],
+        "If the loss is no number: stop, or go back to the newest checkpoint and go on from "
+        "there with half the learning rate.",
+    )
+    flags.DEFINE_integer(
+        "num_replicas",
+        0,
+        "Devices of this machine that share each batch; 0: all GPUs, or one CPU. Without GPUs "
+        "so many logical devices on the CPU, to try it. TF_CONFIG adds other machines.",
+        0,
+    )
 
 
 def schedule_from_flags():
@@ -155,6 +181,7 @@ def schedule_from_flags():
         sample_images=FLAGS.sample_images,
         samples_per_image=FLAGS.num_samples,
         tau=FLAGS.tau,
+        on_nan=FLAGS.on_nan,
     )
 
 
@@ -205,9 +232,9 @@ def run(main, argv=None, needs_tensorflow=True):
         if len(argv) > 1:
             fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
         damaged = ()
-        if needs_tensorflow:
-            damaged = quiet_tensorflow().errors.DataLossError  # records check themselves
         try:
+            if needs_tensorflow:
+                damaged = quiet_tensorflow().errors.DataLossError  # records check themselves
             return main()
         except UserError as error:
             fail(error)
@@ -216,6 +243,7 @@ def run(main, argv=None, needs_tensorflow=True):
         except OSError as error:  # a place that may not even be looked at
             fail(f"{error}; check the paths that were given")
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks twice gets no more
             print("interrupted", file=sys.stderr)
             return 130
 

@@ -62,7 +62,7 @@ class DataHparams:
     dataset: str = setting(
         "drawn",
         "KIND:WHERE. drawn (or drawn:COUNT; needs no download), folder:DIR, zip:FILE[,FILE], "
-        "mnist:DIR (idx files), tfds:NAME[,download], records:DIR.",
+        "mnist:DIR (idx files), tfds:NAME[,download], lmdb:DIR (LSUN), records:DIR.",
         fixed=False,
     )
     image_size: int = setting(32, "Height and width of a high-resolution image.")
@@ -111,6 +111,9 @@ class TrainingHparams:
     )
     train_steps: int = setting(200_000, "Steps: 200,000 faces, 2,000,000 bedrooms.", fixed=False)
     learning_rate: float = setting(4e-4, "Learning rate of the first step.", fixed=False)
+    learning_rate_factor: float = setting(
+        1.0, "Multiplies it; --on_nan=restore halves it, and a run keeps it.", fixed=False
+    )
     halve_every: int = setting(500_000, "Steps after which the learning rate is halved.")
     clip_norm: float = setting(
         0.0, "Clip the gradient's global norm here; 0: never (the paper).", fixed=False
@@ -166,6 +169,10 @@ class Hparams:
             "global_batch_size": (training.global_batch_size >= 1, "1 or more"),
             "train_steps": (training.train_steps >= 1, "1 or more"),
             "learning_rate": (0 < training.learning_rate < float("inf"), "a positive number"),
+            "learning_rate_factor": (
+                0 < training.learning_rate_factor < float("inf"),
+                "a positive number",
+            ),
             "halve_every": (training.halve_every >= 1, "1 or more"),
             "rho": (0 <= training.rho < 1, "0 or more and below 1"),
             "momentum": (0 <= training.momentum < 1, "0 or more and below 1"),

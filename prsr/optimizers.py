@@ -42,8 +42,9 @@ def from_hparams(training):
     Returns:
         An `RMSProp` whose learning rate is halved after every `halve_every` steps.
     """
+    learning_rate = training.learning_rate * training.learning_rate_factor
     schedule = keras.optimizers.schedules.ExponentialDecay(
-        training.learning_rate, training.halve_every, 0.5, staircase=True
+        learning_rate, training.halve_every, 0.5, staircase=True
     )
     return RMSProp(
         schedule,

@@ -7,7 +7,6 @@ import time
 import tensorflow as tf
 
 from prsr import losses, progress
-from prsr.data import pipeline
 from prsr.errors import UserError, first_line
 
 
@@ -53,16 +52,12 @@ class Reporter:
 
     def validate(self, step, validation_set):
         trainer = self.trainer
-        hparams = trainer.hparams
-        pairs = pipeline.evaluation_pairs(
-            validation_set, hparams.data, hparams.model.scale, hparams.training.global_batch_size
-        )
-        means = trainer.evaluate(trainer.distribute(pairs))
+        means = trainer.evaluate(trainer.evaluation_batches(validation_set))
         scores = losses.readable(means, trainer.image_shape)
         record = {f"validation/{name}": value for name, value in scores.items()}
         self._write(step, record)
         print(
-            f"step {step:,}: validation on {len(validation_set.names)} images: {_line(scores)}",
+            f"step {step:,}: validation on {len(validation_set)} images: {_line(scores)}",
             file=sys.stderr,
         )
 
@@ -73,6 +68,8 @@ class Reporter:
         )
 
     def _write(self, step, record):
+        if not self.trainer.is_chief:
+            return
         with disk_errors(self.workdir.path):
             self.workdir.append_metrics({"step": step, **record})
             with self.writer.as_default(step):

@@ -19,13 +19,14 @@ define_schedule()
 
 def main():
     # TensorFlow takes seconds to import: not for --help, nor for a flag misspelt.
-    from prsr import training, workdirs
+    from prsr import distribution, training, workdirs
 
     workdir = workdirs.Workdir(FLAGS.workdir)
     saved = workdir.read_hparams() if workdir.settings.exists() else None
-    stopped = training.run(
-        workdir, hparams_from_flags(saved), schedule_from_flags(), FLAGS.eval_images
-    )
+    hparams, schedule = hparams_from_flags(saved), schedule_from_flags()
+    with distribution.beginning_again():
+        strategy = distribution.open_strategy(FLAGS.num_replicas)
+        stopped = training.run(workdir, hparams, schedule, FLAGS.eval_images, strategy)
     if stopped:
         print("saved; the same command continues")
         return 128 + stopped

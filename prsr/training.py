@@ -3,26 +3,33 @@
 import collections
 import contextlib
 import dataclasses
+import itertools
+import json
 import math
 import os
 import signal
 import sys
+import time
+import zlib
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from prsr import optimizers, plotting, reporting, samplers, workdirs
+from prsr import distribution, optimizers, plotting, reporting, samplers, workdirs
 from prsr.data import pipeline
 from prsr.errors import UserError, first_line
 
 _STATISTICS_BATCHES = 16
 _KEPT_CHECKPOINTS = 3
+_LEAST_FACTOR = 2.0**-20  # of the learning rate: below it, going back does not help
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How often the loop does what, in steps; a final round comes at the end of training.
+    """How often the loop does what, in steps, and what if the loss is no number.
+
+    A final round comes at the end of training.
 
     Attributes:
         log_every: print and record the training scores.
@@ -32,6 +39,8 @@ class Schedule:
         sample_images: rows of the grid; 0 draws none.
         samples_per_image: samples a row.
         tau: for the samples.
+        on_nan: `"stop"`, or `"restore"`: go back to the newest checkpoint and halve the
+            learning rate.
     """
 
     log_every: int
@@ -41,6 +50,11 @@ class Schedule:
     sample_images: int
     samples_per_image: int
     tau: float
+    on_nan: str = "stop"
+
+
+class Diverged(UserError):
+    """The loss, its gradient or a weight is no number any more."""
 
 
 class Trainer:
@@ -48,8 +62,8 @@ class Trainer:
 
     Args:
         hparams: `prsr.hparams.Hparams`.
-        train_set: the training `ImageSet`.
-        strategy: a `tf.distribute` strategy; None for the default device.
+        train_set: what `pipeline.training_set` returned.
+        strategy: as `prsr.distribution.open_strategy` returns it; None for the default device.
 
     Raises:
         UserError: the settings describe nothing that can be trained.
@@ -60,6 +74,7 @@ class Trainer:
         self.hparams, self.train_set = hparams, train_set
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
+        self.is_chief = self.strategy.extended.should_checkpoint  # who writes for all machines
         if training.jit_compile and self.replicas > 1:
             raise UserError("--jit_compile works on one device only; leave it out")
         if training.jit_compile and hparams.model.model == "regression":
@@ -88,9 +103,10 @@ class Trainer:
         compiled = tf.function(jit_compile=training.jit_compile or None)
         self._train_step = compiled(self._train_step)
         self._eval_step = tf.function(self._eval_step)
+        self._gather = tf.function(self._gather)
 
-    def pairs(self, first_step=0):
-        """The global batches of training, from a step on, as a `tf.data.Dataset`."""
+    def pairs(self, first_step=0, parts=pipeline.WHOLE):
+        """The batches of training, from a step on, as a `tf.data.Dataset`."""
         hparams, training = self.hparams, self.hparams.training
         return pipeline.training_pairs(
             self.train_set,
@@ -99,7 +115,45 @@ class Trainer:
             training.global_batch_size,
             training.seed,
             first_step,
+            parts,
         )
+
+    def batches(self, first_step=0):
+        """The same for `train_step`: each device gets its part of every batch."""
+        return self._distribute(lambda parts: self.pairs(first_step, parts))
+
+    def evaluation_batches(self, image_set):
+        """An `ImageSet` for `evaluate`."""
+        hparams = self.hparams
+        return self._distribute(
+            lambda parts: pipeline.evaluation_pairs(
+                image_set,
+                hparams.data,
+                hparams.model.scale,
+                hparams.training.global_batch_size,
+                parts,
+            )
+        )
+
+    def _distribute(self, dataset_of):
+        """Batches of which each device has its part, read on its machine.
+
+        Not the strategy's own way: TensorFlow 2.21 may wait minutes for the tuning threads of
+        its iterators when they are deleted, and has several machines ask each other before
+        each batch whether there is one.
+        """
+        if self.replicas == 1:
+            yield from dataset_of(pipeline.WHOLE)
+            return
+        spread = self.strategy.experimental_distribute_values_from_function
+        numbers = spread(lambda context: tf.constant(context.replica_id_in_sync_group))
+        here = [int(number) for number in self.strategy.experimental_local_results(numbers)]
+        iterator = iter(dataset_of(pipeline.Parts(here[0], len(here), self.replicas)))
+        for first in iterator:
+            parts = [first, *itertools.islice(iterator, len(here) - 1)]
+            yield spread(
+                lambda context, parts=parts: parts[context.replica_id_in_sync_group - here[0]]
+            )
 
     @property
     def step(self):
@@ -114,7 +168,7 @@ class Trainer:
         """One update of all weights, by equation 8.
 
         Args:
-            batch: `(low_res, high_res)` of the global batch, or what the strategy made of it.
+            batch: `(low_res, high_res)`, an element of `batches`.
 
         Returns:
             A dict of scalar tensors: means over images of the model's `scores`, before the
@@ -123,11 +177,35 @@ class Trainer:
         return self._train_step(batch)
 
     def _train_step(self, batch):
-        per_replica = self.strategy.run(self._replica_step, args=batch)
+        return self._sums(self.strategy.run(self._replica_step, args=batch))
+
+    def _sums(self, per_replica):
         return {
             name: self.strategy.reduce("SUM", value, axis=None)
             for name, value in per_replica.items()
         }
+
+    def everyone(self, number):
+        """What each device's machine says.
+
+        Args:
+            number: this machine's int.
+
+        Returns:
+            A list of ints, one a device; the chief's come first.
+
+        Raises:
+            tf.errors.OpError: another worker is gone (`prsr.distribution.LOST`).
+        """
+        if not distribution.several_machines(self.strategy):
+            return [number]
+        return self._gather(tf.constant(number, tf.int64)).numpy().tolist()
+
+    def _gather(self, number):
+        def say():
+            return tf.distribute.get_replica_context().all_gather(number[None], axis=0)
+
+        return self.strategy.experimental_local_results(self.strategy.run(say))[0]
 
     def _replica_step(self, low_res, high_res):
         training = self.hparams.training
@@ -158,18 +236,16 @@ class Trainer:
         return scores["joint"] + weight * scores["conditioning"]
 
     def diverged(self, what):
-        """The `UserError` of training that cannot go on."""
-        return UserError(
-            f"{what} is not a number at step {self.step} (learning rate "
-            f"{self.learning_rate:.3g}); what was saved before is untouched: run the same "
-            f"command with a lower --learning_rate, or with --clip_norm"
+        """The error of training that cannot go on like this."""
+        return Diverged(
+            f"{what} is not a number at step {self.step} (learning rate {self.learning_rate:.3g})"
         )
 
     def check_finite(self):
         """Refuses weights that may not be kept.
 
         Raises:
-            UserError: a weight or a slot of the optimizer is infinite or no number.
+            Diverged: a weight or a slot of the optimizer is infinite or no number.
         """
         for variable in [*self.model.variables, *self.optimizer.variables]:
             if not np.all(np.isfinite(variable.numpy())):
@@ -179,7 +255,7 @@ class Trainer:
         """Scores a split, with `evaluation_weights`.
 
         Args:
-            batches: what `distribute` made of `pipeline.evaluation_pairs`.
+            batches: as `evaluation_batches` returns them.
 
         Returns:
             A dict of floats: means over images of the model's `scores`.
@@ -192,24 +268,12 @@ class Trainer:
         return {name: total / count for name, total in totals.items()}
 
     def _eval_step(self, batch):
-        per_replica = self.strategy.run(self._replica_eval, batch)
-        return {
-            name: self.strategy.reduce("SUM", value, axis=None)
-            for name, value in per_replica.items()
-        }
+        return self._sums(self.strategy.run(self._replica_eval, batch))
 
     def _replica_eval(self, low_res, high_res, weight):
         scores = self.model.scores(low_res, high_res)
         sums = {name: tf.reduce_sum(score * weight) for name, score in scores.items()}
         return {**sums, "images": tf.reduce_sum(weight)}
-
-    def distribute(self, dataset):
-        """Gives each replica its part of every batch of a `tf.data.Dataset`."""
-        if self.replicas == 1:
-            return dataset
-        options = tf.data.Options()
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        return self.strategy.experimental_distribute_dataset(dataset.with_options(options))
 
     @contextlib.contextmanager
     def evaluation_weights(self):
@@ -240,25 +304,30 @@ def train(trainer, workdir, validation_set, schedule):
 
     Args:
         trainer: a `Trainer`.
-        workdir: a `prsr.workdirs.Workdir`, locked, with settings written.
+        workdir: a `prsr.workdirs.Workdir`, locked, with settings written; of several
+            machines all read there, and the chief writes.
         validation_set: the validation `ImageSet`.
         schedule: a `Schedule`.
 
     Returns:
-        None, or the number of the signal (SIGINT, SIGTERM) that asked to stop; either
-        way everything is saved.
+        None, or the number of the signal (SIGINT, SIGTERM) that asked to stop, on whatever
+        machine; either way everything is saved.
 
     Raises:
-        UserError: the loss or the gradient is no number any more, or nothing could be
-            saved. Earlier checkpoints are untouched.
+        Diverged: the loss or the gradient is no number any more.
+        UserError: nothing could be saved, or no more images could be read. Earlier
+            checkpoints are untouched.
+        tf.errors.OpError: another worker is gone (`prsr.distribution.LOST`).
     """
     hparams, training = trainer.hparams, trainer.hparams.training
     _restore(trainer, workdir)
     step = trainer.step
-    with reporting.disk_errors(workdir.path):
-        workdir.forget_metrics_after(step)
-        writer = tf.summary.create_file_writer(str(workdir.logs))
-    batches = iter(trainer.distribute(trainer.pairs(step)))
+    writer = tf.summary.create_noop_writer()
+    if trainer.is_chief:
+        with reporting.disk_errors(workdir.path):
+            workdir.forget_metrics_after(step)
+            writer = tf.summary.create_file_writer(str(workdir.logs))
+    batches = iter(trainer.batches(step))
     reporter = reporting.Reporter(trainer, workdir, writer, step)
 
     def due(every):
@@ -269,28 +338,47 @@ def train(trainer, workdir, validation_set, schedule):
 
     def save():
         trainer.check_finite()
-        with reporting.disk_errors(workdir.path):
-            _write_checkpoint(trainer, workdir)
-        with trainer.evaluation_weights(), reporting.disk_errors(workdir.path):
-            workdir.save_weights(trainer.model)
-            writer.flush()
+        if trainer.is_chief:
+            with reporting.disk_errors(workdir.path):
+                _write_checkpoint(trainer, workdir)
+            with trainer.evaluation_weights(), reporting.disk_errors(workdir.path):
+                workdir.save_weights(trainer.model)
+                writer.flush()
+
+    def next_batch():
+        try:
+            return next(batches)
+        except tf.errors.OpError as error:
+            if saved != step:
+                save()
+            raise UserError(
+                f"the training images cannot be read any more ({first_line(error)}); step "
+                f"{step:,} is saved: mend them, records by running the same prsr.prepare "
+                f"again, and run the same command again"
+            ) from error
 
     sampler = samplers.sampler(trainer.model)
 
     def draw():
-        with trainer.evaluation_weights():
-            picture = sample_grid(sampler, hparams, validation_set, schedule)
-        with reporting.disk_errors(workdir.path):
-            plotting.save(picture, picture_of(step))
-        with writer.as_default(step):
-            tf.summary.image("input, samples, truth", np.asarray(picture)[None])
+        if trainer.is_chief:
+            with trainer.evaluation_weights():
+                picture = sample_grid(sampler, hparams, validation_set, schedule)
+            with reporting.disk_errors(workdir.path):
+                plotting.save(picture, picture_of(step))
+            with writer.as_default(step):
+                tf.summary.image("input, samples, truth", np.asarray(picture)[None])
 
     with _signals() as asked_to_stop:
+
+        def stopped():
+            """The same on all machines, before the same step."""
+            return max(trainer.everyone(asked_to_stop[0] if asked_to_stop else 0))
+
         saved = None
         drawn = step if picture_of(step).exists() else None
         scored = step if reporter.has_validated(step) else None
-        while step < training.train_steps and not asked_to_stop:
-            scores = trainer.train_step(next(batches))
+        while step < training.train_steps and not stopped():
+            scores = trainer.train_step(next_batch())
             step += 1
             reporter.add(scores)
             if not math.isfinite(sum(float(value) for value in scores.values())):
@@ -311,19 +399,21 @@ def train(trainer, workdir, validation_set, schedule):
                 saved = step
         if saved != step:
             save()
-        if asked_to_stop:
-            return asked_to_stop[0]
+        number = stopped()
+        if number:
+            return number
         if scored != step:
             reporter.validate(step, validation_set)
-        with reporting.disk_errors(workdir.path):
-            plotting.curves(workdir.read_metrics(), workdir.curves)
+        if trainer.is_chief:
+            with reporting.disk_errors(workdir.path):
+                plotting.curves(workdir.read_metrics(), workdir.curves)
         if schedule.sample_images and drawn != step:
             draw()
         writer.close()
-    return asked_to_stop[0] if asked_to_stop else None
+        return stopped() or None  # for which all machines wait
 
 
-def run(workdir, hparams, schedule, eval_images):
+def run(workdir, hparams, schedule, eval_images, strategy=None):
     """Reads the images and trains a run, or continues it: what `prsr.train` does.
 
     Args:
@@ -331,30 +421,65 @@ def run(workdir, hparams, schedule, eval_images):
         hparams: `prsr.hparams.Hparams`.
         schedule: a `Schedule`.
         eval_images: validation images to score.
+        strategy: as `prsr.distribution.open_strategy` returns it.
 
     Returns:
         As `train`.
 
     Raises:
         UserError: as `train`, or the images or the directory cannot be used.
+        tf.errors.OpError: as `train`.
     """
     hparams.check()
-    lock = workdir.lock()
-    devices = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
-    strategy = tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else None
+    lock = workdir.lock() if strategy is None or strategy.extended.should_checkpoint else None
     channels = hparams.model.channels
     workdirs.build_model(hparams)  # what cannot work is refused before images are read
-    train_set = pipeline.load(hparams.data, channels, "train")
+    train_set = pipeline.training_set(hparams.data, channels)
     validation_set = pipeline.load(hparams.data, channels, "validation", eval_images)
-    trainer = Trainer(hparams, train_set, strategy)
+    while True:
+        trainer = Trainer(hparams, train_set, strategy)
+        print(
+            f"{trainer.model.count_params():,} weights, {len(train_set):,} training images, "
+            f"{len(validation_set):,} validation images, {trainer.replicas} device(s)"
+        )
+        _check_agreement(trainer)
+        if trainer.is_chief:
+            workdir.write_hparams(hparams)
+        try:
+            stopped = train(trainer, workdir, validation_set, schedule)
+        except Diverged as error:
+            hparams = _calmer(hparams, error, schedule.on_nan)
+        else:
+            if lock:
+                lock.close()
+            return stopped
+
+
+def _check_agreement(trainer):
+    """Refuses machines that would not compute the same."""
+    settings = json.dumps([trainer.hparams.to_dict(), len(trainer.train_set)])
+    mine = zlib.crc32(settings.encode())
+    chief, *others = trainer.everyone(mine)
+    if any(other != chief for other in others):
+        raise UserError(
+            "the workers were not started alike: give all the same flags, images and --workdir"
+        )
+
+
+def _calmer(hparams, error, on_nan):
+    """The settings to go on with after a loss that is no number."""
+    factor = hparams.training.learning_rate_factor / 2
+    if on_nan == "stop" or factor < _LEAST_FACTOR:
+        raise UserError(
+            f"{error}; what was saved before is untouched: run the same command with a lower "
+            f"--learning_rate, with --clip_norm, or with --on_nan=restore"
+        ) from error
     print(
-        f"{trainer.model.count_params():,} weights, {len(train_set.names):,} training images, "
-        f"{len(validation_set.names):,} validation images, {max(1, len(devices))} device(s)"
+        f"{error}; going back to the newest checkpoint, with {factor:g} of --learning_rate",
+        file=sys.stderr,
     )
-    workdir.write_hparams(hparams)
-    stopped = train(trainer, workdir, validation_set, schedule)
-    lock.close()
-    return stopped
+    training = dataclasses.replace(hparams.training, learning_rate_factor=factor)
+    return dataclasses.replace(hparams, training=training)
 
 
 def sample_grid(sampler, hparams, image_set, schedule):
@@ -398,7 +523,21 @@ def _write_checkpoint(trainer, workdir):
 
 
 def _restore(trainer, workdir):
-    """Loads the newest checkpoint that can be read."""
+    """Loads the newest checkpoint that can be read: the chief's choice, of several machines."""
+    step, *_ = trainer.everyone(_restore_newest(trainer, workdir) if trainer.is_chief else 0)
+    if step and not trainer.is_chief:
+        path = workdir.checkpoints / f"ckpt-{step}"
+        try:
+            trainer.checkpoint.read(str(path)).assert_consumed()
+        except Exception as error:  # as below
+            raise UserError(
+                f"the chief continues from {path}, which cannot be read here "
+                f"({first_line(error)}); --workdir must be one folder that all workers see"
+            ) from error
+
+
+def _restore_newest(trainer, workdir):
+    """Loads the newest checkpoint that can be read, and returns its step, 0 if there is none."""
     steps = _checkpoints(workdir)
     for step in reversed(steps):
         path = workdir.checkpoints / f"ckpt-{step}"
@@ -413,23 +552,33 @@ def _restore(trainer, workdir):
                 broken.rename(broken.with_name(f"broken-{broken.name}"))
         else:
             print(f"continuing from step {step:,} ({path})", file=sys.stderr)
-            return
+            return step
     if steps or workdir.weights.exists():
         raise UserError(
             f"there is no checkpoint in {workdir.checkpoints} that can be read, and there was "
             f"one; train in another --workdir"
         )
+    return 0
 
 
 @contextlib.contextmanager
 def _signals():
-    """Collects SIGINT and SIGTERM, so that the step that runs is finished and saved."""
-    caught = []
+    """Collects SIGINT and SIGTERM, so that the step that runs is finished and saved.
+
+    Whoever asks again, a second later or more, does not want to wait for that.
+    """
+    caught, first = [], 0.0
 
     def handler(number, _):
-        caught.append(number)
+        nonlocal first
         # Not print, which may be what was interrupted.
-        os.write(2, f"{signal.Signals(number).name}: saving, then leaving\n".encode())
+        if not caught:
+            first = time.monotonic()
+            os.write(2, f"{signal.Signals(number).name}: saving, then leaving\n".encode())
+        elif time.monotonic() - first > 1:
+            os.write(2, b"leaving at once; the same command continues from the last checkpoint\n")
+            os._exit(128 + number)
+        caught.append(number)
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

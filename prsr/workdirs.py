@@ -8,7 +8,6 @@ curves.png          bits per dimension against steps
 samples/            image grids, as training went on
 """
 
-import fcntl
 import json
 import pathlib
 import shutil
@@ -121,17 +120,13 @@ class Workdir:
             UserError: another process trains here, or this one may not write here.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = open(self.path / ".lock", "w")  # noqa: SIM115 (it is to stay open)
-        except OSError as error:
-            raise UserError(f"cannot write to --workdir={self.path}: {error}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            return files.lock(self.path)
+        except BlockingIOError as error:
             raise UserError(
                 f"another process is training in --workdir={self.path}; wait for it or stop it"
             ) from error
-        return file
+        except OSError as error:
+            raise UserError(f"cannot write to --workdir={self.path}: {error}") from error
 
     def save_weights(self, model):
         """Writes the model's weights, whole or not at all.

@@ -1,12 +1,13 @@
 """From a source to batches of pairs, in `tf.data`.
 
 A split is read once, cropped and reduced to small uint8 images in memory (CelebA's
-162,770 training images are 500 MB). The order of training is then a pure function of
-(seed, step), so a run that stopped goes on with the batch it would have seen next.
+162,770 training images are 500 MB); records are images already, and stay on disk. The order
+of training is then a pure function of (seed, step), so a run that stopped goes on with the
+batch it would have seen next, and each of several machines reads its part of every batch.
 """
 
 import dataclasses
-import itertools
+import os
 import sys
 
 import numpy as np
@@ -14,7 +15,7 @@ import tensorflow as tf
 
 from prsr import images, progress
 from prsr.data import corners, sources
-from prsr.errors import UserError
+from prsr.errors import UserError, first_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,130 @@ class ImageSet:
         """The set of the first so many images."""
         labels = None if self.labels is None else self.labels[:count]
         return ImageSet(self.names[:count], self.images[:count], labels)
+
+    def __len__(self):
+        return len(self.names)
+
+    def reader(self):
+        """A function from positions, int64 `[count]`, to their images, within TensorFlow."""
+        with tf.device("CPU:0"):  # a data set need not fit a GPU's memory
+            pool = tf.constant(self.images)
+        return lambda positions: tf.gather(pool, positions)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Which of the equal parts of every batch are read here, one after the other.
+
+    Attributes:
+        first: the first of them.
+        count: how many.
+        total: of how many parts.
+    """
+
+    first: int = 0
+    count: int = 1
+    total: int = 1
+
+    def elements(self, first_step, steps, batch_size):
+        """The parts of so many steps.
+
+        Returns:
+            A `tf.data.Dataset` of `(step, places)`: int64, and the int64 `[batch_size / total]`
+            places in the batch.
+        """
+        size = batch_size // self.total
+
+        def element(number):
+            start = (self.first + number % self.count) * size
+            return number // self.count, start + tf.range(size, dtype=tf.int64)
+
+        most = np.iinfo(np.int64).max
+        first, last = first_step * self.count, min((first_step + steps) * self.count, most)
+        return tf.data.Dataset.range(first, last).map(element)
+
+
+WHOLE = Parts()
+
+
+def training_set(data, channels):
+    """The images to train on: in memory, or the records on disk, if that is what they are.
+
+    Args:
+        data: `prsr.hparams.DataHparams`.
+        channels: 1 or 3.
+
+    Returns:
+        An `ImageSet` or `prsr.data.records.Records`: both have a length and a `reader`.
+
+    Raises:
+        UserError: as `load`.
+    """
+    source = sources.open_source(data.dataset, data.split, channels)
+    if isinstance(source, sources.Records) and source.fits("train", data):
+        return source.files("train")
+    return load(data, channels, "train")
+
+
+def small_images(source, data, channels, split, ranges):
+    """Reads images in parallel, yields them in order: cropped, resized to `pool_size`.
+
+    Args:
+        source: as `prsr.data.sources.open_source` returns it.
+        data: `prsr.hparams.DataHparams`.
+        channels: 1 or 3.
+        split: `"train"`, `"validation"` or `"test"`.
+        ranges: pairs of numbers in the split: from which on, and up to which.
+
+    Yields:
+        `(number, image, problem)`: uint8 `[size, size, channels]`, or None and the
+        `OSError` or `ValueError` that says why the image cannot be used.
+
+    Raises:
+        UserError: an image does not fit the crop, or the source ends too soon.
+    """
+    names, size = source.names(split), pool_size(data)
+    pending, problems, ended = {}, {}, []
+
+    def reads():
+        # Sources yield functions: the reading itself happens in the parallel map.
+        try:
+            for start, stop in ranges:
+                for number, read in zip(range(start, stop), source.arrays(split, start, stop)):
+                    pending[number] = read
+                    yield number
+        except Exception as error:  # what TFDS or records raise when their files are damaged
+            ended.append(error)
+
+    def read_and_crop(number):
+        try:
+            image = images.crop(pending.pop(number)(), data.crop)
+            if image.shape[0] < size:
+                raise ValueError(f"smaller than {size}x{size}")
+            return image
+        except UserError as error:
+            problems[number] = UserError(f"{names[number]}: {error}")
+        except (OSError, ValueError) as error:
+            problems[number] = error
+        return np.zeros((1, 1, channels), np.uint8)
+
+    def prepare(number):
+        image = tf.numpy_function(read_and_crop, [number], tf.uint8, stateful=False)
+        image.set_shape((None, None, channels))
+        return number, images.reduce_levels(images.resize(image, (size, size)), data.levels)
+
+    dataset = tf.data.Dataset.from_generator(
+        reads, output_signature=tf.TensorSpec((), tf.int64)
+    ).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    for number, image in dataset.as_numpy_iterator():
+        problem = problems.pop(number, None)
+        if isinstance(problem, UserError):
+            raise problem
+        yield number, image if problem is None else None, problem
+    if ended:
+        raise UserError(
+            f"--dataset={data.dataset} cannot be read to its end: {first_line(ended[0])}"
+        ) from ended[0]
 
 
 def load(data, channels, split, limit=None, with_labels=False):
@@ -66,47 +191,17 @@ def load(data, channels, split, limit=None, with_labels=False):
             f"add some, or use --split=hash"
         )
     size = pool_size(data)
-    problems = {}
-    arrays = itertools.islice(zip(names, source.arrays(split)), len(names))
-
-    def reads():
-        # Sources yield functions: the reading itself happens in the parallel map.
-        for number, (_, read) in enumerate(arrays):
-            pending[number] = read
-            yield number
-
-    def read_and_crop(number):
-        name = names[number]
-        try:
-            image = images.crop(pending.pop(number)(), data.crop)
-            if image.shape[0] < size:
-                raise ValueError(f"smaller than {size}x{size}")
-            return image
-        except UserError as error:
-            problems[name] = UserError(f"{name}: {error}")
-        except (OSError, ValueError) as error:
-            problems[name] = error
-        return np.zeros((1, 1, channels), np.uint8)
-
-    def prepare(number):
-        image = tf.numpy_function(read_and_crop, [number], tf.uint8, stateful=False)
-        image.set_shape((None, None, channels))
-        return number, images.reduce_levels(images.resize(image, (size, size)), data.levels)
-
-    pending = {}
-    dataset = tf.data.Dataset.from_generator(
-        reads, output_signature=tf.TensorSpec((), tf.int64)
-    ).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     pool = np.empty((len(names), size, size, channels), np.uint8)
     bar = progress.Progress(f"reading {split} images", len(names))
-    for number, image in dataset.as_numpy_iterator():
-        mismatch = problems.get(names[number])
-        if isinstance(mismatch, UserError):
-            raise mismatch
-        pool[number] = image
+    good, problems = [], {}
+    for number, image, problem in small_images(source, data, channels, split, [(0, len(names))]):
+        if problem is None:
+            good.append(number)
+            pool[number] = image
+        else:
+            problems[names[number]] = problem
         bar.update(number + 1)
-    good = [number for number, name in enumerate(names) if name not in problems]
-    _report(problems, len(names), split)
+    report_skipped(problems, len(names), split)
     if not good:
         raise UserError(
             f"--dataset={data.dataset}: none of the {len(names)} {split} images is usable"
@@ -122,7 +217,15 @@ def pool_size(data):
     return data.image_size if data.pairs == "downsampled" else data.image_size // 2
 
 
-def _report(problems, count, split, most=10):
+def report_skipped(problems, count, split, most=10):
+    """Counts the images that cannot be used, and names some, on standard error.
+
+    Args:
+        problems: a dict from names to errors.
+        count: images in all.
+        split: their split.
+        most: how many to name.
+    """
     if problems:
         listed = [f"{name} ({error})" for name, error in sorted(problems.items())[:most]]
         more = f" and {len(problems) - most} more" if len(problems) > most else ""
@@ -149,11 +252,6 @@ def shuffled(positions, num_images, seed):
     return tf.raw_ops.RandomIndexShuffle(
         index=positions % num_images, seed=seeds, max_index=num_images - 1, rounds=4
     )
-
-
-def _pool(image_set):
-    with tf.device("CPU:0"):  # a data set need not fit a GPU's memory
-        return tf.constant(image_set.images)
 
 
 def make_pairs(pool, second, data, scale):
@@ -215,10 +313,10 @@ def blocks(data, channels, scale, split, block_size):
     source = sources.open_source(data.dataset, data.split, channels)
     if isinstance(source, sources.Records) and source.fits(split, data):
         files = source.files(split)
-        pools, count = files.blocks(block_size), files.count
+        pools, count = files.blocks(block_size), len(files)
     else:
         image_set = load(data, channels, split)
-        count = len(image_set.names)
+        count = len(image_set)
         with tf.device("CPU:0"):
             pools = tf.data.Dataset.from_tensor_slices(image_set.images).batch(block_size)
     starts = tf.data.Dataset.range(0, np.iinfo(np.int64).max, block_size)
@@ -250,38 +348,48 @@ def evaluation_arrays(image_set, data, scale):
     return np.concatenate(low_res), np.concatenate(high_res)
 
 
-def training_pairs(image_set, data, scale, batch_size, seed, first_step=0):
+def training_pairs(image_set, data, scale, batch_size, seed, first_step=0, parts=WHOLE):
     """Batches for training, without end.
 
     Args:
-        image_set: the training `ImageSet`.
+        image_set: what `training_set` returned.
         data: `prsr.hparams.DataHparams`.
         scale: the upscaling factor.
         batch_size: images a batch.
         seed: of the order and the mirroring.
         first_step: the step whose batch comes first.
+        parts: `Parts` of each batch, each an element of its own.
 
     Returns:
         A `tf.data.Dataset` of `(low_res, high_res)`, as `make_pairs`.
     """
-    pool = _pool(image_set)
-    num_images = len(image_set.names)
+    read, num_images = image_set.reader(), len(image_set)
 
-    def coins(seed, step):
-        return tf.random.stateless_uniform([batch_size], [tf.cast(seed, tf.int64), step]) < 0.5
+    def coins(seed, step, places):
+        seeds = [tf.cast(seed, tf.int64), step]
+        return tf.gather(tf.random.stateless_uniform([batch_size], seeds) < 0.5, places)
 
-    def pairs(step):
-        positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        batch = tf.gather(pool, shuffled(positions, num_images, seed))
+    def pairs(step, places):
+        batch = read(shuffled(step * batch_size + places, num_images, seed))
         if data.mirror:
-            batch = tf.where(coins(seed, step)[:, None, None, None], tf.reverse(batch, [2]), batch)
-        return make_pairs(batch, coins(seed + 1, step), data, scale)
+            mirrored = coins(seed, step, places)[:, None, None, None]
+            batch = tf.where(mirrored, tf.reverse(batch, [2]), batch)
+        return make_pairs(batch, coins(seed + 1, step, places), data, scale)
 
-    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    return steps.map(pairs, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return _ahead(parts.elements(first_step, np.iinfo(np.int64).max, batch_size), pairs)
 
 
-def evaluation_pairs(image_set, data, scale, batch_size):
+def _ahead(elements, pairs):
+    """Computes `pairs` of elements on all cores, some before they are asked for."""
+    cores = os.cpu_count()
+    dataset = elements.map(pairs, num_parallel_calls=cores).prefetch(2 * cores)
+    # TensorFlow 2.21 may wait for its tuning thread for minutes when an iterator is deleted.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def evaluation_pairs(image_set, data, scale, batch_size, parts=WHOLE):
     """Every image of a split once, in order; the last batch is filled up, with weight zero.
 
     Args:
@@ -289,19 +397,19 @@ def evaluation_pairs(image_set, data, scale, batch_size):
         data: `prsr.hparams.DataHparams`.
         scale: the upscaling factor.
         batch_size: images a batch.
+        parts: as `training_pairs`.
 
     Returns:
         A `tf.data.Dataset` of `(low_res, high_res, weight)`: as `training_pairs`, with
         `[batch]` float32 ones, or zeros where an image only fills the batch.
     """
-    count = len(image_set.names)
-    padded = -(-count // batch_size) * batch_size
-    pool = _pool(image_set)
+    read, count = image_set.reader(), len(image_set)
 
-    def pairs(positions):
-        batch = tf.gather(pool, tf.minimum(positions, count - 1))
+    def pairs(step, places):
+        positions = step * batch_size + places
+        batch = read(tf.minimum(positions, count - 1))
         weight = tf.cast(positions < count, tf.float32)
         return *make_pairs(batch, positions % 2 == 1, data, scale), weight
 
-    positions = tf.data.Dataset.range(padded).batch(batch_size, drop_remainder=True)
-    return positions.map(pairs).prefetch(tf.data.AUTOTUNE)
+    steps = -(-count // batch_size)
+    return _ahead(parts.elements(0, steps, batch_size), pairs)

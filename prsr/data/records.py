@@ -1,18 +1,24 @@
 """Small images in TFRecord files, for sets that are too large for memory.
 
 One record is the bytes of one square uint8 image; `train-*.tfrecord` in a folder are the
-training images, and so on for `validation` and `test`. TensorFlow checks each record's CRC.
+training images, and so on for `validation` and `test`. As all records have one length, the
+place of each is known, and any image can be read by itself. TensorFlow checks each one's CRC.
+
+`records.json`, which `prsr.prepare` writes beside them, says how many images each file has.
 """
 
+import json
 import math
 import pathlib
 import struct
 
+import numpy as np
 import tensorflow as tf
 
 from prsr.errors import UserError
 
-_FRAME = 16  # bytes around a record: its length, and two checksums
+MANIFEST = "records.json"
+FRAME = 16  # bytes around a record: its length, and two checksums
 
 
 def write(path, images):
@@ -33,7 +39,7 @@ def exist(folder, split):
 
 
 class Records:
-    """The files of one split.
+    """The files of one split; `len()` of it is the number of images.
 
     Args:
         folder: where they are.
@@ -41,16 +47,15 @@ class Records:
         channels: 1 or 3.
 
     Attributes:
-        count: images in all files.
-        size: their height and width.
+        size: height and width of the images.
 
     Raises:
         UserError: there are no such files, or their records are no such images.
     """
 
     def __init__(self, folder, split, channels):
-        self.channels = channels
-        self.paths = sorted(pathlib.Path(folder).glob(f"{split}-*.tfrecord"))
+        self.folder, self.channels = pathlib.Path(folder), channels
+        self.paths = sorted(self.folder.glob(f"{split}-*.tfrecord"))
         if not self.paths:
             raise UserError(
                 f"--dataset=records:{folder}: expected {split}-00000.tfrecord and so on there"
@@ -59,27 +64,89 @@ class Records:
             head = file.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
         self.size = math.isqrt(length // channels)
+        self._frame = length + FRAME
         sizes = [path.stat().st_size for path in self.paths]
-        broken = [p for p, s in zip(self.paths, sizes) if s % (length + _FRAME)]
+        broken = [p for p, s in zip(self.paths, sizes) if s % self._frame]
         if not length or self.size**2 * channels != length or broken:
             raise UserError(
                 f"'{(broken or self.paths)[0]}': expected records of square images with "
                 f"{channels} channel(s), all of one size; it is damaged, or --channels is wrong"
             )
-        self.count = sum(sizes) // (length + _FRAME)
+        counts = [size // self._frame for size in sizes]
+        self._check_manifest(split, dict(zip([path.name for path in self.paths], counts)))
+        self._starts = np.cumsum([0, *counts])
 
-    def blocks(self, block_size):
+    def __len__(self):
+        return int(self._starts[-1])
+
+    def _check_manifest(self, split, found):
+        try:
+            manifest = json.loads((self.folder / MANIFEST).read_text())
+            files = manifest["files"].items()
+            expected = {n: e["images"] for n, e in files if n.startswith(f"{split}-")}
+            complete = manifest["complete"]
+        except FileNotFoundError:  # written by another program
+            return
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"'{self.folder / MANIFEST}' cannot be read ({type(error).__name__}: {error})"
+            ) from error
+        again = "run the same prsr.prepare again, which writes what is not there or is damaged"
+        if not complete:
+            raise UserError(f"'{self.folder}' has not all of its records yet; {again}")
+        wrong = sorted(name for name, count in expected.items() if found.get(name, 0) != count)
+        if wrong:
+            raise UserError(
+                f"'{self.folder / wrong[0]}' is missing or has not the {expected[wrong[0]]:,} "
+                f"images that {MANIFEST} says ({len(wrong)} such file(s)); {again}"
+            )
+
+    def blocks(self, block_size, start=0):
         """All images in order, so many at once.
 
         Args:
             block_size: images a block.
+            start: the first image.
 
         Returns:
             A `tf.data.Dataset` of uint8 `[up to block_size, size, size, channels]`.
         """
-        shape = (-1, self.size, self.size, self.channels)
+        file = int(np.searchsorted(self._starts, start, side="right")) - 1
+        paths = [str(path) for path in self.paths[file:]]
         return (
-            tf.data.TFRecordDataset([str(path) for path in self.paths], buffer_size=2**20)
+            tf.data.TFRecordDataset(paths, buffer_size=2**20)
+            .skip(start - int(self._starts[file]))
             .batch(block_size, num_parallel_calls=tf.data.AUTOTUNE)
-            .map(lambda block: tf.reshape(tf.io.decode_raw(block, tf.uint8), shape))
+            .map(self._decode)
         )
+
+    def reader(self):
+        """A function from positions, int64 `[count]`, to uint8 `[count, size, size, channels]`.
+
+        It reads these images and no others, within TensorFlow.
+        """
+        paths = tf.constant([str(path) for path in self.paths])
+        starts = tf.constant(self._starts[:-1], tf.int64)
+
+        def one(position):
+            file = tf.searchsorted(starts, [position], side="right")[0] - 1
+            offset = (position - starts[file]) * self._frame
+            # The raw op: tf.data.TFRecordDataset always begins at a file's first byte.
+            records = tf.raw_ops.TFRecordDatasetV2(
+                filenames=[paths[file]],
+                compression_type="",
+                buffer_size=self._frame,
+                byte_offsets=[offset],
+            )
+            return tf.data.experimental.from_variant(records, tf.TensorSpec((), tf.string)).take(1)
+
+        def read(positions):
+            records = tf.data.Dataset.from_tensor_slices(positions).flat_map(one)
+            count = tf.size(positions, tf.int64)
+            return self._decode(records.batch(count, drop_remainder=True).get_single_element())
+
+        return read
+
+    def _decode(self, records):
+        shape = (-1, self.size, self.size, self.channels)
+        return tf.reshape(tf.io.decode_raw(records, tf.uint8), shape)

@@ -1,8 +1,11 @@
 """Where images come from: one class a kind, opened by `--dataset=KIND:WHERE`."""
 
+import collections.abc
 import contextlib
 import gzip
 import io
+import itertools
+import math
 import pathlib
 import socket
 import threading
@@ -11,7 +14,7 @@ import zipfile
 import numpy as np
 from PIL import Image, ImageOps
 
-from prsr.data import drawn, records, splits
+from prsr.data import drawn, lsun, records, splits
 from prsr.errors import UserError, first_line
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
@@ -79,10 +82,10 @@ def open_source(dataset, split, channels):
         channels: 1 or 3.
 
     Returns:
-        A source: `names(split)` lists a split's images, and `arrays(split)` yields for
-        each, in that order, a function that returns it as uint8
-        `[height, width, channels]`, or raises `ValueError` or `OSError` if it cannot.
-        `labels(split)` is a `[count]` int32 array of their classes.
+        A source: `names(split)` is a sequence of a split's images, and
+        `arrays(split, start, stop)` yields for each from `start` on, in that order, a
+        function that returns it as uint8 `[height, width, channels]`, or raises `ValueError`
+        or `OSError` if it cannot. `labels(split)` is a `[count]` int32 array of their classes.
 
     Raises:
         UserError: it names nothing that can be opened.
@@ -95,6 +98,7 @@ def open_source(dataset, split, channels):
         "mnist": _MnistFiles,
         "tfds": _Tfds,
         "records": Records,
+        "lmdb": _Lmdb,
     }
     if kind not in kinds:
         raise UserError(
@@ -111,14 +115,31 @@ class _Source:
     def names(self, split):
         return self.splits[split]
 
-    def arrays(self, split):
-        for name in self.names(split):
-            yield lambda name=name: self.read(name)
+    def arrays(self, split, start=0, stop=None):
+        names = self.names(split)
+        for number in range(start, len(names) if stop is None else stop):
+            yield lambda name=names[number]: self.read(name)
 
     def labels(self, split):
         raise UserError(
             "these images have no labels; use --dataset=mnist:DIR, a TFDS data set or drawn"
         )
+
+
+class _Numbered(collections.abc.Sequence):
+    """Names of images that have none: a prefix and a number."""
+
+    def __init__(self, prefix, digits, count):
+        self.prefix, self.digits, self.count = prefix, digits, count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        numbers = range(self.count)[index]
+        if isinstance(index, slice):
+            return [self[number] for number in numbers]
+        return f"{self.prefix}/{numbers:0{self.digits}d}"
 
 
 class _Drawn(_Source):
@@ -195,6 +216,11 @@ class _Zip(_Source):
                 f"--dataset=zip:{path} is not a readable zip: {first_line(error)}"
             ) from error
         names = [name for name in archive.namelist() if _is_image(pathlib.PurePosixPath(name))]
+        outside = next((name for name in names if _leads_out(name)), None)
+        if outside is not None:
+            raise UserError(
+                f"--dataset=zip:{path}: '{outside}' would lie outside of the zip; nothing is read"
+            )
         if not names:
             raise UserError(f"--dataset=zip:{path}: no image inside ({', '.join(EXTENSIONS)})")
         return dict.fromkeys(names, archive)
@@ -211,8 +237,15 @@ class _Zip(_Source):
         return decode(io.BytesIO(content), self.channels)
 
 
+def _leads_out(name):
+    windows = pathlib.PureWindowsPath(name)  # knows both slashes, and drives
+    return bool(windows.anchor) or ".." in windows.parts
+
+
 class _MnistFiles(_Source):
     """MNIST's four idx files, gzipped or not. Validation is the last 5% of training."""
+
+    _MOST_BYTES = 2**30  # MNIST has 47 million, EMNIST 547
 
     def __init__(self, where, split, channels):
         self.folder, self.channels = pathlib.Path(where), channels
@@ -245,13 +278,15 @@ class _MnistFiles(_Source):
         if path is None:
             raise UserError(f"--dataset=mnist expects {stem.name}[.gz] in '{self.folder}'")
         try:
-            content = path.read_bytes()
-            content = gzip.decompress(content) if path.suffix == ".gz" else content
-            dimensions = content[3]
-            header = np.frombuffer(content[: 4 + 4 * dimensions], ">i4").tolist()
-            if header[0] != magic or header[1] < 20:
-                raise ValueError(f"magic number {header[0]}, {header[1:]} entries")
-            return np.frombuffer(content, np.uint8, offset=4 * len(header)).reshape(header[1:])
+            with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+                found, *shape = np.frombuffer(file.read(4 * (magic % 256 + 1)), ">i4").tolist()
+                if found != magic or shape[0] < 20 or min(shape) < 1:
+                    raise ValueError(f"magic number {found}, {shape} entries")
+                size = math.prod(shape)
+                if size > self._MOST_BYTES:
+                    raise ValueError(f"{size:,} bytes")
+                content = file.read(size + 1)  # and no more: a small gzip may be a bomb
+            return np.frombuffer(content, np.uint8).reshape(shape)
         except Exception as error:  # gzip, zlib and NumPy raise many kinds
             raise UserError(
                 f"'{path}' is not the idx file of MNIST that its name says: {first_line(error)}"
@@ -276,12 +311,33 @@ class Records(_Source):
         return (self.files(split).size, data.pairs, data.levels) == wanted
 
     def names(self, split):
-        return [f"{split}/{i:08d}" for i in range(self.files(split).count)]
+        return _Numbered(split, 8, len(self.files(split)))
 
-    def arrays(self, split):
-        for block in self.files(split).blocks(1024).as_numpy_iterator():
-            for image in block:
-                yield lambda image=image: image
+    def arrays(self, split, start=0, stop=None):
+        blocks = self.files(split).blocks(1024, start).as_numpy_iterator()
+        images = (image for block in blocks for image in block)
+        for image in itertools.islice(images, None if stop is None else stop - start):
+            yield lambda image=image: image
+
+
+class _Lmdb(_Source):
+    """LSUN's databases, or any LMDB of image files."""
+
+    def __init__(self, where, split, channels):
+        self.channels = channels
+        paths = lsun.databases(where)
+        opened = {path: lsun.Database(path) for path in set(paths.values())}
+        self.databases = {split: opened[path] for split, path in paths.items()}
+        self.splits = {split: database.keys for split, database in self.databases.items()}
+        if "all" in self.databases:
+            database = self.databases["all"]
+            self.databases = dict.fromkeys(splits.NAMES, database)
+            self.splits = splits.assign(list(database.keys), split)
+
+    def arrays(self, split, start=0, stop=None):
+        names, database = self.names(split), self.databases[split]
+        for number in range(start, len(names) if stop is None else stop):
+            yield lambda name=names[number]: decode(io.BytesIO(database.read(name)), self.channels)
 
 
 class _Tfds(_Source):
@@ -310,11 +366,21 @@ class _Tfds(_Source):
 
     def names(self, split):
         count = self.builder.info.splits[self.instructions[split]].num_examples
-        return [f"{self.instructions[split]}/{i:06d}" for i in range(count)]
+        return _Numbered(self.instructions[split], 6, count)
 
-    def arrays(self, split):
-        examples = self.builder.as_dataset(split=self.instructions[split], shuffle_files=False)
-        for example in examples.map(lambda example: example["image"]).as_numpy_iterator():
+    def arrays(self, split, start=0, stop=None):
+        encoded = self.builder.as_dataset(
+            split=self.instructions[split],
+            shuffle_files=False,
+            decoders={"image": self.skip_decoding},
+        )
+        feature = self.builder.info.features["image"]
+        count = -1 if stop is None else stop - start
+        examples = encoded.skip(start).take(count)
+        examples = examples.map(
+            lambda example: feature.decode_example(example["image"]), num_parallel_calls=-1
+        )
+        for example in examples.as_numpy_iterator():
             image = Image.fromarray(example.squeeze(-1) if example.shape[-1] == 1 else example)
             yield lambda image=image: to_channels(image, self.channels)
 

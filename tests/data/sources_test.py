@@ -215,9 +215,12 @@ def test_tfds_images_by_mock():
     with tfds.testing.mock_data(num_examples=7, policy=policy):
         source = sources._Tfds.__new__(sources._Tfds)
         source.channels, source.builder = 3, tfds.builder("celeb_a")
+        source.skip_decoding = tfds.decode.SkipDecoding()
         source.instructions = {"validation": "validation"}
         arrays = [read() for read in source.arrays("validation")]
+        part = [read() for read in source.arrays("validation", 2, 5)]
     assert len(arrays) == 7 and arrays[0].shape == (218, 178, 3)
+    assert len(part) == 3 and all(map(np.array_equal, part, arrays[2:5]))
 
 
 @pytest.mark.slow

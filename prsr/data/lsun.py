@@ -1,0 +1,133 @@
+"""LSUN's databases: LMDB files whose values are image files."""
+
+import collections.abc
+import pathlib
+import re
+
+import numpy as np
+
+from prsr.errors import UserError, first_line
+
+_SPLITS = {"train": "train", "val": "validation", "test": "test"}
+
+
+class Keys(collections.abc.Sequence):
+    """The keys of a database, as names: three million of them in 150 MB.
+
+    Args:
+        keys: iterable of bytes.
+    """
+
+    def __init__(self, keys):
+        joined, ends = bytearray(), [0]
+        for key in keys:
+            joined += key
+            ends.append(len(joined))
+        self._joined, self._ends = bytes(joined), np.array(ends)
+
+    def __len__(self):
+        return len(self._ends) - 1
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return decode(self._joined[self._ends[index] : self._ends[index + 1]])
+
+
+def decode(key):
+    """A key as a name."""
+    return key.decode(errors="surrogateescape")
+
+
+def encode(name):
+    """A name as the key that it was."""
+    return name.encode(errors="surrogateescape")
+
+
+def databases(where):
+    """Finds the databases in a folder.
+
+    Args:
+        where: a database, or a folder with one for training and one for validation, which
+            LSUN calls `bedroom_train_lmdb` and `bedroom_val_lmdb`.
+
+    Returns:
+        A dict from a split's name to the path of its database; from `"all"`, if there is
+        only one, whose images are still to be divided.
+
+    Raises:
+        UserError: there are no databases, or several for one split.
+    """
+    folder = pathlib.Path(where)
+    if (folder / "data.mdb").is_file() or folder.is_file():
+        return {"all": folder}
+    found = {}
+    for path in sorted(folder.glob("*/data.mdb")):
+        for word in re.split(r"[_\W]", path.parent.name.lower()):
+            if word in _SPLITS:
+                found.setdefault(_SPLITS[word], []).append(path.parent)
+    several = next((paths for paths in found.values() if len(paths) > 1), None)
+    if several:
+        raise UserError(
+            f"--dataset=lmdb:{where}: '{several[0].name}' and '{several[1].name}' are for the "
+            f"same split; put the two databases of one category into a folder of their own"
+        )
+    if "train" not in found or "validation" not in found:
+        raise UserError(
+            f"--dataset=lmdb:{where}: expected LSUN's databases there, NAME_train_lmdb and "
+            f"NAME_val_lmdb, or a data.mdb"
+        )
+    result = {split: paths[0] for split, paths in found.items()}
+    return {"test": result["validation"], **result}
+
+
+class Database:
+    """One LMDB file, opened for reading.
+
+    Args:
+        path: of the file, or of the folder with its `data.mdb`.
+
+    Raises:
+        UserError: it cannot be opened, or the package lmdb is not there.
+    """
+
+    def __init__(self, path):
+        try:
+            import lmdb  # an extra
+        except ImportError as error:
+            raise UserError(
+                f"--dataset=lmdb needs {error.name}: pip install lmdb, or the extra 'lsun'"
+            ) from error
+        self._error = lmdb.Error
+        data = path if path.is_file() else path / "data.mdb"
+        try:
+            self._environment = lmdb.open(
+                str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False
+            )
+            pages = self._environment.info()["last_pgno"] + 1
+            if data.stat().st_size < pages * self._environment.stat()["psize"]:
+                raise ValueError("it is cut short")  # reading on would end the process
+            with self._environment.begin() as transaction:
+                cursor = transaction.cursor()
+                self.keys = Keys(cursor.iternext(keys=True, values=False))
+        except (lmdb.Error, OSError, ValueError) as error:
+            raise UserError(
+                f"'{data}' cannot be read as an LMDB database: {first_line(error)}"
+            ) from error
+
+    def read(self, name):
+        """The bytes of an image file.
+
+        Raises:
+            ValueError: they are not there.
+        """
+        try:
+            with self._environment.begin() as transaction:
+                value = transaction.get(encode(name))
+        except self._error as error:
+            raise ValueError(first_line(error)) from error
+        if value is None:
+            raise ValueError("not in the database")
+        return value

@@ -1,0 +1,143 @@
+"""On how many devices a step is computed: one, several of a machine, or several machines.
+
+Several machines are TensorFlow's standard: the same command on each, with its own `TF_CONFIG`.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+import tensorflow as tf
+from tensorflow.python.distribute import collective_all_reduce_strategy
+
+from prsr.errors import UserError, first_line
+
+# What a step raises when another worker is gone.
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+)
+_PATIENCE = 600  # seconds to wait for the other workers
+
+_TF_CONFIG = (
+    'TF_CONFIG must be like {"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+
+
+def open_strategy(num_replicas=0):
+    """Makes the strategy of this process; call it once, before TensorFlow computes anything.
+
+    Args:
+        num_replicas: devices of this machine: its first so many GPUs, or, where there is
+            none, so many logical devices on the CPU, which are good for trying only. 0: all
+            GPUs, or one CPU.
+
+    Returns:
+        `tf.distribute.MultiWorkerMirroredStrategy` if `TF_CONFIG` names several workers (it
+        waits for them all), `MirroredStrategy` for several devices, or None for one.
+
+    Raises:
+        UserError: there are not so many GPUs, or `TF_CONFIG` cannot be read.
+    """
+    workers = _workers()
+    devices = _devices(num_replicas)
+    if len(workers) > 1:
+        return _several_machines(workers, devices)
+    return tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else None
+
+
+def several_machines(strategy):
+    """Whether a strategy is one of several machines."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def _devices(count):
+    """Names of this machine's devices, made known to TensorFlow."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if count > len(gpus) > 0:
+        raise UserError(f"--num_replicas={count}, but this machine has {len(gpus)} GPU(s)")
+    if gpus:
+        count = count or len(gpus)
+        tf.config.set_visible_devices(gpus[:count], "GPU")
+        return [f"GPU:{i}" for i in range(count)]
+    count = count or 1
+    if count > 1:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * count,
+        )
+    return [f"CPU:{i}" for i in range(count)]
+
+
+def _workers():
+    """The addresses in `TF_CONFIG`, the chief's first; none if it is not set."""
+    if not os.environ.get("TF_CONFIG"):
+        return []
+    try:
+        config = json.loads(os.environ["TF_CONFIG"])
+        cluster, task = config["cluster"], config["task"]
+        named = sum(len(cluster[kind]) for kind in cluster)
+        workers = [*cluster.get("chief", []), *cluster.get("worker", [])]
+        if not workers or named != len(workers) or not all(":" in w for w in workers):
+            raise ValueError("expected one or more workers as host:port, and nothing else")
+        cluster[task["type"]][task["index"]]
+    except (AttributeError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"{_TF_CONFIG} ({type(error).__name__}: {error})") from error
+    return workers
+
+
+def _several_machines(workers, devices):
+    print(f"waiting for all {len(workers)} workers: {', '.join(workers)}", file=sys.stderr)
+    given_up = threading.Timer(_PATIENCE, _give_up, [workers])
+    given_up.daemon = True
+    given_up.start()
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python is not asked meanwhile
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        if devices[0].startswith("CPU"):
+            # TensorFlow takes one CPU device a worker, however many there are.
+            collective_all_reduce_strategy.CollectiveAllReduceExtended._initialize_local_devices = (
+                lambda self, resolver, worker: (
+                    tuple(f"{worker}/device:{device}" for device in devices),
+                    "CPU",
+                )
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    finally:
+        given_up.cancel()
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)  # TensorFlow puts its own in its place
+
+
+def _give_up(workers):
+    message = (
+        f"error: not all of the workers ({', '.join(workers)}) were there within {_PATIENCE} "
+        f"seconds; start the same command on each of them\n"
+    )
+    os.write(2, message.encode())
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def beginning_again():
+    """Replaces this process by a new one with the same command line if a worker is lost.
+
+    The new one waits for all workers: TensorFlow cannot go on with one that came back.
+    """
+    try:
+        yield
+    except LOST as error:
+        if len(_workers()) < 2:
+            raise
+        print(f"a worker is gone ({first_line(error)}); beginning again", file=sys.stderr)
+        time.sleep(1)
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
