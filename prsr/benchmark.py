@@ -9,7 +9,7 @@ from prsr import files
 from prsr.errors import UserError
 from prsr.flags import FLAGS, define_hparams, hparams_from_flags, run
 
-PARTS = ("sampling", "growth", "training", "pipeline", "nearest")
+PARTS = ("sampling", "growth", "training", "replicas", "pipeline", "nearest")
 
 define_hparams()
 flags.DEFINE_list("parts", list(PARTS), f"What to measure, any of {', '.join(PARTS)}.")
@@ -69,7 +69,7 @@ def measure(hparams):
 
     import tensorflow as tf
 
-    from prsr.benchmarks import nearest, sampling, training
+    from prsr.benchmarks import nearest, replicas, sampling, training
 
     size, scale, rounds = hparams.data.image_size, hparams.model.scale, FLAGS.rounds
     model = sampling.build(hparams)
@@ -96,6 +96,9 @@ def measure(hparams):
         yield results
     if "training" in FLAGS.parts:
         results["training"] = training.compare(hparams, rounds)
+        yield results
+    if "replicas" in FLAGS.parts:
+        results["replicas"] = replicas.compare(hparams, rounds)
         yield results
     if "pipeline" in FLAGS.parts:
         results["pipeline"] = training.pipeline(hparams, rounds)

@@ -48,10 +48,10 @@ def open_strategy(num_replicas=0):
         UserError: there are not so many GPUs, or `TF_CONFIG` cannot be read.
     """
     workers = _workers()
-    devices = _devices(num_replicas)
+    names = devices(num_replicas)
     if len(workers) > 1:
-        return _several_machines(workers, devices)
-    return tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else None
+        return _several_machines(workers, names)
+    return tf.distribute.MirroredStrategy(names) if len(names) > 1 else None
 
 
 def several_machines(strategy):
@@ -59,8 +59,18 @@ def several_machines(strategy):
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def _devices(count):
-    """Names of this machine's devices, made known to TensorFlow."""
+def devices(count):
+    """Makes so many devices of this machine known to TensorFlow.
+
+    Args:
+        count: as `open_strategy`'s `num_replicas`.
+
+    Returns:
+        Their names.
+
+    Raises:
+        UserError: there are not so many GPUs.
+    """
     gpus = tf.config.list_physical_devices("GPU")
     if count > len(gpus) > 0:
         raise UserError(f"--num_replicas={count}, but this machine has {len(gpus)} GPU(s)")
@@ -94,7 +104,7 @@ def _workers():
     return workers
 
 
-def _several_machines(workers, devices):
+def _several_machines(workers, names):
     print(f"waiting for all {len(workers)} workers: {', '.join(workers)}", file=sys.stderr)
     given_up = threading.Timer(_PATIENCE, _give_up, [workers])
     given_up.daemon = True
@@ -102,11 +112,11 @@ def _several_machines(workers, devices):
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python is not asked meanwhile
     terminate = signal.getsignal(signal.SIGTERM)
     try:
-        if devices[0].startswith("CPU"):
+        if names[0].startswith("CPU"):
             # TensorFlow takes one CPU device a worker, however many there are.
             collective_all_reduce_strategy.CollectiveAllReduceExtended._initialize_local_devices = (
                 lambda self, resolver, worker: (
-                    tuple(f"{worker}/device:{device}" for device in devices),
+                    tuple(f"{worker}/device:{device}" for device in names),
                     "CPU",
                 )
             )

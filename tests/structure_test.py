@@ -7,15 +7,15 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 LAYERS = [
     {"prsr.errors"},
-    {"prsr.hparams", "prsr.progress", "prsr.files", "prsr.tables", "prsr.web"},
+    {"prsr.hparams", "prsr.progress", "prsr.files", "prsr.tables", "prsr.web", "prsr.distribution"},
     {"prsr.images", "prsr.plotting"},
     {"prsr.faces", "prsr.layers", "prsr.losses", "prsr.metrics", "prsr.optimizers"},
     {"prsr.models.trunk", "prsr.data.drawn", "prsr.data.splits", "prsr.sampling.draws"},
-    {"prsr.data.corners", "prsr.data.records", "prsr.digit_corners"},
+    {"prsr.data.corners", "prsr.data.lsun", "prsr.data.records", "prsr.digit_corners"},
     {"prsr.models.conditioning", "prsr.models.regression", "prsr.data.sources"},
     {"prsr.models.prior", "prsr.sampling.naive", "prsr.sampling.cached"},
     {"prsr.models.pixel_recursive", "prsr.data.pipeline"},
-    {"prsr.samplers", "prsr.workdirs", "prsr.reporting"},
+    {"prsr.samplers", "prsr.workdirs", "prsr.reporting", "prsr.data.sharding"},
     {"prsr.baselines.bicubic", "prsr.baselines.nearest_neighbor", "prsr.baselines.networks"},
     {
         "prsr.pretrained",
@@ -29,6 +29,7 @@ LAYERS = [
     {"prsr"},
     {"prsr.benchmarks.rounds", "prsr.benchmarks.full_kernels", "prsr.benchmarks.torch_step"},
     {"prsr.benchmarks.sampling", "prsr.benchmarks.training", "prsr.benchmarks.nearest"},
+    {"prsr.benchmarks.replicas"},
     {"prsr.benchmarks.report"},
     {"prsr.demo_page.drawing"},
     {"prsr.demo_page.server"},
@@ -38,7 +39,7 @@ LAYERS = [
     {"prsr.human_study.simulation", "prsr.human_study.report"},
     {"prsr.flags"},
     {"prsr.train", "prsr.sample", "prsr.evaluate", "prsr.figures", "prsr.corners"}
-    | {"prsr.benchmark", "prsr.study", "prsr.export", "prsr.demo"},
+    | {"prsr.benchmark", "prsr.study", "prsr.export", "prsr.demo", "prsr.prepare"},
 ]
 PACKAGES = {"prsr.models", "prsr.data", "prsr.sampling", "prsr.baselines", "prsr.benchmarks"}
 PACKAGES |= {"prsr.human_study", "prsr.demo_page"}

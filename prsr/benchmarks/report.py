@@ -59,6 +59,15 @@ def markdown(results):
             f"Batch {results['global_batch_size']}, {rows[0]['gflop']:.0f} GFLOP a step with "
             f"causal taps; matrix product {rows[0]['matrix_gflops']:.0f} GFLOP/s."
         )
+    if "replicas" in results:
+        lines += _table(
+            ["devices that share a batch", "a step", "of one device's"],
+            [
+                [f"{row['devices']} {row['kind']}", f"{row['seconds']:.2f} s"]
+                + [f"**{row['relative']:.2f}**"]
+                for row in results["replicas"]
+            ],
+        )
     if "pipeline" in results:
         own = results["pipeline"]
         lines += [
@@ -66,7 +75,7 @@ def markdown(results):
             f"The input pipeline alone gives {own['pipeline_images_per_second']:,.0f} images a "
             f"second, {own['pipeline_images_per_second'] / own['training_images_per_second']:,.0f} "
             f"times what training takes; training waits for it {own['waiting_share']:.2%} of the "
-            f"time.",
+            f"time. From records on disk it gives {own['records_images_per_second']:,.0f}.",
         ]
     if "nearest" in results:
         rows, stream = results["nearest"], results["streaming"]

@@ -4,7 +4,9 @@ import contextlib
 import dataclasses
 import importlib.util
 import math
+import pathlib
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -12,7 +14,8 @@ import tensorflow as tf
 
 from prsr import training, workdirs
 from prsr.benchmarks import full_kernels, rounds
-from prsr.data.pipeline import ImageSet
+from prsr.data import records
+from prsr.data.pipeline import ImageSet, training_pairs
 
 OURS = "ours: causal taps, float32"
 FULL_KERNELS = "full square kernels times masks in both stacks"
@@ -139,23 +142,19 @@ def _peak_memory(hparams, variant):
 def pipeline(hparams, num_steps):
     """How fast the input pipeline is alone, and how long training waits for it.
 
+    Alone it is timed from memory, and from records on disk (just written, so in the cache).
+
     Args:
         hparams: `prsr.hparams.Hparams`.
         num_steps: steps to train.
 
     Returns:
-        A dict: images a second of the pipeline alone and of training, and the share of
-        training that is spent waiting for the next batch.
+        A dict: images a second of the pipeline alone, of training, and of the pipeline from
+        records, and the share of training that is spent waiting for the next batch.
     """
     ours = trainer(hparams, OURS)
     batch_size, batches = hparams.training.global_batch_size, iter(ours.pairs())
-
-    def take():
-        for _ in range(_PIPELINE_BATCHES):
-            next(batches)
-
-    take()  # the buffers are full
-    alone = _PIPELINE_BATCHES * batch_size / rounds.seconds(take)
+    alone = _rate(batches, batch_size)
     ours.train_step(next(batches))
     waited, begin = 0.0, time.perf_counter()
     for _ in range(num_steps):
@@ -166,6 +165,28 @@ def pipeline(hparams, num_steps):
     spent = time.perf_counter() - begin
     return {
         "pipeline_images_per_second": alone,
+        "records_images_per_second": _rate_of_records(hparams),
         "training_images_per_second": num_steps * batch_size / spent,
         "waiting_share": waited / spent,
     }
+
+
+def _rate(batches, batch_size):
+    """Images a second of an iterator."""
+
+    def take():
+        for _ in range(_PIPELINE_BATCHES):
+            next(batches)
+
+    take()  # the buffers are full
+    return _PIPELINE_BATCHES * batch_size / rounds.seconds(take)
+
+
+def _rate_of_records(hparams):
+    with tempfile.TemporaryDirectory() as folder:
+        pool = image_set(hparams, 8192).images
+        records.write(pathlib.Path(folder) / "train-00000.tfrecord", pool)
+        stored = records.Records(folder, "train", hparams.model.channels)
+        batch_size = hparams.training.global_batch_size
+        pairs = training_pairs(stored, hparams.data, hparams.model.scale, batch_size, seed=1)
+        return _rate(iter(pairs), batch_size)

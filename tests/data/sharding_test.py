@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from prsr.data import drawn, pipeline, records, sharding, sources
 from prsr.errors import UserError
@@ -81,7 +80,7 @@ def test_parts_are_the_batch():
 
     def pairs(*parts):
         return [
-            list(batch.numpy() for batch in element)
+            [batch.numpy() for batch in element]
             for element in pipeline.training_pairs(
                 image_set, data, 4, 12, 5, 7, pipeline.Parts(*parts)
             ).take(4 * parts[1])
