@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl import app, flags, logging  # noqa: E402
 
 from prsr import progress  # noqa: E402
-from prsr.errors import UserError, first_line  # noqa: E402
+from prsr.errors import UserError, cause  # noqa: E402
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams  # noqa: E402
 
 FLAGS = flags.FLAGS
@@ -239,7 +239,10 @@ def run(main, argv=None, needs_tensorflow=True):
         except UserError as error:
             fail(error)
         except damaged as error:
-            fail(f"the data are damaged: {first_line(error)}")
+            fail(
+                f"the images are damaged: {cause(error)}; records are mended by running the same "
+                f"prsr.prepare again"
+            )
         except OSError as error:  # a place that may not even be looked at
             fail(f"{error}; check the paths that were given")
         except KeyboardInterrupt:

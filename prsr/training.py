@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from prsr import distribution, optimizers, plotting, reporting, samplers, workdirs
 from prsr.data import pipeline
-from prsr.errors import UserError, first_line
+from prsr.errors import UserError, cause, first_line
 
 _STATISTICS_BATCHES = 16
 _KEPT_CHECKPOINTS = 3
@@ -352,9 +352,9 @@ def train(trainer, workdir, validation_set, schedule):
             if saved != step:
                 save()
             raise UserError(
-                f"the training images cannot be read any more ({first_line(error)}); step "
-                f"{step:,} is saved: mend them, records by running the same prsr.prepare "
-                f"again, and run the same command again"
+                f"the training images cannot be read any more ({cause(error)}); step {step:,} is "
+                f"saved: mend them, records by running the same prsr.prepare again, and run the "
+                f"same command again"
             ) from error
 
     sampler = samplers.sampler(trainer.model)
@@ -436,6 +436,7 @@ def run(workdir, hparams, schedule, eval_images, strategy=None):
     workdirs.build_model(hparams)  # what cannot work is refused before images are read
     train_set = pipeline.training_set(hparams.data, channels)
     validation_set = pipeline.load(hparams.data, channels, "validation", eval_images)
+    begun = hparams
     while True:
         trainer = Trainer(hparams, train_set, strategy)
         print(
@@ -448,7 +449,20 @@ def run(workdir, hparams, schedule, eval_images, strategy=None):
         try:
             stopped = train(trainer, workdir, validation_set, schedule)
         except Diverged as error:
-            hparams = _calmer(hparams, error, schedule.on_nan)
+            calmer = _calmer(hparams, schedule.on_nan)
+            if calmer is None:
+                if trainer.is_chief:
+                    workdir.write_hparams(begun)
+                raise UserError(
+                    f"{error}; what was saved before is untouched: run the same command with a "
+                    f"lower --learning_rate, with --clip_norm, or with --on_nan=restore"
+                ) from error
+            hparams = calmer
+            factor = hparams.training.learning_rate_factor
+            print(
+                f"{error}; going back to the newest checkpoint, with {factor:g} of --learning_rate",
+                file=sys.stderr,
+            )
         else:
             if lock:
                 lock.close()
@@ -466,18 +480,11 @@ def _check_agreement(trainer):
         )
 
 
-def _calmer(hparams, error, on_nan):
-    """The settings to go on with after a loss that is no number."""
+def _calmer(hparams, on_nan):
+    """The settings to go on with after a loss that is no number; None if there are none."""
     factor = hparams.training.learning_rate_factor / 2
     if on_nan == "stop" or factor < _LEAST_FACTOR:
-        raise UserError(
-            f"{error}; what was saved before is untouched: run the same command with a lower "
-            f"--learning_rate, with --clip_norm, or with --on_nan=restore"
-        ) from error
-    print(
-        f"{error}; going back to the newest checkpoint, with {factor:g} of --learning_rate",
-        file=sys.stderr,
-    )
+        return None
     training = dataclasses.replace(hparams.training, learning_rate_factor=factor)
     return dataclasses.replace(hparams, training=training)
 
