@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from prsr import images, progress
 from prsr.data import corners, sources
-from prsr.errors import UserError, first_line
+from prsr.errors import UserError, cause
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,11 +129,14 @@ def small_images(source, data, channels, split, ranges):
                 for number, read in zip(range(start, stop), source.arrays(split, start, stop)):
                     pending[number] = read
                     yield number
+            raise ValueError("it has fewer images than it says")
         except Exception as error:  # what TFDS or records raise when their files are damaged
             ended.append(error)
 
     def read_and_crop(number):
         try:
+            if number < 0:
+                raise ValueError("the source has ended")
             image = images.crop(pending.pop(number)(), data.crop)
             if image.shape[0] < size:
                 raise ValueError(f"smaller than {size}x{size}")
@@ -149,18 +152,24 @@ def small_images(source, data, channels, split, ranges):
         image.set_shape((None, None, channels))
         return number, images.reduce_levels(images.resize(image, (size, size)), data.levels)
 
-    dataset = tf.data.Dataset.from_generator(
-        reads, output_signature=tf.TensorSpec((), tf.int64)
-    ).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    numbers = reads()
+
+    def next_number(_):
+        # Not Dataset.from_generator, which has the whole process return its memory all the time.
+        return tf.numpy_function(lambda: next(numbers, -1), [], tf.int64)
+
+    total = sum(stop - start for start, stop in ranges)
+    dataset = tf.data.Dataset.range(total).map(next_number)
+    dataset = dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     for number, image in dataset.as_numpy_iterator():
+        if number < 0:
+            raise UserError(
+                f"--dataset={data.dataset} cannot be read to its end: {cause(*ended)}"
+            ) from ended[0]
         problem = problems.pop(number, None)
         if isinstance(problem, UserError):
             raise problem
         yield number, image if problem is None else None, problem
-    if ended:
-        raise UserError(
-            f"--dataset={data.dataset} cannot be read to its end: {first_line(ended[0])}"
-        ) from ended[0]
 
 
 def load(data, channels, split, limit=None, with_labels=False):
