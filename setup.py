@@ -6,6 +6,7 @@ import setuptools
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "prsr" / "__init__.py").read_text())[1]
 FACES = ["mtcnn>=1"]
+LSUN = ["lmdb"]
 WEB = ["flask", "waitress"]
 
 setuptools.setup(
@@ -40,8 +41,9 @@ setuptools.setup(
         "benchmark": ["faiss-cpu", "torch"],
         "faces": FACES,
         "gpu": ["tensorflow[and-cuda]>=2.21"],
+        "lsun": LSUN,
         "study": WEB,
-        "test": ["hypothesis", "pytest", "scikit-image", "selenium", *FACES, *WEB],
+        "test": ["hypothesis", "pytest", "scikit-image", "selenium", *FACES, *LSUN, *WEB],
         "web": WEB,
         "lint": ["ruff"],
     },

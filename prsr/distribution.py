@@ -12,7 +12,6 @@ import threading
 import time
 
 import tensorflow as tf
-from tensorflow.python.distribute import collective_all_reduce_strategy
 
 from prsr.errors import UserError, first_line
 
@@ -25,6 +24,7 @@ LOST = (
     tf.errors.FailedPreconditionError,
 )
 _PATIENCE = 600  # seconds to wait for the other workers
+_MOST_LOSSES = 10  # of a worker, each within so many seconds, before it is no accident
 
 _TF_CONFIG = (
     'TF_CONFIG must be like {"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
@@ -114,6 +114,8 @@ def _several_machines(workers, names):
     try:
         if names[0].startswith("CPU"):
             # TensorFlow takes one CPU device a worker, however many there are.
+            from tensorflow.python.distribute import collective_all_reduce_strategy
+
             collective_all_reduce_strategy.CollectiveAllReduceExtended._initialize_local_devices = (
                 lambda self, resolver, worker: (
                     tuple(f"{worker}/device:{device}" for device in names),
@@ -141,13 +143,25 @@ def beginning_again():
     """Replaces this process by a new one with the same command line if a worker is lost.
 
     The new one waits for all workers: TensorFlow cannot go on with one that came back.
+
+    Raises:
+        UserError: that happened again and again.
     """
+    begun = time.monotonic()
     try:
         yield
     except LOST as error:
         if len(_workers()) < 2:
             raise
+        before = int(os.environ.get("PRSR_LOSSES", 0))
+        losses = before + 1 if time.monotonic() - begun < _PATIENCE else 1
+        if losses > _MOST_LOSSES:
+            raise UserError(
+                f"a worker was lost {_MOST_LOSSES} times in a row ({first_line(error)}); what the "
+                f"workers print says why"
+            ) from error
         print(f"a worker is gone ({first_line(error)}); beginning again", file=sys.stderr)
+        os.environ["PRSR_LOSSES"] = str(losses)
         time.sleep(1)
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -376,7 +376,7 @@ def train(trainer, workdir, validation_set, schedule):
 
         saved = None
         drawn = step if picture_of(step).exists() else None
-        scored = step if reporter.has_validated(step) else None
+        scored = step if trainer.everyone(reporter.has_validated(step))[0] else None
         while step < training.train_steps and not stopped():
             scores = trainer.train_step(next_batch())
             step += 1

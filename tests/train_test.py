@@ -12,44 +12,14 @@ import time
 import h5py
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from prsr import workdirs
+from prsr.data import pipeline, records
 from prsr.errors import UserError
+from prsr.hparams import DataHparams
 from tests.conftest import ROOT, TINY, assert_one_line, run, start
-
-
-def weights(workdir):
-    """Everything that training goes on from: weights, statistics, slots, step."""
-    indices = (workdir / "checkpoints").glob("ckpt-*.index")
-    newest = max(indices, key=lambda index: int(index.stem[5:]))
-    reader = tf.train.load_checkpoint(str(newest.with_suffix("")))
-    keys = sorted(reader.get_variable_to_shape_map())
-    # How many checkpoints were written is no part of it.
-    result = {key: reader.get_tensor(key) for key in keys if key.startswith(("model/", "optim"))}
-    _, model = workdirs.Workdir(workdir).load_model()
-    return {**result, **{i: v.numpy() for i, v in enumerate(model.variables)}}
-
-
-def assert_same_weights(one, other):
-    expected, actual = weights(one), weights(other)
-    assert expected.keys() == actual.keys() and len(expected) > 100
-    for key, value in expected.items():
-        np.testing.assert_array_equal(actual[key], value, err_msg=key)
-
-
-def steps_logged(workdir):
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)["step"] for line in lines if "train/nats_per_image" in line]
-
-
-def wait_for(condition, process, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.05)
+from tests.runs import assert_same_weights, steps_logged, summaries, wait_for
 
 
 def test_a_run_leaves_all_that_later_commands_need(tiny_run):
@@ -63,12 +33,7 @@ def test_a_run_leaves_all_that_later_commands_need(tiny_run):
 
 
 def test_tensorboard_has_scalars_and_images(tiny_run):
-    tags = {}
-    for path in (tiny_run / "logs").iterdir():
-        for record in tf.data.TFRecordDataset(str(path)):
-            event = tf.compat.v1.Event.FromString(record.numpy())
-            for value in event.summary.value:
-                tags.setdefault(value.tag, []).append(event.step)
+    tags = {tag: [step for step, _ in steps] for tag, steps in summaries(tiny_run).items()}
     for name in ("joint", "conditioning", "prior"):
         assert tags[f"train/bits_per_dim/{name}"] == [1, 2, 3, 4, 5, 6]
         assert tags[f"validation/bits_per_dim/{name}"] == [4, 6]
@@ -222,6 +187,68 @@ def test_nan_stops_the_run_and_keeps_the_last_good_weights(tiny_run, tmp_path, c
     # And what the message says helps.
     result = run("train", f"--workdir={copy}", "--learning_rate=1e-5", *options, "--train_steps=7")
     assert result.returncode == 0 and "continuing from step 6" in result.stderr
+
+
+@pytest.mark.slow
+def test_nan_and_restore_goes_back_and_on_with_a_lower_rate(tiny_run, tmp_path):
+    """As if the run had been continued with that factor from the beginning."""
+    back, told = tmp_path / "back", tmp_path / "told"
+    options = ["--learning_rate=5e4", "--train_steps=10", "--log_every=1", "--sample_images=0"]
+    shutil.copytree(tiny_run, back)
+    result = run("train", f"--workdir={back}", *options, "--on_nan=restore")
+    assert result.returncode == 0, result.stderr
+    assert "not a number at step 8 (learning rate 5e+04); going back" in result.stderr
+    factor = workdirs.Workdir(back).read_hparams().training.learning_rate_factor
+    assert 0 < factor < 1
+    assert steps_logged(back) == list(range(1, 11))
+    shutil.copytree(tiny_run, told)
+    result = run("train", f"--workdir={told}", *options, f"--learning_rate_factor={factor}")
+    assert result.returncode == 0, result.stderr
+    assert_same_weights(told, back)
+    # The same command keeps what was learnt.
+    result = run("train", f"--workdir={back}", *options, "--train_steps=11")
+    assert result.returncode == 0, result.stderr
+    rate = json.loads((back / "metrics.jsonl").read_text().splitlines()[-2])["learning_rate"]
+    assert rate == pytest.approx(5e4 * factor)
+
+
+@pytest.mark.slow
+def test_nan_and_restore_that_does_not_help(tiny_run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_run, copy)
+    options = ["--learning_rate=1e38", "--train_steps=9", "--on_nan=restore"]
+    assert_one_line(run("train", f"--workdir={copy}", *options), "not a number")
+    assert_same_weights(tiny_run, copy)
+    assert workdirs.Workdir(copy).read_hparams().training.learning_rate_factor == 1
+
+
+def test_a_record_that_is_damaged_costs_no_step(tmp_path):
+    """Training stops at it with everything saved, and goes on when it was mended."""
+    image_set = pipeline.load(DataHparams(dataset="drawn:200", image_size=8), 3, "train")
+    bad = int(pipeline.shuffled(np.int64([4 * 20 + 2]), len(image_set), seed=1)[0])  # in step 21
+    for folder in ("whole", "damaged"):
+        (tmp_path / folder).mkdir()
+        for split in ("train", "validation"):
+            records.write(tmp_path / folder / f"{split}-00000.tfrecord", image_set.images)
+    file = tmp_path / "damaged" / "train-00000.tfrecord"
+    whole = file.read_bytes()
+    options = [*TINY, "--train_steps=30", "--checkpoint_every=1000", "--sample_images=0"]
+    expected = tmp_path / "expected"
+    result = run(
+        "train", f"--workdir={expected}", *options, f"--dataset=records:{tmp_path / 'whole'}"
+    )
+    assert result.returncode == 0, result.stderr
+    place = bad * (8 * 8 * 3 + 16) + 100
+    file.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+    options += [f"--workdir={tmp_path / 'run'}", f"--dataset=records:{tmp_path / 'damaged'}"]
+    result = run("train", *options)
+    assert_one_line(result, "cannot be read any more", "corrupted record", "step 20 is saved")
+    assert steps_logged(tmp_path / "run") == list(range(1, 21))
+    file.write_bytes(whole)
+    result = run("train", *options)
+    assert result.returncode == 0, result.stderr
+    assert "continuing from step 20" in result.stderr
+    assert_same_weights(expected, tmp_path / "run")
 
 
 def test_weights_without_a_checkpoint_are_not_overwritten(tiny_run, tmp_path):

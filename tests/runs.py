@@ -1,0 +1,55 @@
+"""What the tests of training ask of a run directory."""
+
+import contextlib
+import json
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from prsr import workdirs
+
+
+def weights(workdir):
+    """Everything that training goes on from: weights, statistics, slots, step."""
+    indices = (workdir / "checkpoints").glob("ckpt-*.index")
+    newest = max(indices, key=lambda index: int(index.stem[5:]))
+    reader = tf.train.load_checkpoint(str(newest.with_suffix("")))
+    keys = sorted(reader.get_variable_to_shape_map())
+    # How many checkpoints were written is no part of it.
+    result = {key: reader.get_tensor(key) for key in keys if key.startswith(("model/", "optim"))}
+    _, model = workdirs.Workdir(workdir).load_model()
+    return {**result, **{i: v.numpy() for i, v in enumerate(model.variables)}}
+
+
+def assert_same_weights(one, other):
+    expected, actual = weights(one), weights(other)
+    assert expected.keys() == actual.keys() and len(expected) > 100
+    for key, value in expected.items():
+        np.testing.assert_array_equal(actual[key], value, err_msg=key)
+
+
+def steps_logged(workdir):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["step"] for line in lines if "train/nats_per_image" in line]
+
+
+def summaries(workdir):
+    """The `(step, wall time)` of every tag in the TensorBoard files, in their order."""
+    tags = {}
+    for path in sorted((workdir / "logs").iterdir()):
+        records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+        with contextlib.suppress(tf.errors.DataLossError):  # the disk ended in the last record
+            for record in records:
+                event = tf.compat.v1.Event.FromString(record)
+                for value in event.summary.value:
+                    tags.setdefault(value.tag, []).append((event.step, event.wall_time))
+    return tags
+
+
+def wait_for(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.05)
