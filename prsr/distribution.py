@@ -4,11 +4,11 @@ Several machines are TensorFlow's standard: the same command on each, with its o
 """
 
 import contextlib
+import faulthandler
 import json
 import os
 import signal
 import sys
-import threading
 import time
 
 import tensorflow as tf
@@ -59,6 +59,32 @@ def several_machines(strategy):
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
+def everyone(strategy, number):
+    """What each device's machine says.
+
+    Args:
+        strategy: as `open_strategy` returns it, or TensorFlow's default.
+        number: this machine's int.
+
+    Returns:
+        A list of ints, one a device; the chief's come first. Of one machine only its own.
+
+    Raises:
+        tf.errors.OpError: another worker is gone (`LOST`).
+    """
+    if not several_machines(strategy):
+        return [number]
+    return _gather(strategy, tf.constant(number, tf.int64)).numpy().tolist()
+
+
+@tf.function
+def _gather(strategy, number):
+    def say():
+        return tf.distribute.get_replica_context().all_gather(number[None], axis=0)
+
+    return strategy.experimental_local_results(strategy.run(say))[0]
+
+
 def devices(count):
     """Makes so many devices of this machine known to TensorFlow.
 
@@ -105,10 +131,15 @@ def _workers():
 
 
 def _several_machines(workers, names):
-    print(f"waiting for all {len(workers)} workers: {', '.join(workers)}", file=sys.stderr)
-    given_up = threading.Timer(_PATIENCE, _give_up, [workers])
-    given_up.daemon = True
-    given_up.start()
+    print(
+        f"waiting for all {len(workers)} workers, {_PATIENCE} seconds at most: "
+        f"{', '.join(workers)}",
+        file=sys.stderr,
+        flush=True,
+    )
+    # TensorFlow waits without end, and lets no other thread of Python run meanwhile.
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 (what would be written, were it not for this)
+    faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=nowhere)
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python is not asked meanwhile
     terminate = signal.getsignal(signal.SIGTERM)
     try:
@@ -122,20 +153,14 @@ def _several_machines(workers, names):
                     "CPU",
                 )
             )
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        everyone(strategy, 0)  # the first worker would wait only when it needs the others
+        return strategy
     finally:
-        given_up.cancel()
+        faulthandler.cancel_dump_traceback_later()
+        nowhere.close()
         signal.signal(signal.SIGINT, interrupt)
         signal.signal(signal.SIGTERM, terminate)  # TensorFlow puts its own in its place
-
-
-def _give_up(workers):
-    message = (
-        f"error: not all of the workers ({', '.join(workers)}) were there within {_PATIENCE} "
-        f"seconds; start the same command on each of them\n"
-    )
-    os.write(2, message.encode())
-    os._exit(1)
 
 
 @contextlib.contextmanager

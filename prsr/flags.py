@@ -269,7 +269,7 @@ def fail(message):
 def _parse(argv):
     try:
         return FLAGS(argv)
-    except (flags.Error, OSError, UnicodeDecodeError) as error:
+    except (flags.Error, OSError, ValueError) as error:
         # absl begins some of its messages with a word of its own.
         text = str(error).removeprefix("ERROR:: ")
         text = text.replace(" must have a value other than None.", " is missing")

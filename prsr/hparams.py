@@ -5,6 +5,7 @@ flag, and `prsr.workdirs` keeps them in the run directory, so nothing is said tw
 """
 
 import dataclasses
+import sys
 
 from prsr.errors import UserError
 
@@ -189,6 +190,23 @@ class Hparams:
         for name, (fits, expected) in rules.items():
             if not fits:
                 raise UserError(f"--{name} must be {expected}, not {getattr(training, name)}")
+        for name, value in vars(training).items():
+            if abs(value) > sys.float_info.max:
+                raise UserError(f"--{name} must be a finite number, not an infinite one")
+        model = self.model
+        most = {
+            "scale": 64,
+            "blocks_per_stage": 100,
+            "conditioning_width": 2**10,
+            "prior_width": 2**10,
+            "prior_layers": 200,
+            "prior_hidden": 2**14,
+        }
+        for name, limit in most.items():
+            if getattr(model, name) > limit:
+                raise UserError(f"--{name} must be at most {limit}, not {getattr(model, name)}")
+        if self.data.image_size > 1024:
+            raise UserError(f"--image_size must be at most 1024, not {self.data.image_size}")
         data = self.data
         if not 2 <= data.levels <= 256:
             raise UserError(f"--levels must be 2 to 256, not {data.levels}")
@@ -201,8 +219,12 @@ class Hparams:
 
 def _read(section, values):
     """A section from a dict that came from a file."""
+    if not isinstance(values, dict):
+        raise TypeError(f"{section.__name__} must be an object, not {values!r}")
     for field in dataclasses.fields(section):
-        value = values.get(field.name, field.default)
+        value, choices = values.get(field.name, field.default), field.metadata["choices"]
+        if choices and value not in choices:
+            raise ValueError(f"{field.name} must be one of {', '.join(choices)}, not {value!r}")
         if type(value) is not field.type and not (field.type is float and type(value) is int):
             raise TypeError(f"{field.name} must be {field.type.__name__}, not {value!r}")
     return section(**values)

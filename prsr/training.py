@@ -103,7 +103,6 @@ class Trainer:
         compiled = tf.function(jit_compile=training.jit_compile or None)
         self._train_step = compiled(self._train_step)
         self._eval_step = tf.function(self._eval_step)
-        self._gather = tf.function(self._gather)
 
     def pairs(self, first_step=0, parts=pipeline.WHOLE):
         """The batches of training, from a step on, as a `tf.data.Dataset`."""
@@ -186,26 +185,8 @@ class Trainer:
         }
 
     def everyone(self, number):
-        """What each device's machine says.
-
-        Args:
-            number: this machine's int.
-
-        Returns:
-            A list of ints, one a device; the chief's come first.
-
-        Raises:
-            tf.errors.OpError: another worker is gone (`prsr.distribution.LOST`).
-        """
-        if not distribution.several_machines(self.strategy):
-            return [number]
-        return self._gather(tf.constant(number, tf.int64)).numpy().tolist()
-
-    def _gather(self, number):
-        def say():
-            return tf.distribute.get_replica_context().all_gather(number[None], axis=0)
-
-        return self.strategy.experimental_local_results(self.strategy.run(say))[0]
+        """As `prsr.distribution.everyone`."""
+        return distribution.everyone(self.strategy, number)
 
     def _replica_step(self, low_res, high_res):
         training = self.hparams.training
@@ -531,7 +512,9 @@ def _write_checkpoint(trainer, workdir):
 
 def _restore(trainer, workdir):
     """Loads the newest checkpoint that can be read: the chief's choice, of several machines."""
-    step, *_ = trainer.everyone(_restore_newest(trainer, workdir) if trainer.is_chief else 0)
+    step, *_ = distribution.everyone(
+        trainer.strategy, _restore_newest(trainer, workdir) if trainer.is_chief else 0
+    )
     if step and not trainer.is_chief:
         path = workdir.checkpoints / f"ckpt-{step}"
         try:

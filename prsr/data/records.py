@@ -38,6 +38,13 @@ def exist(folder, split):
     return any(pathlib.Path(folder).glob(f"{split}-*.tfrecord"))
 
 
+def _first(path):
+    """The length of a file's first record."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    return struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+
+
 class Records:
     """The files of one split; `len()` of it is the number of images.
 
@@ -60,13 +67,13 @@ class Records:
             raise UserError(
                 f"--dataset=records:{folder}: expected {split}-00000.tfrecord and so on there"
             )
-        with open(self.paths[0], "rb") as file:
-            head = file.read(8)
-        length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+        length = _first(self.paths[0])
         self.size = math.isqrt(length // channels)
         self._frame = length + FRAME
         sizes = [path.stat().st_size for path in self.paths]
-        broken = [p for p, s in zip(self.paths, sizes) if s % self._frame]
+        broken = [
+            p for p, s in zip(self.paths, sizes) if s % self._frame or (s and _first(p) != length)
+        ]
         if not length or self.size**2 * channels != length or broken:
             raise UserError(
                 f"'{(broken or self.paths)[0]}': expected records of square images with "
@@ -83,11 +90,19 @@ class Records:
         try:
             manifest = json.loads((self.folder / MANIFEST).read_text())
             files = manifest["files"].items()
-            expected = {n: e["images"] for n, e in files if n.startswith(f"{split}-")}
+            expected = {n: int(e["images"]) for n, e in files if n.startswith(f"{split}-")}
             complete = manifest["complete"]
         except FileNotFoundError:  # written by another program
             return
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise UserError(
                 f"'{self.folder / MANIFEST}' cannot be read ({type(error).__name__}: {error})"
             ) from error

@@ -18,6 +18,7 @@ from prsr.data import drawn, lsun, records, splits
 from prsr.errors import UserError, first_line
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+MOST_PIXELS = 2**26  # 67 million; of each, Pillow may hold 20 bytes at once
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, and starts programs for some
 _MODES = {1: "L", 3: "RGB"}
 
@@ -37,6 +38,8 @@ def decode(file, channels):
         ValueError: the file is no image, is broken or cut short, or is absurdly large.
     """
     with _readable(), Image.open(file, formats=FORMATS) as image:
+        if math.prod(image.size) > MOST_PIXELS:
+            raise ValueError("{}x{} pixels are too many".format(*image.size))
         return _upright(image, channels)
 
 
@@ -144,8 +147,11 @@ class _Numbered(collections.abc.Sequence):
 
 class _Drawn(_Source):
     def __init__(self, where, split, channels):
-        if where and not (where.isdecimal() and int(where) >= 3):
-            raise UserError(f"--dataset=drawn:COUNT expects a count of 3 or more, got '{where}'")
+        if where and not (where.isdecimal() and len(where) < 9 and int(where) >= 3):
+            raise UserError(
+                f"--dataset=drawn:COUNT expects a count of 3 or more, below 100 million, "
+                f"got '{where[:20]}'"
+            )
         count = int(where or drawn.DEFAULT_COUNT)
         self.channels = channels
         self.splits = splits.assign([f"{i:06d}" for i in range(count)], "hash")
@@ -227,11 +233,14 @@ class _Zip(_Source):
 
     def read(self, name):
         archive = self.members[name]
-        if archive.getinfo(name).file_size > self._MOST_BYTES:
+        info = archive.getinfo(name)
+        if info.file_size > self._MOST_BYTES:
             raise ValueError("unpacks to more than 256 MiB")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError("is neither stored nor deflated")
         try:
-            with self.lock:
-                content = archive.read(name)
+            with self.lock, archive.open(info) as file:
+                content = file.read(info.file_size + 1)  # read() alone inflates whatever there is
         except Exception as error:  # zlib, encryption, unknown methods, wrong checksums
             raise ValueError(f"cannot be unpacked: {error}") from error
         return decode(io.BytesIO(content), self.channels)

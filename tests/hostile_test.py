@@ -1,0 +1,707 @@
+"""Hostile and malformed files end in the documented error, and in nothing worse.
+
+The examples are drawn by hypothesis without chance: they are the same every time.
+"""
+
+import ast
+import bz2
+import contextlib
+import dataclasses
+import functools
+import gc
+import gzip
+import io
+import itertools
+import json
+import math
+import pathlib
+import pickle
+import re
+import resource
+import shutil
+import signal
+import struct
+import zipfile
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags as absl_flags
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from prsr import flags, workdirs
+from prsr.data import records, sources
+from prsr.errors import UserError
+from prsr.hparams import MODELS, DataHparams, Hparams, ModelHparams, TrainingHparams
+from tests.conftest import ROOT
+
+RNG = np.random.default_rng(0)
+MIB = 2**20
+
+
+def tried(examples):
+    """How often a property is tried."""
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+
+
+@st.composite
+def mutated(draw, contents):
+    """One of the contents with bytes changed, cut, doubled or put in, at one to three places."""
+    content = draw(st.sampled_from(contents))
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(content)))
+        stop = draw(st.sampled_from([start + 1, start, start + 4, len(content)]))
+        old, flip = content[start:stop], draw(st.integers(1, 255))
+        changes = [bytes(byte ^ flip for byte in old), b"", old * 2, draw(st.binary(max_size=6))]
+        content = content[:start] + draw(st.sampled_from(changes)) + content[stop:]
+    return content
+
+
+@contextlib.contextmanager
+def little_memory(most=256 * MIB):
+    """Within it this process never holds so many bytes more than before (measured on Linux)."""
+    clear, status = pathlib.Path("/proc/self/clear_refs"), pathlib.Path("/proc/self/status")
+    if not clear.exists():
+        yield
+        return
+    gc.collect()
+    clear.write_text("5")  # the peak starts anew
+    before = int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1])
+    try:
+        yield
+    finally:
+        peak = int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])
+        assert 1024 * (peak - before) < most, f"{(peak - before) // 1024} MiB"
+
+
+@contextlib.contextmanager
+def limits(memory=4096 * MIB, seconds=20):
+    """Within it the system refuses more memory, and an alarm ends what takes long."""
+
+    def late(*_):
+        pytest.fail(f"took longer than {seconds} s")  # which no `except Exception` catches
+
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    handler = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + memory, before[1]))
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        resource.setrlimit(resource.RLIMIT_AS, before)
+        signal.signal(signal.SIGALRM, handler)
+
+
+# Images
+
+
+def encoded(kind, mode, size=(12, 9), **options):
+    """A picture as a file."""
+    pixels = RNG.integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert("RGB").convert(mode).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png(*chunks):
+    """A PNG of `(kind, content)`, with right checksums."""
+    framed = (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+PICTURES = [
+    encoded("JPEG", "RGB", exif=EXIF),
+    encoded("JPEG", "CMYK", progressive=True),
+    encoded("JPEG", "L"),
+    encoded("PNG", "RGBA"),
+    encoded("PNG", "P", transparency=3),
+    encoded("PNG", "1"),
+    encoded("WEBP", "RGBA", lossless=True, exif=EXIF),
+    encoded("WEBP", "RGB"),
+    encoded("BMP", "P"),
+    encoded("BMP", "RGB"),
+    encoded("GIF", "P", transparency=3, save_all=True, append_images=[Image.new("P", (5, 5))]),
+]
+KINDS = [b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"zTXt", b"iTXt", b"acTL", b"fcTL", b"gAMA", b"IDAT"]
+ROWS = zlib.compress(bytes(200))
+
+
+@st.composite
+def pngs(draw):
+    """Chunks of any content in any order, behind checksums that would show every change."""
+    small = st.sampled_from([1, 2, 3, 4, 8, 16, 0, 255])
+    header = struct.pack(">2I5B", draw(small), draw(small), *(draw(small) for _ in range(5)))
+    contents = st.binary(max_size=30) | mutated([ROWS, EXIF.tobytes(), b"name\0\0" + ROWS])
+    chunks = draw(st.lists(st.tuples(st.sampled_from(KINDS), contents), max_size=4))
+    return png((b"IHDR", header), *chunks, (b"IDAT", ROWS), (b"IEND", b""))
+
+
+@tried(800)
+@given(
+    content=mutated(PICTURES) | pngs() | st.binary(max_size=100),
+    channels=st.sampled_from([1, 3]),
+)
+@pytest.mark.filterwarnings("ignore")
+def test_any_bytes_are_an_image_or_a_value_error(capfd, content, channels):
+    with contextlib.suppress(ValueError):
+        array = sources.decode(io.BytesIO(content), channels)
+        assert array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == channels
+        assert array.size > 0
+    assert capfd.readouterr().err == ""
+
+
+def bomb(kind, side):
+    """A file of a few hundred kilobytes at most that says that it is an image of this size."""
+    if kind == "PNG":
+        packer = zlib.compressobj(9)
+        rows = packer.compress(bytes(MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+        rows = rows[:2] + rows[2:] * min(side * (side + 1) // MIB + 1, 500)
+        header = struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0)
+        return png((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    content = bytearray(encoded(kind, "P" if kind in ("GIF", "BMP") else "RGB"))
+    if kind == "GIF":
+        frame = content.index(b"\x2c\0\0\0\0")
+        content[6:10] = content[frame + 5 : frame + 9] = struct.pack("<2H", side, side)
+    elif kind == "BMP":
+        content[18:26] = struct.pack("<2i", side, side)
+    elif kind == "JPEG":
+        frame = content.index(b"\xff\xc0")
+        content[frame + 5 : frame + 9] = struct.pack(">2H", side, side)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("side", [13_300, 60_000])  # Pillow itself refuses from 13,377 on
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "JPEG"])
+@pytest.mark.filterwarnings("ignore")
+def test_decompression_bombs_are_refused(kind, side):
+    content = bomb(kind, side)
+    assert len(content) < MIB
+    with limits(seconds=5), little_memory(), pytest.raises(ValueError, match="not a readable"):
+        sources.decode(io.BytesIO(content), 3)
+
+
+# MNIST's files
+
+
+def idx(array):
+    header = np.array([2048 + array.ndim, *array.shape], ">i4")
+    return header.tobytes() + array.astype(np.uint8).tobytes()
+
+
+DIGITS = {
+    "train-images-idx3-ubyte": idx(RNG.integers(0, 256, (21, 3, 2))),
+    "train-labels-idx1-ubyte": idx(np.arange(21) % 10),
+    "t10k-images-idx3-ubyte": idx(RNG.integers(0, 256, (20, 4, 4))),
+    "t10k-labels-idx1-ubyte": idx(np.arange(20) % 10),
+}
+
+
+def read_digits(folder, files):
+    """All images and labels of a folder of these files."""
+    for path in folder.glob("t*"):
+        path.unlink()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    source = sources.open_source(f"mnist:{folder}", "auto", 1)
+    images = {name: source.read(name) for split in source.splits for name in source.names(split)}
+    return images, [source.labels(split) for split in source.splits]
+
+
+@tried(400)
+@given(name=st.sampled_from(sorted(DIGITS)), packed=st.booleans(), data=st.data())
+def test_any_idx_file_holds_what_its_header_says_or_is_refused(tmp_path, name, packed, data):
+    content = data.draw(mutated([DIGITS[name]]))
+    files = {key: value for key, value in DIGITS.items() if key != name}
+    files |= {f"{name}.gz": gzip.compress(content, 1)} if packed else {name: content}
+    with contextlib.suppress(UserError):
+        images, labels = read_digits(tmp_path, files)
+        part = name.split("-")[0]
+        file = content if "images" in name else DIGITS[f"{part}-images-idx3-ubyte"]
+        shape = struct.unpack(">2i", file[8:16])
+        assert {image.shape for key, image in images.items() if part in key} == {(*shape, 1)}
+        assert min(shape) > 0
+        assert [len(array) for array in labels] == [len(images) - 20 - 2, 2, 20]
+
+
+@tried(300)
+@given(content=mutated([gzip.compress(DIGITS["t10k-images-idx3-ubyte"])]))
+def test_a_damaged_gzip_holds_the_same_or_is_refused(tmp_path, content):
+    files = {name: content for name, content in DIGITS.items() if name[:8] != "t10k-ima"}
+    with contextlib.suppress(UserError):
+        images, _ = read_digits(tmp_path, files | {"t10k-images-idx3-ubyte.gz": content})
+        np.testing.assert_equal(images, read_digits(tmp_path, DIGITS)[0])
+
+
+@pytest.mark.parametrize("count", [60_000, 1_500_000])  # less than there is, and about that
+def test_a_gzip_bomb_is_not_inflated(tmp_path, count):
+    """A megabyte that would become more than a gigabyte."""
+    header = np.array([2051, count, 28, 28], ">i4").tobytes()
+    content = gzip.compress(header) + gzip.compress(bytes(16 * MIB)) * 70
+    assert len(content) < 2 * MIB
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
+    with little_memory(), pytest.raises(UserError, match="train-images-idx3-ubyte.gz"):
+        sources.open_source(f"mnist:{tmp_path}", "auto", 1)
+
+
+# Zips
+
+
+def zipped(members, method=zipfile.ZIP_STORED, **lies):
+    """A zip; its table of contents lies about all members where `lies` are given."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        for info in archive.infolist():
+            for field, value in lies.items():
+                setattr(info, field, value)
+    return buffer.getvalue()
+
+
+MEMBERS = {f"{i}.png": encoded("PNG", "RGB", (3, 3)) for i in range(4)}
+IMAGES = [sources.decode(io.BytesIO(content), 3).tolist() for content in MEMBERS.values()]
+
+
+def read_zip(folder, content):
+    """A list of its images; None for one that cannot be read."""
+    (folder / "a.zip").write_bytes(content)
+    source = sources.open_source(f"zip:{folder / 'a.zip'}", "hash", 3)
+    images = []
+    for name in sorted(sum(source.splits.values(), [])):
+        try:
+            images.append(source.read(name).tolist())
+        except (ValueError, OSError):
+            images.append(None)
+    return images
+
+
+@tried(500)
+@given(content=mutated([zipped(MEMBERS), zipped(MEMBERS, zipfile.ZIP_DEFLATED)]))
+def test_any_zip_holds_the_same_images_or_none(tmp_path, content):
+    """Whatever was damaged: each image is one of those that were put in, or is refused."""
+    with contextlib.suppress(UserError):
+        assert all(image is None or image in IMAGES for image in read_zip(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"flag_bits": 1},  # encrypted
+        {"flag_bits": 32},  # a patch of another file
+        {"compress_type": 97},
+        {"file_size": 10},
+        {"file_size": 2**40},
+        {"compress_size": 2**31},
+        {"CRC": 0},
+        {"header_offset": 2**31},
+    ],
+)
+def test_members_that_lie_are_the_same_or_refused(tmp_path, lies):
+    with little_memory():
+        images = read_zip(tmp_path, zipped(MEMBERS, **lies))
+    assert all(image is None or image in IMAGES for image in images)
+
+
+@functools.cache
+def three_hundred_megabytes(method):
+    """Of zeros, as a zip has them."""
+    if method == zipfile.ZIP_BZIP2:
+        return bz2.compress(bytes(304 * MIB))
+    packer = zlib.compressobj(wbits=-15)
+    zeros = packer.compress(bytes(16 * MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return zeros * 19 + packer.flush()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("size", [1000, 2**31 - 1])
+def test_a_zip_bomb_is_not_inflated(tmp_path, method, size):
+    """However little or much the table of contents says that there is."""
+    zeros = three_hundred_megabytes(method)
+    content = zipped({f"{i}.png": zeros for i in range(3)}, compress_type=method, file_size=size)
+    assert len(content) < 2 * MIB
+    with little_memory():
+        assert read_zip(tmp_path, content) == [None] * 3
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x.png", "/x.png", "a/../../x.png", "C:\\x.png", "..\\x.png", "\\\\a\\x.png"]
+)
+def test_members_that_lie_outside_are_refused(tmp_path, name):
+    with pytest.raises(UserError, match="a.zip"):
+        read_zip(tmp_path, zipped(MEMBERS | {name: MEMBERS["0.png"]}))
+
+
+@pytest.mark.parametrize("count", ["9" * 12, "9" * 5000])
+def test_so_many_drawn_images_are_refused(count):
+    with limits(seconds=5), pytest.raises(UserError, match="drawn:COUNT"):
+        sources.open_source(f"drawn:{count}", "auto", 3)
+
+
+# settings.json
+
+
+NUMBERS = [-1, 0, 1, 2, 3, 2**31, 2**63, 10**30, 10**400]
+DEEP = b"[" * 200_000
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.sampled_from([*NUMBERS, *MODELS, "drawn", "\0"])
+    | st.text(max_size=9),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
+    max_leaves=6,
+)
+
+
+def places(values):
+    """Every `(dictionary, key)` at any depth."""
+    for key, value in values.items():
+        yield values, key
+        if isinstance(value, dict):
+            yield from places(value)
+
+
+@st.composite
+def tampered(draw, content):
+    """A JSON file with one to three of its values replaced by anything."""
+    values = json.loads(content)
+    for _ in range(draw(st.integers(1, 3))):
+        dictionary, key = draw(st.sampled_from(list(places(values))))
+        dictionary[key] = draw(anything)
+    return json.dumps(values).encode()
+
+
+def json_files(content):
+    any_json = anything.map(lambda values: json.dumps(values).encode())
+    return tampered(content) | mutated([content]) | any_json | st.binary()
+
+
+SETTINGS = json.dumps({"hparams": Hparams().to_dict()}).encode()
+
+
+@example(DEEP)
+@tried(600)
+@given(json_files(SETTINGS))
+def test_any_settings_are_settings_or_refused(tmp_path, content):
+    """Those that are read have the types and choices that their fields are declared with."""
+    (tmp_path / "settings.json").write_bytes(content)
+    with contextlib.suppress(UserError):
+        hparams = workdirs.Workdir(tmp_path).read_hparams()
+        for section in (hparams.model, hparams.data, hparams.training):
+            for field in dataclasses.fields(section):
+                value, choices = getattr(section, field.name), field.metadata["choices"]
+                assert type(value) in (field.type, int if field.type is float else field.type)
+                assert not choices or value in choices
+
+
+def reread(folder, hparams):
+    """The settings as they come back from a run directory, checked."""
+    workdir = workdirs.Workdir(folder)
+    workdir.write_hparams(hparams)
+    hparams = workdir.read_hparams()
+    hparams.check()
+    return hparams
+
+
+SMALL = {
+    "channels": 3, "scale": 4, "image_size": 8, "blocks_per_stage": 1, "conditioning_width": 3,
+    "prior_width": 3, "prior_layers": 1, "prior_hidden": 3,
+}  # fmt: skip
+
+
+@example(MODELS[0], {"prior_layers": 10**5})
+@example(MODELS[0], {"blocks_per_stage": 10**5})
+@example(MODELS[0], {"conditioning_width": 2**31})
+@example(MODELS[0], {"prior_hidden": 2**40})
+@example(MODELS[0], {"image_size": 2**31})
+@example(MODELS[0], {"image_size": 2**31, "scale": 2**31})
+@tried(60)
+@given(
+    kind=st.sampled_from([*MODELS, "none"]),
+    sizes=st.dictionaries(st.sampled_from(list(SMALL)), st.sampled_from(NUMBERS), max_size=3),
+)
+def test_any_sizes_are_a_model_or_refused(tmp_path, kind, sizes):
+    """And none takes the machine's memory, or for ever."""
+    sizes = SMALL | sizes
+    data = DataHparams(image_size=sizes.pop("image_size"))
+    with contextlib.suppress(UserError), limits(seconds=5):
+        workdirs.build_model(reread(tmp_path, Hparams(ModelHparams(kind, **sizes), data)))
+
+
+TRAINING = st.sampled_from(list(vars(TrainingHparams())))
+
+
+@tried(200)
+@given(numbers=st.dictionaries(TRAINING, st.floats() | st.sampled_from(NUMBERS), min_size=1))
+def test_any_numbers_of_training_are_finite_or_refused(tmp_path, numbers):
+    with contextlib.suppress(UserError):
+        hparams = reread(tmp_path, Hparams(training=TrainingHparams(**numbers)))
+        assert all(math.isfinite(value) for value in vars(hparams.training).values())
+
+
+# Flag files
+
+
+class Separate:
+    """absl.flags, but what is defined goes to these values and not to the global ones."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __getattr__(self, name):
+        found = getattr(absl_flags, name)
+        defines = name.startswith(("DEFINE_", "mark_", "register_"))
+        return functools.partial(found, flag_values=self.values) if defines else found
+
+
+def parse(monkeypatch, *arguments):
+    """What is said on standard error of arguments to a command with the flags of `prsr.train`."""
+    values = absl_flags.FlagValues()
+    stderr = io.StringIO()
+    with monkeypatch.context() as patch, contextlib.redirect_stderr(stderr):
+        patch.setattr(flags, "flags", Separate(values))
+        patch.setattr(flags, "FLAGS", values)
+        flags.define_workdir()
+        flags.define_hparams()
+        flags.define_schedule()
+        try:
+            flags._parse(["train", *arguments])
+        except SystemExit as end:
+            assert end.code == 1 and stderr.getvalue()
+    return stderr.getvalue()
+
+
+FLAGS = [name for section in vars(Hparams()).values() for name in vars(section)]
+flag_lines = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["--", "-", "--no", "#", ""]),
+    st.sampled_from([*FLAGS, "workdir", "tau", "flagfile", "undefok"]) | st.text(max_size=5),
+    st.sampled_from(["=", " ", ""]),
+    st.text(max_size=9) | anything.map(str),
+)
+flag_files = st.lists(flag_lines, max_size=6).map(lambda lines: "\n".join(lines).encode())
+
+
+@example(b"--flagfile=a\0b")
+@example(b"--flagfile=FILE\n")
+@tried(400)
+@given(flag_files | st.binary())
+def test_any_flagfile_is_parsed_or_refused_in_a_line(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").write_bytes(content)
+    with limits(seconds=5):
+        stderr = parse(monkeypatch, "--workdir=a", "--flagfile=FILE")
+    lines = [line for line in stderr.splitlines() if "circular flagfile" not in line]
+    assert len(lines) <= 1 and all(line.startswith("error: ") for line in lines)
+
+
+# Records
+
+
+TRUE = RNG.integers(0, 256, (7, 2, 2, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def record_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("records") / "one"
+    records.write(path, TRUE)
+    return path.read_bytes()
+
+
+def read_records(folder):
+    """All images of a folder's training records, as a list; None if they are refused."""
+    try:
+        files = records.Records(folder, "train", 3)
+        images = [
+            image.tolist() for block in files.blocks(3).as_numpy_iterator() for image in block
+        ]
+        assert files.reader()(tf.range(len(files), dtype=tf.int64)).numpy().tolist() == images
+        return images
+    except (UserError, tf.errors.DataLossError):
+        return None
+
+
+@tried(150)
+@given(data=st.data(), first=st.booleans())
+def test_any_records_are_the_same_images_or_refused(tmp_path, record_file, first, data):
+    """Whole records may be missing or there twice, which no checksum shows."""
+    content = data.draw(mutated([record_file]))
+    for i in range(2):
+        (tmp_path / f"train-0000{i}.tfrecord").write_bytes(content if first != i else record_file)
+    images = read_records(tmp_path)
+    if images is not None:
+        assert all(image in TRUE.tolist() for image in images)
+        assert len(content) != len(record_file) or images == 2 * TRUE.tolist()
+
+
+MANIFEST = b'{"complete": true, "files": {"train-00000.tfrecord": {"images": 7}}}'
+
+
+@example(DEEP)
+@tried(300)
+@given(content=json_files(MANIFEST))
+def test_any_manifest_is_right_or_refused(tmp_path, record_file, content):
+    (tmp_path / "train-00000.tfrecord").write_bytes(record_file)
+    (tmp_path / "records.json").write_bytes(content)
+    with contextlib.suppress(UserError):
+        assert len(records.Records(tmp_path, "train", 3)) == len(TRUE)
+
+
+def test_records_of_two_sizes_are_refused(tmp_path):
+    """Four small images take the room of one large: 2 * 2 + 16 bytes, and 8 * 8 + 16."""
+    for i, size in enumerate((2, 8)):
+        images = np.zeros((1, size, size, 1), np.uint8)
+        records.write(tmp_path / f"train-0000{i}.tfrecord", images)
+    with pytest.raises((UserError, tf.errors.DataLossError)):
+        list(records.Records(tmp_path, "train", 1).blocks(1).as_numpy_iterator())
+
+
+# Weights
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run directory whose model has four weights."""
+    hparams = Hparams(ModelHparams("regression", 1, 1, 0, 1), DataHparams(image_size=2))
+    workdir = workdirs.Workdir(tmp_path_factory.mktemp("run"))
+    workdir.write_hparams(hparams)
+    workdir.save_weights(workdirs.build_model(hparams))
+    return workdir.path
+
+
+@pytest.fixture
+def workdir(run, tmp_path):
+    """A copy to be damaged."""
+    return workdirs.Workdir(shutil.copytree(run, tmp_path / "run"))
+
+
+@tried(150)
+@given(data=st.data())
+def test_any_weights_are_loaded_or_refused(run, workdir, data):
+    """HDF5 has no checksums here: a number may become another."""
+    content = data.draw(mutated([(run / "model.weights.h5").read_bytes()]))
+    workdir.weights.unlink()  # HDF5 may still have the last one open
+    workdir.weights.write_bytes(content)
+    with contextlib.suppress(UserError):
+        _, model = workdir.load_model()
+        assert [variable.shape for variable in model.weights] == [SHAPE, (1,)] * 2
+
+
+SHAPE = (1, 1, 1, 1)
+KERNEL = "layers/conv2d/vars/0"
+
+
+def external_storage(file, path, place):
+    file.create_dataset(place, SHAPE, "f4", external=[(path, 0, 4)])
+
+
+def virtual(file, path, place):
+    layout = h5py.VirtualLayout(SHAPE, "f4")
+    layout[:] = h5py.VirtualSource(path, place, SHAPE)
+    file.create_virtual_dataset(place, layout)
+
+
+def external_link(file, path, place):
+    file[place] = h5py.ExternalLink(path, place)
+
+
+def soft_link(file, path, place):
+    file[place] = h5py.SoftLink("/moved")
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "place"),
+    [
+        (external_storage, KERNEL),
+        (virtual, KERNEL),
+        *itertools.product((external_link, soft_link), (KERNEL, "layers/conv2d", "layers")),
+    ],
+)
+def test_weights_that_lie_elsewhere_are_refused(workdir, elsewhere, place):
+    """Though they would fit: in another file, or behind a link."""
+    other = shutil.copy(workdir.weights, workdir.path / "other.h5")
+    with h5py.File(workdir.weights, "r+") as file:
+        file.move(place, "moved")
+        elsewhere(file, other, place)
+        if elsewhere is not soft_link:
+            del file["moved"]
+    with pytest.raises(UserError, match="not hold the weights"):
+        workdir.load_model()
+
+
+def test_a_weights_bomb_is_not_inflated(workdir):
+    """Half a gigabyte that is said to be there and needs no room in the file."""
+    with h5py.File(workdir.weights, "r+") as file:
+        del file[KERNEL]
+        file.create_dataset(KERNEL, (128 * MIB,), "f4", chunks=(MIB,))
+    with little_memory(), pytest.raises(UserError, match="not hold the weights"):
+        workdir.load_model()
+
+
+# No file is code
+
+
+def test_nothing_is_ever_unpickled(workdir, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return pathlib.Path.touch, (tmp_path / "sprung",)
+
+    trap = pickle.dumps(Trap())
+    with h5py.File(workdir.weights, "r+") as file:
+        del file[KERNEL]
+        file[KERNEL] = np.full(SHAPE, np.void(trap))
+    with pytest.raises(UserError, match="not hold the weights"):
+        workdir.load_model()
+    workdir.weights.write_bytes(trap)
+    with pytest.raises(UserError, match="not hold the weights"):
+        workdir.load_model()
+    workdir.settings.write_bytes(trap)
+    with pytest.raises(UserError, match="cannot be read as the settings"):
+        workdir.load_model()
+    (tmp_path / "train-00000.tfrecord").write_bytes(trap)
+    assert read_records(tmp_path) is None
+    with pytest.raises(ValueError, match="not a readable image"):
+        sources.decode(io.BytesIO(trap), 3)
+    assert not (tmp_path / "sprung").exists()
+    pickle.loads(trap)
+    assert (tmp_path / "sprung").exists()  # it works where it is let
+
+
+FORBIDDEN = {"pickle", "marshal", "shelve", "dill", "eval", "exec", "enable_unsafe_deserialization"}
+
+
+def test_the_package_has_no_way_to_run_what_it_reads():
+    for path in sorted((ROOT / "prsr").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            where = f"{path.relative_to(ROOT)}, line {getattr(node, 'lineno', 0)}"
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+                assert not names & FORBIDDEN, where
+            elif isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called.split(".")[-1] not in FORBIDDEN, where
+                assert called not in ("yaml.load", "os.system", "os.popen"), where
+                constants = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert constants.get("allow_pickle", "False") == "False", where
+                assert constants.get("safe_mode", "True") == "True", where
+                assert constants.get("shell", "False") == "False", where
