@@ -512,9 +512,7 @@ def _write_checkpoint(trainer, workdir):
 
 def _restore(trainer, workdir):
     """Loads the newest checkpoint that can be read: the chief's choice, of several machines."""
-    step, *_ = distribution.everyone(
-        trainer.strategy, _restore_newest(trainer, workdir) if trainer.is_chief else 0
-    )
+    step, *_ = trainer.everyone(_restore_newest(trainer, workdir) if trainer.is_chief else 0)
     if step and not trainer.is_chief:
         path = workdir.checkpoints / f"ckpt-{step}"
         try:
