@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import time
@@ -246,7 +247,19 @@ def test_two_at_once_and_ctrl_c(tmp_path):
     assert not list(tmp_path.glob(".partial-*"))
 
 
-def test_no_room(tmp_path, monkeypatch):
+def test_the_disk_ends_in_the_middle_of_a_file(prepared, tmp_path):
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
+
+    result = run("prepare", *OPTIONS, f"--output={tmp_path}", preexec_fn=limit)
+    assert_one_line(result, "could not write to --output", "finished files are kept")
+    assert not content(tmp_path) and not list(tmp_path.glob(".partial-*"))
+    assert run("prepare", *OPTIONS, f"--output={tmp_path}").returncode == 0
+    assert content(tmp_path) == content(prepared)
+
+
+def test_too_little_room_is_seen_before(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
     with pytest.raises(UserError, match="1,000 bytes free, and the records need"):
         sharding.prepare(DATA, 3, tmp_path, 50)
