@@ -162,7 +162,7 @@ def test_workers_that_were_started_differently(tmp_path):
     assert not (tmp_path / "settings.json").exists()
 
 
-@pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
+@pytest.mark.parametrize("optimizer", [pytest.param("rmsprop", marks=pytest.mark.slow), "sgd"])
 def test_eight_replicas_equal_one_device(optimizer):
     """Fifty steps of the same global batches: losses, gradients, weights and statistics.
 

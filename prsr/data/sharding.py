@@ -114,7 +114,14 @@ class _Manifest:
             other = [name for name in settings if before.get(name) != settings[name]]
             for entry in self.files.values():
                 entry["images"] + entry["skipped"], entry["sha256"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise UserError(
                 f"'{self.path}' cannot be read ({type(error).__name__}: {error}); choose another "
                 f"--output"

@@ -1,8 +1,8 @@
 """python -m prsr.prepare: from every kind of source, and through every fault."""
 
+import dataclasses
 import io
 import json
-import os
 import resource
 import shutil
 import signal
@@ -99,15 +99,8 @@ def test_lsun(tmp_path):
     """Both databases of a category; the validation images serve for testing."""
     write_lmdb(tmp_path / "lsun" / "bedroom_train_lmdb", 30)
     write_lmdb(tmp_path / "lsun" / "bedroom_val_lmdb", 7, first=100)
-    result = run(
-        "prepare",
-        f"--dataset=lmdb:{tmp_path / 'lsun'}",
-        "--image_size=8",
-        "--images_per_file=8",
-        f"--output={tmp_path / 'records'}",
-    )
-    assert result.returncode == 0, result.stderr
-    assert "train: 30 images in 4 file(s), 0 skipped" in result.stdout
+    data = DataHparams(f"lmdb:{tmp_path / 'lsun'}", 8)
+    assert sharding.prepare(data, 3, tmp_path / "records", 8)["train"] == (4, 30, 0)
     found = images(tmp_path / "records", "train")
     files = [sources.decode(io.BytesIO(encoded(i, ["JPEG", "WEBP"][i % 2])), 3) for i in range(30)]
     expected = [pipeline.pair(image, DATA, 4)[1] for image in files]
@@ -161,8 +154,8 @@ def test_images_that_cannot_be_used_are_counted(tmp_path):
     assert "skipped 3 of 5 train images: train/0.png" in result.stderr
     expected = [pipeline.pair(np.asarray(drawn.draw(i)), DATA, 4)[1] for i in (2, 3)]
     np.testing.assert_array_equal(images(tmp_path / "records", "train"), expected)
-    again = run("prepare", *options, f"--output={tmp_path / 'records'}")
-    assert again.returncode == 0 and "3 skipped" in again.stdout
+    data = DataHparams(f"folder:{folder}", 8)
+    assert sharding.prepare(data, 3, tmp_path / "records", 2)["train"] == (1, 2, 3)
 
 
 def test_killed_and_continued(prepared, tmp_path):
@@ -214,16 +207,20 @@ def test_a_damaged_file_is_refused_and_mended(prepared, tmp_path, how):
 
 
 def test_a_folder_that_was_made_otherwise(prepared, tmp_path):
-    for option, words in [
-        ("--image_size=16", "image_size 8, and not 16"),
-        ("--dataset=drawn:300", "dataset drawn:200, and not drawn:300"),
-        ("--images_per_file=20", "images_per_file 50, and not 20"),
+    for data, count, words in [
+        (dataclasses.replace(DATA, image_size=16), 50, "image_size 8, and not 16"),
+        (DataHparams("drawn:300", 8), 50, "dataset drawn:200, and not drawn:300"),
+        (DATA, 20, "images_per_file 50, and not 20"),
     ]:
-        assert_one_line(run("prepare", *OPTIONS, option, f"--output={prepared}"), words)
+        with pytest.raises(UserError, match=words):
+            sharding.prepare(data, 3, prepared, count)
     (tmp_path / "train-00000.tfrecord").touch()
-    assert_one_line(run("prepare", *OPTIONS, f"--output={tmp_path}"), "without records.json")
-    (tmp_path / "records.json").write_text('{"settings": 3}')
-    assert_one_line(run("prepare", *OPTIONS, f"--output={tmp_path}"), "cannot be read")
+    with pytest.raises(UserError, match="without records.json"):
+        sharding.prepare(DATA, 3, tmp_path, 50)
+    for text in ('{"settings": 3}', "[]", "[" * 100_000):
+        (tmp_path / "records.json").write_text(text)
+        with pytest.raises(UserError, match="cannot be read"):
+            sharding.prepare(DATA, 3, tmp_path, 50)
     with pytest.raises(UserError, match="records.json' cannot be read"):
         (prepared / "records.json").rename(prepared / "kept")
         try:
@@ -267,8 +264,5 @@ def test_too_little_room_is_seen_before(tmp_path, monkeypatch):
 
 def test_nowhere_to_write(tmp_path):
     (tmp_path / "file").touch()
-    result = run("prepare", *OPTIONS, f"--output={tmp_path / 'file' / 'x'}")
-    assert_one_line(result, "cannot write to --output")
-    if os.getuid():
-        tmp_path.chmod(0o500)
-        assert_one_line(run("prepare", *OPTIONS, f"--output={tmp_path / 'x'}"), "cannot write")
+    with pytest.raises(UserError, match="cannot write to --output"):
+        sharding.prepare(DATA, 3, tmp_path / "file" / "x", 50)
