@@ -32,9 +32,9 @@ def main():
 
     if FLAGS.pairs == "downsampled":
         raise UserError("--pairs must be corners or diagonal_corners here, not downsampled")
-    strategy = distribution.open_strategy(FLAGS.num_replicas)
-    if distribution.several_machines(strategy):
+    if len(distribution.workers()) > 1:
         raise UserError("prsr.corners trains on one machine only; unset TF_CONFIG")
+    strategy = distribution.open_strategy(FLAGS.num_replicas)
     _check_labels()
     runs = {kind: workdirs.Workdir(f"{FLAGS.workdir}/{kind}") for kind in MODELS}
     for kind, workdir in runs.items():

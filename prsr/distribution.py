@@ -7,13 +7,14 @@ import contextlib
 import faulthandler
 import json
 import os
+import re
 import signal
 import sys
 import time
 
 import tensorflow as tf
 
-from prsr.errors import UserError, first_line
+from prsr.errors import UserError, cause, first_line
 
 # What a step raises when another worker is gone.
 LOST = (
@@ -47,10 +48,10 @@ def open_strategy(num_replicas=0):
     Raises:
         UserError: there are not so many GPUs, or `TF_CONFIG` cannot be read.
     """
-    workers = _workers()
+    addresses = workers()
     names = devices(num_replicas)
-    if len(workers) > 1:
-        return _several_machines(workers, names)
+    if len(addresses) > 1:
+        return _several_machines(addresses, names)
     return tf.distribute.MirroredStrategy(names) if len(names) > 1 else None
 
 
@@ -113,27 +114,34 @@ def devices(count):
     return [f"CPU:{i}" for i in range(count)]
 
 
-def _workers():
-    """The addresses in `TF_CONFIG`, the chief's first; none if it is not set."""
+def workers():
+    """The addresses in `TF_CONFIG`, the chief's first; none if it is not set.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     if not os.environ.get("TF_CONFIG"):
         return []
     try:
         config = json.loads(os.environ["TF_CONFIG"])
         cluster, task = config["cluster"], config["task"]
         named = sum(len(cluster[kind]) for kind in cluster)
-        workers = [*cluster.get("chief", []), *cluster.get("worker", [])]
-        if not workers or named != len(workers) or not all(":" in w for w in workers):
+        chief, index = cluster.get("chief", []), task["index"]
+        found = [*chief, *cluster.get("worker", [])]
+        if not found or named != len(found) or not all(re.search(r":\d+$", w) for w in found):
             raise ValueError("expected one or more workers as host:port, and nothing else")
-        cluster[task["type"]][task["index"]]
+        if len(chief) > 1 or index < 0:
+            raise ValueError("expected one chief at most, and an index from 0")
+        cluster[task["type"]][index]
     except (AttributeError, ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"{_TF_CONFIG} ({type(error).__name__}: {error})") from error
-    return workers
+    return found
 
 
-def _several_machines(workers, names):
+def _several_machines(addresses, names):
     print(
-        f"waiting for all {len(workers)} workers, {_PATIENCE} seconds at most: "
-        f"{', '.join(workers)}",
+        f"waiting for all {len(addresses)} workers, {_PATIENCE} seconds at most: "
+        f"{', '.join(addresses)}",
         file=sys.stderr,
         flush=True,
     )
@@ -156,6 +164,13 @@ def _several_machines(workers, names):
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         everyone(strategy, 0)  # the first worker would wait only when it needs the others
         return strategy
+    except LOST:
+        raise
+    except (tf.errors.OpError, ValueError) as error:
+        raise UserError(
+            f"the workers of TF_CONFIG cannot work together ({cause(error)}): is this address "
+            f"free, and --num_replicas the same on all?"
+        ) from error
     finally:
         faulthandler.cancel_dump_traceback_later()
         nowhere.close()
@@ -176,7 +191,7 @@ def beginning_again():
     try:
         yield
     except LOST as error:
-        if len(_workers()) < 2:
+        if len(workers()) < 2:
             raise
         before = int(os.environ.get("PRSR_LOSSES", 0))
         losses = before + 1 if time.monotonic() - begun < _PATIENCE else 1

@@ -9,6 +9,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 import zlib
 
@@ -22,7 +23,8 @@ from prsr.errors import UserError, cause, first_line
 
 _STATISTICS_BATCHES = 16
 _KEPT_CHECKPOINTS = 3
-_LEAST_FACTOR = 2.0**-20  # of the learning rate: below it, going back does not help
+_MOST_RETURNS = 20  # to a checkpoint, with half the learning rate each time
+_UNREADABLE = 1000  # said in place of a signal's number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,15 +77,7 @@ class Trainer:
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
         self.is_chief = self.strategy.extended.should_checkpoint  # who writes for all machines
-        if training.jit_compile and self.replicas > 1:
-            raise UserError("--jit_compile works on one device only; leave it out")
-        if training.jit_compile and hparams.model.model == "regression":
-            raise UserError("--jit_compile cannot resize, as --model=regression does; leave it out")
-        if training.global_batch_size % self.replicas:
-            raise UserError(
-                f"--global_batch_size={training.global_batch_size} cannot be divided among "
-                f"{self.replicas} devices; choose a multiple of {self.replicas}"
-            )
+        _check_devices(hparams, self.replicas)
         keras.utils.set_random_seed(training.seed)
         with self.strategy.scope():
             dtype = "mixed_bfloat16" if training.mixed_precision else None
@@ -280,6 +274,20 @@ class Trainer:
                     variable.assign(value)
 
 
+def _check_devices(hparams, replicas):
+    """Refuses what so many devices cannot share."""
+    training = hparams.training
+    if training.jit_compile and replicas > 1:
+        raise UserError("--jit_compile works on one device only; leave it out")
+    if training.jit_compile and hparams.model.model == "regression":
+        raise UserError("--jit_compile cannot resize, as --model=regression does; leave it out")
+    if training.global_batch_size % replicas:
+        raise UserError(
+            f"--global_batch_size={training.global_batch_size} cannot be divided among "
+            f"{replicas} devices; choose a multiple of {replicas}"
+        )
+
+
 def train(trainer, workdir, validation_set, schedule):
     """Trains to `train_steps`, from the newest checkpoint if there is one.
 
@@ -326,17 +334,28 @@ def train(trainer, workdir, validation_set, schedule):
                 workdir.save_weights(trainer.model)
                 writer.flush()
 
+    def signal_of_anyone(problem=0):
+        """So that all machines do the same, before the same step."""
+        return max(trainer.everyone(problem or (asked_to_stop[0] if asked_to_stop else 0)))
+
     def next_batch():
+        """A batch, and the number of the signal if one of the machines was asked to stop."""
+        batch, problem = None, None
         try:
-            return next(batches)
+            batch = next(batches)
         except tf.errors.OpError as error:
+            problem = error
+        stopped = signal_of_anyone(_UNREADABLE if problem else 0)
+        if stopped == _UNREADABLE:
             if saved != step:
                 save()
             raise UserError(
-                f"the training images cannot be read any more ({cause(error)}); step {step:,} is "
-                f"saved: mend them, records by running the same prsr.prepare again, and run the "
-                f"same command again"
-            ) from error
+                f"the training images cannot be read any more "
+                f"({cause(problem) if problem else 'by another worker'}); step {step:,} is saved: "
+                f"mend them, records by running the same prsr.prepare again, and run the same "
+                f"command again"
+            ) from problem
+        return batch, stopped
 
     sampler = samplers.sampler(trainer.model)
 
@@ -349,17 +368,16 @@ def train(trainer, workdir, validation_set, schedule):
             with writer.as_default(step):
                 tf.summary.image("input, samples, truth", np.asarray(picture)[None])
 
-    with _signals() as asked_to_stop:
-
-        def stopped():
-            """The same on all machines, before the same step."""
-            return max(trainer.everyone(asked_to_stop[0] if asked_to_stop else 0))
-
+    with contextlib.closing(writer), _signals() as asked_to_stop:
         saved = None
         drawn = step if picture_of(step).exists() else None
-        scored = step if trainer.everyone(reporter.has_validated(step))[0] else None
-        while step < training.train_steps and not stopped():
-            scores = trainer.train_step(next_batch())
+        has_validated = trainer.is_chief and reporter.has_validated(step)
+        scored = step if trainer.everyone(has_validated)[0] else None
+        while step < training.train_steps:
+            batch, stopped = next_batch()
+            if stopped:
+                break
+            scores = trainer.train_step(batch)
             step += 1
             reporter.add(scores)
             if not math.isfinite(sum(float(value) for value in scores.values())):
@@ -380,9 +398,9 @@ def train(trainer, workdir, validation_set, schedule):
                 saved = step
         if saved != step:
             save()
-        number = stopped()
-        if number:
-            return number
+        stopped = stopped or signal_of_anyone()
+        if stopped:
+            return stopped
         if scored != step:
             reporter.validate(step, validation_set)
         if trainer.is_chief:
@@ -390,8 +408,7 @@ def train(trainer, workdir, validation_set, schedule):
                 plotting.curves(workdir.read_metrics(), workdir.curves)
         if schedule.sample_images and drawn != step:
             draw()
-        writer.close()
-        return stopped() or None  # for which all machines wait
+        return signal_of_anyone() or None  # for which all machines wait
 
 
 def run(workdir, hparams, schedule, eval_images, strategy=None):
@@ -412,62 +429,57 @@ def run(workdir, hparams, schedule, eval_images, strategy=None):
         tf.errors.OpError: as `train`.
     """
     hparams.check()
+    _check_devices(hparams, strategy.num_replicas_in_sync if strategy else 1)
     lock = workdir.lock() if strategy is None or strategy.extended.should_checkpoint else None
     channels = hparams.model.channels
     workdirs.build_model(hparams)  # what cannot work is refused before images are read
     train_set = pipeline.training_set(hparams.data, channels)
     validation_set = pipeline.load(hparams.data, channels, "validation", eval_images)
-    begun = hparams
+    _check_agreement(strategy, hparams, schedule, train_set, validation_set)
+    begun, returns = hparams, 0
     while True:
         trainer = Trainer(hparams, train_set, strategy)
         print(
             f"{trainer.model.count_params():,} weights, {len(train_set):,} training images, "
             f"{len(validation_set):,} validation images, {trainer.replicas} device(s)"
         )
-        _check_agreement(trainer)
         if trainer.is_chief:
             workdir.write_hparams(hparams)
         try:
             stopped = train(trainer, workdir, validation_set, schedule)
         except Diverged as error:
-            calmer = _calmer(hparams, schedule.on_nan)
-            if calmer is None:
+            if schedule.on_nan == "stop" or returns == _MOST_RETURNS:
                 if trainer.is_chief:
                     workdir.write_hparams(begun)
                 raise UserError(
                     f"{error}; what was saved before is untouched: run the same command with a "
                     f"lower --learning_rate, with --clip_norm, or with --on_nan=restore"
                 ) from error
-            hparams = calmer
-            factor = hparams.training.learning_rate_factor
+            returns += 1
+            factor = hparams.training.learning_rate_factor / 2
+            training = dataclasses.replace(hparams.training, learning_rate_factor=factor)
+            hparams = dataclasses.replace(hparams, training=training)
             print(
                 f"{error}; going back to the newest checkpoint, with {factor:g} of --learning_rate",
                 file=sys.stderr,
             )
+            del trainer  # and the memory that it holds
         else:
             if lock:
                 lock.close()
             return stopped
 
 
-def _check_agreement(trainer):
-    """Refuses machines that would not compute the same."""
-    settings = json.dumps([trainer.hparams.to_dict(), len(trainer.train_set)])
-    mine = zlib.crc32(settings.encode())
-    chief, *others = trainer.everyone(mine)
+def _check_agreement(strategy, hparams, schedule, train_set, validation_set):
+    """Refuses machines that would not compute the same, before they wait for each other."""
+    settings = [hparams.to_dict(), dataclasses.asdict(schedule), len(train_set)]
+    mine = zlib.crc32(validation_set.images, zlib.crc32(json.dumps(settings).encode()))
+    chief, *others = distribution.everyone(strategy, mine)
     if any(other != chief for other in others):
         raise UserError(
-            "the workers were not started alike: give all the same flags, images and --workdir"
+            "the workers were not started alike: give all the same flags, and let all see the "
+            "same images"
         )
-
-
-def _calmer(hparams, on_nan):
-    """The settings to go on with after a loss that is no number; None if there are none."""
-    factor = hparams.training.learning_rate_factor / 2
-    if on_nan == "stop" or factor < _LEAST_FACTOR:
-        return None
-    training = dataclasses.replace(hparams.training, learning_rate_factor=factor)
-    return dataclasses.replace(hparams, training=training)
 
 
 def sample_grid(sampler, hparams, image_set, schedule):
@@ -555,22 +567,35 @@ def _signals():
 
     Whoever asks again, a second later or more, does not want to wait for that.
     """
-    caught, first = [], 0.0
+    caught = []
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
 
-    def handler(number, _):
-        nonlocal first
-        # Not print, which may be what was interrupted.
-        if not caught:
-            first = time.monotonic()
-            os.write(2, f"{signal.Signals(number).name}: saving, then leaving\n".encode())
-        elif time.monotonic() - first > 1:
-            os.write(2, b"leaving at once; the same command continues from the last checkpoint\n")
-            os._exit(128 + number)
-        caught.append(number)
+    def listen():
+        # In a thread of its own: Python's handlers wait until TensorFlow's call is over.
+        first = 0.0
+        while byte := os.read(reader, 1):
+            number = byte[0]
+            if number not in before:
+                continue
+            if not caught:
+                first = time.monotonic()
+                os.write(2, f"{signal.Signals(number).name}: saving, then leaving\n".encode())
+            elif time.monotonic() - first > 1:
+                os.write(2, b"leaving at once; the same command continues from what was saved\n")
+                os._exit(128 + number)
+            caught.append(number)
+        os.close(reader)
 
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=listen, daemon=True).start()
     try:
         yield caught
     finally:
+        signal.set_wakeup_fd(woken)
         for number, action in before.items():
             signal.signal(number, action)
+        os.close(writer)

@@ -17,7 +17,7 @@ from tests.conftest import ROOT, TINY, assert_one_line, run, start
 from tests.runs import assert_same_weights, steps_logged, wait_for, weights
 
 TWO = ["host1:2222", "host2:2222"]
-OPTIONS = [*TINY, "--sample_images=0", "--ema=0.9", "--mirror", "--train_steps=12"]
+OPTIONS = [*TINY, "--ema=0.9", "--mirror", "--train_steps=12"]
 
 
 def config(workers, index, kind="worker"):
@@ -200,6 +200,9 @@ def test_which_strategy(monkeypatch):
         config(TWO, "0"),
         config(["host1", "host2"], 0),
         config(TWO, 0, "ps"),
+        config(TWO, -1),
+        config(TWO, 0, "chief"),
+        config(["host1:port", "host2:2222"], 0),
         json.dumps({"cluster": {"worker": TWO}, "task": {"type": "chief", "index": 0}}),
         json.dumps({"cluster": {"worker": TWO, "ps": TWO}, "task": {"type": "worker", "index": 0}}),
     ],

@@ -161,7 +161,7 @@ def small_images(source, data, channels, split, ranges):
     total = sum(stop - start for start, stop in ranges)
     dataset = tf.data.Dataset.range(total).map(next_number)
     dataset = dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    for number, image in dataset.as_numpy_iterator():
+    for number, image in _until_broken(dataset, data):
         if number < 0:
             raise UserError(
                 f"--dataset={data.dataset} cannot be read to its end: {cause(*ended)}"
@@ -170,6 +170,13 @@ def small_images(source, data, channels, split, ranges):
         if isinstance(problem, UserError):
             raise problem
         yield number, image if problem is None else None, problem
+
+
+def _until_broken(dataset, data):
+    try:
+        yield from dataset.as_numpy_iterator()
+    except tf.errors.OpError as error:
+        raise UserError(f"--dataset={data.dataset} cannot be read: {cause(error)}") from error
 
 
 def load(data, channels, split, limit=None, with_labels=False):

@@ -47,6 +47,11 @@ def prepare(data, channels, folder, images_per_file):
         UserError: the images cannot be read, the files cannot be written, or the folder
             holds records that were made otherwise.
     """
+    if data.image_size < 1 or channels not in (1, 3):
+        raise UserError(
+            f"--image_size must be 1 or more and --channels 1 or 3, not {data.image_size} and "
+            f"{channels}"
+        )
     folder = pathlib.Path(folder)
     try:
         lock = files.lock(folder)
@@ -56,8 +61,11 @@ def prepare(data, channels, folder, images_per_file):
         raise UserError(f"cannot write to --output={folder}: {error}") from error
     source = sources.open_source(data.dataset, data.split, channels)
     names = {split: source.names(split) for split in splits.NAMES}
-    if list(names["test"][:1]) == list(names["validation"][:1]):
-        del names["test"]  # the same images; readers know that
+    if names["test"] == names["validation"]:
+        del names["test"]  # readers know that one serves for the other
+    for split, of in names.items():
+        if not len(of):
+            raise UserError(f"--dataset={data.dataset} has no image for {split}")
     manifest = _Manifest(
         folder,
         {
@@ -76,12 +84,14 @@ def prepare(data, channels, folder, images_per_file):
         for i, start in enumerate(range(0, len(of), images_per_file))
     ]
     with _disk_errors(folder):
-        manifest.write(complete=False)
         for leftover in folder.glob(".partial-*"):
             leftover.unlink()
-        missing = _not_whole(manifest, [part for part in parts if manifest.lists(part)])
-        missing += [part for part in parts if not manifest.lists(part)]
-        _check_room(folder, missing, data.image_size**2 * channels + records.FRAME)
+        listed = [part for part in parts if manifest.lists(part)]
+        wrong = _not_whole(manifest, listed)
+        missing = [part for part in parts if part in wrong or not manifest.lists(part)]
+        if missing or not manifest.path.exists():
+            _check_room(folder, missing, data.image_size**2 * channels + records.FRAME)
+            manifest.write(complete=False)
         for split in names:
             _write(manifest, source, data, channels, [p for p in missing if p.split == split])
         wrong = _not_whole(manifest, missing)
@@ -92,7 +102,11 @@ def prepare(data, channels, folder, images_per_file):
             )
         manifest.write(complete=True)
     lock.close()
-    return {split: manifest.totals([p for p in parts if p.split == split]) for split in names}
+    made = {split: manifest.totals([p for p in parts if p.split == split]) for split in names}
+    unusable = [split for split, (_, kept, _) in made.items() if not kept]
+    if unusable:
+        raise UserError(f"--dataset={data.dataset}: no {unusable[0]} image of it is usable")
+    return made
 
 
 class _Manifest:
@@ -163,7 +177,12 @@ def _write(manifest, source, data, channels, parts):
     count = sum(part.stop - part.start for part in parts)
     bar, done, problems = progress.Progress(f"writing {split} records", count), 0, {}
     names = source.names(split)
-    ranges = [(part.start, part.stop) for part in parts]
+    ranges = []
+    for part in parts:  # in as few goes as may be: some sources read all that comes before
+        if ranges and ranges[-1][1] == part.start:
+            ranges[-1] = (ranges[-1][0], part.stop)
+        else:
+            ranges.append((part.start, part.stop))
     images = pipeline.small_images(source, data, channels, split, ranges)
     for part in parts:
         kept, digest = 0, hashlib.sha256()

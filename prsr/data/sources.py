@@ -138,6 +138,9 @@ class _Numbered(collections.abc.Sequence):
     def __len__(self):
         return self.count
 
+    def __eq__(self, other):
+        return isinstance(other, _Numbered) and vars(self) == vars(other)
+
     def __getitem__(self, index):
         numbers = range(self.count)[index]
         if isinstance(index, slice):
@@ -307,12 +310,19 @@ class Records(_Source):
 
     def __init__(self, where, split, channels):
         self.folder, self.channels = where, channels
+        self._files = {}
 
     def files(self, split):
         """The `Records` of a split."""
+        split = self._stored(split)
+        if split not in self._files:
+            self._files[split] = records.Records(self.folder, split, self.channels)
+        return self._files[split]
+
+    def _stored(self, split):
         if split == "test" and not records.exist(self.folder, split):
-            split = "validation"
-        return records.Records(self.folder, split, self.channels)
+            return "validation"
+        return split
 
     def fits(self, split, data):
         """Whether the records are the images that `prsr.hparams.DataHparams` asks for."""
@@ -320,7 +330,7 @@ class Records(_Source):
         return (self.files(split).size, data.pairs, data.levels) == wanted
 
     def names(self, split):
-        return _Numbered(split, 8, len(self.files(split)))
+        return _Numbered(self._stored(split), 8, len(self.files(split)))
 
     def arrays(self, split, start=0, stop=None):
         blocks = self.files(split).blocks(1024, start).as_numpy_iterator()

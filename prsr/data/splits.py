@@ -81,7 +81,12 @@ def _fits(names, how):
 
 
 def _hash(name):
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") / 2**64
+    return (
+        int.from_bytes(
+            hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest(), "big"
+        )
+        / 2**64
+    )
 
 
 def _by_hash(names):
