@@ -69,9 +69,10 @@ def measure(hparams):
 
     import tensorflow as tf
 
-    from prsr.benchmarks import nearest, replicas, sampling, training
+    from prsr.benchmarks import nearest, replicas, rounds, sampling, training
 
-    size, scale, rounds = hparams.data.image_size, hparams.model.scale, FLAGS.rounds
+    rounds.share_gpus()
+    size, scale, num_rounds = hparams.data.image_size, hparams.model.scale, FLAGS.rounds
     model = sampling.build(hparams)
     gpus = tf.config.list_physical_devices("GPU")
     results = {
@@ -84,7 +85,7 @@ def measure(hparams):
     }
     if "sampling" in FLAGS.parts:
         batches = [int(batch) for batch in FLAGS.batches]
-        results["sampling"] = sampling.compare(model, size, batches, rounds)
+        results["sampling"] = sampling.compare(model, size, batches, num_rounds)
         results["agreement"] = sampling.agreement(model, size, max(batches))
         yield results
     if "growth" in FLAGS.parts:
@@ -92,19 +93,19 @@ def measure(hparams):
         if FLAGS.quick:
             sizes, depths = [size, 2 * size], [1, 2]
         sizes = [one for one in sizes if one >= scale and one % scale == 0]
-        results["growth"] = sampling.growth(hparams, sizes, depths, rounds)
+        results["growth"] = sampling.growth(hparams, sizes, depths, num_rounds)
         yield results
     if "training" in FLAGS.parts:
-        results["training"] = training.compare(hparams, rounds)
+        results["training"] = training.compare(hparams, num_rounds)
         yield results
     if "replicas" in FLAGS.parts:
-        results["replicas"] = replicas.compare(hparams, rounds)
+        results["replicas"] = replicas.compare(hparams, num_rounds)
         yield results
     if "pipeline" in FLAGS.parts:
-        results["pipeline"] = training.pipeline(hparams, rounds)
+        results["pipeline"] = training.pipeline(hparams, num_rounds)
         yield results
     if "nearest" in FLAGS.parts:
-        results["nearest"] = nearest.compare(min(FLAGS.database_images, 300_000), 1000, rounds)
+        results["nearest"] = nearest.compare(min(FLAGS.database_images, 300_000), 1000, num_rounds)
         results["streaming"] = nearest.streaming(FLAGS.database_images, 1000)
         yield results
 

@@ -368,8 +368,8 @@ def train(trainer, workdir, validation_set, schedule):
             with writer.as_default(step):
                 tf.summary.image("input, samples, truth", np.asarray(picture)[None])
 
-    with contextlib.closing(writer), _signals() as asked_to_stop:
-        saved = None
+    with _closing(writer, workdir), _signals() as asked_to_stop:
+        saved, stopped = None, 0
         drawn = step if picture_of(step).exists() else None
         has_validated = trainer.is_chief and reporter.has_validated(step)
         scored = step if trainer.everyone(has_validated)[0] else None
@@ -504,6 +504,19 @@ def sample_grid(sampler, hparams, image_set, schedule):
     drawn = samplers.draw_samples(sampler, low_res, per_image, seed, schedule.tau, total)
     rows = [[low, *own, truth] for low, own, truth in zip(low_res, drawn, high_res)]
     return plotting.sheet(rows, ["input", *["sample"] * per_image, "truth"])
+
+
+@contextlib.contextmanager
+def _closing(writer, workdir):
+    """Closes a summary writer; what it cannot write any more does not hide an earlier error."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(tf.errors.OpError):
+            writer.close()
+        raise
+    with reporting.disk_errors(workdir.path):
+        writer.close()
 
 
 def _checkpoints(workdir):

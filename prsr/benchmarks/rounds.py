@@ -45,6 +45,12 @@ def interleave(contenders, rounds):
     return {name: float(np.median(own)) for name, own in times.items()}, first
 
 
+def share_gpus():
+    """Takes of the GPUs' memory only what is used: several processes time themselves there."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
 def in_own_process(function, *arguments):
     """Calls a function where nothing else has used memory; its messages are not shown."""
     context = multiprocessing.get_context("spawn")
