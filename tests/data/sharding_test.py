@@ -231,7 +231,7 @@ def test_a_folder_that_was_made_otherwise(prepared, tmp_path):
 
 
 def test_two_at_once_and_ctrl_c(tmp_path):
-    options = ["--dataset=drawn", "--images_per_file=500", f"--output={tmp_path}"]
+    options = ["--dataset=drawn:100000", "--images_per_file=500", f"--output={tmp_path}"]
     first = start("prepare", *options)
     end = time.monotonic() + 60
     while not content(tmp_path):

@@ -49,7 +49,7 @@ class Worker:
 
     def wait_for_pair(self, position):
         """Until the pair may be answered; goes on over the page between the two parts."""
-        self.wait(lambda: self.element("go").is_displayed() or position in self.text())
+        self.wait(lambda: "practice is over" in self.text() or position in self.text())
         if self.element("go").is_displayed():
             assert "practice is over" in self.text()
             self.element("go").click()
