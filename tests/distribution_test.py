@@ -12,7 +12,9 @@ import pytest
 import tensorflow as tf
 
 from prsr import distribution
+from prsr.data import pipeline, records
 from prsr.errors import UserError
+from prsr.hparams import DataHparams
 from tests.conftest import ROOT, TINY, assert_one_line, run, start
 from tests.runs import assert_same_weights, steps_logged, wait_for, weights
 
@@ -145,21 +147,44 @@ def test_one_worker_asked_to_stop_stops_all(two_workers, tmp_path):
     assert steps_logged(tmp_path) == steps_logged(two_workers)
 
 
-@pytest.mark.slow
-def test_workers_that_were_started_differently(tmp_path):
+def both_refuse(*arguments_of):
+    """Two workers, each with its own arguments, end in one line each: returns these."""
     workers = addresses(2)
-    processes = [
-        worker(workers, i, f"--workdir={tmp_path}", *OPTIONS, f"--seed={i}") for i in range(2)
-    ]
+    processes = [worker(workers, i, *arguments) for i, arguments in enumerate(arguments_of)]
     try:
         for process in processes:
             status, stdout, stderr = finish(process)
-            result = subprocess.CompletedProcess([], status, stdout, stderr)
-            assert_one_line(result, "not started alike")
+            assert_one_line(subprocess.CompletedProcess([], status, stdout, stderr))
+            yield stderr.splitlines()[-1]
     finally:
         for process in processes:
             process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["--seed=7", "--prior_layers=2", "--eval_every=5"])
+def test_workers_that_were_started_differently(tmp_path, other):
+    options = [f"--workdir={tmp_path}", *OPTIONS]
+    for line in both_refuse(options, [*options, other]):
+        assert "not started alike" in line
     assert not (tmp_path / "settings.json").exists()
+
+
+@pytest.mark.slow
+def test_an_image_that_only_the_second_worker_meets(tmp_path):
+    """All save before the step that wants it, and stop."""
+    image_set = pipeline.load(DataHparams("drawn:200", 8), 3, "train")
+    bad = int(pipeline.shuffled(np.int64([4 * 20 + 3]), len(image_set), seed=1)[0])  # in step 21
+    for split in ("train", "validation"):
+        records.write(tmp_path / f"{split}-00000.tfrecord", image_set.images)
+    content = bytearray((tmp_path / "train-00000.tfrecord").read_bytes())
+    content[bad * (8 * 8 * 3 + 16) + 100] ^= 4
+    (tmp_path / "train-00000.tfrecord").write_bytes(content)
+    options = [f"--workdir={tmp_path / 'run'}", *TINY, f"--dataset=records:{tmp_path}"]
+    options += ["--checkpoint_every=1000", "--train_steps=30"]
+    chief, second = both_refuse(options, options)
+    assert "by another worker" in chief and "corrupted record" in second
+    assert (tmp_path / "run" / "checkpoints" / "ckpt-20.index").exists()
 
 
 @pytest.mark.parametrize("optimizer", [pytest.param("rmsprop", marks=pytest.mark.slow), "sgd"])
