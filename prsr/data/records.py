@@ -45,6 +45,44 @@ def _first(path):
     return struct.unpack("<Q", head)[0] if len(head) == 8 else 0
 
 
+def read_manifest(folder):
+    """What `records.json` says.
+
+    Args:
+        folder: `pathlib.Path` of the folder that it lies in.
+
+    Returns:
+        A dict: `"complete"`; `"settings"`, what the records were made with; `"files"`, a dict
+        from names to dicts of `"images"`, `"skipped"` and `"sha256"`. None if there is no
+        such file, because another program wrote the records.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = folder / MANIFEST
+    try:
+        saved = json.loads(path.read_text())
+        return {
+            "complete": bool(saved["complete"]),
+            "settings": dict(saved["settings"]),
+            "files": {
+                name: {
+                    "images": int(entry["images"]),
+                    "skipped": int(entry["skipped"]),
+                    "sha256": str(entry["sha256"]),
+                }
+                for name, entry in saved["files"].items()
+            },
+        }
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # whatever a strange JSON leads to
+        raise UserError(
+            f"'{path}' cannot be read ({type(error).__name__}: {error}); make the records anew "
+            f"in another folder"
+        ) from error
+
+
 class Records:
     """The files of one split; `len()` of it is the number of images.
 
@@ -87,27 +125,13 @@ class Records:
         return int(self._starts[-1])
 
     def _check_manifest(self, split, found):
-        try:
-            manifest = json.loads((self.folder / MANIFEST).read_text())
-            files = manifest["files"].items()
-            expected = {n: int(e["images"]) for n, e in files if n.startswith(f"{split}-")}
-            complete = manifest["complete"]
-        except FileNotFoundError:  # written by another program
+        manifest = read_manifest(self.folder)
+        if manifest is None:
             return
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:
-            raise UserError(
-                f"'{self.folder / MANIFEST}' cannot be read ({type(error).__name__}: {error})"
-            ) from error
+        files = manifest["files"].items()
+        expected = {n: entry["images"] for n, entry in files if n.startswith(f"{split}-")}
         again = "run the same prsr.prepare again, which writes what is not there or is damaged"
-        if not complete:
+        if not manifest["complete"]:
             raise UserError(f"'{self.folder}' has not all of its records yet; {again}")
         wrong = sorted(name for name, count in expected.items() if found.get(name, 0) != count)
         if wrong:

@@ -115,31 +115,16 @@ class _Manifest:
     def __init__(self, folder, settings):
         self.folder, self.settings = folder, settings
         self.path, self.files = folder / records.MANIFEST, {}
-        if not self.path.exists():
+        saved = records.read_manifest(folder)
+        if saved is None:
             if any(folder.glob("*.tfrecord")):
                 raise UserError(
                     f"--output={folder} has records without {records.MANIFEST}, which something "
                     f"else wrote; choose another folder"
                 )
             return
-        try:
-            saved = json.loads(self.path.read_text())
-            before, self.files = saved["settings"], saved["files"]
-            other = [name for name in settings if before.get(name) != settings[name]]
-            for entry in self.files.values():
-                entry["images"] + entry["skipped"], entry["sha256"]
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-        ) as error:
-            raise UserError(
-                f"'{self.path}' cannot be read ({type(error).__name__}: {error}); choose another "
-                f"--output"
-            ) from error
+        before, self.files = saved["settings"], saved["files"]
+        other = [name for name in settings if before.get(name) != settings[name]]
         if other:
             raise UserError(
                 f"--output={folder} was begun with {other[0]} {before.get(other[0])}, and not "
