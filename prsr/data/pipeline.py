@@ -176,6 +176,8 @@ def _until_broken(dataset, data):
     try:
         yield from dataset.as_numpy_iterator()
     except tf.errors.OpError as error:
+        if "KeyboardInterrupt" in str(error):  # it was met by Python within TensorFlow
+            raise KeyboardInterrupt from error
         raise UserError(f"--dataset={data.dataset} cannot be read: {cause(error)}") from error
 
 

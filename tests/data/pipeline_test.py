@@ -121,3 +121,20 @@ def test_images_that_do_not_fit_the_crop(tmp_path):
 
 def test_a_limit_reads_only_the_first(tmp_path):
     assert len(pipeline.load(DATA, 3, "train", limit=4).names) == 4
+
+
+def test_ctrl_c_that_is_met_within_tensorflow():
+    """It is Ctrl-C still, and no image that cannot be read."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    class Source:
+        def names(self, split):
+            return ["a"] * 3
+
+        def arrays(self, split, start, stop):
+            yield from [interrupted] * 3
+
+    with pytest.raises(KeyboardInterrupt):
+        list(pipeline.small_images(Source(), DATA, 3, "train", [(0, 3)]))
