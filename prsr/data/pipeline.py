@@ -160,7 +160,7 @@ def small_images(source, data, channels, split, ranges):
 
     total = sum(stop - start for start, stop in ranges)
     dataset = tf.data.Dataset.range(total).map(next_number)
-    dataset = dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = _untuned(dataset.map(prepare, num_parallel_calls=os.cpu_count()))
     for number, image in _until_broken(dataset, data):
         if number < 0:
             raise UserError(
@@ -400,8 +400,11 @@ def training_pairs(image_set, data, scale, batch_size, seed, first_step=0, parts
 def _ahead(elements, pairs):
     """Computes `pairs` of elements on all cores, some before they are asked for."""
     cores = os.cpu_count()
-    dataset = elements.map(pairs, num_parallel_calls=cores).prefetch(2 * cores)
-    # TensorFlow 2.21 may wait for its tuning thread for minutes when an iterator is deleted.
+    return _untuned(elements.map(pairs, num_parallel_calls=cores).prefetch(2 * cores))
+
+
+def _untuned(dataset):
+    """TensorFlow 2.21 may wait for its tuning thread for minutes when an iterator is deleted."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
