@@ -10,11 +10,14 @@ import numpy.typing as npt
 import tensorflow as tf
 from PIL import Image
 
-from prsr import plotting, pretrained, samplers, serving, super_resolution
-from prsr.data import sources
+from prsr import plotting
+from prsr.data import decoding, inputs
 from prsr.errors import UserError
 from prsr.hparams import Hparams
-from prsr.workdirs import Workdir
+from prsr.models import likelihood
+from prsr.sampling import samplers
+from prsr.trained import pretrained, saved_model
+from prsr.trained.workdir import Workdir
 
 Images = npt.NDArray[np.uint8]
 
@@ -26,7 +29,7 @@ def load(where):
     path = pathlib.Path(where)
     if (path / "settings.json").exists():
         return Model(*_run(Workdir(path)))
-    if serving.versions(path) or (path / "saved_model.pb").exists():
+    if saved_model.versions(path) or (path / "saved_model.pb").exists():
         return Model(*_export(path))
     if str(where) in pretrained.names():
         return Model(*_run(pretrained.workdir(str(where))))
@@ -45,16 +48,16 @@ def _run(workdir):
         return samplers.draw_samples(sampler, low_res, num_samples, seed, tau, _BATCH)
 
     def log_prob(low_res, high_res):
-        if not hasattr(model, "log_likelihood"):
+        if not model.has_likelihood:
             raise ValueError("a regression predicts one image and gives no probability")
-        return -samplers.nats(model, low_res, high_res, _BATCH)
+        return -likelihood.nats(model, low_res, high_res, _BATCH)
 
     return hparams, draw, log_prob
 
 
 def _export(path):
     """`Model`'s arguments, of a SavedModel."""
-    hparams, loaded = serving.load(path)
+    hparams, loaded = saved_model.load(path)
 
     def call(name, **inputs):
         (output,) = loaded.signatures[name](**inputs).values()
@@ -75,7 +78,7 @@ def _export(path):
         return {"joint": -call("log_prob", **inputs)}
 
     def log_prob(low_res, high_res):
-        return -samplers.nats(types.SimpleNamespace(scores=scores), low_res, high_res, _BATCH)
+        return -likelihood.nats(types.SimpleNamespace(scores=scores), low_res, high_res, _BATCH)
 
     return hparams, draw, log_prob
 
@@ -175,17 +178,17 @@ class Model:
             UserError: `align`, and the model is not of faces, or mtcnn is not installed.
         """
         if align and self._find_eyes is None:
-            self._find_eyes = super_resolution.eye_finder(self.hparams)
+            self._find_eyes = inputs.eye_finder(self.hparams)
         channels = self.low_shape[-1]
         if isinstance(image, Image.Image):
-            image = sources.from_pil(image, channels)
+            image = decoding.from_pil(image, channels)
         elif not isinstance(image, np.ndarray):
             raise ValueError(f"expected a PIL image or a NumPy array, not {type(image).__name__}")
         elif image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels:
             raise ValueError(
                 f"expected [height, width, {channels}] uint8, not {list(image.shape)} {image.dtype}"
             )
-        return super_resolution.reduce(image, self.hparams, self._find_eyes if align else None)[0]
+        return inputs.reduce(image, self.hparams, self._find_eyes if align else None)[0]
 
     def log_prob(self, low_res: Images, high_res: Images) -> npt.NDArray[np.float32]:
         """log p(y | x), exactly (equation 5).

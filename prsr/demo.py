@@ -5,27 +5,29 @@ from absl import flags
 from prsr.errors import UserError
 from prsr.flags import FLAGS, define_address, define_dataset, define_trained, moved, run, trained
 
-define_trained()
-define_address()
-define_dataset()
-flags.DEFINE_string(
-    "regression", None, "The run directory of a --model=regression, to be shown beside samples."
-)
 _EXAMPLES = 6
 
 
+def define():
+    define_trained()
+    define_address()
+    define_dataset()
+    flags.DEFINE_string(
+        "regression", None, "The run directory of a trained regression, to be shown beside samples."
+    )
+
+
 def main():
-    from prsr import web, workdirs
+    from prsr import web
     from prsr.demo_page import drawing, server
-    from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
-    from prsr.models.regression import RegressionNetwork
+    from prsr.trained.workdir import Workdir
 
     workdir = trained()
     hparams, model = workdir.load_model()
-    if not isinstance(model, PixelRecursiveSuperResolution):
+    if hparams.model.architecture != "pixel_recursive":
         raise UserError(
-            f"--workdir={workdir.path} is a run of --model={hparams.model.model}; the page shows "
-            f"samples of --model=pixel_recursive, and may show a regression beside them"
+            f"--workdir={workdir.path} is a run of --architecture={hparams.model.architecture}; "
+            f"the page shows samples of pixel_recursive, and may show a regression beside them"
         )
     if hparams.data.pairs != "downsampled":
         raise UserError(
@@ -34,12 +36,12 @@ def main():
         )
     regression = None
     if FLAGS.regression:
-        others, regression = workdirs.Workdir(FLAGS.regression).load_model()
+        others, regression = Workdir(FLAGS.regression).load_model()
         sizes = [(h.data.image_size, h.model.scale, h.model.channels) for h in (hparams, others)]
-        if not isinstance(regression, RegressionNetwork) or sizes[0] != sizes[1]:
+        if others.model.architecture != "regression" or sizes[0] != sizes[1]:
             raise UserError(
-                f"--regression={FLAGS.regression} is not a run of --model=regression with this "
-                f"model's sizes"
+                f"--regression={FLAGS.regression} is not a run of --architecture=regression with "
+                f"this model's sizes"
             )
     examples = _examples(workdir, hparams)
     drawer = drawing.Drawer(hparams, model, regression)
@@ -52,34 +54,34 @@ def main():
 
 def _examples(workdir, hparams):
     """Names and square images, to begin with: of the package, or of the run's test split."""
-    from prsr import images, super_resolution
-    from prsr.data import sources
+    from prsr import images
+    from prsr.data import decoding, inputs
 
     if FLAGS.model is not None and not FLAGS.dataset:
         paths = sorted((workdir.path / "examples").glob("*.jpg"))
-        pictures = [sources.decode(path, hparams.model.channels) for path in paths]
+        pictures = [decoding.decode(path, hparams.model.channels) for path in paths]
         names = [path.stem.replace("_", " ").title() for path in paths]
         return list(zip(names, [images.crop(picture, hparams.data.crop) for picture in pictures]))
     try:
-        inputs = super_resolution.test_inputs(moved(hparams), _EXAMPLES)
+        found = inputs.test_inputs(moved(hparams), _EXAMPLES)
     except UserError as error:
         print(f"the page will have no pictures to begin with: {error}")
         return []
-    return [(f"test image {i + 1}", one.high_res) for i, one in enumerate(inputs)]
+    return [(f"test image {i + 1}", one.high_res) for i, one in enumerate(found)]
 
 
 def _faces(hparams):
     """Whether this is a model of faces, and what finds them, if it is installed."""
-    from prsr import super_resolution
+    from prsr.data import inputs
 
-    if not super_resolution.knows_faces(hparams):
+    if not inputs.knows_faces(hparams):
         return False, None
     try:
-        return True, super_resolution.eye_finder(hparams)
+        return True, inputs.eye_finder(hparams)
     except UserError:
         print("the page will not find faces by itself: pip install -e '.[faces]' lets it")
         return True, None
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, define)

@@ -1,8 +1,11 @@
-"""Files that appear whole or not at all, and directories for one process at a time."""
+"""Files that appear whole or not at all, directories for one process, and full disks."""
 
 import contextlib
 import fcntl
 import os
+import sys
+
+from prsr.errors import UserError, first_line
 
 
 @contextlib.contextmanager
@@ -28,20 +31,45 @@ def replacing(path):
         raise
 
 
-def lock(folder):
-    """Makes a folder, and keeps other processes out that lock it, until this one ends.
+@contextlib.contextmanager
+def lock(folder, doing):
+    """Makes a folder, and keeps other processes out that lock it.
 
     Args:
         folder: `pathlib.Path`.
-
-    Returns:
-        The open lock file, to be kept.
+        doing: what this process does there, such as `"training in"`.
 
     Raises:
-        BlockingIOError: another process has it.
-        OSError: this one may not write there.
+        UserError: another process has it, or this one may not write there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    file = open(folder / ".lock", "w")  # noqa: SIM115 (it is to stay open)
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return file
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".lock", "w")  # noqa: SIM115 (closed below, which unlocks it)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(f"another process is {doing} '{folder}'; wait for it or stop it") from error
+    except OSError as error:
+        raise UserError(f"cannot write to '{folder}': {error}") from error
+    with file:
+        yield
+
+
+CHECKPOINTS_STAY = (
+    "earlier checkpoints are untouched: make room or permission, and run the same command again"
+)
+
+
+@contextlib.contextmanager
+def disk_errors(path, advice="make room or permission, and run the same command again"):
+    """Turns a failed write, of Python or TensorFlow, into a `UserError`.
+
+    Args:
+        path: where to.
+        advice: what to do, and what stays.
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    kinds = (OSError, tensorflow.errors.OpError) if tensorflow else OSError
+    try:
+        yield
+    except kinds as error:
+        raise UserError(f"could not write to '{path}' ({first_line(error)}); {advice}") from error

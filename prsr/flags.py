@@ -1,4 +1,8 @@
-"""Flags that commands share, and how a command begins and ends."""
+"""Flags that commands share, and how a command begins and ends.
+
+A command has two functions: `define()` makes its flags, `main()` does its work and returns None or
+an exit status. `run(main, define)` calls both, so that importing a command does nothing.
+"""
 
 import dataclasses
 import math
@@ -14,7 +18,14 @@ from absl import app, flags, logging  # noqa: E402
 
 from prsr import progress  # noqa: E402
 from prsr.errors import UserError, cause  # noqa: E402
-from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams  # noqa: E402
+from prsr.hparams import (  # noqa: E402
+    TAU,
+    DataHparams,
+    Hparams,
+    ModelHparams,
+    Schedule,
+    TrainingHparams,
+)
 
 FLAGS = flags.FLAGS
 flags.disclaim_key_flags()  # they are the command's that defines them: its --help lists them
@@ -39,15 +50,16 @@ def define_trained():
 
 
 def trained():
-    """The `prsr.workdirs.Workdir` that the flags of `define_trained` name.
+    """The `prsr.trained.workdir.Workdir` that the flags of `define_trained` name.
 
     Raises:
         UserError: the package has no such model.
     """
-    from prsr import pretrained, workdirs
+    from prsr.trained import pretrained
+    from prsr.trained.workdir import Workdir
 
     if FLAGS.model is None:
-        return workdirs.Workdir(FLAGS.workdir)
+        return Workdir(FLAGS.workdir)
     return pretrained.workdir(FLAGS.model)
 
 
@@ -65,13 +77,18 @@ def output_folder(name):
 
 
 def define_tau(default=1.1):
-    flags.DEFINE_float(
-        "tau",
-        default,
-        "Multiplies the logits: larger is calmer, inf is greedy. The inverse of the usual "
-        "temperature (footnote 1 of the paper, which found 1.1 to 1.3 to look best).",
-    )
+    flags.DEFINE_float("tau", default, TAU)
     flags.register_validator("tau", lambda tau: tau > 0, "--tau must be a positive number or inf")
+
+
+def define_seed():
+    flags.DEFINE_integer("seed", 1, "Of the samples.", 0)
+
+
+def define_batch_size(default=16):
+    flags.DEFINE_integer(
+        "batch_size", default, "Samples that are drawn at once; changes no image.", 1
+    )
 
 
 def define_dataset():
@@ -115,11 +132,12 @@ def numbers(name):
     return values
 
 
-def define_hparams():
-    """One flag for each field of `prsr.hparams.Hparams`."""
+def define_hparams(but=()):
+    """One flag for each field of `prsr.hparams.Hparams`, but for some names."""
     for section in _SECTIONS.values():
         for field in dataclasses.fields(section):
-            _define(field)
+            if field.name not in but:
+                _define(field)
 
 
 def define_images():
@@ -144,22 +162,12 @@ def _define(field):
 
 
 def define_schedule():
-    """How often training does what: `schedule_from_flags`, and `--eval_images`."""
-    define_tau()
-    flags.DEFINE_integer("log_every", 100, "Steps between two lines of training scores.", 1)
-    flags.DEFINE_integer("eval_every", 1000, "Steps between two validations.", 1)
-    flags.DEFINE_integer("eval_images", 512, "Validation images to score.", 1)
-    flags.DEFINE_integer("checkpoint_every", 1000, "Steps between two checkpoints.", 1)
-    flags.DEFINE_integer("sample_every", 0, "Steps between two grids; 0: at the end only.", 0)
-    flags.DEFINE_integer("sample_images", 4, "Rows of a grid; 0 draws none.", 0)
-    flags.DEFINE_integer("num_samples", 3, "Samples a row.", 1)
-    flags.DEFINE_enum(
-        "on_nan",
-        "stop",
-        ["stop", "restore"],
-        "If the loss is no number: stop, or go back to the newest checkpoint and go on from "
-        "there with half the learning rate.",
-    )
+    """One flag for each field of `prsr.hparams.Schedule`."""
+    for field in dataclasses.fields(Schedule):
+        _define(field)
+
+
+def define_replicas():
     flags.DEFINE_integer(
         "num_replicas",
         0,
@@ -170,27 +178,24 @@ def define_schedule():
 
 
 def schedule_from_flags():
-    """The `prsr.training.Schedule` that the flags describe."""
-    from prsr import training
+    """The `prsr.hparams.Schedule` that the flags describe.
 
-    return training.Schedule(
-        log_every=FLAGS.log_every,
-        eval_every=FLAGS.eval_every,
-        sample_every=FLAGS.sample_every,
-        checkpoint_every=FLAGS.checkpoint_every,
-        sample_images=FLAGS.sample_images,
-        samples_per_image=FLAGS.num_samples,
-        tau=FLAGS.tau,
-        on_nan=FLAGS.on_nan,
-    )
+    Raises:
+        UserError: a number is out of bounds.
+    """
+    names = [field.name for field in dataclasses.fields(Schedule)]
+    schedule = Schedule(**{name: FLAGS[name].value for name in names})
+    schedule.check()
+    return schedule
 
 
-def hparams_from_flags(saved=None):
+def hparams_from_flags(saved=None, **given):
     """The settings that the flags describe.
 
     Args:
         saved: the `Hparams` of a run that is continued; flags that are not given take
             their values from it.
+        **given: values of settings that the command has no flags for.
 
     Returns:
         `Hparams`.
@@ -202,6 +207,9 @@ def hparams_from_flags(saved=None):
     for name, section in _SECTIONS.items():
         values = {}
         for field in dataclasses.fields(section):
+            if field.name in given:
+                values[field.name] = given[field.name]
+                continue
             flag = FLAGS[field.name]
             values[field.name] = flag.value
             if saved is not None:
@@ -218,39 +226,63 @@ def hparams_from_flags(saved=None):
     return Hparams(**sections)
 
 
-def run(main, argv=None, needs_tensorflow=True):
+def run(main, define, argv=None, needs_tensorflow=True):
     """Parses flags and calls `main()`; what the user got wrong ends in one line.
 
     Args:
         main: function without arguments; returns None or an exit status.
+        define: function that makes the command's flags, which are gone when it has ended.
         argv: the command line, if it is not the program's own.
         needs_tensorflow: False for a command that starts sooner without it.
+
+    Raises:
+        SystemExit: always.
     """
 
     def guarded(argv):
         logging.set_verbosity(logging.ERROR)
         if len(argv) > 1:
             fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
-        damaged = ()
         try:
             if needs_tensorflow:
-                damaged = quiet_tensorflow().errors.DataLossError  # records check themselves
+                quiet_tensorflow()
             return main()
-        except UserError as error:
-            fail(error)
-        except damaged as error:
-            fail(
-                f"the images are damaged: {cause(error)}; records are mended by running the same "
-                f"prsr.prepare again"
-            )
-        except OSError as error:  # a place that may not even be looked at
-            fail(f"{error}; check the paths that were given")
+        except Exception as error:
+            message = _in_a_line(error)
+            if FLAGS.debug or message is None:
+                raise
+            fail(message)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks twice gets no more
             print("interrupted", file=sys.stderr)
             return 130
 
-    app.run(guarded, argv, flags_parser=_parse)
+    app.define_help_flags()
+    before = set(FLAGS)
+    try:
+        define()
+        flags.DEFINE_bool("debug", False, "Show where an error came from, not one line.")
+        app.run(guarded, argv, flags_parser=_parse)
+    finally:
+        for name in set(FLAGS) - before:
+            delattr(FLAGS, name)
+
+
+def _in_a_line(error):
+    """What to tell the user of an error; None of a mistake of this program."""
+    if isinstance(error, UserError):
+        return error
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow and isinstance(
+        error, tensorflow.errors.DataLossError
+    ):  # records check themselves
+        return (
+            f"the images are damaged: {cause(error)}; records are mended by running the same "
+            f"prsr.prepare again"
+        )
+    if isinstance(error, OSError):  # a place that may not even be looked at
+        return f"{error}; check the paths that were given"
+    return None
 
 
 def quiet_tensorflow():

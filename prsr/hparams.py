@@ -1,10 +1,11 @@
 """Every setting of a run, as frozen dataclasses; Table 2 in the table's order.
 
 A field is a default, a type and a line of help. `prsr.flags` turns each into a
-flag, and `prsr.workdirs` keeps them in the run directory, so nothing is said twice.
+flag, and `prsr.trained.workdir` keeps them in the run directory, so nothing is said twice.
 """
 
 import dataclasses
+import math
 import sys
 
 from prsr.errors import UserError
@@ -13,47 +14,59 @@ CROPS = ("center", "celeba", "mnist")
 SPLITS = ("auto", "celeba", "folders", "hash")
 DOWNSAMPLING = ("antialiased", "tf1_bicubic")
 NORMALIZATIONS = ("batch", "none")
-MODELS = ("pixel_recursive", "regression", "cross_entropy")
+ARCHITECTURES = ("pixel_recursive", "regression", "cross_entropy")
+TAU = (
+    "Multiplies the logits: larger is calmer, inf is greedy. The inverse of the usual "
+    "temperature (footnote 1 of the paper, which found 1.1 to 1.3 to look best)."
+)
 PAIRS = ("downsampled", "corners", "diagonal_corners")
 
 
-def setting(default, help, choices=None, fixed=True):
-    """A dataclass field with its help.
+def setting(default, help, choices=None, fixed=True, low=None, high=None, above=None, below=None):
+    """A dataclass field with its help and its bounds.
 
     Args:
         default: the paper's value where the paper has one.
         help: one line for `--help`.
         choices: the allowed values, where they are a list.
         fixed: whether a run that was started with one value must keep it.
+        low, high: the least and the largest number, or None. Without `high` a number must
+            be finite.
+        above, below: the same, exclusive.
 
     Returns:
         A `dataclasses.field`.
     """
+    bounds = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(
-        default=default, metadata={"help": help, "choices": choices, "fixed": fixed}
+        default=default,
+        metadata={"help": help, "choices": choices, "fixed": fixed, "bounds": bounds},
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelHparams:
-    """Which model, and the two networks of Table 2: the arguments of its constructor."""
+    """Which model, and the two networks of Table 2: the arguments of its constructor.
 
-    model: str = setting(
+    What they must be for a model to exist, its constructor says; here is what is absurd.
+    """
+
+    architecture: str = setting(
         "pixel_recursive",
         "pixel_recursive: the paper's model; regression, cross_entropy: its pixel independent "
         "baselines, which have the conditioning network's flags and no prior.",
-        choices=MODELS,
+        choices=ARCHITECTURES,
     )
     channels: int = setting(3, "Channels of an image: 3 (RGB) or 1 (grey).")
-    scale: int = setting(4, "Upscaling factor, a power of two.")
+    scale: int = setting(4, "Upscaling factor, a power of two.", high=64)
     blocks_per_stage: int = setting(
-        6, "Table 2's B: ResNet blocks in each stage; 6 for faces, 10 for bedrooms."
+        6, "Table 2's B: ResNet blocks in each stage; 6 for faces, 10 for bedrooms.", high=100
     )
-    conditioning_width: int = setting(32, "Feature maps of the conditioning network.")
+    conditioning_width: int = setting(32, "Feature maps of the conditioning network.", high=2**10)
     normalization: str = setting("batch", "Normalisation in ResNet blocks.", choices=NORMALIZATIONS)
-    prior_width: int = setting(64, "Feature maps of each PixelCNN stack.")
-    prior_layers: int = setting(20, "Gated 5x5 layers of the PixelCNN.")
-    prior_hidden: int = setting(1024, "Feature maps of the PixelCNN's 1x1 layer.")
+    prior_width: int = setting(64, "Feature maps of each PixelCNN stack.", high=2**10)
+    prior_layers: int = setting(20, "Gated 5x5 layers of the PixelCNN.", high=200)
+    prior_hidden: int = setting(1024, "Feature maps of the PixelCNN's 1x1 layer.", high=2**14)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +79,7 @@ class DataHparams:
         "mnist:DIR (idx files), tfds:NAME[,download], lmdb:DIR (LSUN), records:DIR.",
         fixed=False,
     )
-    image_size: int = setting(32, "Height and width of a high-resolution image.")
+    image_size: int = setting(32, "Height and width of a high-resolution image.", high=1024)
     crop: str = setting(
         "center",
         "center: the largest centred square; celeba: the face in an aligned CelebA image; "
@@ -92,7 +105,7 @@ class DataHparams:
         "middle (MNIST corners, section 3.2); diagonal_corners: upper left or lower right.",
         choices=PAIRS,
     )
-    levels: int = setting(256, "Intensities that are kept of an image, 2 to 256.")
+    levels: int = setting(256, "Intensities that are kept of an image, 2 to 256.", low=2, high=256)
     mirror: bool = setting(False, "Mirror training images, each with probability one half.")
 
 
@@ -100,31 +113,67 @@ class DataHparams:
 class TrainingHparams:
     """The optimiser's rows of Table 2, and what this implementation adds (off by default)."""
 
-    rho: float = setting(0.95, "RMSProp's decay of the mean square.")
-    momentum: float = setting(0.9, "RMSProp's momentum.")
-    epsilon: float = setting(1e-8, "RMSProp's epsilon, inside the root.")
+    rho: float = setting(0.95, "RMSProp's decay of the mean square.", low=0, below=1)
+    momentum: float = setting(0.9, "RMSProp's momentum.", low=0, below=1)
+    epsilon: float = setting(1e-8, "RMSProp's epsilon, inside the root.", above=0)
     rms_start: float = setting(
-        1.0, "Where RMSProp's mean square starts: 1 as TensorFlow 1 did, 0 as Keras does."
+        1.0, "Where RMSProp's mean square starts: 1 as TensorFlow 1 did, 0 as Keras does.", low=0
     )
-    global_batch_size: int = setting(32, "Images a step, over all devices.")
+    global_batch_size: int = setting(32, "Images a step, over all devices.", low=1)
     conditioning_weight: float = setting(
-        1.0, "Weight of CE(A) beside CE(A + B): 1 is equation 8, 0 equation 7."
+        1.0, "Weight of CE(A) beside CE(A + B): 1 is equation 8, 0 equation 7.", low=0
     )
-    train_steps: int = setting(200_000, "Steps: 200,000 faces, 2,000,000 bedrooms.", fixed=False)
-    learning_rate: float = setting(4e-4, "Learning rate of the first step.", fixed=False)
+    train_steps: int = setting(
+        200_000, "Steps: 200,000 faces, 2,000,000 bedrooms.", fixed=False, low=1
+    )
+    learning_rate: float = setting(4e-4, "Learning rate of the first step.", fixed=False, above=0)
     learning_rate_factor: float = setting(
-        1.0, "Multiplies it; --on_nan=restore halves it, and a run keeps it.", fixed=False
+        1.0, "Multiplies it; --on_nan=restore halves it, and a run keeps it.", fixed=False, above=0
     )
-    halve_every: int = setting(500_000, "Steps after which the learning rate is halved.")
+    halve_every: int = setting(500_000, "Steps after which the learning rate is halved.", low=1)
     clip_norm: float = setting(
-        0.0, "Clip the gradient's global norm here; 0: never (the paper).", fixed=False
+        0.0, "Clip the gradient's global norm here; 0: never (the paper).", fixed=False, low=0
     )
     ema: float = setting(
-        0.0, "Decay of a moving average of the weights, used to evaluate and sample; 0: none."
+        0.0,
+        "Decay of a moving average of the weights, used to evaluate and sample; 0: none.",
+        low=0,
+        below=1,
     )
-    mixed_precision: bool = setting(False, "Compute in bfloat16, keep weights in float32.")
+    mixed_precision: bool = setting(
+        False, "Compute in bfloat16, keep weights in float32.", fixed=False
+    )
     jit_compile: bool = setting(False, "Compile the step with XLA (one device only).")
-    seed: int = setting(1, "Seed of the weights, the order of the data and the samples.")
+    seed: int = setting(
+        1, "Seed of the weights, the order of the data and the samples.", low=0, high=2**31 - 1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How often training does what, in steps; a final round comes at the end.
+
+    None of it changes the weights but `on_nan`.
+    """
+
+    log_every: int = setting(100, "Steps between two lines of training scores.", low=1)
+    eval_every: int = setting(1000, "Steps between two validations.", low=1)
+    eval_images: int = setting(512, "Validation images to score.", low=1)
+    checkpoint_every: int = setting(1000, "Steps between two checkpoints.", low=1)
+    sample_every: int = setting(0, "Steps between two grids; 0: at the end only.", low=0)
+    sample_images: int = setting(4, "Rows of a grid; 0 draws none.", low=0)
+    num_samples: int = setting(3, "Samples a row.", low=1)
+    tau: float = setting(1.1, TAU, above=0, high=math.inf)
+    on_nan: str = setting(
+        "stop",
+        "If the loss is no number: stop, or go back to the newest checkpoint and go on from "
+        "there with half the learning rate.",
+        choices=("stop", "restore"),
+    )
+
+    def check(self):
+        """As `Hparams.check`."""
+        check_bounds(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,65 +211,53 @@ class Hparams:
         """Refuses numbers that nothing can be trained with.
 
         Raises:
-            UserError: names the flag, what it expects and what came. What the networks
+            UserError: names the setting, what it expects and what came. What the networks
             themselves cannot be is refused by their constructors.
         """
-        training = self.training
-        rules = {
-            "global_batch_size": (training.global_batch_size >= 1, "1 or more"),
-            "train_steps": (training.train_steps >= 1, "1 or more"),
-            "learning_rate": (0 < training.learning_rate < float("inf"), "a positive number"),
-            "learning_rate_factor": (
-                0 < training.learning_rate_factor < float("inf"),
-                "a positive number",
-            ),
-            "halve_every": (training.halve_every >= 1, "1 or more"),
-            "rho": (0 <= training.rho < 1, "0 or more and below 1"),
-            "momentum": (0 <= training.momentum < 1, "0 or more and below 1"),
-            "epsilon": (training.epsilon > 0, "a positive number"),
-            "rms_start": (training.rms_start >= 0, "0 or more"),
-            "clip_norm": (training.clip_norm >= 0, "0 or more"),
-            "conditioning_weight": (
-                0 <= training.conditioning_weight < float("inf"),
-                "0 or a positive number",
-            ),
-            "ema": (0 <= training.ema < 1, "0 or more and below 1"),
-            "seed": (0 <= training.seed < 2**31, "0 or more and below 2147483648"),
-        }
-        for name, (fits, expected) in rules.items():
-            if not fits:
-                raise UserError(f"--{name} must be {expected}, not {getattr(training, name)}")
-        for name, value in vars(training).items():
-            if abs(value) > sys.float_info.max:
-                raise UserError(f"--{name} must be a finite number, not an infinite one")
-        model = self.model
-        most = {
-            "scale": 64,
-            "blocks_per_stage": 100,
-            "conditioning_width": 2**10,
-            "prior_width": 2**10,
-            "prior_layers": 200,
-            "prior_hidden": 2**14,
-        }
-        for name, limit in most.items():
-            if getattr(model, name) > limit:
-                raise UserError(f"--{name} must be at most {limit}, not {getattr(model, name)}")
-        if self.data.image_size > 1024:
-            raise UserError(f"--image_size must be at most 1024, not {self.data.image_size}")
-        data = self.data
-        if not 2 <= data.levels <= 256:
-            raise UserError(f"--levels must be 2 to 256, not {data.levels}")
-        if data.pairs != "downsampled" and data.image_size % (4 * self.model.scale):
+        for section in (self.model, self.data, self.training):
+            check_bounds(section)
+        data, scale = self.data, self.model.scale
+        if data.pairs != "downsampled" and data.image_size % (4 * scale):
             raise UserError(
-                f"--pairs={data.pairs} needs an --image_size that is a multiple of four times "
-                f"--scale, not {data.image_size} with scale {self.model.scale}"
+                f"pairs={data.pairs} needs an image_size that is a multiple of four times "
+                f"scale, not {data.image_size} with scale {scale}"
             )
+
+
+def check_bounds(section):
+    """Refuses a number outside of its setting's bounds.
+
+    Args:
+        section: a dataclass whose fields are `setting`s.
+
+    Raises:
+        UserError: names the setting, what it expects and what came.
+    """
+    for field in dataclasses.fields(section):
+        value, bounds = getattr(section, field.name), field.metadata["bounds"]
+        if not isinstance(value, (int, float)):
+            continue
+        low, high, above, below = (bounds[name] for name in ("low", "high", "above", "below"))
+        broken = []
+        if low is not None and not value >= low:
+            broken.append(f"{low} or more")
+        if above is not None and not value > above:
+            broken.append(f"more than {above}")
+        if below is not None and not value < below:
+            broken.append(f"below {below}")
+        if high is not None and not value <= high:
+            broken.append(f"at most {high}")
+        if high is None and not abs(value) <= sys.float_info.max:
+            broken.append("a finite number")
+        if broken:
+            raise UserError(f"{field.name} must be {' and '.join(broken)}, not {value}")
 
 
 def _read(section, values):
     """A section from a dict that came from a file."""
     if not isinstance(values, dict):
         raise TypeError(f"{section.__name__} must be an object, not {values!r}")
+    values = {_RENAMED.get((section, name), name): value for name, value in values.items()}
     for field in dataclasses.fields(section):
         value, choices = values.get(field.name, field.default), field.metadata["choices"]
         if choices and value not in choices:
@@ -228,3 +265,6 @@ def _read(section, values):
         if type(value) is not field.type and not (field.type is float and type(value) is int):
             raise TypeError(f"{field.name} must be {field.type.__name__}, not {value!r}")
     return section(**values)
+
+
+_RENAMED = {(ModelHparams, "model"): "architecture"}  # as runs before version 0.2 were saved

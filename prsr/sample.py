@@ -5,46 +5,51 @@ import pathlib
 from absl import flags
 
 from prsr.errors import UserError
-from prsr.flags import FLAGS, define_tau, define_trained, run, trained
+from prsr.flags import FLAGS, define_batch_size, define_tau, define_trained, run, trained
 
-define_trained()
-define_tau()
-flags.DEFINE_string(
-    "input",
-    None,
-    "An image, or a folder of images. Left out: images of the run's test split, or those that "
-    "come with --model.",
-)
-flags.DEFINE_bool(
-    "align", False, "Find the face in each image, and cut it as the model's training images were."
-)
-flags.DEFINE_string("output", "samples", "The folder to write to.")
-flags.DEFINE_integer("num_samples", 4, "Samples for each image.", 1)
-flags.DEFINE_bool("greedy", False, "Always take the most likely value; the same as --tau=inf.")
-flags.DEFINE_integer("seed", 1, "Sample k of an image depends on this seed, k and the image.")
-flags.DEFINE_integer("num_images", 8, "Without --input: how many images.", 1)
-flags.DEFINE_integer("batch_size", 16, "Samples that are drawn at once; changes no image.", 1)
+
+def define():
+    define_trained()
+    define_tau()
+    flags.DEFINE_string(
+        "input",
+        None,
+        "An image, or a folder of images. Left out: images of the run's test split, or those that "
+        "come with --model.",
+    )
+    flags.DEFINE_bool(
+        "align",
+        False,
+        "Find the face in each image, and cut it as the model's training images were.",
+    )
+    flags.DEFINE_string("output", "samples", "The folder to write to.")
+    flags.DEFINE_integer("num_samples", 4, "Samples for each image.", 1)
+    flags.DEFINE_bool("greedy", False, "Always take the most likely value; the same as --tau=inf.")
+    flags.DEFINE_integer("seed", 1, "Sample k of an image depends on this seed, k and the image.")
+    flags.DEFINE_integer("num_images", 8, "Without --input: how many images.", 1)
+    define_batch_size()
 
 
 def main():
-    from prsr import super_resolution
+    from prsr.data import inputs
+    from prsr.sampling import super_resolution
 
     workdir = trained()
     if FLAGS.align and FLAGS.input is None:
         raise UserError("--align needs --input, the image or folder to find faces in")
     hparams, model = workdir.load_model()
-    find_eyes = super_resolution.eye_finder(hparams) if FLAGS.align else None
+    find_eyes = inputs.eye_finder(hparams) if FLAGS.align else None
     if FLAGS.input is not None:
-        inputs = super_resolution.read_inputs(FLAGS.input, hparams, find_eyes)
+        chosen = inputs.read_inputs(FLAGS.input, hparams, find_eyes)
     elif FLAGS.model is not None:
-        inputs = super_resolution.read_inputs(workdir.path / "examples", hparams)
-        inputs = inputs[: FLAGS.num_images]
+        chosen = inputs.read_inputs(workdir.path / "examples", hparams)
+        chosen = chosen[: FLAGS.num_images]
     else:
-        inputs = super_resolution.test_inputs(hparams, FLAGS.num_images)
+        chosen = inputs.test_inputs(hparams, FLAGS.num_images)
     super_resolution.super_resolve(
         model,
         hparams,
-        inputs,
+        chosen,
         pathlib.Path(FLAGS.output),
         num_samples=1 if FLAGS.greedy else FLAGS.num_samples,
         tau=float("inf") if FLAGS.greedy else FLAGS.tau,
@@ -54,4 +59,4 @@ def main():
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, define)

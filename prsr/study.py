@@ -171,8 +171,8 @@ def main():
     if command not in COMMANDS:
         fail(f"expected one of {', '.join(COMMANDS)} after prsr.study, and got '{command}'")
     define, begin = COMMANDS[command]
-    define()
-    run(begin, [f"{sys.argv[0]} {command}", *sys.argv[2:]], needs_tensorflow=command != "serve")
+    argv = [f"{sys.argv[0]} {command}", *sys.argv[2:]]
+    run(begin, define, argv, needs_tensorflow=command != "serve")
 
 
 if __name__ == "__main__":

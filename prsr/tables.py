@@ -2,6 +2,9 @@
 
 import csv
 import io
+import math
+
+import numpy as np
 
 
 def to_markdown(head, rows):
@@ -23,3 +26,44 @@ def to_csv(head, rows):
     text = io.StringIO()
     csv.writer(text).writerows([head, *rows])
     return text.getvalue()
+
+
+def summary(values):
+    """The mean over images and its standard error, s / sqrt(n).
+
+    Args:
+        values: `[count]` array.
+
+    Returns:
+        `{"mean": float, "standard_error": float}` for JSON: None where there is no finite
+        number, as for the error of one value.
+    """
+    values = np.asarray(values, np.float64)
+    mean = values.mean()
+    if not np.isfinite(mean):
+        return {"mean": None, "standard_error": None}
+    if len(values) < 2:
+        return {"mean": float(mean), "standard_error": None}
+    return {
+        "mean": float(mean),
+        "standard_error": float(values.std(ddof=1) / math.sqrt(len(values))),
+    }
+
+
+def plus_minus(value, digits, times=1):
+    """What `summary` returned as text: the mean, and its error if there is one.
+
+    Args:
+        value: a dict of `summary`.
+        digits: after the point.
+        times: factor for both, such as 100 for percent.
+
+    Returns:
+        A str.
+    """
+    if value["mean"] is None:
+        return "inf"
+    text = f"{times * value['mean']:.{digits}f}"
+    if value["standard_error"] is not None:
+        text += f" ± {times * value['standard_error']:.{digits}f}"
+    return text

@@ -2,9 +2,12 @@
 
 import os
 
+from absl import flags
+
 from prsr.flags import (
     FLAGS,
     define_hparams,
+    define_replicas,
     define_schedule,
     define_workdir,
     hparams_from_flags,
@@ -12,21 +15,26 @@ from prsr.flags import (
     schedule_from_flags,
 )
 
-define_workdir()
-define_hparams()
-define_schedule()
+
+def define():
+    define_workdir()
+    define_hparams()
+    define_schedule()
+    define_replicas()
+    flags.DEFINE_alias("model", "architecture")
 
 
 def main():
     # TensorFlow takes seconds to import: not for --help, nor for a flag misspelt.
-    from prsr import distribution, training, workdirs
+    from prsr.trained.workdir import Workdir
+    from prsr.training import distribution, loop
 
-    workdir = workdirs.Workdir(FLAGS.workdir)
+    workdir = Workdir(FLAGS.workdir)
     saved = workdir.read_hparams() if workdir.settings.exists() else None
     hparams, schedule = hparams_from_flags(saved), schedule_from_flags()
-    with distribution.beginning_again():
+    with distribution.restart_on_lost_worker():
         strategy = distribution.open_strategy(FLAGS.num_replicas)
-        stopped = training.run(workdir, hparams, schedule, FLAGS.eval_images, strategy)
+        stopped = loop.run(workdir, hparams, schedule, strategy)
     if stopped:
         print("saved; the same command continues")
         return 128 + stopped
@@ -35,4 +43,4 @@ def main():
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, define)

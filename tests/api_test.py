@@ -9,7 +9,11 @@ import pytest
 from PIL import Image
 
 import prsr
-from prsr import faces, images, pretrained, samplers, serving, workdirs
+from prsr import images
+from prsr.data import faces
+from prsr.sampling import samplers
+from prsr.trained import pretrained, saved_model
+from prsr.trained.workdir import Workdir
 
 RNG = np.random.default_rng(3)
 LOW_RES = RNG.integers(0, 256, (2, 2, 2, 3), dtype=np.uint8)
@@ -22,7 +26,7 @@ def model(request, tiny_run, tiny_export):
 
 
 def test_the_samples_of_an_array_are_those_of_the_command_s_sampler(model, tiny_run):
-    sampler = samplers.sampler(workdirs.Workdir(tiny_run).load_model()[1])
+    sampler = samplers.sampler(Workdir(tiny_run).load_model()[1])
     expected = samplers.draw_samples(sampler, LOW_RES, 3, 7, 1.3, 6)
     np.testing.assert_array_equal(model.sample(LOW_RES, 3, tau=1.3, seed=7), expected)
     np.testing.assert_array_equal(model.sample(LOW_RES[1], 3, tau=1.3, seed=7), expected[1])
@@ -47,7 +51,7 @@ def test_pictures_are_reduced_as_in_training(model):
 def test_log_prob(model, tiny_run):
     high_res = RNG.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
     low_res = np.tile(LOW_RES, (10, 1, 1, 1))
-    expected = workdirs.Workdir(tiny_run).load_model()[1].log_likelihood(low_res, high_res)
+    expected = Workdir(tiny_run).load_model()[1].log_likelihood(low_res, high_res)
     np.testing.assert_allclose(model.log_prob(low_res, high_res), expected, rtol=1e-5)
 
 
@@ -106,9 +110,9 @@ def test_a_regression_predicts_and_has_no_probability(baseline_runs, tmp_path):
     assert model.sample(LOW_RES).shape == (2, 1, 8, 8, 3)
     with pytest.raises(ValueError, match="no probability"):
         model.log_prob(LOW_RES, np.zeros((2, 8, 8, 3), np.uint8))
-    hparams, network = workdirs.Workdir(baseline_runs / "regression").load_model()
-    with pytest.raises(prsr.UserError, match="--model=regression"):
-        serving.export(hparams, network, tmp_path)
+    hparams, network = Workdir(baseline_runs / "regression").load_model()
+    with pytest.raises(prsr.UserError, match="is a regression"):
+        saved_model.export(hparams, network, tmp_path)
 
 
 def test_what_is_no_model(tmp_path, tiny_export):

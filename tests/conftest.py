@@ -86,7 +86,11 @@ def baseline_runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("baselines")
     for kind in ("regression", "cross_entropy"):
         result = run(
-            "train", f"--workdir={folder / kind}", *TINY, "--train_steps=3", f"--model={kind}"
+            "train",
+            f"--workdir={folder / kind}",
+            *TINY,
+            "--train_steps=3",
+            f"--architecture={kind}",
         )
         assert result.returncode == 0, result.stderr
         assert "B alone" not in result.stderr

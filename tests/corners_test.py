@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prsr.digit_corners import count
+from prsr.evaluation.mnist_corners import count
 from tests.conftest import TINY, assert_one_line, run
 
 ARGUMENTS = [*TINY, "--image_size=16", "--scale=1", "--channels=1", "--sample_images=0"]

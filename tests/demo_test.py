@@ -51,7 +51,7 @@ def test_a_run_with_a_regression(tiny_run, baseline_runs):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--workdir=BASE/regression"], ["--model=regression", "pixel_recursive"]),
+        (["--workdir=BASE/regression"], ["--architecture=regression", "pixel_recursive"]),
         (["--model=faces", "--regression=BASE/regression"], ["--regression", "sizes"]),
         (["--model=faces", "--port=1", "--host=192.0.2.1"], ["cannot listen", "--host or --port"]),
     ],

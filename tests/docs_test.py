@@ -14,8 +14,8 @@ import zipfile
 import pytest
 from PIL import Image
 
-from prsr import pretrained
-from prsr.data import drawn
+from prsr.data import letters
+from prsr.trained import pretrained
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("prsr/**/*.md")])
@@ -122,7 +122,7 @@ def scratch(folder):
     with zipfile.ZipFile(folder / "my_images.zip", "w") as archive:
         for i in range(60):
             path = folder / "my_images" / f"{i}.png"
-            drawn.draw(i).resize((40, 40)).save(path)
+            letters.draw(i).resize((40, 40)).save(path)
             archive.write(path, path.name)
     grace = pretrained.workdir("faces").path / "examples" / "grace_hopper.jpg"
     Image.open(grace).resize((356, 436)).save(folder / "me.jpg")

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prsr import evaluation, images, metrics, samplers
-from prsr.data import pipeline
+from prsr import images, tables
+from prsr.data import image_sets, pipeline
 from prsr.errors import UserError
-from prsr.evaluation import Evaluation, Method
+from prsr.evaluation import methods, metrics, results, table1
+from prsr.evaluation.methods import Method
+from prsr.evaluation.results import Evaluation
 from prsr.hparams import DataHparams
-from prsr.workdirs import Workdir
+from prsr.sampling import samplers
+from prsr.trained.workdir import Workdir
 from tests.conftest import assert_one_line, run
 
 
@@ -60,11 +63,11 @@ def test_diversity_is_of_several_samples_of_one_input(evaluated):
     ]
     run_directory = next(a for a in arguments if a.startswith("--workdir=")).split("=", 1)[1]
     _, model = Workdir(run_directory).load_model()
-    low_res = np.load(folder / "images" / "input" / "00000.npy")[: evaluation.DIVERSITY_INPUTS]
+    low_res = np.load(folder / "images" / "input" / "00000.npy")[: methods.DIVERSITY_INPUTS]
     samples = samplers.draw_samples(
-        samplers.sampler(model), low_res, evaluation.DIVERSITY_SAMPLES, 1, 1.0, 16
+        samplers.sampler(model), low_res, methods.DIVERSITY_SAMPLES, 1, 1.0, 16
     )
-    expected = metrics.summary(metrics.diversity(samples))
+    expected = tables.summary(metrics.diversity(samples))
     assert rows["tau_1"]["diversity"] == pytest.approx(expected)
     first = np.load(folder / "images" / "tau_1" / "00000.npy")[0]
     np.testing.assert_array_equal(samples[0, 0], first)
@@ -80,7 +83,7 @@ def test_diversity_is_of_the_first_inputs_of_many():
 
     low_res = np.arange(40, dtype=np.uint8).reshape(40, 1, 1, 1)
     method = Method("m", "M", None, {}, draw_samples=draw_samples)
-    assert len(evaluation.diversity(method, low_res)) == 32
+    assert len(table1.diversity(method, low_res)) == 32
     ((inputs, count),) = asked
     np.testing.assert_array_equal(inputs, low_res[:32])
     assert count == 6
@@ -97,7 +100,7 @@ def test_the_images_that_were_scored_are_kept(evaluated):
     assert len(kept["truth"]) == len(names) == report["test_images"]
     np.testing.assert_array_equal(kept["bicubic"], images.upsample_bicubic(kept["input"], 4))
     bicubic = report["rows"][0]
-    assert bicubic["psnr"] == metrics.summary(metrics.psnr(kept["bicubic"], kept["truth"]))
+    assert bicubic["psnr"] == tables.summary(metrics.psnr(kept["bicubic"], kept["truth"]))
     lines = list(csv.DictReader((folder / "scores.csv").open()))
     own = [float(line["psnr"]) for line in lines if line["method"] == "bicubic"]
     assert np.mean(own) == pytest.approx(bicubic["psnr"]["mean"], rel=1e-4)
@@ -141,7 +144,7 @@ def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs):
     hparams = Workdir(tiny_run).read_hparams()
 
     def methods(run_directory):
-        return evaluation.baseline_methods([str(run_directory)], hparams, 1, 1)
+        return methods.baseline_methods([str(run_directory)], hparams, 1, 1)
 
     with pytest.raises(UserError, match="no baseline"):
         methods(tiny_run)
@@ -224,7 +227,7 @@ def test_conflicts_are_found_before_anything_is_drawn(tmp_path):
 
 
 def test_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "CHUNK", 2)
+    monkeypatch.setattr(results, "CHUNK", 2)
     asked = []
 
     def predict(low_res):
@@ -237,24 +240,23 @@ def test_chunks(tmp_path, monkeypatch):
     np.testing.assert_array_equal(kept.images(Method("m", "M", None, {}, chunk=2)), first)
     kept.images(Method("all", "All", predict, {}, chunk=None))
     assert asked == [2, 2, 1, 5]
-    scores = kept.score(first, "antialiased")
-    assert set(scores) == set(evaluation.SCORES)
+    scores = metrics.scores(first, kept.high_res, kept.low_res, "antialiased", block=2)
+    assert set(scores) == {score.name for score in metrics.SCORES if score.function}
     np.testing.assert_array_equal(scores["psnr"], metrics.psnr(first, kept.high_res))
 
 
-def test_scores_that_small_images_cannot_have_are_left_out(tmp_path):
-    assert set(keep(tmp_path, size=8).score(keep(tmp_path, size=8).high_res, "antialiased")) == {
-        "psnr",
-        "psnr_uint8_wrap",
-        "consistency",
-    }
+def test_scores_that_small_images_cannot_have_are_left_out():
+    truth = np.zeros((2, 8, 8, 3), np.uint8)
+    scores = metrics.scores(truth, truth, np.zeros((2, 2, 2, 3), np.uint8), "antialiased")
+    assert set(scores) == {"psnr", "psnr_uint8_wrap", "consistency"}
 
 
 def test_the_paper_s_row_stands_beside_ours(tmp_path):
-    scores = {name: np.array([0.5, 0.7]) for name in evaluation.SCORES}
+    names = [score.name for score in metrics.SCORES if score.function]
+    scores = {name: np.array([0.5, 0.7]) for name in names}
     methods = [Method("nn", "NN", None, {}), Method("greedy", "greedy", None, {})]
-    rows = [evaluation.row(m, scores, None, (32, 32, 3), "bedrooms") for m in methods]
-    table = evaluation.markdown({"rows": rows, "test_images": 2})
+    rows = [table1.row(m, scores, (32, 32, 3), "bedrooms") for m in methods]
+    table = table1.markdown({"rows": rows, "test_images": 2})
     nn = next(line for line in table.splitlines() if line.startswith("| NN"))
     assert nn == (
         "| NN | 0.60 ± 0.10 | 0.60 ± 0.10 | 28.15 | 0.600 ± 0.100 | 0.49 | 0.600 ± 0.100 | 0.45 "
@@ -267,7 +269,7 @@ def test_blocks_of_records_and_of_memory_are_the_same(tmp_path):
     from prsr.data import records
 
     data = DataHparams(dataset="drawn:40", image_size=16)
-    pool = pipeline.load(data, 3, "train").images
+    pool = image_sets.load(data, 3, "train").images
     records.write(tmp_path / "train-00000.tfrecord", pool)
     streamed = DataHparams(dataset=f"records:{tmp_path}", image_size=16)
     for one, other in zip(
@@ -275,4 +277,4 @@ def test_blocks_of_records_and_of_memory_are_the_same(tmp_path):
     ):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[1], other[1])
-    np.testing.assert_array_equal(pipeline.load(streamed, 3, "train").images, pool)
+    np.testing.assert_array_equal(image_sets.load(streamed, 3, "train").images, pool)

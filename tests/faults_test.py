@@ -17,9 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from prsr import training, workdirs
-from prsr.data import pipeline
+from prsr.data import image_sets
 from prsr.errors import UserError
+from prsr.trained.workdir import Workdir
+from prsr.training import checkpoints
+from prsr.training.trainer import Trainer
 from tests.conftest import TINY, assert_one_line, run, start
 from tests.runs import assert_same_weights, summaries, wait_for
 
@@ -245,8 +247,8 @@ def test_no_room_for_a_change(uninterrupted, changes, tmp_path, chain):
 
 @pytest.fixture(scope="module")
 def trainer(uninterrupted):
-    hparams = workdirs.Workdir(uninterrupted).read_hparams()
-    return training.Trainer(hparams, pipeline.training_set(hparams.data, 3))
+    hparams = Workdir(uninterrupted).read_hparams()
+    return Trainer(hparams, image_sets.training_set(hparams.data, 3))
 
 
 def state(trainer):
@@ -282,7 +284,7 @@ def test_damage_to_a_checkpoint_is_noticed(trainer, uninterrupted, tmp_path, cap
         path.write_bytes(damaged(path.read_bytes(), rng))
         for variable in [*trainer.model.variables, *trainer.optimizer.variables]:
             variable.assign(np.full(variable.shape, 7))
-        training._restore(trainer, workdirs.Workdir(copy))
+        checkpoints.restore(trainer, Workdir(copy))
         said = capsys.readouterr().err
         noticed = "cannot continue from" in said
         harmless += not noticed
@@ -298,7 +300,7 @@ def test_no_checkpoint_left_that_can_be_read(trainer, uninterrupted, tmp_path, c
     for path in (tmp_path / "checkpoints").glob("*.index"):
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="no checkpoint .* that can be read"):
-        training._restore(trainer, workdirs.Workdir(tmp_path))
+        checkpoints.restore(trainer, Workdir(tmp_path))
     assert capsys.readouterr().err.count("trying the one before") == 3
 
 

@@ -16,12 +16,18 @@ import tempfile
 import atheris
 import pytest
 
-PARSERS = ["prsr.data.sources", "prsr.data.records", "prsr.hparams", "prsr.workdirs", "prsr.flags"]
+PARSERS = [
+    "prsr.data.sources",
+    "prsr.data.records",
+    "prsr.hparams",
+    "prsr.trained.workdir",
+    "prsr.flags",
+]
 
 with atheris.instrument_imports([*PARSERS, "absl.flags"]):
     from prsr.data import records
     from prsr.errors import UserError
-    from prsr.workdirs import Workdir
+    from prsr.trained.workdir import Workdir
     from tests import hostile_test
 
 IMAGES = "train-images-idx3-ubyte"

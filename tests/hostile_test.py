@@ -33,10 +33,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from prsr import flags, workdirs
-from prsr.data import records, sources
+from prsr import flags
+from prsr.data import decoding, records, sources
 from prsr.errors import UserError
-from prsr.hparams import MODELS, DataHparams, Hparams, ModelHparams, TrainingHparams
+from prsr.hparams import ARCHITECTURES, DataHparams, Hparams, ModelHparams, TrainingHparams
+from prsr.models.build import build_model
+from prsr.trained.workdir import Workdir
 from tests.conftest import ROOT
 
 RNG = np.random.default_rng(0)
@@ -164,7 +166,7 @@ def pngs(draw):
 @pytest.mark.filterwarnings("ignore")
 def test_any_bytes_are_an_image_or_a_value_error(capfd, content, channels):
     with contextlib.suppress(ValueError):
-        array = sources.decode(io.BytesIO(content), channels)
+        array = decoding.decode(io.BytesIO(content), channels)
         assert array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == channels
         assert array.size > 0
     assert capfd.readouterr().err == ""
@@ -197,7 +199,7 @@ def test_decompression_bombs_are_refused(kind, side):
     content = bomb(kind, side)
     assert len(content) < MIB
     with limits(seconds=5), little_memory(), pytest.raises(ValueError, match="not a readable"):
-        sources.decode(io.BytesIO(content), 3)
+        decoding.decode(io.BytesIO(content), 3)
 
 
 # MNIST's files
@@ -279,7 +281,7 @@ def zipped(members, method=zipfile.ZIP_STORED, **lies):
 
 
 MEMBERS = {f"{i}.png": encoded("PNG", "RGB", (3, 3)) for i in range(4)}
-IMAGES = [sources.decode(io.BytesIO(content), 3).tolist() for content in MEMBERS.values()]
+IMAGES = [decoding.decode(io.BytesIO(content), 3).tolist() for content in MEMBERS.values()]
 
 
 def read_zip(folder, content):
@@ -366,7 +368,7 @@ anything = st.recursive(
     st.none()
     | st.booleans()
     | st.floats()
-    | st.sampled_from([*NUMBERS, *MODELS, "drawn", "\0"])
+    | st.sampled_from([*NUMBERS, *ARCHITECTURES, "drawn", "\0"])
     | st.text(max_size=9),
     lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
     max_leaves=6,
@@ -406,7 +408,7 @@ def test_any_settings_are_settings_or_refused(tmp_path, content):
     """Those that are read have the types and choices that their fields are declared with."""
     (tmp_path / "settings.json").write_bytes(content)
     with contextlib.suppress(UserError):
-        hparams = workdirs.Workdir(tmp_path).read_hparams()
+        hparams = Workdir(tmp_path).read_hparams()
         for section in (hparams.model, hparams.data, hparams.training):
             for field in dataclasses.fields(section):
                 value, choices = getattr(section, field.name), field.metadata["choices"]
@@ -416,7 +418,7 @@ def test_any_settings_are_settings_or_refused(tmp_path, content):
 
 def reread(folder, hparams):
     """The settings as they come back from a run directory, checked."""
-    workdir = workdirs.Workdir(folder)
+    workdir = Workdir(folder)
     workdir.write_hparams(hparams)
     hparams = workdir.read_hparams()
     hparams.check()
@@ -429,15 +431,15 @@ SMALL = {
 }  # fmt: skip
 
 
-@example(MODELS[0], {"prior_layers": 10**5})
-@example(MODELS[0], {"blocks_per_stage": 10**5})
-@example(MODELS[0], {"conditioning_width": 2**31})
-@example(MODELS[0], {"prior_hidden": 2**40})
-@example(MODELS[0], {"image_size": 2**31})
-@example(MODELS[0], {"image_size": 2**31, "scale": 2**31})
+@example(ARCHITECTURES[0], {"prior_layers": 10**5})
+@example(ARCHITECTURES[0], {"blocks_per_stage": 10**5})
+@example(ARCHITECTURES[0], {"conditioning_width": 2**31})
+@example(ARCHITECTURES[0], {"prior_hidden": 2**40})
+@example(ARCHITECTURES[0], {"image_size": 2**31})
+@example(ARCHITECTURES[0], {"image_size": 2**31, "scale": 2**31})
 @tried(60)
 @given(
-    kind=st.sampled_from([*MODELS, "none"]),
+    kind=st.sampled_from([*ARCHITECTURES, "none"]),
     sizes=st.dictionaries(st.sampled_from(list(SMALL)), st.sampled_from(NUMBERS), max_size=3),
 )
 def test_any_sizes_are_a_model_or_refused(tmp_path, kind, sizes):
@@ -445,7 +447,7 @@ def test_any_sizes_are_a_model_or_refused(tmp_path, kind, sizes):
     sizes = SMALL | sizes
     data = DataHparams(image_size=sizes.pop("image_size"))
     with contextlib.suppress(UserError), limits(seconds=5):
-        workdirs.build_model(reread(tmp_path, Hparams(ModelHparams(kind, **sizes), data)))
+        build_model(reread(tmp_path, Hparams(ModelHparams(kind, **sizes), data)))
 
 
 TRAINING = st.sampled_from(list(vars(TrainingHparams())))
@@ -583,16 +585,16 @@ def test_records_of_two_sizes_are_refused(tmp_path):
 def run(tmp_path_factory):
     """A run directory whose model has four weights."""
     hparams = Hparams(ModelHparams("regression", 1, 1, 0, 1), DataHparams(image_size=2))
-    workdir = workdirs.Workdir(tmp_path_factory.mktemp("run"))
+    workdir = Workdir(tmp_path_factory.mktemp("run"))
     workdir.write_hparams(hparams)
-    workdir.save_weights(workdirs.build_model(hparams))
+    workdir.save_weights(build_model(hparams))
     return workdir.path
 
 
 @pytest.fixture
 def workdir(run, tmp_path):
     """A copy to be damaged."""
-    return workdirs.Workdir(shutil.copytree(run, tmp_path / "run"))
+    return Workdir(shutil.copytree(run, tmp_path / "run"))
 
 
 @tried(150)
@@ -681,7 +683,7 @@ def test_nothing_is_ever_unpickled(workdir, tmp_path):
     (tmp_path / "train-00000.tfrecord").write_bytes(trap)
     assert read_records(tmp_path) is None
     with pytest.raises(ValueError, match="not a readable image"):
-        sources.decode(io.BytesIO(trap), 3)
+        decoding.decode(io.BytesIO(trap), 3)
     assert not (tmp_path / "sprung").exists()
     pickle.loads(trap)
     assert (tmp_path / "sprung").exists()  # it works where it is let

@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from prsr import workdirs
 from prsr.errors import UserError
-from prsr.hparams import DataHparams, Hparams, TrainingHparams
+from prsr.hparams import DataHparams, Hparams, Schedule, TrainingHparams
+from prsr.models.build import build_model
 
 
 def test_settings_survive_json():
@@ -13,10 +13,25 @@ def test_settings_survive_json():
     assert Hparams.from_dict(json.loads(json.dumps(hparams.to_dict()))) == hparams
 
 
+def test_settings_of_old_runs_are_read():
+    """Version 0.1 called the architecture "model"."""
+    saved = Hparams().to_dict()
+    del saved["model"]["architecture"]
+    saved["model"]["model"] = "regression"
+    assert Hparams.from_dict(saved).model.architecture == "regression"
+
+
+def test_a_schedule_s_numbers_are_checked():
+    Schedule(tau=float("inf")).check()
+    for changes in ({"log_every": 0}, {"tau": 0.0}, {"tau": float("nan")}, {"sample_images": -1}):
+        with pytest.raises(UserError, match=f"{next(iter(changes))} must be"):
+            Schedule(**changes).check()
+
+
 def test_defaults_are_table_2s():
     hparams = Hparams()
     assert dataclasses.astuple(hparams.model)[1:] == (3, 4, 6, 32, "batch", 64, 20, 1024)
-    assert hparams.model.model == "pixel_recursive"
+    assert hparams.model.architecture == "pixel_recursive"
     training = hparams.training
     assert (training.rho, training.momentum, training.epsilon) == (0.95, 0.9, 1e-8)
     assert (training.global_batch_size, training.train_steps) == (32, 200_000)
@@ -44,16 +59,16 @@ def test_defaults_are_table_2s():
 )
 def test_numbers_that_nothing_can_be_trained_with(name, value):
     hparams = Hparams(training=dataclasses.replace(TrainingHparams(), **{name: value}))
-    with pytest.raises(UserError, match=f"--{name} must be"):
+    with pytest.raises(UserError, match=f"{name} must be"):
         hparams.check()
 
 
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"levels": 1}, "--levels must be 2 to 256, not 1"),
-        ({"levels": 257}, "--levels"),
-        ({"pairs": "corners", "image_size": 24}, "multiple of four times --scale, not 24 with"),
+        ({"levels": 1}, "levels must be 2 or more, not 1"),
+        ({"levels": 257}, "levels must be at most 256, not 257"),
+        ({"pairs": "corners", "image_size": 24}, "multiple of four times scale, not 24 with"),
     ],
 )
 def test_pairs_that_cannot_be_made(changes, word):
@@ -77,4 +92,4 @@ def test_models_that_do_not_exist(section, name, value, word):
     hparams = Hparams()
     part = dataclasses.replace(getattr(hparams, section), **{name: value})
     with pytest.raises(UserError, match=word):
-        workdirs.build_model(dataclasses.replace(hparams, **{section: part}))
+        build_model(dataclasses.replace(hparams, **{section: part}))

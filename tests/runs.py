@@ -7,7 +7,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from prsr import workdirs
+from prsr.trained.workdir import Workdir
 
 
 def weights(workdir):
@@ -18,7 +18,7 @@ def weights(workdir):
     keys = sorted(reader.get_variable_to_shape_map())
     # How many checkpoints were written is no part of it.
     result = {key: reader.get_tensor(key) for key in keys if key.startswith(("model/", "optim"))}
-    _, model = workdirs.Workdir(workdir).load_model()
+    _, model = Workdir(workdir).load_model()
     return {**result, **{i: v.numpy() for i, v in enumerate(model.variables)}}
 
 

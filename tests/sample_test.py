@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prsr import images, workdirs
+from prsr import images
 from prsr.errors import UserError
+from prsr.trained.workdir import Workdir
 from tests.conftest import assert_one_line, run
 
 
@@ -143,4 +144,4 @@ def test_weights_of_a_deeper_model_are_refused(tiny_run, tmp_path):
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     (tmp_path / "model.weights.h5").write_bytes((tiny_run / "model.weights.h5").read_bytes())
     with pytest.raises(UserError, match="arrays for"):
-        workdirs.Workdir(tmp_path).load_model()
+        Workdir(tmp_path).load_model()

@@ -7,23 +7,41 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 LAYERS = [
     {"prsr.errors"},
-    {"prsr.hparams", "prsr.progress", "prsr.files", "prsr.tables", "prsr.web", "prsr.distribution"},
+    {
+        "prsr.hparams",
+        "prsr.progress",
+        "prsr.files",
+        "prsr.tables",
+        "prsr.web",
+        "prsr.training.distribution",
+    },
     {"prsr.images", "prsr.plotting"},
-    {"prsr.faces", "prsr.layers", "prsr.losses", "prsr.metrics", "prsr.optimizers"},
-    {"prsr.models.trunk", "prsr.data.drawn", "prsr.data.splits", "prsr.sampling.draws"},
-    {"prsr.data.corners", "prsr.data.lsun", "prsr.data.records", "prsr.digit_corners"},
+    {
+        "prsr.data.faces",
+        "prsr.models.layers",
+        "prsr.models.losses",
+        "prsr.evaluation.metrics",
+        "prsr.training.optimizers",
+    },
+    {"prsr.models.trunk", "prsr.data.letters", "prsr.data.splits", "prsr.sampling.noise"},
+    {"prsr.data.corners", "prsr.data.lsun", "prsr.data.records", "prsr.evaluation.mnist_corners"},
     {"prsr.models.conditioning", "prsr.models.regression", "prsr.data.sources"},
     {"prsr.models.prior", "prsr.sampling.naive", "prsr.sampling.cached"},
     {"prsr.models.pixel_recursive", "prsr.data.pipeline"},
-    {"prsr.samplers", "prsr.workdirs", "prsr.reporting", "prsr.data.sharding"},
+    {
+        "prsr.sampling.samplers",
+        "prsr.trained.workdir",
+        "prsr.training.reporting",
+        "prsr.data.preparation",
+    },
     {"prsr.baselines.bicubic", "prsr.baselines.nearest_neighbor", "prsr.baselines.networks"},
     {
-        "prsr.pretrained",
-        "prsr.serving",
-        "prsr.training",
-        "prsr.super_resolution",
-        "prsr.evaluation",
-        "prsr.paper_figures",
+        "prsr.trained.pretrained",
+        "prsr.trained.saved_model",
+        "prsr.training.trainer",
+        "prsr.sampling.super_resolution",
+        "prsr.evaluation.results",
+        "prsr.evaluation.paper_figures",
     },
     {"prsr.api"},
     {"prsr"},
@@ -74,9 +92,12 @@ def test_modules_import_from_lower_layers_only():
 
 def test_layers_and_models_know_keras_alone():
     for name, path in modules():
-        if name in ("prsr.layers", "prsr.losses", "prsr.images", "prsr.optimizers") or (
-            name.startswith("prsr.models")
-        ):
+        if name in (
+            "prsr.models.layers",
+            "prsr.models.losses",
+            "prsr.images",
+            "prsr.training.optimizers",
+        ) or (name.startswith("prsr.models")):
             assert not any(i.split(".")[0] == "tensorflow" for i in imports(path)), name
 
 

@@ -7,9 +7,11 @@ import urllib.request
 import numpy as np
 import pytest
 
-from prsr import evaluation, files
+from prsr import files
 from prsr.errors import UserError
-from prsr.evaluation import Evaluation, Method
+from prsr.evaluation import metrics, results, table1
+from prsr.evaluation.methods import Method
+from prsr.evaluation.results import Evaluation
 from prsr.human_study import preparation
 from tests.conftest import assert_one_line, run, start
 
@@ -29,8 +31,8 @@ def evaluated(tmp_path_factory):
             return low.repeat(4, 1).repeat(4, 2) + np.uint8(added)
 
         method = Method(key, key, predict, {})
-        scores = kept.score(kept.images(method), "antialiased")
-        rows.append(evaluation.row(method, scores, None, (8, 8, 3), "bedrooms"))
+        scores = metrics.scores(kept.images(method), high_res, low_res, "antialiased")
+        rows.append(table1.row(method, scores, (8, 8, 3), "bedrooms"))
     report = {"run": "runs/rooms", "test_images": 60, "rows": rows}
     with files.replacing(folder / "table1.json") as partial:
         partial.write_text(json.dumps(report))
@@ -59,8 +61,8 @@ def test_what_is_prepared(study, evaluated):
 
     from prsr.baselines.bicubic import Bicubic
 
-    truth = evaluation.read_images(evaluated, "truth", 60)
-    low_res = evaluation.read_images(evaluated, "input", 60)
+    truth = results.read_images(evaluated, "truth", 60)
+    low_res = results.read_images(evaluated, "input", 60)
     sizes = set()
     for method, images in (("truth", truth), ("bicubic", Bicubic(4).predict(low_res))):
         for number in (0, 59):

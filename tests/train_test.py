@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prsr import workdirs
-from prsr.data import pipeline, records
+from prsr.data import image_sets, pipeline, records
 from prsr.errors import UserError
 from prsr.hparams import DataHparams
+from prsr.trained.workdir import Workdir
 from tests.conftest import ROOT, TINY, assert_one_line, run, start
 from tests.runs import assert_same_weights, steps_logged, summaries, wait_for
 
@@ -26,7 +26,7 @@ def test_a_run_leaves_all_that_later_commands_need(tiny_run):
     for name in ("settings.json", "model.weights.h5", "curves.png", "samples/step_00000006.png"):
         assert (tiny_run / name).stat().st_size > 0
     assert steps_logged(tiny_run) == [1, 2, 3, 4, 5, 6]
-    hparams, model = workdirs.Workdir(tiny_run).load_model()
+    hparams, model = Workdir(tiny_run).load_model()
     assert hparams.model.prior_width == 6 and model.channels == 3
     with h5py.File(tiny_run / "model.weights.h5") as file:
         assert file.keys()
@@ -171,7 +171,7 @@ def test_settings_that_cannot_be_read(tiny_run, tmp_path):
     for text in ("{", "[]", '{"hparams": {"model": {"wdith": 3}}}', wrong_type):
         (copy / "settings.json").write_text(text)
         with pytest.raises(UserError, match="settings.json"):
-            workdirs.Workdir(copy).read_hparams()
+            Workdir(copy).read_hparams()
     assert_one_line(run("train", f"--workdir={copy}"), "settings.json")
     assert (copy / "settings.json").read_text() == text
 
@@ -198,7 +198,7 @@ def test_nan_and_restore_goes_back_and_on_with_a_lower_rate(tiny_run, tmp_path):
     result = run("train", f"--workdir={back}", *options, "--on_nan=restore")
     assert result.returncode == 0, result.stderr
     assert "not a number at step 8 (learning rate 5e+04); going back" in result.stderr
-    factor = workdirs.Workdir(back).read_hparams().training.learning_rate_factor
+    factor = Workdir(back).read_hparams().training.learning_rate_factor
     assert 0 < factor < 1
     assert steps_logged(back) == list(range(1, 11))
     shutil.copytree(tiny_run, told)
@@ -219,12 +219,12 @@ def test_nan_and_restore_that_does_not_help(tiny_run, tmp_path):
     options = ["--learning_rate=1e38", "--train_steps=9", "--on_nan=restore"]
     assert_one_line(run("train", f"--workdir={copy}", *options), "not a number")
     assert_same_weights(tiny_run, copy)
-    assert workdirs.Workdir(copy).read_hparams().training.learning_rate_factor == 1
+    assert Workdir(copy).read_hparams().training.learning_rate_factor == 1
 
 
 def test_a_record_that_is_damaged_costs_no_step(tmp_path):
     """Training stops at it with everything saved, and goes on when it was mended."""
-    image_set = pipeline.load(DataHparams(dataset="drawn:200", image_size=8), 3, "train")
+    image_set = image_sets.load(DataHparams(dataset="drawn:200", image_size=8), 3, "train")
     bad = int(pipeline.shuffled(np.int64([4 * 20 + 2]), len(image_set), seed=1)[0])  # in step 21
     for folder in ("whole", "damaged"):
         (tmp_path / folder).mkdir()
@@ -273,7 +273,7 @@ def test_no_room_for_a_checkpoint(tiny_run, tmp_path):
     result = run("train", f"--workdir={copy}", "--train_steps=9", preexec_fn=limit)
     assert_one_line(result, "could not write", "earlier checkpoints are untouched")
     assert_same_weights(tiny_run, copy)
-    workdirs.Workdir(copy).load_model()
+    Workdir(copy).load_model()
 
 
 def test_no_permission_for_a_checkpoint(tiny_run, tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from prsr import samplers
+from prsr.sampling import samplers
 
 CHOICES = ("mode", "mean", "sample")
 

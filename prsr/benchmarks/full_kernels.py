@@ -6,7 +6,7 @@ from unittest import mock
 import numpy as np
 from keras import ops
 
-from prsr import layers
+from prsr.models import layers
 
 
 class _Masked:

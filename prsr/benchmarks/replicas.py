@@ -6,9 +6,10 @@ from concurrent import futures
 
 import tensorflow as tf
 
-from prsr import distribution, progress
-from prsr import training as trainers
+from prsr import progress
 from prsr.benchmarks import rounds, training
+from prsr.training import distribution
+from prsr.training.trainer import Trainer
 
 COUNTS = (1, 2, 4, 8)
 
@@ -57,7 +58,7 @@ def _begin(hparams, count):
     with progress.silenced():
         rounds.share_gpus()
         strategy = distribution.open_strategy(count)
-    _trainer = trainers.Trainer(hparams, training.image_set(hparams), strategy)
+    _trainer = Trainer(hparams, training.image_set(hparams), strategy)
     _batch = next(iter(_trainer.batches()))
 
 

@@ -1,5 +1,7 @@
 """The benchmark's results as tables and as a picture."""
 
+import json
+
 from prsr import files, tables
 
 
@@ -7,7 +9,7 @@ def markdown(results):
     """Tables, ratios first.
 
     Args:
-        results: as `prsr.benchmark` collects them; any part may be missing.
+        results: as `prsr.benchmarks.suite.measure` yields them; any part may be missing.
 
     Returns:
         Text.
@@ -115,6 +117,20 @@ def markdown(results):
 
 def _table(head, rows):
     return ["", tables.to_markdown(head, rows)]
+
+
+def write(results, folder):
+    """Writes `benchmark.json`, `benchmark.md` and `benchmark.png`.
+
+    Args:
+        results: what `prsr.benchmarks.suite.measure` yields.
+        folder: `pathlib.Path`; it is made.
+    """
+    with files.replacing(folder / "benchmark.json") as partial:
+        partial.write_text(json.dumps(results, indent=2) + "\n")
+    with files.replacing(folder / "benchmark.md") as partial:
+        partial.write_text(markdown(results))
+    plot(results, folder / "benchmark.png")
 
 
 def plot(results, path):

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from prsr import workdirs
 from prsr.benchmarks import rounds
-from prsr.sampling import cached, draws, naive
+from prsr.models.build import build_model
+from prsr.sampling import cached, naive, noise
 
 _REFERENCE_SUB_PIXELS = 8
 
@@ -17,7 +17,7 @@ _REFERENCE_SUB_PIXELS = 8
 def build(hparams):
     """The untrained model of some settings, the same at every call."""
     keras.utils.set_random_seed(0)
-    return workdirs.build_model(hparams)
+    return build_model(hparams)
 
 
 def ask(model, image_size, batch):
@@ -96,7 +96,7 @@ def agreement(model, image_size, batch):
     """
     low_res, seeds = ask(model, image_size, batch)
     drawn = cached.sampler(model)(low_res, seeds, 1.0)
-    again = draws.draw(model(low_res, drawn), 1.0, draws.uniforms(seeds, drawn.shape[1:]))
+    again = noise.draw(model(low_res, drawn), 1.0, noise.uniforms(seeds, drawn.shape[1:]))
     return {"agree": int((again.numpy() == drawn).sum()), "of": drawn.size}
 
 

@@ -12,10 +12,12 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from prsr import training, workdirs
 from prsr.benchmarks import full_kernels, rounds
 from prsr.data import records
-from prsr.data.pipeline import ImageSet, training_pairs
+from prsr.data.image_sets import ImageSet
+from prsr.data.pipeline import training_pairs
+from prsr.models.build import build_model
+from prsr.training.trainer import Trainer
 
 OURS = "ours: causal taps, float32"
 FULL_KERNELS = "full square kernels times masks in both stacks"
@@ -69,7 +71,7 @@ def trainer(hparams, variant):
     )
     hparams = dataclasses.replace(hparams, training=changed)
     with full_kernels.in_place() if variant == FULL_KERNELS else contextlib.nullcontext():
-        return training.Trainer(hparams, image_set(hparams))
+        return Trainer(hparams, image_set(hparams))
 
 
 def step(hparams, variant):
@@ -99,7 +101,7 @@ def compare(hparams, num_rounds):
     multiply, operations = rounds.matrix_product()
     times, first = rounds.interleave(contenders | {rounds.MATRIX: multiply}, num_rounds)
     matrix_gflops = operations / times[rounds.MATRIX] / 1e9
-    forward = forward_operations(workdirs.build_model(hparams), hparams.data.image_size)
+    forward = forward_operations(build_model(hparams), hparams.data.image_size)
     # Backward is twice forward: gradients of activations, and of weights.
     gflop = 3 * forward * hparams.training.global_batch_size / 1e9
     names = list(contenders)

@@ -12,68 +12,10 @@ import threading
 import zipfile
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from prsr.data import drawn, lsun, records, splits
+from prsr.data import decoding, letters, lsun, records, splits
 from prsr.errors import UserError, first_line
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-MOST_PIXELS = 2**26  # 67 million; of each, Pillow may hold 20 bytes at once
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, and starts programs for some
-_MODES = {1: "L", 3: "RGB"}
-
-
-def decode(file, channels):
-    """Decodes one image file, of an animation the first picture.
-
-    Args:
-        file: path or binary file of a JPEG, PNG, WebP, BMP or GIF.
-        channels: 1 for grey, 3 for RGB.
-
-    Returns:
-        uint8 array `[height, width, channels]`, turned upright as its EXIF says, with
-        transparent parts on white.
-
-    Raises:
-        ValueError: the file is no image, is broken or cut short, or is absurdly large.
-    """
-    with _readable(), Image.open(file, formats=FORMATS) as image:
-        if math.prod(image.size) > MOST_PIXELS:
-            raise ValueError("{}x{} pixels are too many".format(*image.size))
-        return _upright(image, channels)
-
-
-def from_pil(image, channels):
-    """A PIL image as `decode` returns it, with the same errors."""
-    with _readable():
-        return _upright(image, channels)
-
-
-def _upright(image, channels):
-    image = ImageOps.exif_transpose(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return to_channels(image, channels)
-
-
-@contextlib.contextmanager
-def _readable():
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # Pillow's decoders raise what they like on broken files
-        raise ValueError(f"not a readable image: {error}") from error
-
-
-def to_channels(image, channels):
-    """A PIL image as a uint8 array `[height, width, channels]`."""
-    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would clip, not scale
-        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-    array = np.asarray(image.convert(_MODES[channels]))
-    return array.reshape(*array.shape[:2], channels)
 
 
 def open_source(dataset, split, channels):
@@ -155,15 +97,15 @@ class _Drawn(_Source):
                 f"--dataset=drawn:COUNT expects a count of 3 or more, below 100 million, "
                 f"got '{where[:20]}'"
             )
-        count = int(where or drawn.DEFAULT_COUNT)
+        count = int(where or letters.DEFAULT_COUNT)
         self.channels = channels
         self.splits = splits.assign([f"{i:06d}" for i in range(count)], "hash")
 
     def read(self, name):
-        return to_channels(drawn.draw(int(name)), self.channels)
+        return decoding.to_channels(letters.draw(int(name)), self.channels)
 
     def labels(self, split):
-        return np.array([drawn.label(int(name)) for name in self.names(split)], np.int32)
+        return np.array([letters.label(int(name)) for name in self.names(split)], np.int32)
 
 
 class _Folder(_Source):
@@ -171,30 +113,17 @@ class _Folder(_Source):
         self.folder = pathlib.Path(where)
         if not self.folder.is_dir():
             raise UserError(f"--dataset=folder expects a folder of images: no folder '{where}'")
-        names = find_images(self.folder)
+        names = decoding.find_images(self.folder)
         if not names:
             raise UserError(
-                f"--dataset=folder:{where}: no image there ({', '.join(EXTENSIONS)}), at any depth"
+                f"--dataset=folder:{where}: no image there "
+                f"({', '.join(decoding.EXTENSIONS)}), at any depth"
             )
         self.channels = channels
         self.splits = splits.assign(names, split)
 
     def read(self, name):
-        return decode(self.folder / name, self.channels)
-
-
-def find_images(folder):
-    """The image files below a folder, by extension: sorted relative paths."""
-    return sorted(
-        path.relative_to(folder).as_posix()
-        for path in pathlib.Path(folder).rglob("*")
-        if _is_image(path) and path.is_file()
-    )
-
-
-def _is_image(path):
-    # macOS leaves ._NAME beside NAME in zips and on foreign disks: no images.
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith("._")
+        return decoding.decode(self.folder / name, self.channels)
 
 
 class _Zip(_Source):
@@ -224,14 +153,18 @@ class _Zip(_Source):
             raise UserError(
                 f"--dataset=zip:{path} is not a readable zip: {first_line(error)}"
             ) from error
-        names = [name for name in archive.namelist() if _is_image(pathlib.PurePosixPath(name))]
+        names = [
+            name for name in archive.namelist() if decoding.is_image(pathlib.PurePosixPath(name))
+        ]
         outside = next((name for name in names if _leads_out(name)), None)
         if outside is not None:
             raise UserError(
                 f"--dataset=zip:{path}: '{outside}' would lie outside of the zip; nothing is read"
             )
         if not names:
-            raise UserError(f"--dataset=zip:{path}: no image inside ({', '.join(EXTENSIONS)})")
+            raise UserError(
+                f"--dataset=zip:{path}: no image inside ({', '.join(decoding.EXTENSIONS)})"
+            )
         return dict.fromkeys(names, archive)
 
     def read(self, name):
@@ -246,7 +179,7 @@ class _Zip(_Source):
                 content = file.read(info.file_size + 1)  # read() alone inflates whatever there is
         except Exception as error:  # zlib, encryption, unknown methods, wrong checksums
             raise ValueError(f"cannot be unpacked: {error}") from error
-        return decode(io.BytesIO(content), self.channels)
+        return decoding.decode(io.BytesIO(content), self.channels)
 
 
 def _leads_out(name):
@@ -272,7 +205,7 @@ class _MnistFiles(_Source):
 
     def read(self, name):
         part, index = name.split("/")
-        return to_channels(Image.fromarray(self.digits[part][int(index)]), self.channels)
+        return decoding.to_channels(Image.fromarray(self.digits[part][int(index)]), self.channels)
 
     def labels(self, split):
         part = "t10k" if split == "test" else "train"
@@ -356,7 +289,9 @@ class _Lmdb(_Source):
     def arrays(self, split, start=0, stop=None):
         names, database = self.names(split), self.databases[split]
         for number in range(start, len(names) if stop is None else stop):
-            yield lambda name=names[number]: decode(io.BytesIO(database.read(name)), self.channels)
+            yield lambda name=names[number]: decoding.decode(
+                io.BytesIO(database.read(name)), self.channels
+            )
 
 
 class _Tfds(_Source):
@@ -401,7 +336,7 @@ class _Tfds(_Source):
         )
         for example in examples.as_numpy_iterator():
             image = Image.fromarray(example.squeeze(-1) if example.shape[-1] == 1 else example)
-            yield lambda image=image: to_channels(image, self.channels)
+            yield lambda image=image: decoding.to_channels(image, self.channels)
 
     def labels(self, split):
         if "label" not in self.builder.info.features:

@@ -13,9 +13,11 @@ import time
 
 import numpy as np
 
-from prsr import images, samplers, super_resolution
+from prsr import images
+from prsr.data import inputs
 from prsr.errors import first_line
-from prsr.sampling import cached, draws
+from prsr.models import likelihood
+from prsr.sampling import cached, noise, samplers
 
 MOST_SAMPLES = 8
 _MOST_WAITING = 20
@@ -113,7 +115,7 @@ class Drawer:
             ValueError: the image is too small.
             Full: too many wait.
         """
-        low_res, high_res, _ = super_resolution.reduce(image, self.hparams)
+        low_res, high_res, _ = inputs.reduce(image, self.hparams)
         picture = Picture(low_res, high_res, num_samples, tau, seed, looked=self.clock())
         with self._changed:
             self._forget()
@@ -197,7 +199,7 @@ class Drawer:
         if picture.high_res is not None:
             others["original"] = picture.high_res
         picture.others = {name: np.asarray(image) for name, image in others.items()}
-        seeds = draws.image_seeds(picture.low_res, picture.seed, MOST_SAMPLES)
+        seeds = noise.image_seeds(picture.low_res, picture.seed, MOST_SAMPLES)
         for row in self._sample_rows(low_res.repeat(MOST_SAMPLES, 0), seeds, picture.tau):
             if self._is_left(picture):
                 self.cancel(picture.id)
@@ -205,6 +207,6 @@ class Drawer:
             picture.rows.append(row[: picture.num_samples])
         pictures = np.concatenate([np.stack([*picture.others.values()]), picture.samples()])
         repeated = low_res.repeat(len(pictures), 0)
-        nats = samplers.nats(self._model, repeated, pictures, len(pictures)).tolist()
+        nats = likelihood.nats(self._model, repeated, pictures, len(pictures)).tolist()
         picture.nats = {**dict(zip(picture.others, nats)), "samples": nats[len(others) :]}
         picture.state = "done"

@@ -24,9 +24,10 @@ import threading
 import numpy as np
 from PIL import Image
 
-from prsr import faces, losses, plotting
-from prsr.data import sources
+from prsr import plotting
+from prsr.data import decoding, faces
 from prsr.demo_page.drawing import MOST_SAMPLES, Full
+from prsr.models import losses
 from prsr.web import HTTPException, application, flask
 
 _MOST_BYTES = 2 * 2**20
@@ -40,7 +41,7 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None):
         drawer: a `prsr.demo_page.drawing.Drawer`.
         examples: list of names and images, `[height, width, channels]` uint8.
         of_faces: whether the model knows faces with CelebA's alignment.
-        find_eyes: what `prsr.faces.detector` returned, or None.
+        find_eyes: what `prsr.data.faces.detector` returned, or None.
 
     Returns:
         A `flask.Flask`.
@@ -161,11 +162,11 @@ def _image(channels):
     """The image of a request's body, `[height, width, channels]` uint8."""
     body = flask.request.get_data()
     try:
-        with Image.open(io.BytesIO(body), formats=sources.FORMATS) as header:
+        with Image.open(io.BytesIO(body), formats=decoding.FORMATS) as header:
             width, height = header.size
         if width * height > _MOST_PIXELS:
             flask.abort(422, f"{width}x{height} pixels are too many; choose a smaller picture")
-        return sources.decode(io.BytesIO(body), channels)
+        return decoding.decode(io.BytesIO(body), channels)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         flask.abort(422, "this is no picture that can be read (JPEG, PNG, WebP, BMP or GIF)")
 

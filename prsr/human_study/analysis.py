@@ -4,7 +4,7 @@ import statistics
 
 import numpy as np
 
-from prsr import metrics, tables
+from prsr import tables
 from prsr.human_study.protocol import GOLDEN, PAIR
 
 RESAMPLES = 10_000
@@ -86,7 +86,7 @@ def summarize(sessions, study, seed=1):
         row = {"data": algorithm.data, "method": algorithm.method, "title": algorithm.title}
         row.update({name: sum(status(s) == name for s in own) for name in STATUSES})
         row["answers"] = sum(len(counted(session)) for session in kept)
-        row["fooled"] = metrics.summary(rates) if rates else None
+        row["fooled"] = tables.summary(rates) if rates else None
         row["interval"] = bootstrap(rates, rng)
         row["paper_percent"] = algorithm.paper
         rows.append(row)
@@ -150,7 +150,7 @@ def best_and_worst(shown, chosen, count):
 
 def percent(row):
     """% fooled of a row of `summarize`, with its standard error between workers."""
-    return "" if row["fooled"] is None else metrics.plus_minus(row["fooled"], 1, 100)
+    return "" if row["fooled"] is None else tables.plus_minus(row["fooled"], 1, 100)
 
 
 def markdown(report):

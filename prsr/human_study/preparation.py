@@ -4,9 +4,9 @@ import pathlib
 
 import numpy as np
 
-from prsr import evaluation
 from prsr.baselines.bicubic import Bicubic
 from prsr.errors import UserError
+from prsr.evaluation import results
 from prsr.human_study import directory
 from prsr.human_study.protocol import Protocol
 
@@ -38,7 +38,7 @@ def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
     for entry in evaluations:
         name, equals, place = entry.partition("=")
         source = pathlib.Path(place if equals else entry)
-        table, names = evaluation.read(source)
+        table, names = results.read(source)
         name = name if equals else pathlib.Path(table["run"]).name
         if name in pictures:
             raise UserError(
@@ -48,7 +48,7 @@ def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
         chosen = rng.permutation(len(names))
         chosen = np.sort(chosen[: num_images or len(names)])
         kept = {
-            key: evaluation.read_images(source, key, len(names))[chosen]
+            key: results.read_images(source, key, len(names))[chosen]
             for key in (directory.TRUTH, "input", *(algorithm.method for algorithm in own))
         }
         low_res = kept.pop("input")

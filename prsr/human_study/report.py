@@ -5,7 +5,8 @@ import json
 import numpy as np
 from PIL import Image
 
-from prsr import evaluation, files, plotting
+from prsr import files, plotting
+from prsr.evaluation import table1
 from prsr.human_study import analysis, store
 
 
@@ -44,8 +45,8 @@ def write(study, output, figure_images, seed):
     }
     for data in study.data_sets:
         table = _with_percent_fooled(data, summary)
-        texts[f"table1_{data.name}.md"] = warning + evaluation.markdown(table)
-        texts[f"table1_{data.name}.csv"] = evaluation.to_csv(table)
+        texts[f"table1_{data.name}.md"] = warning + table1.markdown(table)
+        texts[f"table1_{data.name}.csv"] = table1.to_csv(table)
         rows, captions, notes = _figure7(study, data, sessions, figure_images)
         if rows:
             sheet = plotting.sheet(rows, captions, notes)

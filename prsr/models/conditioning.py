@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from prsr import layers, losses
+from prsr.models import layers, losses
 from prsr.models.trunk import ResNetTrunk
 
 INTENSITIES = 256
@@ -21,6 +21,8 @@ class ConditioningNetwork(ResNetTrunk):
     Raises:
         ValueError: an argument that cannot work.
     """
+
+    has_likelihood = True
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

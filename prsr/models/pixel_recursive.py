@@ -2,7 +2,7 @@
 
 import keras
 
-from prsr import losses
+from prsr.models import losses
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.prior import GatedPixelCNN
 
@@ -26,6 +26,8 @@ class PixelRecursiveSuperResolution(keras.Model):
     Raises:
         ValueError: an argument that cannot work.
     """
+
+    has_likelihood = True
 
     def __init__(
         self,
@@ -85,9 +87,9 @@ class PixelRecursiveSuperResolution(keras.Model):
         conditioning_logits = self.conditioning(low_res, training=training)
         return losses.cross_entropies(conditioning_logits, self.prior(high_res), high_res)
 
-    def estimate_statistics(self, batches):
-        """`ResNetTrunk.estimate_statistics` of the conditioning network."""
-        self.conditioning.estimate_statistics(batches)
+    def recalibrate_batch_norm(self, batches):
+        """`ResNetTrunk.recalibrate_batch_norm` of the conditioning network."""
+        self.conditioning.recalibrate_batch_norm(batches)
 
     def log_likelihood(self, low_res, high_res):
         """log p(y | x), exactly (equation 5).

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from prsr import images, layers
+from prsr import images
+from prsr.models import layers
 from prsr.models.conditioning import INTENSITIES
 
 

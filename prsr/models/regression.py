@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from prsr import images, layers
+from prsr import images
+from prsr.models import layers
 from prsr.models.trunk import ResNetTrunk
 
 
@@ -20,6 +21,8 @@ class RegressionNetwork(ResNetTrunk):
     Raises:
         ValueError: an argument that cannot work.
     """
+
+    has_likelihood = False
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

@@ -2,14 +2,17 @@
 
 import keras
 
-from prsr import images, layers
-from prsr.hparams import NORMALIZATIONS
+from prsr import images
+from prsr.models import layers
 
 
 class ResNetTrunk(keras.Model):
     """Upper half of Table 2 but for its last layer: a low-resolution image to features.
 
     ResNet blocks, with a transposed convolution wherever the size doubles.
+
+    Attributes:
+        has_likelihood: whether the model gives images a probability.
 
     Args:
         channels: 3 (RGB) or 1 (grey).
@@ -34,8 +37,10 @@ class ResNetTrunk(keras.Model):
             raise ValueError(f"blocks_per_stage must be 0 or more, not {blocks_per_stage}")
         if width < 1:
             raise ValueError(f"the conditioning network's width must be positive, not {width}")
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(f"normalization must be one of {NORMALIZATIONS}, not {normalization}")
+        if normalization not in layers.NORMALIZATIONS:
+            raise ValueError(
+                f"normalization must be one of {layers.NORMALIZATIONS}, not {normalization}"
+            )
         self.channels, self.scale = channels, scale
         options = {"kernel_initializer": layers.initializer(), "dtype": self.dtype_policy}
         # Paper: Table 2 starts at 32 features; a 1x1 convolution takes the 3 channels there.
@@ -73,7 +78,7 @@ class ResNetTrunk(keras.Model):
                 x = block(x, training=training)
         return x
 
-    def estimate_statistics(self, batches):
+    def recalibrate_batch_norm(self, batches):
         """Sets batch normalisation's statistics to their means over some batches.
 
         The moving statistics that training leaves behind are those of weights of some

@@ -23,8 +23,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from prsr import images, layers
-from prsr.sampling import draws
+from prsr import images
+from prsr.models import layers
+from prsr.sampling import noise
 
 _LEAST_PART = 8  # images
 _MOST_PARTS = 64  # at once; TensorFlow has a thread for each core
@@ -199,7 +200,7 @@ def _start_row(weights, row, kept):
     return first, gates, tf.stack(feature_rows)
 
 
-def _draw_pixel(weights, first, gates, conditioning_logits, noise, given, tau):
+def _draw_pixel(weights, first, gates, conditioning_logits, uniforms, given, tau):
     """Draws a pixel, channel by channel.
 
     Args:
@@ -208,7 +209,7 @@ def _draw_pixel(weights, first, gates, conditioning_logits, noise, given, tau):
             for this pixel's earlier channels.
         gates: `[L, batch, 2F]`, the same of each layer's gate.
         conditioning_logits: `[channels, batch, 256]` float32.
-        noise: `[channels, batch]` float32 in (0, 1).
+        uniforms: `[channels, batch]` float32 in (0, 1).
         given: `[channels, batch]` int32, -1 or the value to take, 0..255.
         tau: scalar float32.
 
@@ -235,13 +236,13 @@ def _draw_pixel(weights, first, gates, conditioning_logits, noise, given, tau):
         own_hidden = tf.nn.relu(entered[-1] @ own.hidden + own.hidden_bias)
         hidden = tf.concat([hidden, own_hidden], axis=1)
         prior_logits = tf.cast(hidden @ own.logits + own.logits_bias, tf.float32)
-        drawn = draws.draw(prior_logits + conditioning_logits[k], tau, noise[k])
+        drawn = noise.draw(prior_logits + conditioning_logits[k], tau, uniforms[k])
         value = tf.where(given[k] < 0, drawn, given[k])
         pixel = tf.concat([pixel, value[:, None]], axis=1)
     return pixel, tf.stack(entered[:-1])
 
 
-def _draw_row(weights, row, kept, conditioning_logits, noise, given, tau):
+def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau):
     """Draws a row, pixel by pixel.
 
     Args:
@@ -249,7 +250,7 @@ def _draw_row(weights, row, kept, conditioning_logits, noise, given, tau):
         row: scalar int32.
         kept: of the rows above, as `_no_rows_yet`.
         conditioning_logits: of all rows, `[batch, height, width, channels, 256]` float32.
-        noise: of all rows, `[batch, height, width, channels]` float32 in (0, 1).
+        uniforms: of all rows, `[batch, height, width, channels]` float32 in (0, 1).
         given: of all rows, `[batch, height, width, channels]` int32, -1 or 0..255.
         tau: scalar float32.
 
@@ -265,7 +266,7 @@ def _draw_row(weights, row, kept, conditioning_logits, noise, given, tau):
     image_rows, _ = kept
     batch, _, width, channels = image_rows.shape
     first, gates, feature_rows = _start_row(weights, row, kept)
-    conditioning_logits, noise = columns_first(conditioning_logits), columns_first(noise)
+    conditioning_logits, uniforms = columns_first(conditioning_logits), columns_first(uniforms)
     given = columns_first(given)
     num_layers, left_size, _ = weights.left.shape
     reach = weights.first_left.shape[0]
@@ -276,7 +277,7 @@ def _draw_row(weights, row, kept, conditioning_logits, noise, given, tau):
             first[column] + tf.tensordot(left, weights.first_left, 2),
             gates[column] + left_features @ weights.left,
             conditioning_logits[column],
-            noise[column],
+            uniforms[column],
             given[column],
             tau,
         )
@@ -301,12 +302,12 @@ def _draw_row(weights, row, kept, conditioning_logits, noise, given, tau):
     return (image_rows, feature_rows), tf.cast(pixels, tf.uint8)
 
 
-def _draw_image(weights, conditioning_logits, noise, given, tau):
+def _draw_image(weights, conditioning_logits, uniforms, given, tau):
     """Draws all rows; arguments as `_draw_row`. `[batch, height, width, channels]` uint8."""
-    batch, height, width, channels = noise.shape
+    batch, height, width, channels = uniforms.shape
 
     def draw_next(row, kept, drawn):
-        kept, pixels = _draw_row(weights, row, kept, conditioning_logits, noise, given, tau)
+        kept, pixels = _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau)
         return row + 1, kept, drawn.write(row, pixels)
 
     *_, drawn = tf.while_loop(
@@ -343,15 +344,15 @@ def _prepare(model):
         return tf.cast(model.conditioning(low_res), tf.float32)
 
     @tf.function
-    def weights_and_noise(seeds, image_shape):
-        return _read_weights(model.prior), draws.uniforms(seeds, image_shape)
+    def weights_and_uniforms(seeds, image_shape):
+        return _read_weights(model.prior), noise.uniforms(seeds, image_shape)
 
     def prepare(low_res, seeds):
         # Of equal inputs, as for several samples of one, A(x) is computed once.
         distinct, which = np.unique(low_res, axis=0, return_inverse=True)
         logits = tf.gather(conditioning_logits(tf.constant(distinct)), which.reshape(-1))
-        weights, noise = weights_and_noise(seeds, tuple(logits.shape[1:4]))
-        return weights, logits, noise
+        weights, uniforms = weights_and_uniforms(seeds, tuple(logits.shape[1:4]))
+        return weights, logits, uniforms
 
     return prepare
 
@@ -397,9 +398,9 @@ def sampler(model, jit_compile=True):
     draw_part = tf.function(_draw_image, jit_compile=jit_compile)
 
     @tf.function
-    def draw_image(weights, conditioning_logits, noise, given, tau):
-        parts = _parallel_parts(len(noise))
-        split = [tf.split(x, parts) for x in (conditioning_logits, noise, given)]
+    def draw_image(weights, conditioning_logits, uniforms, given, tau):
+        parts = _parallel_parts(len(uniforms))
+        split = [tf.split(x, parts) for x in (conditioning_logits, uniforms, given)]
         # They depend on nothing of each other, so TensorFlow runs them side by side.
         return tf.concat([draw_part(weights, *own, tau) for own in zip(*split)], axis=0)
 
@@ -426,10 +427,11 @@ def graph_sampler(model, jit_compile=True):
     """
     draw_part = tf.function(_draw_image, jit_compile=jit_compile)
 
-    def draw_parts(size, weights, conditioning_logits, noise, tau):
-        shape, count = noise.shape[1:], tf.shape(noise)[0]
+    def draw_parts(size, weights, conditioning_logits, uniforms, tau):
+        shape, count = uniforms.shape[1:], tf.shape(uniforms)[0]
         parts = [
-            tf.reshape(x, (count // size, size, *x.shape[1:])) for x in (conditioning_logits, noise)
+            tf.reshape(x, (count // size, size, *x.shape[1:]))
+            for x in (conditioning_logits, uniforms)
         ]
         given = -tf.ones((size, *shape), tf.int32)
         drawn = tf.map_fn(
@@ -442,12 +444,12 @@ def graph_sampler(model, jit_compile=True):
 
     def sample_images(low_res, seeds, tau):
         conditioning_logits = tf.cast(model.conditioning(low_res), tf.float32)
-        noise = draws.uniforms(seeds, conditioning_logits.shape[1:4])
+        uniforms = noise.uniforms(seeds, conditioning_logits.shape[1:4])
         weights = _read_weights(model.prior)
-        whole = tf.shape(noise)[0] // _LEAST_PART * _LEAST_PART
+        whole = tf.shape(uniforms)[0] // _LEAST_PART * _LEAST_PART
         parts = [
-            draw_parts(_LEAST_PART, weights, conditioning_logits[:whole], noise[:whole], tau),
-            draw_parts(1, weights, conditioning_logits[whole:], noise[whole:], tau),
+            draw_parts(_LEAST_PART, weights, conditioning_logits[:whole], uniforms[:whole], tau),
+            draw_parts(1, weights, conditioning_logits[whole:], uniforms[whole:], tau),
         ]
         return tf.concat(parts, axis=0)
 
@@ -471,11 +473,11 @@ def row_sampler(model, jit_compile=True):
 
     def sample_rows(low_res, seeds, tau, given=None):
         low_res, seeds, tau, given = _arguments(model, low_res, seeds, tau, given)
-        weights, conditioning_logits, noise = prepare(low_res, seeds)
-        batch, height, width, _ = noise.shape
+        weights, conditioning_logits, uniforms = prepare(low_res, seeds)
+        batch, height, width, _ = uniforms.shape
         kept = _no_rows_yet(weights, batch, width)
         for row in tf.range(height):
-            kept, drawn = draw_row(weights, row, kept, conditioning_logits, noise, given, tau)
+            kept, drawn = draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau)
             yield drawn.numpy()
 
     return sample_rows

@@ -5,7 +5,7 @@ Slow and obvious. A faster sampler is right when it draws the same images.
 
 import tensorflow as tf
 
-from prsr.sampling import draws
+from prsr.sampling import noise
 
 
 def sample(prior, conditioning_logits, seeds, tau, count=None):
@@ -25,14 +25,14 @@ def sample(prior, conditioning_logits, seeds, tau, count=None):
     """
     height, width, channels = conditioning_logits.shape[1:4]
     batch = tf.shape(conditioning_logits)[0]
-    noise = draws.uniforms(seeds, (height, width, channels))
+    uniforms = noise.uniforms(seeds, (height, width, channels))
 
     def draw_next(i, flat):
         drawn_so_far = tf.reshape(flat, (batch, height, width, channels))
         logits = prior(drawn_so_far) + conditioning_logits
         logits = tf.reshape(logits, (batch, height * width * channels, -1))[:, i]
-        uniform = tf.reshape(noise, (batch, -1))[:, i]
-        drawn = draws.draw(logits, tau, uniform)
+        uniform = tf.reshape(uniforms, (batch, -1))[:, i]
+        drawn = noise.draw(logits, tau, uniform)
         index = tf.stack([tf.range(batch), tf.fill((batch,), i)], axis=1)
         return i + 1, tf.tensor_scatter_nd_update(flat, index, drawn)
 

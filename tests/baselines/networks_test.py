@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from prsr import images, samplers
+from prsr import images
 from prsr.baselines.bicubic import Bicubic
 from prsr.baselines.networks import CrossEntropy, Regression
+from prsr.models import likelihood
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.regression import RegressionNetwork
 
@@ -60,7 +61,7 @@ def test_samples_are_independent_of_their_neighbours_and_batch(network):
 def test_the_likelihood_is_that_of_independent_pixels(network):
     set_logits(network, {10: 0.5, 30: 0.3, 250: 0.2})
     high_res = np.full((5, 8, 8, 3), 30, np.uint8)
-    nats = samplers.nats(network, LOW_RES, high_res, batch_size=2)
+    nats = likelihood.nats(network, LOW_RES, high_res, batch_size=2)
     np.testing.assert_allclose(nats, -192 * np.log(0.3), rtol=1e-5)
 
 

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from prsr import training
 from prsr.benchmarks import full_kernels, sampling
 from prsr.benchmarks import training as benchmark
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
+from prsr.training.trainer import Trainer
 
 HPARAMS = Hparams(
     model=ModelHparams(
@@ -49,7 +49,7 @@ def test_pytorch_trains_as_we_do():
     pytest.importorskip("torch", reason="torch, a yardstick of the benchmark, is not installed")
     from prsr.benchmarks import torch_step
 
-    ours = training.Trainer(HPARAMS, benchmark.image_set(HPARAMS, count=16))
+    ours = Trainer(HPARAMS, benchmark.image_set(HPARAMS, count=16))
     theirs = torch_step.Trainer(ours.model, HPARAMS.training)
     batches = iter(ours.pairs())
     losses = []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prsr.data import corners, pipeline
+from prsr.data import corners, image_sets, pipeline
 from prsr.errors import UserError
 from prsr.hparams import DataHparams
 
@@ -34,7 +34,7 @@ def test_the_output_has_it_in_one_of_two_corners(pairs, row):
 
 
 def test_both_corners_are_as_frequent_in_training_and_change_from_epoch_to_epoch():
-    image_set = pipeline.load(DATA, 1, "train")
+    image_set = image_sets.load(DATA, 1, "train")
     assert image_set.images.shape[1:] == (8, 8, 1)
     pairs = pipeline.training_pairs(image_set, DATA, 1, 64, seed=1)
     seen = [high.numpy() for _, high in pairs.take(20)]
@@ -45,7 +45,7 @@ def test_both_corners_are_as_frequent_in_training_and_change_from_epoch_to_epoch
 
 
 def test_in_evaluation_every_other_is_in_the_second():
-    image_set = pipeline.load(DATA, 1, "train")
+    image_set = image_sets.load(DATA, 1, "train")
     low_res, high_res = pipeline.evaluation_arrays(image_set, DATA, 1)
     right = high_res[:, :8, 8:].any(axis=(1, 2, 3))
     assert right.tolist() == [i % 2 == 1 for i in range(len(right))]
@@ -53,9 +53,9 @@ def test_in_evaluation_every_other_is_in_the_second():
 
 
 def test_levels():
-    values = np.unique(pipeline.load(DATA, 3, "train").images)
+    values = np.unique(image_sets.load(DATA, 3, "train").images)
     assert set(values) <= {0, 85, 170, 255} and len(values) == 4
-    all_of_them = pipeline.load(dataclasses.replace(DATA, levels=256), 3, "train").images
+    all_of_them = image_sets.load(dataclasses.replace(DATA, levels=256), 3, "train").images
     assert len(np.unique(all_of_them)) > 50
 
 
@@ -64,7 +64,7 @@ def test_labels_of_drawn_letters_and_their_absence_elsewhere(tmp_path):
         Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / f"{i}.png")
     folder = dataclasses.replace(DATA, dataset=f"folder:{tmp_path}")
     with pytest.raises(UserError, match="no labels"):
-        pipeline.load(folder, 1, "train", with_labels=True)
-    labels = pipeline.load(DATA, 3, "train", with_labels=True).labels
+        image_sets.load(folder, 1, "train", with_labels=True)
+    labels = image_sets.load(DATA, 3, "train", with_labels=True).labels
     assert labels.dtype == np.int32 and len(np.unique(labels)) > 10 and labels.max() < 29
-    assert pipeline.load(DATA, 3, "train").labels is None
+    assert image_sets.load(DATA, 3, "train").labels is None

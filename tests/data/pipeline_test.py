@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from prsr import images
-from prsr.data import drawn, pipeline
+from prsr.data import image_sets, letters, pipeline
 from prsr.errors import UserError
 from prsr.hparams import DataHparams
 
@@ -18,7 +18,7 @@ def image_set(count=10, size=8):
     fill = np.arange(count, dtype=np.uint8)[:, None, None, None]
     high_res = np.tile(fill, (1, size, size, 3))
     high_res[:, 0, 0] = 200
-    return pipeline.ImageSet([str(i) for i in range(count)], high_res)
+    return image_sets.ImageSet([str(i) for i in range(count)], high_res)
 
 
 def batches(count, first_step=0, **options):
@@ -74,11 +74,11 @@ def test_evaluation_scores_each_image_once(batch_size):
 
 
 def test_drawn_images_are_always_the_same():
-    first, again = (pipeline.load(DATA, 3, "validation") for _ in range(2))
+    first, again = (image_sets.load(DATA, 3, "validation") for _ in range(2))
     np.testing.assert_array_equal(first.images, again.images)
     assert first.images.shape[1:] == (16, 16, 3)
     assert first.images.std() > 20
-    assert drawn.draw(0).tobytes() != drawn.draw(1).tobytes()
+    assert letters.draw(0).tobytes() != letters.draw(1).tobytes()
 
 
 def folder_of(tmp_path, sizes):
@@ -91,14 +91,14 @@ def folder_of(tmp_path, sizes):
 
 def test_mixed_sizes(tmp_path):
     data = folder_of(tmp_path, [(16, 16), (20, 40), (64, 17)])
-    assert pipeline.load(data, 3, "train").images[:, 0, 0, 0].tolist() == [10, 20]
+    assert image_sets.load(data, 3, "train").images[:, 0, 0, 0].tolist() == [10, 20]
 
 
 def test_bad_images_among_good_ones(tmp_path, capsys):
     data = folder_of(tmp_path, [(16, 16), (20, 40), (64, 17), (64, 15), (32, 32)])
     (tmp_path / "train" / "4.png").write_bytes((tmp_path / "train" / "4.png").read_bytes()[:40])
     (tmp_path / "train" / "5.jpg").write_bytes(b"no image")
-    result = pipeline.load(data, 3, "train")
+    result = image_sets.load(data, 3, "train")
     assert result.names == ["train/1.png", "train/2.png"]
     assert result.images[:, 0, 0, 0].tolist() == [10, 20]
     message = capsys.readouterr().err
@@ -110,17 +110,17 @@ def test_bad_images_among_good_ones(tmp_path, capsys):
 def test_no_usable_image(tmp_path):
     data = folder_of(tmp_path, [(16, 16), (5, 5), (6, 6)])
     with pytest.raises(UserError, match="none of the 2 train images is usable"):
-        pipeline.load(data, 3, "train")
+        image_sets.load(data, 3, "train")
 
 
 def test_images_that_do_not_fit_the_crop(tmp_path):
     data = dataclasses.replace(folder_of(tmp_path, [(16, 16), (50, 50)]), crop="celeba")
     with pytest.raises(UserError, match="178x218.*50x50"):
-        pipeline.load(data, 3, "train")
+        image_sets.load(data, 3, "train")
 
 
 def test_a_limit_reads_only_the_first(tmp_path):
-    assert len(pipeline.load(DATA, 3, "train", limit=4).names) == 4
+    assert len(image_sets.load(DATA, 3, "train", limit=4).names) == 4
 
 
 def test_ctrl_c_that_is_met_within_tensorflow():
@@ -137,4 +137,4 @@ def test_ctrl_c_that_is_met_within_tensorflow():
             yield from [interrupted] * 3
 
     with pytest.raises(KeyboardInterrupt):
-        list(pipeline.small_images(Source(), DATA, 3, "train", [(0, 3)]))
+        list(image_sets.small_images(Source(), DATA, 3, "train", [(0, 3)]))

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 import prsr
-from prsr import faces, images, pretrained
+from prsr import images
+from prsr.data import faces
+from prsr.trained import pretrained
 from tests.conftest import start
 
 By = pytest.importorskip("selenium.webdriver.common.by").By

@@ -6,10 +6,13 @@ import time
 import numpy as np
 import pytest
 
-from prsr import images, samplers, workdirs
+from prsr import images
 from prsr.demo_page import drawing, server
 from prsr.hparams import DataHparams, Hparams, ModelHparams
-from prsr.sampling import draws
+from prsr.models import likelihood
+from prsr.models.build import build_model
+from prsr.sampling import noise, samplers
+from prsr.trained.workdir import Workdir
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -18,7 +21,7 @@ LOW_RES = RNG.integers(0, 256, (2, 2, 3), dtype=np.uint8)
 
 @pytest.fixture(scope="module")
 def trained(tiny_run):
-    return workdirs.Workdir(tiny_run).load_model()
+    return Workdir(tiny_run).load_model()
 
 
 class Clock:
@@ -69,11 +72,11 @@ def test_rows_are_the_sampler_s(trained):
     with drawing.Drawer(hparams, model) as drawer:
         picture = drawer.submit(LOW_RES, 3, 0.9, 5)
         wait(lambda: picture.state == "done")
-    seeds = draws.image_seeds(LOW_RES, 5, 3)
+    seeds = noise.image_seeds(LOW_RES, 5, 3)
     expected = samplers.sampler(model)(LOW_RES[None].repeat(3, 0), seeds, 0.9)
     np.testing.assert_array_equal(picture.samples(), expected)
     assert list(picture.others) == ["bicubic"]  # an input of the low size has no original
-    nats = samplers.nats(model, LOW_RES[None].repeat(3, 0), expected, 3)
+    nats = likelihood.nats(model, LOW_RES[None].repeat(3, 0), expected, 3)
     np.testing.assert_allclose(picture.nats["samples"], nats, rtol=1e-5)
 
 
@@ -194,7 +197,7 @@ def test_a_grey_model_that_crops_digits_is_shown_the_square_that_was_chosen():
         DataHparams(image_size=8, crop="mnist"),
     )
     square = RNG.integers(0, 256, (8, 8, 1), dtype=np.uint8)
-    with drawing.Drawer(hparams, workdirs.build_model(hparams)) as drawer:
+    with drawing.Drawer(hparams, build_model(hparams)) as drawer:
         picture = drawer.submit(square, 2, 1.0, 1)
         wait(lambda: picture.state == "done")
     np.testing.assert_array_equal(picture.others["original"], square)

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from prsr import web, workdirs
+from prsr import web
 from prsr.demo_page import drawing, server
+from prsr.trained.workdir import Workdir
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
@@ -36,7 +37,7 @@ def find_eyes(image):
 
 @pytest.fixture(scope="module")
 def drawer(tiny_run):
-    with drawing.Drawer(*workdirs.Workdir(tiny_run).load_model()) as drawer:
+    with drawing.Drawer(*Workdir(tiny_run).load_model()) as drawer:
         yield drawer
 
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from prsr import losses
+from prsr.models import losses
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 
 SMALL = {

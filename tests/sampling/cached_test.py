@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
-from prsr.sampling import cached, draws, naive
+from prsr.sampling import cached, naive, noise
 from tests.conftest import mirrored
 
 INFINITY = float("inf")
@@ -68,7 +68,7 @@ def test_it_draws_the_images_of_the_reference(low_size, jit_compile, options):
 def test_one_pass_draws_the_finished_samples_again():
     model, sampler, low_res, seeds = standard()
     drawn = sampler(low_res, seeds, 1.1)
-    again = draws.draw(model(low_res, drawn), 1.1, draws.uniforms(seeds, (6, 6, 3)))
+    again = noise.draw(model(low_res, drawn), 1.1, noise.uniforms(seeds, (6, 6, 3)))
     np.testing.assert_array_equal(drawn, again)
 
 
@@ -129,7 +129,7 @@ def forced_logits(model, low_res, seeds, high_res):
 
     def spy(logits, tau, uniform):
         seen.append(logits)
-        return draws.draw(logits, tau, uniform)
+        return noise.draw(logits, tau, uniform)
 
     prepared = cached._prepare(model)(low_res, seeds)
     with pytest.MonkeyPatch.context() as patch:
@@ -213,14 +213,14 @@ def test_one_pass_draws_the_samples_of_table_2_again():
     model = PixelRecursiveSuperResolution()
     low_res, seeds = ask(model, (8, 8), batch=2)
     model(low_res, np.zeros((2, 32, 32, 3)))
-    model.conditioning.estimate_statistics([low_res])
+    model.conditioning.recalibrate_batch_norm([low_res])
     drawn = cached.sampler(model)(low_res, seeds, 1.0)
     assert len(np.unique(drawn)) > 100
     logits = forced_logits(model, low_res, seeds, drawn)
     np.testing.assert_allclose(logits, model(low_res, drawn), atol=1e-4)
 
-    logits, uniforms = model(low_res, drawn), draws.uniforms(seeds, (32, 32, 3))
-    differs = drawn != draws.draw(logits, 1.0, uniforms).numpy()
+    logits, uniforms = model(low_res, drawn), noise.uniforms(seeds, (32, 32, 3))
+    differs = drawn != noise.draw(logits, 1.0, uniforms).numpy()
     assert differs.mean() <= 0.001
     cumulative = np.cumsum(tf.nn.softmax(tf.cast(logits, tf.float64)), axis=-1)[differs]
     distances = np.abs(cumulative / uniforms.numpy()[differs][:, None] - 1)

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
-from prsr.sampling import draws, naive
+from prsr.sampling import naive, noise
 
 
 def test_order_and_feedback_by_a_toy_prior():
@@ -43,7 +43,7 @@ def test_one_pass_draws_the_finished_samples_again(model):
     """The fixed point: with the same noise, every sub-pixel follows from those before it."""
     drawn = naive.sampler(model)(LOW_RES, SEEDS, 1.1)
     logits = model(LOW_RES, drawn)
-    again = draws.draw(logits, 1.1, draws.uniforms(SEEDS, (6, 6, 3)))
+    again = noise.draw(logits, 1.1, noise.uniforms(SEEDS, (6, 6, 3)))
     np.testing.assert_array_equal(drawn, again)
     assert len(np.unique(drawn)) > 50
 

@@ -1,0 +1,172 @@
+"""What a trained model is given: images of one's own, or of the test split."""
+
+import dataclasses
+import pathlib
+import sys
+
+import numpy as np
+
+from prsr import images
+from prsr.data import decoding, faces, image_sets, pipeline
+from prsr.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """One image to super-resolve.
+
+    Attributes:
+        name: for the files that are written; distinct.
+        low_res: `[low size, low size, channels]` uint8.
+        high_res: `[size, size, channels]` uint8, the original, or None.
+    """
+
+    name: str
+    low_res: np.ndarray
+    high_res: np.ndarray | None
+
+
+def read_inputs(path, hparams, find_eyes=None):
+    """Reads an image, or every image of a folder at any depth.
+
+    An image of the low-resolution size is taken as it is. A larger one is cropped and
+    reduced as in training (to the centre, where the run's crop does not fit it), and what
+    was done is printed. Unreadable files of a folder are left out, counted and named.
+
+    Args:
+        path: file or folder.
+        hparams: the `Hparams` of the run.
+        find_eyes: what `prsr.data.faces.detector` returned, to align larger images by their
+            largest face first; None leaves them as they are.
+
+    Returns:
+        A list of `Input`.
+
+    Raises:
+        UserError: nothing there can be used.
+    """
+    if not path:
+        raise UserError("--input is empty; give an image or a folder")
+    path = pathlib.Path(path)
+    if path.is_file():
+        try:
+            image = decoding.decode(path, hparams.model.channels)
+            return [_named(path.stem, image, hparams, find_eyes)]
+        except (OSError, ValueError) as error:
+            raise UserError(f"--input={path}: {error}") from error
+    if not path.is_dir():
+        raise UserError(f"--input={path}: no such file or folder")
+    names = decoding.find_images(path)
+    if not names:
+        raise UserError(f"--input={path}: no image there ({', '.join(decoding.EXTENSIONS)})")
+    inputs, problems = [], []
+    for name, label in zip(names, _labels(names)):
+        try:
+            image = decoding.decode(path / name, hparams.model.channels)
+            inputs.append(_named(label, image, hparams, find_eyes))
+        except (OSError, ValueError) as error:
+            problems.append(f"{name} ({error})")
+    if problems:
+        print(
+            f"skipped {len(problems)} of {len(names)} images: {', '.join(problems)}",
+            file=sys.stderr,
+        )
+    if not inputs:
+        raise UserError(f"--input={path}: none of the {len(names)} images is usable")
+    return inputs
+
+
+def _labels(names):
+    """A distinct file name without ending for each of some distinct relative paths."""
+    labels = []
+    for name in names:
+        label = stem = str(pathlib.PurePosixPath(name).with_suffix("")).replace("/", "-")
+        number = 1
+        while label in labels:
+            number += 1
+            label = f"{stem}-{number}"
+        labels.append(label)
+    return labels
+
+
+def eye_finder(hparams):
+    """`prsr.data.faces.detector`, for a model that knows faces with CelebA's alignment.
+
+    Raises:
+        UserError: it is a model of something else, or mtcnn is not installed.
+    """
+    if not knows_faces(hparams):
+        raise UserError("alignment is for models of faces (--crop=celeba, three channels)")
+    return faces.detector()
+
+
+def knows_faces(hparams):
+    """Whether a model was trained on faces with CelebA's alignment."""
+    return (hparams.data.crop, hparams.model.channels) == ("celeba", 3)
+
+
+def _named(name, image, hparams, find_eyes):
+    """`reduce`, told to the user, as an `Input`."""
+    low_res, high_res, done = reduce(image, hparams, find_eyes)
+    print(f"{name}: {done}")
+    return Input(name, low_res, high_res)
+
+
+def reduce(image, hparams, find_eyes=None):
+    """Makes the low-resolution image that a model is shown, as training did.
+
+    Args:
+        image: `[height, width, channels]` uint8. One of the low-resolution size is taken
+            as it is (but for MNIST corners, whose inputs are no reduced pictures).
+        hparams: the model's `Hparams`.
+        find_eyes: as `read_inputs`.
+
+    Returns:
+        `[low size, low size, channels]` uint8; the original as `[size, size, channels]`
+        uint8, None if the image is too small to have one; and in words what was done.
+
+    Raises:
+        ValueError: the image is too small, or no face is in it.
+    """
+    data, scale = hparams.data, hparams.model.scale
+    size, low_size = data.image_size, data.image_size // scale
+    height, width = image.shape[:2]
+    if (height, width) == (low_size, low_size) and data.pairs == "downsampled":
+        return image, None, f"taken as it is, {low_size}x{low_size}"
+    if min(height, width) < (least := min(low_size, image_sets.pool_size(data))):
+        raise ValueError(f"{width}x{height} is smaller than {least}x{least}")
+    done = f"{width}x{height}"
+    if find_eyes:
+        count, eyes = find_eyes(image)
+        if not count:
+            raise ValueError(
+                "no face seen from the front; cut it to a square with the eyes halfway down, a "
+                "third of its width from either side, and leave out --align"
+            )
+        image = faces.align(image, eyes)
+        height, width = image.shape[:2]
+        done += f", {'the largest face' if count > 1 else 'the face'} aligned in {width}x{height}"
+    kind = data.crop
+    try:
+        square = images.crop(image, kind)
+    except UserError:  # a picture of one's own need not have the shape of the data set's
+        kind = "center"
+        square = images.crop(image, kind)
+    if square.shape[:2] != (height, width):
+        done += f", {kind} crop to {square.shape[1]}x{square.shape[0]}"
+        if kind != data.crop:
+            done += " (which should be the face alone; --align finds it)"
+    if square.shape[0] < size and data.pairs == "downsampled":
+        low_res = np.asarray(images.resize(square, (low_size, low_size)))
+        return low_res, None, f"{done}, reduced to {low_size}x{low_size}"
+    low_res, high_res = pipeline.pair(square, data, scale)
+    if square.shape[0] != size:
+        done += f", reduced to {size}x{size}"
+    done += f" (the original in the grid), reduced to {low_size}x{low_size}"
+    return low_res, high_res, done
+
+
+def test_inputs(hparams, count):
+    """The first images of the run's test split, as a list of `Input`."""
+    names, *pairs = pipeline.test_pairs(hparams, count)
+    return [Input(label, low, high) for label, low, high in zip(_labels(names), *pairs)]

@@ -1,0 +1,1 @@
+"""How good is it? Methods, scores, Table 1 and the paper's figures."""

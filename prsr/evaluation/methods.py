@@ -1,0 +1,156 @@
+"""The rows of Table 1: every way to enlarge an image, as a function."""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable
+
+from prsr.baselines.bicubic import Bicubic
+from prsr.baselines.nearest_neighbor import BLOCK, NearestNeighbor
+from prsr.baselines.networks import CHOICES, CrossEntropy, Regression
+from prsr.data import pipeline
+from prsr.errors import UserError
+from prsr.evaluation import results
+from prsr.sampling import samplers
+from prsr.trained.workdir import Workdir
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One way to enlarge an image: a row of Table 1.
+
+    Attributes:
+        key: for files and JSON, such as `"tau_1.1"`.
+        title: for people.
+        predict: function `[count, height, width, channels]` uint8 to uint8 images.
+        made_by: dict of what the images depend on beside the input, for JSON.
+        chunk: images to ask for at once, or None for all: searching reads the whole
+            database, however few are sought.
+        draw_samples: function `(low_res, num_samples, bar)` to `[count, num_samples, size, size,
+            channels]` uint8, where `bar` is a `prsr.progress.Progress` or None; None for a
+            method with one image for each input.
+    """
+
+    key: str
+    title: str
+    predict: Callable
+    made_by: dict
+    chunk: int | None = results.CHUNK
+    draw_samples: Callable | None = None
+
+
+def run_methods(workdir, hparams, model, taus, seed, batch_size):
+    """The methods of a run: samples at each tau, or a baseline's images.
+
+    Args:
+        workdir: a `Workdir`.
+        hparams, model: what `workdir.load_model` returned.
+        taus: floats, infinity for greedy; a baseline knows none.
+        seed: of the samples.
+        batch_size: samples at once; changes no image.
+
+    Returns:
+        A list of `Method`.
+    """
+    weights = {"weights_sha256": hashlib.sha256(workdir.weights.read_bytes()).hexdigest()}
+    kind = hparams.model.architecture
+    if kind == "regression":
+        return [Method(kind, "Regression", Regression(model, batch_size).predict, weights)]
+    if kind == "cross_entropy":
+        return [_pixel_independent(model, c, seed, batch_size, weights) for c in CHOICES]
+    sampler = samplers.sampler(model)
+    return [_pixel_recursive(sampler, tau, seed, batch_size, weights) for tau in taus]
+
+
+def _pixel_independent(model, choice, seed, batch_size, weights):
+    network = CrossEntropy(model, choice, seed, batch_size)
+    key, name = f"cross_entropy_{choice}", f"Cross-entropy, {choice}"
+    if choice != "sample":
+        return Method(key, name, network.predict, weights)
+    made_by = {**weights, "seed": seed}
+    return Method(key, name, network.predict, made_by, draw_samples=network.draw_samples)
+
+
+def _pixel_recursive(sampler, tau, seed, batch_size, weights):
+    def draw_samples(low_res, num_samples, bar=None):
+        return samplers.draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar)
+
+    def predict(low_res):
+        return draw_samples(low_res, 1)[:, 0]
+
+    made_by = {**weights, "tau": str(tau)}
+    if math.isinf(tau):
+        return Method("greedy", title(tau), predict, made_by)
+    made_by["seed"] = seed
+    return Method(f"tau_{tau:g}", title(tau), predict, made_by, draw_samples=draw_samples)
+
+
+def title(tau):
+    """What samples at a tau are called."""
+    return "greedy" if math.isinf(tau) else f"tau = {tau:g}"
+
+
+def baseline_methods(names, hparams, seed, batch_size):
+    """The methods of `--baselines`.
+
+    Args:
+        names: `"bicubic"`, `"nn"`, or the run directory of a trained baseline.
+        hparams: the `Hparams` of the model they are compared with.
+        seed: of the cross-entropy model's samples.
+        batch_size: images at once; changes no image.
+
+    Returns:
+        A list of `Method`.
+
+    Raises:
+        UserError: a run is no baseline, or one for other images.
+    """
+    result = []
+    scale = hparams.model.scale
+    for name in names:
+        if name == "bicubic":
+            result.append(Method(name, "Bicubic", Bicubic(scale).predict, {}))
+        elif name == "nn":
+            result.append(_nearest_neighbor(hparams))
+        else:
+            workdir = Workdir(name)
+            if not workdir.settings.exists():
+                raise UserError(
+                    f"--baselines expects bicubic, nn and run directories of baselines that were "
+                    f"trained with --architecture=regression or cross_entropy, and got '{name}'"
+                )
+            _check_fits(workdir.read_hparams(), hparams, name)
+            result.extend(run_methods(workdir, *workdir.load_model(), (), seed, batch_size))
+    return result
+
+
+def _nearest_neighbor(hparams):
+    data, model = hparams.data, hparams.model
+
+    def predict(low_res):
+        database = pipeline.blocks(data, model.channels, model.scale, "train", BLOCK)
+        return NearestNeighbor(*database).predict(low_res)
+
+    return Method("nn", "NN", predict, {"training_images": data.dataset}, chunk=None)
+
+
+def _check_fits(baseline, hparams, name):
+    if baseline.model.architecture == "pixel_recursive":
+        raise UserError(
+            f"--baselines: the run '{name}' is no baseline but a pixel_recursive model; "
+            f"evaluate it with --workdir={name}"
+        )
+    pairs = [
+        (field, getattr(getattr(baseline, part), field), getattr(getattr(hparams, part), field))
+        for part, fields in (
+            ("model", ("channels", "scale")),
+            ("data", ("image_size", "crop", "downsampling", "pairs", "levels", "split")),
+        )
+        for field in fields
+    ]
+    for field, theirs, ours in pairs:
+        if theirs != ours:
+            raise UserError(
+                f"--baselines: the run '{name}' was trained with --{field}={theirs}, the model "
+                f"with {ours}; train a baseline with the model's settings"
+            )

@@ -1,0 +1,248 @@
+"""The scores of Table 1: how alike two images are, and how far apart samples.
+
+Every score is of one image at a time; tables show means over the test set.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from prsr import images
+
+_MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of Wang et al. 2003
+_WINDOW, _SIGMA = 11, 1.5
+DIVERSITY_INPUTS, DIVERSITY_SAMPLES = 32, 6  # of so many test images, so many samples each
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+def psnr(estimate, truth):
+    """Peak signal-to-noise ratio: 10 log10(255^2 / MSE), over all sub-pixels of an image.
+
+    Args:
+        estimate: `[batch, height, width, channels]` uint8.
+        truth: the same.
+
+    Returns:
+        `[batch]` float array in dB; infinite for equal images.
+    """
+    return _decibels(np.square(np.asarray(estimate, np.float64) - np.asarray(truth, np.float64)))
+
+
+def psnr_uint8_wrap(estimate, truth):
+    """What comes out if pSNR is computed in uint8, and no measure of quality.
+
+    Differences and their squares are taken modulo 256, as NumPy does with uint8 arrays that
+    nobody widened. Any estimate of a photograph then scores near 29 dB, and noise
+    27.9. There lies every row of the paper's Table 1: its pSNR can only be compared with this.
+
+    Args:
+        estimate: `[batch, height, width, channels]` uint8.
+        truth: the same.
+
+    Returns:
+        `[batch]` float array in dB.
+    """
+    difference = np.asarray(estimate, np.uint8) - np.asarray(truth, np.uint8)
+    return _decibels(difference * difference)
+
+
+def _decibels(squares):
+    error = squares.mean(axis=(1, 2, 3), dtype=np.float64)
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(255**2 / error)
+
+
+def ssim(estimate, truth):
+    """Structural similarity (Wang et al. 2004), the mean over the places of the window.
+
+    Gaussian window of 11x11 with sigma 1.5, only where it fits wholly; K1 = 0.01,
+    K2 = 0.03, range 255; the mean over channels. That is `tf.image.ssim`.
+
+    Args:
+        estimate: `[batch, height, width, channels]` uint8, at least 11x11.
+        truth: the same.
+
+    Returns:
+        `[batch]` float array, 1 for equal images.
+    """
+    return tf.image.ssim(
+        tf.convert_to_tensor(estimate), tf.convert_to_tensor(truth), max_val=255
+    ).numpy()
+
+
+def ms_ssim(estimate, truth):
+    """Multi-scale structural similarity (Wang et al. 2003) that runs on 32x32 images.
+
+    The product over five scales of contrast and structure (at the last one of SSIM itself),
+    each to its weight. Images are halved between scales by 2x2 means. Where an image is
+    smaller than the 11x11 window, window and sigma shrink to it, as in the code that
+    TensorFlow's authors published in 2016 (models/research/compression, `msssim.py`), so
+    32x32 images are scored at 32, 16, 8, 4 and 2 with windows of 11, 11, 8, 4 and 2.
+    Negative terms count as zero, as in `tf.image.ssim_multiscale`, which with its fixed
+    window needs 176x176.
+
+    Args:
+        estimate: `[batch, height, width, channels]` uint8; height and width multiples of 16.
+        truth: the same.
+
+    Returns:
+        `[batch]` float array, 1 for equal images.
+
+    Raises:
+        ValueError: the images cannot be halved four times.
+    """
+    if any(side % 2 ** (len(_MS_SSIM_WEIGHTS) - 1) for side in estimate.shape[1:3]):
+        raise ValueError(
+            f"MS-SSIM halves an image four times: expected multiples of 16, "
+            f"got {estimate.shape[1]}x{estimate.shape[2]}"
+        )
+    pair = [tf.cast(image, tf.float32) for image in (estimate, truth)]
+    result = 1.0
+    for scale, weight in enumerate(_MS_SSIM_WEIGHTS):
+        if scale > 0:
+            pair = [tf.nn.avg_pool2d(image, 2, 2, "VALID") for image in pair]
+        luminance, contrast = _ssim_terms(*pair)
+        last = scale == len(_MS_SSIM_WEIGHTS) - 1
+        term = luminance * contrast if last else contrast
+        result *= tf.nn.relu(tf.reduce_mean(term, axis=(1, 2, 3))) ** weight
+    return result.numpy()
+
+
+def _ssim_terms(one, other):
+    """Luminance, and contrast times structure, at every place of the window and channel."""
+    size = min(_WINDOW, *one.shape[1:3])
+    offsets = tf.range(size, dtype=tf.float32) - (size - 1) / 2
+    profile = tf.exp(-tf.square(offsets) / (2 * (_SIGMA * size / _WINDOW) ** 2))
+    window = profile[:, None] * profile / tf.reduce_sum(profile) ** 2
+    kernel = tf.tile(window[:, :, None, None], (1, 1, one.shape[-1], 1))
+
+    def mean(image):
+        return tf.nn.depthwise_conv2d(image, kernel, (1, 1, 1, 1), "VALID")
+
+    mean_one, mean_other = mean(one), mean(other)
+    variances = mean(one * one + other * other) - mean_one**2 - mean_other**2
+    covariance = mean(one * other) - mean_one * mean_other
+    luminance = (2 * mean_one * mean_other + _C1) / (mean_one**2 + mean_other**2 + _C1)
+    return luminance, (2 * covariance + _C2) / (variances + _C2)
+
+
+def consistency(estimate, low_res, downsampling="antialiased"):
+    """How far an estimate, reduced again, is from the input (section 5.2).
+
+    The mean squared error on [0, 1] between the input and the bicubically downsampled
+    estimate. Paper: "L2 distance" in the text; Table 1's caption says MSE.
+
+    Args:
+        estimate: `[batch, height, width, channels]` uint8.
+        low_res: `[batch, height / scale, width / scale, channels]` uint8.
+        downsampling: how the input was made, one of `prsr.hparams.DOWNSAMPLING`.
+
+    Returns:
+        `[batch]` float array, 0 or more.
+    """
+    scale = estimate.shape[1] // low_res.shape[1]
+    reduced = np.asarray(images.downsample(estimate, scale, downsampling), np.float64)
+    return np.square((reduced - np.asarray(low_res, np.float64)) / 255).mean(axis=(1, 2, 3))
+
+
+def scores(estimate, truth, low_res, downsampling, block=256):
+    """Every score of every image that images of this size can have.
+
+    Args:
+        estimate: `[count, size, size, channels]` uint8.
+        truth: the same.
+        low_res: `[count, low size, low size, channels]` uint8.
+        downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
+        block: images at once.
+
+    Returns:
+        A dict from the names of `SCORES` that have a function to `[count]` float arrays.
+    """
+    blocks = [
+        [images[start : start + block] for images in (estimate, truth, low_res)]
+        for start in range(0, len(estimate), block)
+    ]
+    return {
+        score.name: np.concatenate([score.function(*images, downsampling) for images in blocks])
+        for score in SCORES
+        if score.function and score.fits(estimate.shape[1])
+    }
+
+
+def diversity(samples):
+    """How far apart the samples of one input are.
+
+    Args:
+        samples: `[batch, count, height, width, channels]` uint8, count at least 2.
+
+    Returns:
+        `[batch]` float array: root mean squared difference on [0, 1], averaged over pairs.
+    """
+    samples = np.asarray(samples, np.float64) / 255
+    pairs = itertools.combinations(range(samples.shape[1]), 2)
+    distances = [np.square(samples[:, i] - samples[:, j]).mean(axis=(1, 2, 3)) for i, j in pairs]
+    return np.sqrt(distances).mean(axis=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """A column of Table 1.
+
+    Attributes:
+        name: in files and JSON.
+        title: for people.
+        digits: after the point.
+        function: `(estimate, truth, low_res, downsampling)`, batches of uint8 images and how
+            the input was made, to a `[batch]` float array; None for what is not a score of
+            one image: it is measured elsewhere.
+        fits: function of an image's side: whether the score exists at this size.
+        paper: the column of the paper's Table 1 to put beside it, or None.
+    """
+
+    name: str
+    title: str
+    digits: int
+    function: Callable | None = None
+    fits: Callable = lambda side: True
+    paper: str | None = None
+
+
+SCORES = (
+    Score("psnr", "pSNR, dB", 2, lambda estimate, truth, *_: psnr(estimate, truth)),
+    Score(
+        "psnr_uint8_wrap",
+        "pSNR in uint8*",
+        2,
+        lambda estimate, truth, *_: psnr_uint8_wrap(estimate, truth),
+        paper="psnr",
+    ),
+    Score(
+        "ssim",
+        "SSIM",
+        3,
+        lambda estimate, truth, *_: ssim(estimate, truth),
+        fits=lambda side: side >= _WINDOW,
+        paper="ssim",
+    ),
+    Score(
+        "ms_ssim",
+        "MS-SSIM**",
+        3,
+        lambda estimate, truth, *_: ms_ssim(estimate, truth),
+        fits=lambda side: side % 16 == 0,
+        paper="ms_ssim",
+    ),
+    Score(
+        "consistency",
+        "consistency",
+        5,
+        lambda estimate, _, low_res, downsampling: consistency(estimate, low_res, downsampling),
+        paper="consistency",
+    ),
+    Score("diversity", "diversity***", 3),
+    Score("percent_fooled", "% fooled", 1, paper="percent_fooled"),
+    Score("bits_per_dim", "bits/dim", 3),
+)

@@ -1,0 +1,195 @@
+"""Table 1 as data: the images of every method for a test set, and their scores.
+
+The output directory holds, so that a long evaluation can be interrupted and its images
+used elsewhere:
+
+images/METHOD/00000.npy   256 images each (of the search all), uint8 [count, size, size,
+                          channels], with first.png, to look at some, and made_by.json, what
+                          they depend on; METHOD is also `input` and `truth`
+names.txt                 the test images' names, in that order
+scores.csv                every score of every image
+table1.md, .csv, .json    means and standard errors beside the paper's
+"""
+
+import hashlib
+import json
+
+import numpy as np
+
+from prsr import files, plotting, progress
+from prsr.errors import UserError, first_line
+
+CHUNK = 256  # images a file
+
+
+class Evaluation:
+    """The images and scores of several methods for one test set, kept in a directory.
+
+    Args:
+        path: `pathlib.Path` of the directory; made if need be.
+        names: names of the test images.
+        low_res: `[count, low size, low size, channels]` uint8.
+        high_res: `[count, size, size, channels]` uint8, the truth.
+
+    Raises:
+        UserError: the directory holds another test set, or cannot be written to.
+    """
+
+    def __init__(self, path, names, low_res, high_res):
+        self.path, self.names = path, names
+        self.low_res, self.high_res = low_res, high_res
+        digest = hashlib.sha256(low_res.tobytes() + high_res.tobytes()).hexdigest()
+        self._test_set = {"test_images": len(names), "test_images_sha256": digest}
+        for key, pictures in (("input", low_res), ("truth", high_res)):
+            self._keep(key, {}, CHUNK, lambda start, stop, p=pictures: p[start:stop])
+        with files.replacing(path / "names.txt") as partial:
+            partial.write_text("".join(f"{name}\n" for name in names))
+
+    def check(self, methods):
+        """Refuses methods that cannot be kept here, before any image is drawn.
+
+        Args:
+            methods: list of `Method`.
+
+        Raises:
+            UserError: two have the same key, or the directory holds images that were made
+                otherwise.
+        """
+        keys = [method.key for method in methods]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise UserError(
+                    f"'{key}' was asked for {keys.count(key)} times in --tau and --baselines; name "
+                    f"it once, and further runs of one kind with another --output"
+                )
+        for method in methods:
+            self._claim(method.key, method.made_by, method.chunk or len(self.names))
+
+    def images(self, method):
+        """The method's images: drawn, or read where they were drawn before.
+
+        Args:
+            method: a `Method`.
+
+        Returns:
+            `[count, size, size, channels]` uint8.
+
+        Raises:
+            UserError: the directory holds images that were made otherwise.
+        """
+        return self._keep(
+            method.key,
+            method.made_by,
+            method.chunk or len(self.names),
+            lambda start, stop: method.predict(self.low_res[start:stop]),
+            method.title,
+        )
+
+    def _keep(self, key, made_by, chunk, make, title=None):
+        folder = self._claim(key, made_by, chunk)
+        count, parts = len(self.names), []
+        bar = progress.Progress(title, count) if title else None
+        for start in range(0, count, chunk):
+            stop = min(start + chunk, count)
+            path = folder / f"{start // chunk:05d}.npy"
+            if not path.exists():
+                made = make(start, stop)
+                with files.replacing(path) as partial:
+                    np.save(partial, made)
+                if bar:
+                    bar.update(stop)
+            parts.append(_load(path))
+            if len(parts[-1]) != stop - start:
+                raise UserError(f"'{path}' does not hold {stop - start} images; delete it")
+        pictures = np.concatenate(parts)
+        if not (folder / "first.png").exists():
+            first = list(pictures[:32])
+            rows = [first[i : i + 8] for i in range(0, len(first), 8)]
+            plotting.save(plotting.sheet(rows, [""] * 8), folder / "first.png")
+        return pictures
+
+    def _claim(self, key, made_by, chunk):
+        """The folder of a method, with the note of what its images depend on."""
+        folder = self.path / "images" / key
+        made_by = {**self._test_set, **made_by, "images_a_file": chunk}
+        note = folder / "made_by.json"
+        try:
+            if note.exists():
+                same = json.loads(note.read_text()) == made_by
+            else:
+                same = not folder.exists() or not any(folder.iterdir())
+                if same:
+                    with files.replacing(note) as partial:
+                        partial.write_text(json.dumps(made_by, indent=2) + "\n")
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"'{folder}' cannot be used ({first_line(error)}); choose another --output"
+            ) from error
+        if not same:
+            raise UserError(
+                f"'{folder}' holds images of other weights, settings or test images; choose "
+                f"another --output, or delete that folder"
+            )
+        return folder
+
+
+def read(path):
+    """The report of a finished evaluation.
+
+    Args:
+        path: `pathlib.Path` of its directory.
+
+    Returns:
+        The dict of `table1.json`, and the test images' names.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    try:
+        report = json.loads((path / "table1.json").read_text())
+        names = (path / "names.txt").read_text().splitlines()
+        methods = [row["method"] for row in report["rows"]]
+    except FileNotFoundError as error:
+        raise UserError(
+            f"'{path}' holds no finished evaluation; make one with "
+            f"python -m prsr.evaluate --workdir=RUN --output={path}"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"'{path}' is damaged ({first_line(error)}); evaluate again") from error
+    if not methods or not names:
+        raise UserError(f"'{path}' has no methods or no images; evaluate again")
+    return report, names
+
+
+def read_images(path, key, count):
+    """The images of a method that a finished evaluation kept.
+
+    Args:
+        path: `pathlib.Path` of its directory.
+        key: of the method, or `"input"` or `"truth"`.
+        count: how many test images there are.
+
+    Returns:
+        `[count, size, size, channels]` uint8.
+
+    Raises:
+        UserError: there are none, or they are damaged.
+    """
+    parts = sorted((path / "images" / key).glob("*.npy"))
+    pictures = [_load(part) for part in parts]
+    if sum(map(len, pictures)) != count:
+        raise UserError(
+            f"'{path / 'images' / key}' holds {sum(map(len, pictures))} images of {count}; finish "
+            f"the evaluation"
+        )
+    return np.concatenate(pictures)
+
+
+def _load(path):
+    try:
+        pictures = np.load(path)
+    except Exception as error:  # NumPy raises many kinds on damaged files
+        raise UserError(f"'{path}' is damaged ({first_line(error)}); delete it") from error
+    if pictures.dtype != np.uint8 or pictures.ndim != 4:
+        raise UserError(f"'{path}' does not hold uint8 images; delete it")
+    return pictures

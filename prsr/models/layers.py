@@ -1,0 +1,202 @@
+"""The building blocks of Table 2, on Keras alone.
+
+A pixel is drawn after all rows above it and all pixels left of it, and its channels
+one after another. The prior keeps that order with two stacks (van den Oord et al.,
+2016, Figure 2):
+
+- the *vertical* stack at row r sees rows up to and including r, all columns;
+- the *horizontal* stack at (r, c) sees its own row up to c, and takes the vertical
+  stack of row r - 1 (`shift_down`), so nothing above is out of sight.
+
+Kernels hold only the taps that may be seen. At the centre tap of the horizontal stack
+features belong to channels (`channel_groups`), and a 0/1 matrix over (input feature,
+output feature) keeps R, G, B in sequence. That mask is part of the forward pass.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+NORMALIZATIONS = ("batch", "none")
+
+
+def initializer():
+    """Table 2's initialisation: truncated normal, standard deviation 0.1."""
+    return keras.initializers.TruncatedNormal(stddev=0.1)
+
+
+def channel_groups(features, channels):
+    """The channel that each feature belongs to, in order: 64 features are 22 R, 21 G, 21 B.
+
+    Args:
+        features: number of features, at least `channels`.
+        channels: number of image channels.
+
+    Returns:
+        int array `[features]` of 0..channels - 1, never decreasing.
+    """
+    return np.arange(features) * channels // features
+
+
+def channel_mask(in_groups, out_groups, mask_type):
+    """Which input feature an output feature of the same pixel may see.
+
+    Args:
+        in_groups: `[in]` channel of each input feature.
+        out_groups: `[out]` channel of each output feature.
+        mask_type: `"A"`, only earlier channels, or `"B"`, its own channel as well.
+
+    Returns:
+        float array `[in, out]` of zeros and ones.
+    """
+    in_groups, out_groups = np.asarray(in_groups)[:, None], np.asarray(out_groups)[None, :]
+    seen = in_groups < out_groups if mask_type == "A" else in_groups <= out_groups
+    return seen.astype("float32")
+
+
+def shift_down(x):
+    """`[batch, height, width, features]`: row r becomes row r - 1 of `x`, row 0 zero."""
+    batch, height, width, features = ops.shape(x)
+    # Not x[:, :-1], whose gradient is slow.
+    above = ops.slice(x, (0, 0, 0, 0), (batch, height - 1, width, features))
+    return ops.pad(above, [[0, 0], [1, 0], [0, 0], [0, 0]])
+
+
+def gate(pre_activation):
+    """tanh(first half) * sigmoid(second half), over the last axis: 2F features to F."""
+    filtered, gated = ops.split(pre_activation, 2, axis=-1)
+    return ops.tanh(filtered) * ops.sigmoid(gated)
+
+
+class VerticalConv(keras.layers.Layer):
+    """A convolution that sees its own row and the rows above.
+
+    Of a `size` x `size` kernel the upper `size // 2 + 1` rows are kept.
+
+    Args:
+        features: number of output features.
+        size: odd side of the full kernel.
+    """
+
+    def __init__(self, features, size, **kwargs):
+        super().__init__(**kwargs)
+        self.features = features
+        self.reach = size // 2
+
+    def build(self, input_shape):
+        shape = (self.reach + 1, 2 * self.reach + 1, input_shape[-1], self.features)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=initializer())
+        self.bias = self.add_weight(name="bias", shape=(self.features,), initializer="zeros")
+
+    def call(self, x):
+        """`[batch, height, width, in]` to `[batch, height, width, features]`."""
+        x = ops.pad(x, [[0, 0], [self.reach, 0], [self.reach, self.reach], [0, 0]])
+        return ops.conv(x, self.kernel, padding="valid") + self.bias
+
+
+class HorizontalConv(keras.layers.Layer):
+    """A convolution that sees the pixels to the left, and earlier channels of its own pixel.
+
+    Of a 1 x `size` kernel the left `size // 2` taps and the centre are kept; at the centre
+    `channel_mask` applies. With `size=1` it is Table 2's masked 1x1 convolution.
+
+    Args:
+        in_groups: `[in]` channel of each input feature.
+        out_groups: `[features]` channel of each output feature.
+        size: odd width of the full kernel.
+        mask_type: `"A"` on the image, `"B"` on features.
+    """
+
+    def __init__(self, in_groups, out_groups, size=1, mask_type="B", **kwargs):
+        super().__init__(**kwargs)
+        self.features = len(out_groups)
+        self.reach = size // 2
+        center = channel_mask(in_groups, out_groups, mask_type)
+        self.mask = np.ones((1, self.reach + 1, *center.shape), "float32")
+        self.mask[0, -1] = center
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            name="kernel", shape=self.mask.shape, initializer=initializer()
+        )
+        self.bias = self.add_weight(name="bias", shape=(self.features,), initializer="zeros")
+
+    def call(self, x):
+        """`[batch, height, width, in]` to `[batch, height, width, features]`."""
+        x = ops.pad(x, [[0, 0], [0, 0], [self.reach, 0], [0, 0]])
+        kernel = self.kernel * ops.cast(self.mask, self.compute_dtype)
+        return ops.conv(x, kernel, padding="valid") + self.bias
+
+
+class GatedLayer(keras.layers.Layer):
+    """One gated PixelCNN layer, 5x5 in Table 2 (van den Oord et al., 2016, Figure 2).
+
+    Args:
+        features: features of each stack.
+        channels: image channels, for the groups of the horizontal stack.
+        size: odd side of the full kernel.
+    """
+
+    def __init__(self, features, channels, size=5, **kwargs):
+        super().__init__(**kwargs)
+        groups = channel_groups(features, channels)
+        # A gate's 2F pre-activations carry the F groups twice: for tanh and for sigmoid.
+        gate_groups = np.concatenate([groups, groups])
+        dtype = self.dtype_policy
+        self.vertical = VerticalConv(2 * features, size, dtype=dtype)
+        self.vertical_to_horizontal = keras.layers.Dense(
+            2 * features, kernel_initializer=initializer(), dtype=dtype
+        )
+        self.horizontal = HorizontalConv(groups, gate_groups, size, dtype=dtype)
+        self.residual = HorizontalConv(groups, groups, dtype=dtype)
+
+    def build(self, vertical_shape, horizontal_shape):
+        self.vertical.build(vertical_shape)
+        gate_shape = (*vertical_shape[:-1], self.vertical.features)
+        self.vertical_to_horizontal.build(gate_shape)
+        self.horizontal.build(horizontal_shape)
+        self.residual.build(horizontal_shape)
+
+    def call(self, vertical, horizontal):
+        """Both stacks, `[batch, height, width, features]`, to both stacks of the same shape."""
+        vertical_gate = self.vertical(vertical)  # [batch, height, width, 2 * features]
+        horizontal_gate = self.horizontal(horizontal)
+        horizontal_gate += self.vertical_to_horizontal(shift_down(vertical_gate))
+        return gate(vertical_gate), horizontal + self.residual(gate(horizontal_gate))
+
+
+class ResidualBlock(keras.layers.Layer):
+    """Two 3x3 convolutions around a skip connection, in SRResNet's order.
+
+    Args:
+        features: features in and out.
+        normalization: `"batch"` or `"none"`.
+    """
+
+    def __init__(self, features, normalization="batch", **kwargs):
+        super().__init__(**kwargs)
+        dtype = self.dtype_policy
+
+        def convolution():
+            return keras.layers.Conv2D(
+                features, 3, padding="same", kernel_initializer=initializer(), dtype=dtype
+            )
+
+        def normalize():
+            if normalization == "none":
+                return keras.layers.Identity(dtype=dtype)
+            # Statistics are those of the global batch, on however many devices it lies.
+            return keras.layers.BatchNormalization(synchronized=True, dtype=dtype)
+
+        self.first, self.first_norm = convolution(), normalize()
+        self.second, self.second_norm = convolution(), normalize()
+
+    def build(self, input_shape):
+        for layer in (self.first, self.first_norm, self.second, self.second_norm):
+            layer.build(input_shape)
+
+    def call(self, x, training=False):
+        """`[batch, height, width, features]` to the same shape."""
+        y = ops.relu(self.first_norm(self.first(x), training=training))
+        return x + self.second_norm(self.second(y), training=training)

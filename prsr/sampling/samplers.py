@@ -1,0 +1,78 @@
+"""One way to draw from any model: the paper's, and its pixel independent baselines."""
+
+import numpy as np
+import tensorflow as tf
+
+from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
+from prsr.sampling import cached, noise
+
+
+def sampler(model):
+    """The sampler of a model.
+
+    Args:
+        model: a built `PixelRecursiveSuperResolution`, `ConditioningNetwork` (each
+            sub-pixel is then drawn by itself) or `RegressionNetwork` (whose one
+            prediction knows neither seeds nor tau).
+
+    Returns:
+        A function `(low_res, seeds, tau)` to `[batch, height, width, channels]` uint8, as
+        `prsr.sampling.cached.sampler`.
+    """
+    if isinstance(model, PixelRecursiveSuperResolution):
+        return cached.sampler(model)
+
+    @tf.function(reduce_retracing=True)
+    def draw_each(low_res, seeds, tau):
+        if not model.has_likelihood:
+            return model.predict_images(low_res)
+        logits = tf.cast(model(low_res), tf.float32)
+        drawn = noise.draw(logits, tau, noise.uniforms(seeds, logits.shape[1:4]))
+        return tf.cast(drawn, tf.uint8)
+
+    def sample_images(low_res, seeds, tau):
+        seeds = tf.convert_to_tensor(seeds, tf.int32)
+        return draw_each(tf.convert_to_tensor(low_res), seeds, tf.constant(tau, tf.float32)).numpy()
+
+    return sample_images
+
+
+def draw(sampler, low_res, seeds, tau, batch_size, bar=None):
+    """Draws any number of images in batches of one size, for which a sampler is compiled once.
+
+    Args:
+        sampler: what `sampler` returned.
+        low_res: `[count, height, width, channels]` uint8.
+        seeds: `[count, 2]` int32.
+        tau: multiplies the logits.
+        batch_size: images at once; changes no image.
+        bar: a `prsr.progress.Progress` that is told how many are done, or None.
+
+    Returns:
+        `[count, height * scale, width * scale, channels]` uint8 array.
+    """
+    count, size = len(seeds), min(batch_size, len(seeds))
+    drawn = []
+    for start in range(0, count, size):
+        batch = np.arange(start, start + size) % count  # the last one begins anew
+        drawn.extend(sampler(low_res[batch], seeds[batch], tau))
+        if bar:
+            bar.update(min(start + size, count))
+    return np.stack(drawn[:count])
+
+
+def draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar=None):
+    """Several samples of each input.
+
+    Args:
+        sampler: as `sampler` returns it.
+        low_res: `[count, height, width, channels]` uint8.
+        num_samples: of each.
+        seed, tau, batch_size, bar: as `draw`.
+
+    Returns:
+        `[count, num_samples, size, size, channels]` uint8 array.
+    """
+    seeds = np.concatenate([noise.image_seeds(image, seed, num_samples) for image in low_res])
+    drawn = draw(sampler, low_res.repeat(num_samples, 0), seeds, tau, batch_size, bar)
+    return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])

@@ -1,0 +1,1 @@
+"""Where a trained model lives: run directories, the package's models, SavedModels."""

@@ -1,0 +1,182 @@
+"""A SavedModel of a trained model, which other programs call without this package.
+
+DIR/1/                the first export, as TensorFlow Serving expects; the next one is DIR/2/
+    saved_model.pb, variables/
+    assets.extra/settings.json     of the run, for `prsr.load`
+
+Signatures, for low-resolution images of `low` and images of `high` pixels a side:
+
+sample                low_res, tau, seed -> high_res
+greedy                low_res -> high_res
+log_prob              low_res, high_res -> log_prob
+conditioning_logits   low_res -> conditioning_logits
+
+low_res               [batch, low, low, channels] uint8, of any batch size
+high_res              [batch, high, high, channels] uint8
+tau                   scalar float32, positive; multiplies the logits, infinity is greedy
+seed                  [batch, 2] int32: `--seed` of `prsr.sample`, and the sample's number from 1
+log_prob              [batch] float32, log p(y | x) in nats an image
+conditioning_logits   [batch, high, high, channels, 256] float32, A(x)
+"""
+
+import functools
+import shutil
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+from prsr.errors import UserError, first_line
+from prsr.sampling import cached
+from prsr.trained.workdir import Workdir
+
+_EXTRA = "assets.extra"  # SavedModel's name for what its owner adds
+_CRC32 = np.array([zlib.crc32(bytes([i]), 2**32 - 1) for i in range(256)], np.uint32) ^ (2**32 - 1)
+
+
+def content_seeds(low_res, seed):
+    """`prsr.sampling.noise.image_seeds`, as a graph.
+
+    Args:
+        low_res: `[batch, height, width, channels]` uint8.
+        seed: `[batch, 2]` int32: the user's seed, and the sample's number from 1.
+
+    Returns:
+        `[batch, 2]` int32.
+    """
+    content = tf.reshape(low_res, (tf.shape(low_res)[0], -1))
+    start = tf.bitwise.invert(tf.cast(seed[:, 1] - 1, tf.uint32))
+
+    def take(checksum, byte):
+        place = tf.bitwise.bitwise_and(checksum, 255)
+        place = tf.bitwise.bitwise_xor(tf.cast(place, tf.int32), tf.cast(byte, tf.int32))
+        return tf.bitwise.bitwise_xor(
+            tf.gather(_CRC32, place), tf.bitwise.right_shift(checksum, tf.constant(8, tf.uint32))
+        )
+
+    checksum = tf.bitwise.invert(tf.foldl(take, tf.transpose(content), start))
+    own = tf.cast(tf.bitwise.right_shift(checksum, tf.constant(1, tf.uint32)), tf.int32)
+    return tf.stack([tf.bitwise.bitwise_and(seed[:, 0], 2**31 - 1), own], axis=1)
+
+
+def export(hparams, model, folder, jit_compile=True):
+    """Writes the next version of a SavedModel, whole or not at all.
+
+    Args:
+        hparams: the `prsr.hparams.Hparams` of the run.
+        model: its trained model.
+        folder: `pathlib.Path` of DIR; it is made.
+        jit_compile: whether XLA compiles the sampler, where the SavedModel is used.
+
+    Returns:
+        `pathlib.Path` of the version that was written, such as `DIR/1`.
+
+    Raises:
+        UserError: the model has no such signatures, or `folder` cannot be written to.
+    """
+    if hparams.model.architecture != "pixel_recursive":
+        raise UserError(
+            f"only pixel_recursive models can be exported, and this is a "
+            f"{hparams.model.architecture}; prsr.load reads it where it is"
+        )
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    signatures = {
+        name: tf.function(_checking_shapes(function), signature).get_concrete_function()
+        for name, (function, signature) in _endpoints(hparams, model, jit_compile).items()
+    }
+    signatures["serving_default"] = signatures["sample"]
+    version = folder / str(max(versions(folder), default=0) + 1)
+    partial = folder / f".partial-{version.name}"  # no number, so nobody serves it
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        tf.saved_model.save(module, str(partial), signatures)
+        Workdir(partial / _EXTRA).write_hparams(hparams)
+        partial.rename(version)
+    except (OSError, UserError, tf.errors.OpError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise UserError(f"could not write to --output={folder}: {first_line(error)}") from error
+    return version
+
+
+def _endpoints(hparams, model, jit_compile):
+    """Functions and their input signatures, by name."""
+    size, channels = hparams.data.image_size, hparams.model.channels
+    low_size = size // hparams.model.scale
+    low_res = tf.TensorSpec((None, low_size, low_size, channels), tf.uint8, "low_res")
+    high_res = tf.TensorSpec((None, size, size, channels), tf.uint8, "high_res")
+    tau = tf.TensorSpec((), tf.float32, "tau")
+    seed = tf.TensorSpec((None, 2), tf.int32, "seed")
+    draw = cached.graph_sampler(model, jit_compile)
+
+    def sample(low_res, tau, seed):
+        checks = [
+            tf.debugging.assert_positive(tau, "tau must be a positive number or infinity"),
+            tf.debugging.assert_equal(
+                tf.shape(seed)[0], tf.shape(low_res)[0], "there must be one seed an image"
+            ),
+        ]
+        with tf.control_dependencies(checks):
+            return {"high_res": draw(low_res, content_seeds(low_res, seed), tau)}
+
+    def greedy(low_res):
+        no_seeds = tf.zeros((tf.shape(low_res)[0], 2), tf.int32)
+        return {"high_res": draw(low_res, no_seeds, float("inf"))}
+
+    def log_prob(low_res, high_res):
+        return {"log_prob": model.log_likelihood(low_res, high_res)}
+
+    def conditioning_logits(low_res):
+        return {"conditioning_logits": model.conditioning(low_res)}
+
+    return {
+        "sample": (sample, [low_res, tau, seed]),
+        "greedy": (greedy, [low_res]),
+        "log_prob": (log_prob, [low_res, high_res]),
+        "conditioning_logits": (conditioning_logits, [low_res]),
+    }
+
+
+def _checking_shapes(function):
+    """Checks the arguments' shapes again whenever it runs.
+
+    Python's way to call a SavedModel does not, and some wrong ones would end the process.
+    """
+
+    @functools.wraps(function)
+    def checking(*arguments):
+        return function(*(tf.ensure_shape(x, x.shape) for x in arguments))
+
+    return checking
+
+
+def versions(folder):
+    """The versions of an export: their numbers, in order."""
+    if not folder.is_dir():
+        return []
+    names = [path.parent.name for path in folder.glob("*/saved_model.pb")]
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def load(folder):
+    """The newest version of an export.
+
+    Args:
+        folder: `pathlib.Path` of DIR, or of one version in it.
+
+    Returns:
+        The `prsr.hparams.Hparams` of the run, and what `tf.saved_model.load` gives.
+
+    Raises:
+        UserError: there is no export, or it cannot be read.
+    """
+    if numbers := versions(folder):
+        folder = folder / str(numbers[-1])
+    settings = Workdir(folder / _EXTRA)
+    if not settings.settings.is_file():
+        raise UserError(f"'{folder}' was not written by prsr.export: no {_EXTRA}/settings.json")
+    try:
+        return settings.read_hparams(), tf.saved_model.load(str(folder))
+    except Exception as error:  # TensorFlow raises many kinds
+        raise UserError(f"'{folder}' is no export that can be read: {first_line(error)}") from error

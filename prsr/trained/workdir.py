@@ -1,0 +1,141 @@
+"""The run directory: all that later commands need to know about a training run.
+
+settings.json       every hyperparameter
+model.weights.h5    the newest weights (their moving average, if one is kept)
+checkpoints/        what training continues from
+metrics.jsonl       one line of scores a record; logs/ has the same for TensorBoard
+curves.png          bits per dimension against steps
+samples/            image grids, as training went on
+"""
+
+import json
+import math
+import pathlib
+import shutil
+
+import h5py
+
+import prsr
+from prsr import files
+from prsr.errors import UserError, first_line
+from prsr.hparams import Hparams
+from prsr.models.build import build_model
+
+
+class Workdir:
+    """A run directory.
+
+    Args:
+        path: where it is, or will be.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.settings = self.path / "settings.json"
+        self.weights = self.path / "model.weights.h5"
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics = self.path / "metrics.jsonl"
+        self.logs = self.path / "logs"
+        self.samples = self.path / "samples"
+        self.curves = self.path / "curves.png"
+
+    def read_hparams(self):
+        """The settings of the run.
+
+        Raises:
+            UserError: there is no run here, or its settings cannot be read.
+        """
+        try:
+            hparams = Hparams.from_dict(json.loads(self.settings.read_text())["hparams"])
+            hparams.check()
+            return hparams
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UserError(
+                f"--workdir={self.path} is no run directory (no settings.json there); "
+                f"python -m prsr.train makes one"
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError) as error:
+            raise UserError(
+                f"'{self.settings}' cannot be read as the settings of a run "
+                f"({type(error).__name__}: {error})"
+            ) from error
+
+    def write_hparams(self, hparams):
+        settings = {"prsr": prsr.__version__, "hparams": hparams.to_dict()}
+        with files.disk_errors(self.path), files.replacing(self.settings) as partial:
+            partial.write_text(json.dumps(settings, indent=2) + "\n")
+
+    def lock(self):
+        """Makes the directory, and keeps other trainers out: `prsr.files.lock`."""
+        return files.lock(self.path, "training in")
+
+    def save_weights(self, model):
+        """Writes the model's weights, whole or not at all.
+
+        Raises:
+            OSError: there is no room, or no permission.
+        """
+        needed = 6 * model.count_params() + 2**20  # float32 and HDF5's own
+        if shutil.disk_usage(self.path).free < needed:  # HDF5 may crash on a full disk
+            raise OSError(f"less than {needed:,} bytes free for {self.weights.name}")
+        with files.replacing(self.weights) as partial:
+            try:
+                model.save_weights(partial)
+            except RuntimeError as error:  # HDF5's word for a disk that ends
+                raise OSError(first_line(error)) from error
+
+    def load_model(self):
+        """The trained model, in float32.
+
+        Returns:
+            `(hparams, model)`.
+
+        Raises:
+            UserError: no weights yet, or weights of another architecture.
+        """
+        hparams = self.read_hparams()
+        if not self.weights.is_file():
+            raise UserError(
+                f"--workdir={self.path} has no weights yet (no model.weights.h5); train it further"
+            )
+        model = build_model(hparams)
+        try:
+            sizes = []
+            with h5py.File(self.weights) as file:
+                # Links are not followed, so what lies in another file is missing here.
+                file.visititems(lambda _, item: sizes.append(getattr(item, "size", None)))
+            sizes = sorted(size for size in sizes if size is not None)
+            expected = sorted(math.prod(variable.shape) for variable in model.variables)
+            if sizes != expected:  # Keras minds neither weights left over nor huge ones
+                raise ValueError(f"{len(sizes)} arrays for {len(expected)} variables, or others")
+            model.load_weights(self.weights)
+        except Exception as error:  # h5py and Keras raise many kinds
+            raise UserError(
+                f"'{self.weights}' does not hold the weights that settings.json describes: "
+                f"{first_line(error)}"
+            ) from error
+        return hparams, model
+
+    def append_metrics(self, record):
+        with open(self.metrics, "a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def read_metrics(self):
+        """The records so far, in order."""
+        if not self.metrics.exists():
+            return []
+        return [json.loads(line) for line in self.metrics.read_text(errors="replace").splitlines()]
+
+    def forget_metrics_after(self, step):
+        """Drops what a run wrote after the checkpoint it continues from."""
+        lines = []
+        if self.metrics.exists():
+            for line in self.metrics.read_text(errors="replace").splitlines():
+                try:
+                    kept = json.loads(line)["step"] <= step
+                except ValueError:  # the run was killed while it wrote this line
+                    continue
+                if kept:
+                    lines.append(line + "\n")
+        with files.replacing(self.metrics) as partial:
+            partial.write_text("".join(lines))

@@ -1,0 +1,207 @@
+"""On how many devices a step is computed: one, several of a machine, or several machines.
+
+Several machines are TensorFlow's standard: the same command on each, with its own `TF_CONFIG`.
+"""
+
+import contextlib
+import faulthandler
+import json
+import os
+import re
+import signal
+import sys
+import time
+
+import tensorflow as tf
+
+from prsr.errors import UserError, cause, first_line
+
+# What a step raises when another worker is gone.
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+)
+_PATIENCE = 600  # seconds to wait for the other workers
+_MOST_LOSSES = 10  # of a worker, each within so many seconds, before it is no accident
+
+_TF_CONFIG = (
+    'TF_CONFIG must be like {"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+
+
+def open_strategy(num_replicas=0):
+    """Makes the strategy of this process; call it once, before TensorFlow computes anything.
+
+    Args:
+        num_replicas: devices of this machine: its first so many GPUs, or, where there is
+            none, so many logical devices on the CPU, which are good for trying only. 0: all
+            GPUs, or one CPU.
+
+    Returns:
+        `tf.distribute.MultiWorkerMirroredStrategy` if `TF_CONFIG` names several workers (it
+        waits for them all), `MirroredStrategy` for several devices, or None for one.
+
+    Raises:
+        UserError: there are not so many GPUs, or `TF_CONFIG` cannot be read.
+    """
+    addresses = workers()
+    names = devices(num_replicas)
+    if len(addresses) > 1:
+        return _several_machines(addresses, names)
+    return tf.distribute.MirroredStrategy(names) if len(names) > 1 else None
+
+
+def several_machines(strategy):
+    """Whether a strategy is one of several machines."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def all_gather(strategy, numbers):
+    """What each device's machine says.
+
+    Args:
+        strategy: as `open_strategy` returns it, or TensorFlow's default.
+        numbers: this machine's list of ints.
+
+    Returns:
+        A list of such lists, one a device; the chief's come first. Of one machine only its own.
+
+    Raises:
+        tf.errors.OpError: another worker is gone (`LOST`).
+    """
+    if not several_machines(strategy):
+        return [numbers]
+    return _gather(strategy, tf.constant(numbers, tf.int64)).numpy().tolist()
+
+
+@tf.function
+def _gather(strategy, numbers):
+    def say():
+        return tf.distribute.get_replica_context().all_gather(numbers[None], axis=0)
+
+    return strategy.experimental_local_results(strategy.run(say))[0]
+
+
+def devices(count):
+    """Makes so many devices of this machine known to TensorFlow.
+
+    Args:
+        count: as `open_strategy`'s `num_replicas`.
+
+    Returns:
+        Their names.
+
+    Raises:
+        UserError: there are not so many GPUs.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if count > len(gpus) > 0:
+        raise UserError(f"--num_replicas={count}, but this machine has {len(gpus)} GPU(s)")
+    if gpus:
+        count = count or len(gpus)
+        tf.config.set_visible_devices(gpus[:count], "GPU")
+        return [f"GPU:{i}" for i in range(count)]
+    count = count or 1
+    if count > 1:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * count,
+        )
+    return [f"CPU:{i}" for i in range(count)]
+
+
+def workers():
+    """The addresses in `TF_CONFIG`, the chief's first; none if it is not set.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if not os.environ.get("TF_CONFIG"):
+        return []
+    try:
+        config = json.loads(os.environ["TF_CONFIG"])
+        cluster, task = config["cluster"], config["task"]
+        named = sum(len(cluster[kind]) for kind in cluster)
+        chief, index = cluster.get("chief", []), task["index"]
+        found = [*chief, *cluster.get("worker", [])]
+        if not found or named != len(found) or not all(re.search(r":\d+$", w) for w in found):
+            raise ValueError("expected one or more workers as host:port, and nothing else")
+        if len(chief) > 1 or index < 0:
+            raise ValueError("expected one chief at most, and an index from 0")
+        cluster[task["type"]][index]
+    except (AttributeError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"{_TF_CONFIG} ({type(error).__name__}: {error})") from error
+    return found
+
+
+def _several_machines(addresses, names):
+    print(
+        f"waiting for all {len(addresses)} workers, {_PATIENCE} seconds at most: "
+        f"{', '.join(addresses)}",
+        file=sys.stderr,
+        flush=True,
+    )
+    # TensorFlow waits without end, and lets no other thread of Python run meanwhile.
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 (what would be written, were it not for this)
+    faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=nowhere)
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python is not asked meanwhile
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        if names[0].startswith("CPU"):
+            # TensorFlow takes one CPU device a worker, however many there are.
+            from tensorflow.python.distribute import collective_all_reduce_strategy
+
+            collective_all_reduce_strategy.CollectiveAllReduceExtended._initialize_local_devices = (
+                lambda self, resolver, worker: (
+                    tuple(f"{worker}/device:{device}" for device in names),
+                    "CPU",
+                )
+            )
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        all_gather(strategy, [0])  # the first worker would wait only when it needs the others
+        return strategy
+    except LOST:
+        raise
+    except (tf.errors.OpError, ValueError) as error:
+        raise UserError(
+            f"the workers of TF_CONFIG cannot work together ({cause(error)}): is this address "
+            f"free, and --num_replicas the same on all?"
+        ) from error
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        nowhere.close()
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)  # TensorFlow puts its own in its place
+
+
+@contextlib.contextmanager
+def restart_on_lost_worker():
+    """Replaces this process by a new one with the same command line if a worker is lost.
+
+    The new one waits for all workers: TensorFlow cannot go on with one that came back.
+
+    Raises:
+        UserError: that happened again and again.
+    """
+    begun = time.monotonic()
+    try:
+        yield
+    except LOST as error:
+        if len(workers()) < 2:
+            raise
+        before = int(os.environ.get("PRSR_LOSSES", 0))
+        losses = before + 1 if time.monotonic() - begun < _PATIENCE else 1
+        if losses > _MOST_LOSSES:
+            raise UserError(
+                f"a worker was lost {_MOST_LOSSES} times in a row ({first_line(error)}); what the "
+                f"workers print says why"
+            ) from error
+        print(f"a worker is gone ({first_line(error)}); beginning again", file=sys.stderr)
+        os.environ["PRSR_LOSSES"] = str(losses)
+        time.sleep(1)
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,0 +1,47 @@
+"""SIGINT and SIGTERM, while the step that runs is finished and saved."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+
+
+@contextlib.contextmanager
+def collected():
+    """Collects SIGINT and SIGTERM, so that the step that runs is finished and saved.
+
+    Whoever asks again, a second later or more, does not want to wait for that.
+    """
+    caught = []
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def listen():
+        # In a thread of its own: Python's handlers wait until TensorFlow's call is over.
+        first = 0.0
+        while byte := os.read(reader, 1):
+            number = byte[0]
+            if number not in before:
+                continue
+            if not caught:
+                first = time.monotonic()
+                os.write(2, f"{signal.Signals(number).name}: saving, then leaving\n".encode())
+            elif time.monotonic() - first > 1:
+                os.write(2, b"leaving at once; the same command continues from what was saved\n")
+                os._exit(128 + number)
+            caught.append(number)
+        os.close(reader)
+
+    before = {
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        yield caught
+    finally:
+        signal.set_wakeup_fd(woken)
+        for number, action in before.items():
+            signal.signal(number, action)
+        os.close(writer)

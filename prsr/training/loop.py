@@ -1,0 +1,285 @@
+"""The loop around the train step: what is due when, and what ends it."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import sys
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+from prsr import files, plotting
+from prsr.data import image_sets, pipeline
+from prsr.errors import UserError, cause
+from prsr.models.build import build_model
+from prsr.sampling import samplers
+from prsr.training import checkpoints, distribution, interrupts, reporting
+from prsr.training.trainer import Diverged, Trainer, check_devices
+
+_MOST_RETURNS = 20  # to a checkpoint, with half the learning rate each time
+
+
+def run(workdir, hparams, schedule, strategy=None):
+    """Reads the images and trains a run, or continues it: what `prsr.train` does.
+
+    Args:
+        workdir: a `prsr.trained.workdir.Workdir`; its directory is made and locked.
+        hparams: `prsr.hparams.Hparams`.
+        schedule: `prsr.hparams.Schedule`.
+        strategy: as `prsr.training.distribution.open_strategy` returns it.
+
+    Returns:
+        As `Loop.run`.
+
+    Raises:
+        UserError: as `Loop.run`, or the images or the directory cannot be used.
+        tf.errors.OpError: as `Loop.run`.
+    """
+    hparams.check()
+    check_devices(hparams, strategy.num_replicas_in_sync if strategy else 1)
+    is_chief = strategy is None or strategy.extended.should_checkpoint
+    channels = hparams.model.channels
+    with workdir.lock() if is_chief else contextlib.nullcontext():
+        build_model(hparams)  # what cannot work is refused before images are read
+        train_set = image_sets.training_set(hparams.data, channels)
+        validation_set = image_sets.load(hparams.data, channels, "validation", schedule.eval_images)
+        _check_agreement(strategy, hparams, schedule, train_set, validation_set)
+        begun, returns = hparams, 0
+        while True:
+            trainer = Trainer(hparams, train_set, strategy)
+            print(
+                f"{trainer.model.count_params():,} weights, {len(train_set):,} training images, "
+                f"{len(validation_set):,} validation images, {trainer.replicas} device(s)"
+            )
+            if is_chief:
+                workdir.write_hparams(hparams)
+            try:
+                return Loop(trainer, workdir, validation_set, schedule).run()
+            except Diverged as error:
+                if schedule.on_nan == "stop" or returns == _MOST_RETURNS:
+                    if is_chief:
+                        workdir.write_hparams(begun)
+                    raise UserError(
+                        f"{error}; what was saved before is untouched: run the same command with "
+                        f"a lower --learning_rate, with --clip_norm, or with --on_nan=restore"
+                    ) from error
+                returns += 1
+                factor = hparams.training.learning_rate_factor / 2
+                print(
+                    f"{error}; going back to the newest checkpoint, with {factor:g} of "
+                    f"--learning_rate",
+                    file=sys.stderr,
+                )
+            training = dataclasses.replace(hparams.training, learning_rate_factor=factor)
+            hparams = dataclasses.replace(hparams, training=training)
+            del trainer  # and the memory that it holds
+
+
+def _check_agreement(strategy, hparams, schedule, train_set, validation_set):
+    """Refuses machines that would not compute the same, before they wait for each other."""
+    settings = [hparams.to_dict(), dataclasses.asdict(schedule), len(train_set)]
+    mine = zlib.crc32(validation_set.images, zlib.crc32(json.dumps(settings).encode()))
+    chief, *others = distribution.all_gather(strategy, [mine])
+    if any(other != chief for other in others):
+        raise UserError(
+            "the workers were not started alike: give all the same flags, and let all see the "
+            "same images"
+        )
+
+
+class Loop:
+    """Training of a run, from its newest checkpoint on.
+
+    Args:
+        trainer: a `Trainer`.
+        workdir: a `prsr.trained.workdir.Workdir`, locked, with settings written; of several
+            machines all read there, and the chief writes.
+        validation_set: the validation `ImageSet`.
+        schedule: `prsr.hparams.Schedule`.
+
+    Attributes:
+        step: steps taken so far.
+        saved, validated, drawn: at which step that was last done here; None before.
+    """
+
+    def __init__(self, trainer, workdir, validation_set, schedule):
+        self.trainer, self.workdir = trainer, workdir
+        self.validation_set, self.schedule = validation_set, schedule
+        self.step = self.saved = self.validated = self.drawn = None
+        self._sampler = samplers.sampler(trainer.model)
+        self._signals = []
+
+    def run(self):
+        """Trains to `train_steps`.
+
+        Returns:
+            None, or the number of the signal (SIGINT, SIGTERM) that asked to stop, on whatever
+            machine; either way everything is saved.
+
+        Raises:
+            Diverged: the loss or the gradient is no number any more.
+            UserError: nothing could be saved, or no more images could be read. Earlier
+                checkpoints are untouched.
+            tf.errors.OpError: another worker is gone (`prsr.training.distribution.LOST`).
+        """
+        trainer, workdir, schedule = self.trainer, self.workdir, self.schedule
+        checkpoints.restore(trainer, workdir)
+        self.step = trainer.step
+        self._writer = tf.summary.create_noop_writer()
+        if trainer.is_chief:
+            with self._disk_errors():
+                workdir.forget_metrics_after(self.step)
+                self._writer = tf.summary.create_file_writer(str(workdir.logs))
+        self._reporter = reporting.Reporter(trainer, workdir, self._writer)
+        batches = iter(trainer.batches(self.step))
+        with self._closing_writer(), interrupts.collected() as self._signals:
+            if self._picture().exists():
+                self.drawn = self.step
+            was_validated = trainer.is_chief and self._reporter.has_validated(self.step)
+            if trainer.all_gather([was_validated])[0] == [True]:
+                self.validated = self.step
+            stopped = 0
+            while self.step < trainer.hparams.training.train_steps:
+                batch, stopped = self._next_batch(batches)
+                if stopped:
+                    break
+                self._train_step(batch)
+                self._do_what_is_due()
+            if self.saved != self.step:
+                self._save()
+            stopped = stopped or self._agree()[0]
+            if stopped:
+                return stopped
+            if self.validated != self.step:
+                self._validate()
+            if trainer.is_chief:
+                with self._disk_errors():
+                    plotting.curves(workdir.read_metrics(), workdir.curves)
+            if schedule.sample_images and self.drawn != self.step:
+                self._draw()
+            return self._agree()[0] or None  # for which all machines wait
+
+    def _agree(self, unreadable=False):
+        """What all machines say, before the same step.
+
+        Args:
+            unreadable: whether this one cannot read its images.
+
+        Returns:
+            `(signal, unreadable)`: the number of a signal that one of them was sent, or 0, and
+            whether one cannot read its images.
+        """
+        mine = [self._signals[0] if self._signals else 0, unreadable]
+        signals, unreadables = zip(*self.trainer.all_gather(mine))
+        return max(signals), any(unreadables)
+
+    def _next_batch(self, batches):
+        """A batch, and the number of the signal if one of the machines was asked to stop."""
+        batch, problem = None, None
+        try:
+            batch = next(batches)
+        except tf.errors.OpError as error:
+            problem = error
+        stopped, unreadable = self._agree(problem is not None)
+        if unreadable:
+            if self.saved != self.step:
+                self._save()
+            raise UserError(
+                f"the training images cannot be read any more "
+                f"({cause(problem) if problem else 'by another worker'}); step {self.step:,} is "
+                f"saved: mend them, records by running the same prsr.prepare again, and run the "
+                f"same command again"
+            ) from problem
+        return batch, stopped
+
+    def _train_step(self, batch):
+        scores = self.trainer.train_step(batch)
+        self.step += 1
+        self._reporter.add(scores)
+        if not math.isfinite(sum(scores.values())):
+            raise self.trainer.diverged("the loss or its gradient")
+
+    def _do_what_is_due(self):
+        schedule = self.schedule
+        if self.step % schedule.log_every == 0:
+            self._reporter.log(self.step)
+        with self._reporter.paused():
+            if self.step % schedule.eval_every == 0:
+                self._validate()
+            draws = schedule.sample_every and schedule.sample_images
+            if draws and self.step % schedule.sample_every == 0:
+                self._draw()
+            if self.step % schedule.checkpoint_every == 0:
+                self._save()
+
+    def _validate(self):
+        batches = self.trainer.evaluation_batches(self.validation_set)
+        means = self.trainer.evaluate(batches)
+        self._reporter.validated(self.step, means, len(self.validation_set))
+        self.validated = self.step
+
+    def _save(self):
+        self.trainer.check_finite()
+        if self.trainer.is_chief:
+            with self._disk_errors():
+                checkpoints.write(self.trainer, self.workdir)
+            with self.trainer.evaluation_weights(), self._disk_errors():
+                self.workdir.save_weights(self.trainer.model)
+                self._writer.flush()
+        self.saved = self.step
+
+    def _draw(self):
+        if self.trainer.is_chief:
+            with self.trainer.evaluation_weights():
+                picture = sample_grid(
+                    self._sampler, self.trainer.hparams, self.validation_set, self.schedule
+                )
+            with self._disk_errors():
+                plotting.save(picture, self._picture())
+            with self._writer.as_default(self.step):
+                tf.summary.image("input, samples, truth", np.asarray(picture)[None])
+        self.drawn = self.step
+
+    def _picture(self):
+        return self.workdir.samples / f"step_{self.step:08d}.png"
+
+    def _disk_errors(self):
+        return files.disk_errors(self.workdir.path, files.CHECKPOINTS_STAY)
+
+    @contextlib.contextmanager
+    def _closing_writer(self):
+        """Closes the summary writer; what it cannot write does not hide an earlier error."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(tf.errors.OpError):
+                self._writer.close()
+            raise
+        with self._disk_errors():
+            self._writer.close()
+
+
+def sample_grid(sampler, hparams, image_set, schedule):
+    """Samples for the first images of a split, beside their inputs and truths.
+
+    Args:
+        sampler: a model's sampler, as `prsr.sampling.samplers.sampler` returns it.
+        hparams: the model's `Hparams`.
+        image_set: an `ImageSet`.
+        schedule: `prsr.hparams.Schedule`, for how many and which tau.
+
+    Returns:
+        A `PIL.Image`.
+    """
+    count, num_samples = schedule.sample_images, schedule.num_samples
+    low_res, high_res = pipeline.evaluation_arrays(
+        image_set.first(count), hparams.data, hparams.model.scale
+    )
+    seed = hparams.training.seed
+    total = len(low_res) * num_samples
+    print(f"drawing {total} samples", file=sys.stderr)
+    drawn = samplers.draw_samples(sampler, low_res, num_samples, seed, schedule.tau, total)
+    rows = [[low, *own, truth] for low, own, truth in zip(low_res, drawn, high_res)]
+    return plotting.sheet(rows, ["input", *["sample"] * num_samples, "truth"])

@@ -1,0 +1,91 @@
+"""What a run says about itself while it trains: lines, metrics.jsonl, TensorBoard."""
+
+import collections
+import contextlib
+import sys
+import time
+
+import tensorflow as tf
+
+from prsr import files, progress
+from prsr.models import losses
+
+
+class Reporter:
+    """Prints and records scores and speed.
+
+    Args:
+        trainer: a `Trainer`.
+        workdir: a `prsr.trained.workdir.Workdir`.
+        writer: a `tf.summary.SummaryWriter`.
+    """
+
+    def __init__(self, trainer, workdir, writer):
+        self.trainer, self.workdir, self.writer = trainer, workdir, writer
+        self.totals, self.count = collections.Counter(), 0
+        self.started = time.monotonic()
+        self.total_steps = trainer.hparams.training.train_steps
+
+    def add(self, scores):
+        """Counts the scores of one more step."""
+        self.totals.update(scores)
+        self.count += 1
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Excludes the enclosed time from the step rate."""
+        begin = time.monotonic()
+        yield
+        self.started += time.monotonic() - begin
+
+    def log(self, step):
+        """Prints and records the means since the last call."""
+        means = {name: total / self.count for name, total in self.totals.items()}
+        rate = self.count / (time.monotonic() - self.started)
+        self.totals, self.count, self.started = collections.Counter(), 0, time.monotonic()
+        scores = losses.readable(means, self.trainer.image_shape)
+        record = {f"train/{name}": value for name, value in scores.items()}
+        record["train/gradient_norm"] = means["gradient_norm"]
+        record["learning_rate"] = self.trainer.learning_rate
+        record["steps_per_second"] = rate
+        record["examples_per_second"] = rate * self.trainer.hparams.training.global_batch_size
+        self._write(step, record)
+        left = progress.clock((self.total_steps - step) / rate)
+        print(
+            f"step {step:,} of {self.total_steps:,}: {_line(scores)}; {rate:.3g} steps/s, "
+            f"{left} left",
+            file=sys.stderr,
+        )
+
+    def validated(self, step, means, count):
+        """Prints and records what `Trainer.evaluate` returned for so many images."""
+        scores = losses.readable(means, self.trainer.image_shape)
+        self._write(step, {f"validation/{name}": value for name, value in scores.items()})
+        print(f"step {step:,}: validation on {count} images: {_line(scores)}", file=sys.stderr)
+
+    def has_validated(self, step):
+        """Whether there is a record of a validation at a step."""
+        return any(
+            record["step"] == step and any(name.startswith("validation/") for name in record)
+            for record in self.workdir.read_metrics()
+        )
+
+    def _write(self, step, record):
+        if not self.trainer.is_chief:
+            return
+        with files.disk_errors(self.workdir.path, files.CHECKPOINTS_STAY):
+            self.workdir.append_metrics({"step": step, **record})
+            with self.writer.as_default(step):
+                for name, value in record.items():
+                    tf.summary.scalar(name, value)
+
+
+def _line(scores):
+    if "mean_squared_error" in scores:
+        return f"mean squared error {scores['mean_squared_error']:.5f}"
+    joint, conditioning, prior = (
+        scores.get(f"bits_per_dim/{name}") for name in ("joint", "conditioning", "prior")
+    )
+    if joint is None:
+        return f"{conditioning:.3f} bits/dim"
+    return f"{joint:.3f} bits/dim (A alone {conditioning:.3f}, B alone {prior:.3f})"

@@ -1,0 +1,160 @@
+"""Hand-worked numbers, scikit-image, and the 2016 definition of MS-SSIM restated."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from prsr import images, tables
+from prsr.evaluation import metrics
+
+
+def flat(value, size=32, channels=3):
+    return np.full((1, size, size, channels), value, np.uint8)
+
+
+def photographs(count=3, size=32, seed=0):
+    """Smooth images and noisy copies of them, `[count, size, size, 3]` uint8."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (count, size // 4, size // 4, 3)).astype(np.uint8)
+    smooth = np.asarray(images.upsample_bicubic(small, 4))
+    noise = rng.normal(0, 25, smooth.shape)
+    return smooth, np.clip(smooth + noise, 0, 255).astype(np.uint8)
+
+
+def test_psnr_by_hand():
+    # A difference of 10 everywhere: MSE 100, 10 log10(65025 / 100).
+    assert metrics.psnr(flat(20), flat(30)) == pytest.approx([28.1308], abs=1e-4)
+    assert metrics.psnr(flat(30), flat(20)) == pytest.approx([28.1308], abs=1e-4)
+    assert metrics.psnr(flat(0), flat(255)) == pytest.approx([0.0])
+    assert metrics.psnr(flat(7), flat(7)) == pytest.approx([math.inf])
+    # One sub-pixel of 3072 is off by 255.
+    one = flat(0)
+    one[0, 3, 4, 1] = 255
+    assert metrics.psnr(one, flat(0)) == pytest.approx([10 * math.log10(3072)])
+
+
+def test_psnr_as_scikit_image():
+    skimage = pytest.importorskip("skimage.metrics", reason="the extra 'test' brings it")
+    truth, noisy = photographs()
+    expected = [skimage.peak_signal_noise_ratio(t, n, data_range=255) for t, n in zip(truth, noisy)]
+    np.testing.assert_allclose(metrics.psnr(noisy, truth), expected, rtol=1e-9)
+
+
+def test_psnr_uint8_wrap_by_hand():
+    # 20 - 30 is 246 in uint8, whose square 60516 is 100 modulo 256.
+    assert metrics.psnr_uint8_wrap(flat(20), flat(30)) == pytest.approx([28.1308], abs=1e-4)
+    # 16 * 16 is 0 modulo 256: infinitely good; so is black against mid-grey.
+    assert metrics.psnr_uint8_wrap(flat(0), flat(16)) == pytest.approx([math.inf])
+    assert metrics.psnr_uint8_wrap(flat(0), flat(128)) == pytest.approx([math.inf])
+    # Noise against other noise: 27.9 dB, where the true pSNR is 7.75.
+    rng = np.random.default_rng(0)
+    noise, other = rng.integers(0, 256, (2, 20, 32, 32, 3)).astype(np.uint8)
+    assert metrics.psnr_uint8_wrap(noise, other).mean() == pytest.approx(27.9, abs=0.1)
+    assert metrics.psnr(noise, other).mean() == pytest.approx(7.75, abs=0.1)
+
+
+def test_ssim_by_hand():
+    # Flat images have no structure: only luminance, (2 ab + C1) / (a^2 + b^2 + C1), remains.
+    c1 = 2.55**2
+    expected = (2 * 100 * 150 + c1) / (100**2 + 150**2 + c1)
+    assert metrics.ssim(flat(100), flat(150)) == pytest.approx([expected], abs=1e-4)
+    assert metrics.ssim(flat(9), flat(9)) == pytest.approx([1.0])
+
+
+def test_ssim_as_scikit_image():
+    skimage = pytest.importorskip("skimage.metrics", reason="the extra 'test' brings it")
+    truth, noisy = photographs()
+    expected = [
+        skimage.structural_similarity(
+            t,
+            n,
+            data_range=255,
+            channel_axis=-1,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for t, n in zip(truth, noisy)
+    ]
+    np.testing.assert_allclose(metrics.ssim(noisy, truth), expected, atol=1e-4)
+
+
+def ms_ssim_of_2016(one, other):
+    """The definition of models/research/compression, in its own terms: scipy, one image."""
+    ndimage = pytest.importorskip("scipy.ndimage")
+    signal = pytest.importorskip("scipy.signal")
+    one, other = one[None].astype(np.float64), other[None].astype(np.float64)
+    terms = []
+    for _ in range(5):
+        size = min(11, *one.shape[1:3])
+        sigma = size * 1.5 / 11
+        offsets = np.arange(size) - (size - 1) / 2
+        window = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * sigma**2))
+        window = (window / window.sum()).reshape(1, size, size, 1)
+
+        def mean(image, window=window):
+            return signal.fftconvolve(image, window, mode="valid")
+
+        a, b = mean(one), mean(other)
+        variances = mean(one * one) - a * a + mean(other * other) - b * b
+        contrast = (2 * (mean(one * other) - a * b) + 7.65**2) / (variances + 7.65**2)
+        luminance = (2 * a * b + 2.55**2) / (a * a + b * b + 2.55**2)
+        terms.append((np.mean(luminance * contrast), np.mean(contrast)))
+        halve = np.ones((1, 2, 2, 1)) / 4
+        one, other = (
+            ndimage.convolve(image, halve, mode="reflect")[:, ::2, ::2] for image in (one, other)
+        )
+    weights = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+    factors = [t[1] for t in terms[:-1]] + [terms[-1][0]]
+    return math.prod(max(f, 0) ** w for f, w in zip(factors, weights))
+
+
+@pytest.mark.parametrize("size", [32, 48])
+def test_ms_ssim_as_published_in_2016(size):
+    truth, noisy = photographs(size=size)
+    expected = [ms_ssim_of_2016(n, t) for n, t in zip(noisy, truth)]
+    assert 0.3 < min(expected) < 0.99
+    np.testing.assert_allclose(metrics.ms_ssim(noisy, truth), expected, atol=2e-4)
+    assert metrics.ms_ssim(truth, truth) == pytest.approx([1.0] * 3, abs=1e-5)
+
+
+def test_ms_ssim_as_tensorflow_where_its_window_fits():
+    truth, noisy = photographs(1, size=176)
+    grey = [image[..., :1] for image in (noisy, truth)]  # it averages channels last
+    expected = tf.image.ssim_multiscale(*grey, max_val=255).numpy()
+    np.testing.assert_allclose(metrics.ms_ssim(*grey), expected, atol=1e-4)
+
+
+def test_ms_ssim_refuses_what_cannot_be_halved():
+    with pytest.raises(ValueError, match="multiples of 16, got 28x28"):
+        metrics.ms_ssim(flat(0, 28), flat(0, 28))
+
+
+def test_consistency_by_hand():
+    # A flat 100 stays 100 when reduced: (51 / 255)^2 from an input of 151.
+    assert metrics.consistency(flat(100), flat(151, 8)) == pytest.approx([0.04])
+    truth, _ = photographs()
+    assert metrics.consistency(truth, np.asarray(images.downsample(truth, 4))) == pytest.approx(
+        [0.0] * 3
+    )
+    # tf1_bicubic takes every fourth pixel.
+    assert metrics.consistency(truth, truth[:, ::4, ::4], "tf1_bicubic") == pytest.approx([0] * 3)
+
+
+def test_the_mean_and_its_error_by_hand():
+    found = tables.summary([1.0, 2.0, 3.0, 4.0])
+    assert found["mean"] == 2.5
+    assert found["standard_error"] == pytest.approx(math.sqrt(5 / 3) / 2)  # s = sqrt(5 / 3)
+    assert tables.summary([1.0]) == {"mean": 1.0, "standard_error": None}
+    assert tables.summary([1.0, math.inf]) == {"mean": None, "standard_error": None}
+
+
+def test_diversity_by_hand():
+    """Three flat samples at 0, 51 and 255: their distances are 0.2, 1 and 0.8."""
+    three = np.stack([np.concatenate([flat(v, 8) for v in (0, 51, 255)]), np.zeros((3, 8, 8, 3))])
+    assert metrics.diversity(three.astype(np.uint8)) == pytest.approx([2 / 3, 0])
+    half = np.zeros((1, 2, 2, 2, 1), np.uint8)
+    half[0, 1, 0] = 255  # half of the pixels differ by one: the root of 1/2
+    assert metrics.diversity(half) == pytest.approx([math.sqrt(0.5)])

@@ -1,0 +1,136 @@
+"""What comes with the package is what was shipped, is whole, and works."""
+
+import dataclasses
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from prsr.data import image_sets, inputs, pipeline
+from prsr.errors import UserError
+from prsr.models import losses
+from prsr.trained import pretrained
+from tests.conftest import ROOT, assert_one_line, run
+
+
+def test_names():
+    assert pretrained.names() == ["faces"]
+
+
+def test_examples():
+    """Pictures of the model's own shape, whose faces need no search."""
+    workdir = pretrained.workdir("faces")
+    hparams = workdir.read_hparams()
+    assert (hparams.data.image_size, hparams.model.scale, hparams.data.crop) == (32, 4, "celeba")
+    examples = inputs.read_inputs(workdir.path / "examples", hparams)
+    assert [example.name for example in examples] == ["eileen_collins", "grace_hopper"]
+    assert all(e.low_res.shape == (8, 8, 3) and e.high_res.shape == (32, 32, 3) for e in examples)
+
+
+def bits(model, low_res, high_res, name="joint"):
+    nats = np.mean(model.scores(low_res, high_res)[name])
+    return losses.bits_per_dim(nats, high_res.shape[1:])
+
+
+def test_it_knows_the_examples():
+    workdir = pretrained.workdir("faces")
+    hparams, model = workdir.load_model()
+    examples = inputs.read_inputs(workdir.path / "examples", hparams)
+    low_res, high_res = (
+        np.stack([getattr(e, name) for e in examples]) for name in ("low_res", "high_res")
+    )
+    joint = bits(model, low_res, high_res)
+    assert joint < bits(model, low_res, high_res, "conditioning") - 0.5
+    assert joint < bits(model, low_res[::-1], high_res) - 0.2  # it looks at its input
+
+
+def test_it_knows_people_whom_it_never_saw(celeba):
+    hparams, model = pretrained.workdir("faces").load_model()
+    data = dataclasses.replace(hparams.data, dataset=f"zip:{celeba / 'img_align_celeba.zip'}")
+    test_set = image_sets.load(data, 3, "test", 16)
+    low_res, high_res = pipeline.evaluation_arrays(test_set, data, 4)
+    joint = bits(model, low_res, high_res)
+    assert joint < 4 and joint < bits(model, low_res, high_res, "conditioning") - 0.5
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the shipped files that a test may damage."""
+    shutil.copytree(pretrained.workdir("faces").path, tmp_path / "faces")
+    monkeypatch.setattr(pretrained, "_WEIGHTS", tmp_path)
+    return tmp_path / "faces"
+
+
+@pytest.mark.parametrize("name", ["model.weights.h5", "settings.json"])
+def test_a_changed_byte_is_noticed(copy, name):
+    assert pretrained.workdir("faces").path == copy
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name}' is not the file that was shipped"):
+        pretrained.workdir("faces")
+
+
+@pytest.mark.parametrize("name", ["settings.json", "model.weights.h5", "SHA256SUMS"])
+def test_a_missing_file_is_noticed(copy, name):
+    (copy / name).unlink()
+    with pytest.raises(UserError, match="incomplete"):
+        pretrained.workdir("faces")
+
+
+def test_checksums_that_cover_nothing_are_refused(copy):
+    (copy / "SHA256SUMS").write_text("")
+    with pytest.raises(UserError, match="not the file that was shipped"):
+        pretrained.workdir("faces")
+
+
+def test_the_package_contains_them(tmp_path):
+    """As it is installed, not only in the repository."""
+    pytest.importorskip("setuptools")
+    built = subprocess.run(
+        [sys.executable, "setup.py", "--quiet", "build_py", f"--build-lib={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+
+    def files(folder):
+        found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+        return {path for path in found if "__pycache__" not in path.parts}
+
+    assert files(ROOT / "prsr") == files(tmp_path / "prsr")
+    names = {file.name for file in files(tmp_path / "prsr")}
+    assert {"MODEL_CARD.md", "SHA256SUMS", "demo.js", "study.js", "py.typed"} <= names
+
+
+def test_sample_without_a_run_or_a_picture(tmp_path):
+    """README's first command, of one example."""
+    out = tmp_path / "out"
+    result = run("sample", "--model=faces", f"--output={out}", "--num_images=1", "--num_samples=2")
+    assert result.returncode == 0, result.stderr
+    example = sorted(pretrained.workdir("faces").path.glob("examples/*.jpg"))[0].stem
+    names = {path.name for path in out.iterdir()}
+    assert names == {f"{example}_1.png", f"{example}_2.png", "grid.png", "nats.json"}
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        ("sample", ["--output=OUT"], ["workdir", "model"]),
+        ("sample", ["--model=faces", "--workdir=RUN", "--output=OUT"], ["workdir", "model"]),
+        ("sample", ["--model=cats", "--output=OUT"], ["cats", "faces", "--workdir"]),
+        ("sample", ["--model="], ["does not come with this package"]),
+        ("sample", ["--model=faces", "--input="], ["--input is empty"]),
+        ("sample", ["--workdir=RUN", "--input=OUT", "--align"], ["alignment", "faces"]),
+        ("evaluate", ["--model=faces"], ["--output"]),
+        ("figures", ["--model=faces", "--output=OUT"], ["--model=faces needs --dataset"]),
+    ],
+)
+def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, command, arguments, words):
+    places = {"OUT": tmp_path / "out", "RUN": tiny_run}
+    for name, path in places.items():
+        arguments = [argument.replace(name, str(path)) for argument in arguments]
+    assert_one_line(run(command, *arguments), *words)

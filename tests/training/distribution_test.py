@@ -1,0 +1,245 @@
+"""Several devices and several machines compute what one device does."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from prsr.data import image_sets, pipeline, records
+from prsr.errors import UserError
+from prsr.hparams import DataHparams
+from prsr.training import distribution
+from tests.conftest import ROOT, TINY, assert_one_line, run, start
+from tests.runs import assert_same_weights, steps_logged, wait_for, weights
+
+TWO = ["host1:2222", "host2:2222"]
+OPTIONS = [*TINY, "--ema=0.9", "--mirror", "--train_steps=12"]
+
+
+def config(workers, index, kind="worker"):
+    return json.dumps({"cluster": {kind: workers}, "task": {"type": kind, "index": index}})
+
+
+def addresses(count):
+    """Addresses on this machine that nobody uses."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return [f"localhost:{port}" for port in ports]
+
+
+def worker(addresses, index, *arguments):
+    """One of several machines, with two devices."""
+    environment = {**os.environ, "TF_CONFIG": config(addresses, index)}
+    return start("train", *arguments, "--num_replicas=2", env=environment)
+
+
+def finish(process):
+    stdout, stderr = process.communicate(timeout=300)
+    assert "Traceback" not in stderr, stderr
+    return process.returncode, stdout, stderr
+
+
+def assert_close_weights(one, other):
+    """Equal but for the order in which floats were added, and RMSProp's division by small ones."""
+    expected, actual = weights(one), weights(other)
+    assert expected.keys() == actual.keys() and len(expected) > 100
+    for key, value in expected.items():
+        if value.dtype.kind == "f":
+            np.testing.assert_allclose(actual[key], value, rtol=2e-2, atol=2e-3, err_msg=str(key))
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("one") / "run"
+    result = run("train", f"--workdir={workdir}", *OPTIONS)
+    assert result.returncode == 0, result.stderr
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory):
+    """Two processes of two devices each; the second finds the first's directory."""
+    workdir = tmp_path_factory.mktemp("workers") / "run"
+    workers = addresses(2)
+    processes = [worker(workers, i, f"--workdir={workdir}", *OPTIONS) for i in (1, 0)]
+    for process in processes:
+        status, stdout, stderr = finish(process)
+        assert status == 0 and "4 device(s)" in stdout, stderr
+    return workdir
+
+
+@pytest.mark.slow
+def test_two_workers_with_two_devices_equal_one_device(one_device, two_workers):
+    assert_close_weights(one_device, two_workers)
+    assert steps_logged(one_device) == steps_logged(two_workers) == list(range(1, 13))
+    logs = [
+        [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+        for workdir in (one_device, two_workers)
+    ]
+    for one, two in zip(*logs):
+        assert one.keys() == two.keys()
+        for name in one:
+            if "per_second" not in name:
+                assert two[name] == pytest.approx(one[name], rel=1e-3), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_worker_killed_and_started_again(two_workers, tmp_path, lost):
+    """The other notices, waits for it, and both go on from the last checkpoint."""
+    workers = addresses(2)
+    options = [f"--workdir={tmp_path}", *OPTIONS]
+    processes = [worker(workers, i, *options) for i in range(2)]
+    try:
+        log = tmp_path / "metrics.jsonl"
+        wait_for(lambda: log.exists() and '"step": 5' in log.read_text(), processes[0])
+        processes[lost].kill()
+        processes[lost].communicate()
+        processes[lost] = worker(workers, lost, *options)
+        for index, process in enumerate(processes):
+            status, stdout, stderr = finish(process)
+            assert status == 0, stderr
+            if index != lost:
+                assert "a worker is gone" in stderr and "beginning again" in stderr
+            if index == 0:
+                assert "continuing from step" in stderr
+    finally:
+        for process in processes:
+            process.kill()
+    assert_same_weights(two_workers, tmp_path)
+    assert steps_logged(tmp_path) == steps_logged(two_workers)
+
+
+@pytest.mark.slow
+def test_one_worker_asked_to_stop_stops_all(two_workers, tmp_path):
+    """And its checkpoint goes on with one device, eight, and two workers again."""
+    workers = addresses(2)
+    options = [f"--workdir={tmp_path}", *OPTIONS]
+    processes = [worker(workers, i, *options, "--checkpoint_every=1000") for i in range(2)]
+    log = tmp_path / "metrics.jsonl"
+    wait_for(lambda: log.exists() and '"step": 3' in log.read_text(), processes[0])
+    processes[1].send_signal(signal.SIGTERM)
+    for process in processes:
+        status, stdout, stderr = finish(process)
+        assert status == 128 + signal.SIGTERM, stderr
+        assert "the same command continues" in stdout
+    (checkpoint,) = (tmp_path / "checkpoints").glob("*.index")
+    step = int(checkpoint.stem[5:])
+    assert 3 <= step < 10
+    for devices in (1, 4):
+        step += 1
+        result = run("train", *options, f"--num_replicas={devices}", f"--train_steps={step}")
+        assert result.returncode == 0, result.stderr
+        assert f"continuing from step {step - 1}" in result.stderr
+        assert f"{devices} device(s)" in result.stdout
+    for process in [worker(workers, i, *options) for i in range(2)]:
+        status, stdout, stderr = finish(process)
+        assert status == 0, stderr
+    assert_close_weights(two_workers, tmp_path)
+    assert steps_logged(tmp_path) == steps_logged(two_workers)
+
+
+def both_refuse(*arguments_of):
+    """Two workers, each with its own arguments, end in one line each: returns these."""
+    workers = addresses(2)
+    processes = [worker(workers, i, *arguments) for i, arguments in enumerate(arguments_of)]
+    try:
+        for process in processes:
+            status, stdout, stderr = finish(process)
+            assert_one_line(subprocess.CompletedProcess([], status, stdout, stderr))
+            yield stderr.splitlines()[-1]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["--seed=7", "--prior_layers=2", "--eval_every=5"])
+def test_workers_that_were_started_differently(tmp_path, other):
+    options = [f"--workdir={tmp_path}", *OPTIONS]
+    for line in both_refuse(options, [*options, other]):
+        assert "not started alike" in line
+    assert not (tmp_path / "settings.json").exists()
+
+
+@pytest.mark.slow
+def test_an_image_that_only_the_second_worker_meets(tmp_path):
+    """All save before the step that wants it, and stop."""
+    image_set = image_sets.load(DataHparams("drawn:200", 8), 3, "train")
+    bad = int(pipeline.shuffled(np.int64([4 * 20 + 3]), len(image_set), seed=1)[0])  # in step 21
+    for split in ("train", "validation"):
+        records.write(tmp_path / f"{split}-00000.tfrecord", image_set.images)
+    content = bytearray((tmp_path / "train-00000.tfrecord").read_bytes())
+    content[bad * (8 * 8 * 3 + 16) + 100] ^= 4
+    (tmp_path / "train-00000.tfrecord").write_bytes(content)
+    options = [f"--workdir={tmp_path / 'run'}", *TINY, f"--dataset=records:{tmp_path}"]
+    options += ["--checkpoint_every=1000", "--train_steps=30"]
+    chief, second = both_refuse(options, options)
+    assert "by another worker" in chief and "corrupted record" in second
+    assert (tmp_path / "run" / "checkpoints" / "ckpt-20.index").exists()
+
+
+@pytest.mark.parametrize("optimizer", [pytest.param("rmsprop", marks=pytest.mark.slow), "sgd"])
+def test_eight_replicas_equal_one_device(optimizer):
+    """Fifty steps of the same global batches: losses, gradients, weights and statistics.
+
+    With SGD as well: RMSProp divides by the gradient's size, so it hides a wrong scale.
+    """
+    result = subprocess.run(
+        [sys.executable, ROOT / "tests" / "eight_replicas.py", optimizer],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["steps"] == 50 and found["replicas"] == 8 and found["moved"] > 1e-3
+    for name, difference in found["differences"].items():
+        assert difference < 1e-4, (name, difference)
+
+
+def test_which_strategy(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert distribution.open_strategy() is None
+    monkeypatch.setenv("TF_CONFIG", config(["alone:2222"], 0))
+    assert distribution.open_strategy() is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"cluster": {}, "task": {}}',
+        config(TWO, 2),
+        config(TWO, "0"),
+        config(["host1", "host2"], 0),
+        config(TWO, 0, "ps"),
+        config(TWO, -1),
+        config(TWO, 0, "chief"),
+        config(["host1:port", "host2:2222"], 0),
+        json.dumps({"cluster": {"worker": TWO}, "task": {"type": "chief", "index": 0}}),
+        json.dumps({"cluster": {"worker": TWO, "ps": TWO}, "task": {"type": "worker", "index": 0}}),
+    ],
+)
+def test_a_cluster_that_cannot_be_read(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match="TF_CONFIG must be like"):
+        distribution.open_strategy()
+
+
+def test_more_replicas_than_gpus(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one", "two"])
+    with pytest.raises(UserError, match="--num_replicas=3, but this machine has 2 GPU"):
+        distribution.open_strategy(3)

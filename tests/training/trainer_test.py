@@ -1,0 +1,231 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from prsr.data import image_sets, pipeline
+from prsr.errors import UserError
+from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
+from prsr.training.trainer import Trainer
+from tests.conftest import mirrored
+
+HPARAMS = Hparams(
+    ModelHparams(
+        blocks_per_stage=1, conditioning_width=4, prior_width=6, prior_layers=1, prior_hidden=6
+    ),
+    DataHparams(dataset="drawn:60", image_size=8),
+    TrainingHparams(global_batch_size=4),
+)
+
+
+def hparams(normalization="batch", **options):
+    return dataclasses.replace(
+        HPARAMS,
+        model=dataclasses.replace(HPARAMS.model, normalization=normalization),
+        training=dataclasses.replace(HPARAMS.training, **options),
+    )
+
+
+@pytest.fixture(scope="module")
+def train_set():
+    return image_sets.load(HPARAMS.data, 3, "train")
+
+
+@pytest.fixture(scope="module")
+def trainer_of(train_set):
+    return lambda settings, strategy=None: Trainer(settings, train_set, strategy)
+
+
+def steps(trainer, count):
+    batches = iter(trainer.batches())
+    return [trainer.train_step(next(batches)) for _ in range(count)]
+
+
+def weights(trainer):
+    return [variable.numpy() for variable in trainer.model.trainable_variables]
+
+
+def test_a_step_is_equation_8_and_rmsprop(trainer_of, train_set):
+    """One step against the loss written out, and TensorFlow 1's update by hand."""
+    trainer = trainer_of(hparams("none"))
+    before = weights(trainer)
+    low_res, high_res = next(iter(pipeline.training_pairs(train_set, HPARAMS.data, 4, 4, seed=1)))
+    variables = [variable.value for variable in trainer.model.trainable_variables]
+    with tf.GradientTape() as tape:
+        a, b = trainer.model.conditioning(low_res), trainer.model.prior(high_res)
+        chosen = tf.one_hot(tf.cast(high_res, tf.int32), 256)
+        terms = tf.reduce_sum(chosen * (2 * a + b), -1)
+        terms -= tf.reduce_logsumexp(a + b, -1) + tf.reduce_logsumexp(a, -1)
+        loss = -tf.reduce_sum(terms) / 4  # nats per image, mean over the batch
+    gradients = tape.gradient(loss, variables)
+    scores = trainer.train_step((low_res, high_res))
+    np.testing.assert_allclose(scores["joint"] + scores["conditioning"], loss, rtol=1e-5)
+    np.testing.assert_allclose(scores["gradient_norm"], tf.linalg.global_norm(gradients), rtol=1e-4)
+    for old, gradient, new in zip(before, gradients, weights(trainer)):
+        expected = old - 4e-4 * gradient / tf.sqrt(0.95 + 0.05 * gradient**2)
+        np.testing.assert_allclose(new, expected, rtol=1e-4, atol=2e-6)
+
+
+def gradient_norm(trainer, loss):
+    variables = [variable.value for variable in trainer.model.trainable_variables]
+    with tf.GradientTape() as tape:
+        value = loss()
+    return tf.linalg.global_norm(tape.gradient(value, variables))
+
+
+def test_equation_7_leaves_the_conditioning_loss_out(trainer_of):
+    trainer = trainer_of(hparams("none", conditioning_weight=0.0))
+    low_res, high_res = next(iter(trainer.pairs()))
+    model = trainer.model
+
+    def loss():
+        return -tf.reduce_mean(model.log_likelihood(low_res, high_res))
+
+    expected = gradient_norm(trainer, loss)
+    np.testing.assert_allclose(steps(trainer, 1)[0]["gradient_norm"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["regression", "cross_entropy"])
+def test_a_baseline_is_trained_on_its_own_loss(trainer_of, kind):
+    settings = hparams("none", learning_rate=5e-3)
+    settings = dataclasses.replace(
+        settings, model=dataclasses.replace(settings.model, architecture=kind)
+    )
+    trainer = trainer_of(settings)
+    low_res, high_res = next(iter(trainer.pairs()))
+
+    def loss():
+        if kind == "regression":
+            error = trainer.model(low_res) - tf.cast(high_res, tf.float32) / 255
+            return tf.reduce_sum(error**2) / 4
+        labels = tf.one_hot(tf.cast(high_res, tf.int32), 256)
+        return -tf.reduce_sum(labels * tf.nn.log_softmax(trainer.model(low_res))) / 4
+
+    value, expected = float(loss()), gradient_norm(trainer, loss)
+    scores = steps(trainer, 60)
+    name = "squared_error" if kind == "regression" else "conditioning"
+    np.testing.assert_allclose(scores[0][name], value, rtol=1e-4)
+    np.testing.assert_allclose(scores[0]["gradient_norm"], expected, rtol=1e-3)
+    assert float(loss()) < value  # of the same images, sixty steps later
+
+
+def test_the_loss_falls(trainer_of):
+    scores = steps(trainer_of(hparams(learning_rate=2e-3)), 60)
+    first, last = (np.mean([s["joint"] for s in part]) for part in (scores[:10], scores[-10:]))
+    assert last < 0.95 * first
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_two_replicas_equal_one_device(trainer_of, normalization):
+    """Losses, gradient norms and weights, batch statistics included."""
+    settings = hparams(normalization, clip_norm=100.0)
+    one, two = trainer_of(settings), trainer_of(settings, mirrored())
+    expected, actual = steps(one, 5), steps(two, 5)
+    for name in expected[0]:
+        np.testing.assert_allclose(
+            [s[name] for s in actual], [s[name] for s in expected], rtol=2e-3, err_msg=name
+        )
+    for a, b in zip(weights(two), weights(one)):
+        np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_replicas_score_a_split_of_any_size(trainer_of, train_set, count):
+    part = train_set.first(count)
+    low_res, high_res, _ = next(iter(pipeline.evaluation_pairs(part, HPARAMS.data, 4, count)))
+    for strategy in (None, mirrored()):
+        trainer = trainer_of(hparams(), strategy)
+        scores = trainer.evaluate(trainer.evaluation_batches(part))
+        with trainer.evaluation_weights():
+            log_likelihood = trainer.model.log_likelihood(low_res, high_res)
+        assert scores["joint"] == pytest.approx(-np.mean(log_likelihood), rel=1e-5)
+
+
+def test_clipping_bounds_the_gradient(trainer_of):
+    """With the norm clipped to almost nothing, so is the step."""
+    trainer = trainer_of(hparams(clip_norm=1e-6))
+    before = weights(trainer)
+    (scores,) = steps(trainer, 1)
+    assert scores["gradient_norm"] > 1
+    moved = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(weights(trainer), before)))
+    # 4e-4 * 1e-6 / sqrt(0.95) is below float32's resolution of the weights.
+    assert moved < 1e-6
+
+
+@pytest.mark.parametrize("strategy", [None, mirrored])
+def test_moving_average(trainer_of, strategy):
+    decay = 0.8
+    trainer = trainer_of(hparams(ema=decay), strategy and strategy())
+    expected = None
+    for _ in range(4):
+        steps(trainer, 1)
+        now = weights(trainer)
+        if expected is None:
+            expected = now  # Keras starts the average at the first update
+        else:
+            expected = [decay * a + (1 - decay) * w for a, w in zip(expected, now)]
+    with trainer.evaluation_weights():
+        for a, b in zip(weights(trainer), expected):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+    for a, b in zip(weights(trainer), now):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "option", ["mixed_precision", pytest.param("jit_compile", marks=pytest.mark.slow)]
+)
+def test_options_learn_as_the_plain_step(trainer_of, option):
+    """The loss falls, and by as much."""
+    plain = steps(trainer_of(hparams(learning_rate=2e-3)), 30)
+    other = steps(trainer_of(hparams(learning_rate=2e-3, **{option: True})), 30)
+    fell = [np.mean([s["joint"] for s in part[-5:]]) / part[0]["joint"] for part in (plain, other)]
+    assert fell[0] < 0.97
+    assert 1 - fell[1] == pytest.approx(1 - fell[0], rel=0.1)
+
+
+def test_weights_stay_float32_in_mixed_precision(trainer_of):
+    trainer = trainer_of(hparams(mixed_precision=True))
+    assert {w.dtype for w in trainer.model.trainable_variables} == {"float32"}
+    assert trainer.model.prior(np.zeros((1, 8, 8, 3))).dtype == tf.bfloat16
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_checkpoint_holds_everything(trainer_of, tmp_path, ema):
+    """Weights, batch statistics, the optimizer's slots and its step."""
+    trainer = trainer_of(hparams(ema=ema))
+    steps(trainer, 2)
+    variables = [*trainer.model.variables, *trainer.optimizer.variables]
+    path = trainer.checkpoint.save(str(tmp_path / "ckpt"))
+    kept = [variable.numpy() for variable in variables]
+    for variable in variables:
+        variable.assign(keras.ops.ones_like(variable) * 77)
+    trainer.checkpoint.restore(path).assert_consumed()
+    for variable, value in zip(variables, kept):
+        np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
+    statistics = [v for v in variables if "moving_variance" in v.path]
+    assert len(statistics) == 6 and all(np.any(v.numpy() != 1) for v in statistics)
+
+
+def test_checkpoints_move_between_one_device_and_two(trainer_of, tmp_path):
+    two = trainer_of(hparams(ema=0.9), mirrored())
+    steps(two, 2)
+    path = two.checkpoint.save(str(tmp_path / "ckpt"))
+    keras.utils.set_random_seed(99)
+    one = trainer_of(hparams(ema=0.9))
+    one.checkpoint.restore(path).assert_consumed()
+    assert one.step == 2
+    for a, b in zip(weights(one), weights(two)):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_devices_cannot_share_is_refused(trainer_of):
+    with pytest.raises(UserError, match="multiple of 2"):
+        trainer_of(hparams(global_batch_size=5), mirrored())
+    with pytest.raises(UserError, match="one device only"):
+        trainer_of(hparams(jit_compile=True), mirrored())
+    settings = hparams(jit_compile=True)
+    regression = dataclasses.replace(settings.model, architecture="regression")
+    with pytest.raises(UserError, match="regression"):
+        trainer_of(dataclasses.replace(settings, model=regression))
