@@ -188,7 +188,7 @@ class Model:
             raise ValueError(
                 f"expected [height, width, {channels}] uint8, not {list(image.shape)} {image.dtype}"
             )
-        return inputs.reduce(image, self.hparams, self._find_eyes if align else None)[0]
+        return inputs.preprocess(image, self.hparams, self._find_eyes if align else None).low_res
 
     def log_prob(self, low_res: Images, high_res: Images) -> npt.NDArray[np.float32]:
         """log p(y | x), exactly (equation 5).

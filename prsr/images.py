@@ -101,6 +101,13 @@ def upsample_bicubic(low_res, scale):
     return resize(low_res, (height * scale, width * scale))
 
 
+def can_crop(height, width, kind):
+    """Whether an image of so many pixels has the shape that a crop expects."""
+    if kind != "celeba":
+        return True
+    return abs(height * CELEBA_WIDTH - width * CELEBA_HEIGHT) <= 0.02 * width * CELEBA_HEIGHT
+
+
 def crop(image, kind):
     """Cuts the square that is kept of an image.
 
@@ -122,10 +129,10 @@ def crop(image, kind):
         side = side * 24 // 28 if kind == "mnist" else side
         top, left = (height - side) // 2, (width - side) // 2
         return image[top : top + side, left : left + side]
-    if abs(height * CELEBA_WIDTH - width * CELEBA_HEIGHT) > 0.02 * width * CELEBA_HEIGHT:
+    if not can_crop(height, width, kind):
         raise UserError(
-            f"--crop=celeba expects aligned CelebA images (178x218 or that shape in another "
-            f"size), and got one of {width}x{height}; use img_align_celeba, or --crop=center"
+            f"crop=celeba expects aligned CelebA images (178x218 or that shape in another "
+            f"size), and got one of {width}x{height}; use img_align_celeba, or crop=center"
         )
     top, bottom = (round(height * edge / CELEBA_HEIGHT) for edge in CELEBA_BOX[:2])
     left = round(width * CELEBA_BOX[2] / CELEBA_WIDTH)

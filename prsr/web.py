@@ -89,7 +89,7 @@ def listening(app, host, port, connections=2000):
         )
     except OSError as error:
         raise UserError(
-            f"cannot listen at {host}:{port} ({first_line(error)}); choose another --host or --port"
+            f"cannot listen at {host}:{port} ({first_line(error)}); choose another host or port"
         ) from error
     # waitress ends its loop upon this, and so does what runs before it.
     signals = (signal.SIGINT, signal.SIGTERM)

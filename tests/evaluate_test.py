@@ -63,9 +63,9 @@ def test_diversity_is_of_several_samples_of_one_input(evaluated):
     ]
     run_directory = next(a for a in arguments if a.startswith("--workdir=")).split("=", 1)[1]
     _, model = Workdir(run_directory).load_model()
-    low_res = np.load(folder / "images" / "input" / "00000.npy")[: methods.DIVERSITY_INPUTS]
+    low_res = np.load(folder / "images" / "input" / "00000.npy")[: metrics.DIVERSITY_INPUTS]
     samples = samplers.draw_samples(
-        samplers.sampler(model), low_res, methods.DIVERSITY_SAMPLES, 1, 1.0, 16
+        samplers.sampler(model), low_res, metrics.DIVERSITY_SAMPLES, 1, 1.0, 16
     )
     expected = tables.summary(metrics.diversity(samples))
     assert rows["tau_1"]["diversity"] == pytest.approx(expected)
@@ -143,17 +143,17 @@ def test_bad_flags(tiny_run, arguments, words):
 def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs):
     hparams = Workdir(tiny_run).read_hparams()
 
-    def methods(run_directory):
+    def baseline(run_directory):
         return methods.baseline_methods([str(run_directory)], hparams, 1, 1)
 
     with pytest.raises(UserError, match="no baseline"):
-        methods(tiny_run)
+        baseline(tiny_run)
     settings = json.loads((baseline_runs / "regression" / "settings.json").read_text())
     settings["hparams"]["data"]["crop"] = "celeba"
     (tmp_path / "settings.json").write_text(json.dumps(settings))
-    with pytest.raises(UserError, match="--crop=celeba"):
-        methods(tmp_path)
-    assert [method.key for method in methods(baseline_runs / "regression")] == ["regression"]
+    with pytest.raises(UserError, match="crop=celeba"):
+        baseline(tmp_path)
+    assert [method.key for method in baseline(baseline_runs / "regression")] == ["regression"]
 
 
 def test_a_baseline_can_be_sampled_from_and_evaluated(baseline_runs, tmp_path):

@@ -40,7 +40,7 @@ def detector():
         from mtcnn.stages import StageONet, StagePNet, StageRNet
     except ImportError as error:
         raise UserError(
-            f"--align needs {error.name or error}: pip install mtcnn, or the extra 'faces'"
+            f"finding faces needs {error.name or error}: pip install mtcnn, or the extra 'faces'"
         ) from error
     # By their places: by name alone, mtcnn would first unpickle what lies in the folder
     # that the user is in.

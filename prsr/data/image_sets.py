@@ -19,7 +19,7 @@ class ImageSet:
     Attributes:
         names: list of names.
         images: `[len(names), size, size, channels]` uint8: high-resolution images, or what
-            is placed in their corners, at half their size (`--pairs`).
+            is placed in their corners, at half their size.
         labels: `[len(names)]` int32 classes, or None if they were not asked for.
     """
 
@@ -109,7 +109,7 @@ def small_images(source, data, channels, split, ranges):
     def prepare(number):
         image = tf.numpy_function(read_and_crop, [number], tf.uint8, stateful=False)
         image.set_shape((None, None, channels))
-        return number, images.reduce_levels(images.resize(image, (size, size)), data.levels)
+        return number, to_pool(image, data)
 
     numbers = reads()
 
@@ -123,7 +123,7 @@ def small_images(source, data, channels, split, ranges):
     for number, image in _until_broken(dataset, data):
         if number < 0:
             raise UserError(
-                f"--dataset={data.dataset} cannot be read to its end: {cause(*ended)}"
+                f"data set '{data.dataset}' cannot be read to its end: {cause(*ended)}"
             ) from ended[0]
         problem = problems.pop(number, None)
         if isinstance(problem, UserError):
@@ -137,7 +137,7 @@ def _until_broken(dataset, data):
     except tf.errors.OpError as error:
         if "KeyboardInterrupt" in str(error):  # it was met by Python within TensorFlow
             raise KeyboardInterrupt from error
-        raise UserError(f"--dataset={data.dataset} cannot be read: {cause(error)}") from error
+        raise UserError(f"data set '{data.dataset}' cannot be read: {cause(error)}") from error
 
 
 def load(data, channels, split, limit=None, with_labels=False):
@@ -164,8 +164,8 @@ def load(data, channels, split, limit=None, with_labels=False):
     names = source.names(split)[:limit]
     if not names:
         raise UserError(
-            f"--dataset={data.dataset} has no image for {split} by --split={data.split}; "
-            f"add some, or use --split=hash"
+            f"data set '{data.dataset}' has no image for {split} by split={data.split}; add some, "
+            f"or use split=hash"
         )
     size = pool_size(data)
     pool = np.empty((len(names), size, size, channels), np.uint8)
@@ -181,12 +181,25 @@ def load(data, channels, split, limit=None, with_labels=False):
     report_skipped(problems, len(names), split)
     if not good:
         raise UserError(
-            f"--dataset={data.dataset}: none of the {len(names)} {split} images is usable"
+            f"data set '{data.dataset}': none of the {len(names)} {split} images is usable"
         )
     labels = source.labels(split)[good] if with_labels else None
     if problems:
         names, pool = [names[number] for number in good], pool[good]
     return ImageSet(names, pool, labels)
+
+
+def to_pool(square, data):
+    """A square picture as `ImageSet.images` holds it.
+
+    Args:
+        square: `[side, side, channels]` uint8.
+        data: `prsr.hparams.DataHparams`.
+
+    Returns:
+        `[size, size, channels]` uint8 tensor, where `size` is `pool_size(data)`.
+    """
+    return images.reduce_levels(images.resize(square, (pool_size(data),) * 2), data.levels)
 
 
 def pool_size(data):

@@ -46,24 +46,24 @@ def read_inputs(path, hparams, find_eyes=None):
         UserError: nothing there can be used.
     """
     if not path:
-        raise UserError("--input is empty; give an image or a folder")
+        raise UserError("expected an image or a folder, and got an empty path")
     path = pathlib.Path(path)
     if path.is_file():
         try:
             image = decoding.decode(path, hparams.model.channels)
-            return [_named(path.stem, image, hparams, find_eyes)]
+            return [_prepared(path.stem, image, hparams, find_eyes)]
         except (OSError, ValueError) as error:
-            raise UserError(f"--input={path}: {error}") from error
+            raise UserError(f"'{path}': {error}") from error
     if not path.is_dir():
-        raise UserError(f"--input={path}: no such file or folder")
+        raise UserError(f"'{path}': no such file or folder")
     names = decoding.find_images(path)
     if not names:
-        raise UserError(f"--input={path}: no image there ({', '.join(decoding.EXTENSIONS)})")
+        raise UserError(f"'{path}': no image there ({', '.join(decoding.EXTENSIONS)})")
     inputs, problems = [], []
     for name, label in zip(names, _labels(names)):
         try:
             image = decoding.decode(path / name, hparams.model.channels)
-            inputs.append(_named(label, image, hparams, find_eyes))
+            inputs.append(_prepared(label, image, hparams, find_eyes))
         except (OSError, ValueError) as error:
             problems.append(f"{name} ({error})")
     if problems:
@@ -72,7 +72,7 @@ def read_inputs(path, hparams, find_eyes=None):
             file=sys.stderr,
         )
     if not inputs:
-        raise UserError(f"--input={path}: none of the {len(names)} images is usable")
+        raise UserError(f"'{path}': none of the {len(names)} images is usable")
     return inputs
 
 
@@ -96,7 +96,7 @@ def eye_finder(hparams):
         UserError: it is a model of something else, or mtcnn is not installed.
     """
     if not knows_faces(hparams):
-        raise UserError("alignment is for models of faces (--crop=celeba, three channels)")
+        raise UserError("alignment is for models of faces (crop=celeba, three channels)")
     return faces.detector()
 
 
@@ -105,14 +105,30 @@ def knows_faces(hparams):
     return (hparams.data.crop, hparams.model.channels) == ("celeba", 3)
 
 
-def _named(name, image, hparams, find_eyes):
-    """`reduce`, told to the user, as an `Input`."""
-    low_res, high_res, done = reduce(image, hparams, find_eyes)
-    print(f"{name}: {done}")
-    return Input(name, low_res, high_res)
+def _prepared(name, image, hparams, find_eyes):
+    """`preprocess`, told to the user, as an `Input`."""
+    prepared = preprocess(image, hparams, find_eyes)
+    print(f"{name}: {', '.join(prepared.steps)}")
+    return Input(name, prepared.low_res, prepared.high_res)
 
 
-def reduce(image, hparams, find_eyes=None):
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """An image as a model is shown it.
+
+    Attributes:
+        low_res: `[low size, low size, channels]` uint8.
+        high_res: `[size, size, channels]` uint8, the original; None if the image is too small
+            to have one.
+        steps: what was done, in words.
+    """
+
+    low_res: np.ndarray
+    high_res: np.ndarray | None
+    steps: list
+
+
+def preprocess(image, hparams, find_eyes=None):
     """Makes the low-resolution image that a model is shown, as training did.
 
     Args:
@@ -122,8 +138,7 @@ def reduce(image, hparams, find_eyes=None):
         find_eyes: as `read_inputs`.
 
     Returns:
-        `[low size, low size, channels]` uint8; the original as `[size, size, channels]`
-        uint8, None if the image is too small to have one; and in words what was done.
+        `Prepared`.
 
     Raises:
         ValueError: the image is too small, or no face is in it.
@@ -132,38 +147,36 @@ def reduce(image, hparams, find_eyes=None):
     size, low_size = data.image_size, data.image_size // scale
     height, width = image.shape[:2]
     if (height, width) == (low_size, low_size) and data.pairs == "downsampled":
-        return image, None, f"taken as it is, {low_size}x{low_size}"
+        return Prepared(image, None, [f"taken as it is, {low_size}x{low_size}"])
     if min(height, width) < (least := min(low_size, image_sets.pool_size(data))):
         raise ValueError(f"{width}x{height} is smaller than {least}x{least}")
-    done = f"{width}x{height}"
+    steps = [f"{width}x{height}"]
     if find_eyes:
         count, eyes = find_eyes(image)
         if not count:
             raise ValueError(
                 "no face seen from the front; cut it to a square with the eyes halfway down, a "
-                "third of its width from either side, and leave out --align"
+                "third of its width from either side, and do not align it"
             )
         image = faces.align(image, eyes)
         height, width = image.shape[:2]
-        done += f", {'the largest face' if count > 1 else 'the face'} aligned in {width}x{height}"
-    kind = data.crop
-    try:
-        square = images.crop(image, kind)
-    except UserError:  # a picture of one's own need not have the shape of the data set's
-        kind = "center"
-        square = images.crop(image, kind)
+        steps.append(
+            f"{'the largest face' if count > 1 else 'the face'} aligned in {width}x{height}"
+        )
+    # A picture of one's own need not have the shape of the data set's.
+    kind = data.crop if images.can_crop(height, width, data.crop) else "center"
+    square = images.crop(image, kind)
     if square.shape[:2] != (height, width):
-        done += f", {kind} crop to {square.shape[1]}x{square.shape[0]}"
-        if kind != data.crop:
-            done += " (which should be the face alone; --align finds it)"
+        other = "" if kind == data.crop else " (which should be the face alone; alignment finds it)"
+        steps.append(f"{kind} crop to {square.shape[1]}x{square.shape[0]}{other}")
     if square.shape[0] < size and data.pairs == "downsampled":
         low_res = np.asarray(images.resize(square, (low_size, low_size)))
-        return low_res, None, f"{done}, reduced to {low_size}x{low_size}"
+        return Prepared(low_res, None, [*steps, f"reduced to {low_size}x{low_size}"])
     low_res, high_res = pipeline.pair(square, data, scale)
     if square.shape[0] != size:
-        done += f", reduced to {size}x{size}"
-    done += f" (the original in the grid), reduced to {low_size}x{low_size}"
-    return low_res, high_res, done
+        steps.append(f"reduced to {size}x{size}")
+    steps[-1] += " (the original in the grid)"
+    return Prepared(low_res, high_res, [*steps, f"reduced to {low_size}x{low_size}"])
 
 
 def test_inputs(hparams, count):

@@ -71,12 +71,12 @@ def databases(where):
     several = next((paths for paths in found.values() if len(paths) > 1), None)
     if several:
         raise UserError(
-            f"--dataset=lmdb:{where}: '{several[0].name}' and '{several[1].name}' are for the "
+            f"'{where}': '{several[0].name}' and '{several[1].name}' are for the "
             f"same split; put the two databases of one category into a folder of their own"
         )
     if "train" not in found or "validation" not in found:
         raise UserError(
-            f"--dataset=lmdb:{where}: expected LSUN's databases there, NAME_train_lmdb and "
+            f"'{where}': expected LSUN's databases there, NAME_train_lmdb and "
             f"NAME_val_lmdb, or a data.mdb"
         )
     result = {split: paths[0] for split, paths in found.items()}
@@ -98,7 +98,7 @@ class Database:
             import lmdb  # an extra
         except ImportError as error:
             raise UserError(
-                f"--dataset=lmdb needs {error.name}: pip install lmdb, or the extra 'lsun'"
+                f"LMDB databases need {error.name}: pip install lmdb, or the extra 'lsun'"
             ) from error
         self._error = lmdb.Error
         data = path if path.is_file() else path / "data.mdb"

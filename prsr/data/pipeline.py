@@ -71,7 +71,7 @@ def shuffled(positions, num_images, seed):
 
 
 def make_pairs(pool, second, data, scale):
-    """What is given and what is to be predicted (`--pairs`).
+    """What is given and what is to be predicted (`DataHparams.pairs`).
 
     Args:
         pool: `[batch, size, size, channels]` uint8, of `ImageSet.images`.
@@ -102,9 +102,7 @@ def pair(square, data, scale):
     Returns:
         `(low_res, high_res)`, uint8 arrays `[height, width, channels]`.
     """
-    image = images.reduce_levels(
-        images.resize(square, (image_sets.pool_size(data),) * 2), data.levels
-    )
+    image = image_sets.to_pool(square, data)
     low_res, high_res = make_pairs(image[None], np.array([False]), data, scale)
     return np.asarray(low_res)[0], np.asarray(high_res)[0]
 
@@ -112,7 +110,7 @@ def pair(square, data, scale):
 def blocks(data, channels, scale, split, block_size):
     """Every image of a split as a pair, block by block, for one pass after another.
 
-    `--dataset=records:` is read anew in every pass and never held in memory.
+    Records are read anew in every pass and never held in memory.
 
     Args:
         data: `prsr.hparams.DataHparams`.

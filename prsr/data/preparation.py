@@ -48,7 +48,7 @@ def prepare(data, channels, folder, images_per_file):
     """
     if data.image_size < 1 or channels not in (1, 3):
         raise UserError(
-            f"--image_size must be 1 or more and --channels 1 or 3, not {data.image_size} and "
+            f"image_size must be 1 or more and channels 1 or 3, not {data.image_size} and "
             f"{channels}"
         )
     folder = pathlib.Path(folder)
@@ -63,7 +63,7 @@ def _prepare(data, channels, folder, images_per_file):
         del names["test"]  # readers know that one serves for the other
     for split, of in names.items():
         if not len(of):
-            raise UserError(f"--dataset={data.dataset} has no image for {split}")
+            raise UserError(f"data set '{data.dataset}' has no image for {split}")
     manifest = _Manifest(
         folder,
         {
@@ -103,7 +103,7 @@ def _prepare(data, channels, folder, images_per_file):
     made = {split: manifest.totals([p for p in parts if p.split == split]) for split in names}
     unusable = [split for split, (_, kept, _) in made.items() if not kept]
     if unusable:
-        raise UserError(f"--dataset={data.dataset}: no {unusable[0]} image of it is usable")
+        raise UserError(f"data set '{data.dataset}': no {unusable[0]} image is usable")
     return made
 
 
@@ -117,7 +117,7 @@ class _Manifest:
         if saved is None:
             if any(folder.glob("*.tfrecord")):
                 raise UserError(
-                    f"--output={folder} has records without {records.MANIFEST}, which something "
+                    f"'{folder}' has records without {records.MANIFEST}, which something "
                     f"else wrote; choose another folder"
                 )
             return
@@ -125,7 +125,7 @@ class _Manifest:
         other = [name for name in settings if before.get(name) != settings[name]]
         if other:
             raise UserError(
-                f"--output={folder} was begun with {other[0]} {before.get(other[0])}, and not "
+                f"'{folder}' was begun with {other[0]} {before.get(other[0])}, and not "
                 f"{settings[other[0]]}; choose another folder"
             )
 
@@ -222,6 +222,6 @@ def _check_room(folder, parts, record):
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
-            f"--output={folder} has {free:,} bytes free, and the records need {needed:,}; make "
+            f"'{folder}' has {free:,} bytes free, and the records need {needed:,}; make "
             f"room, or choose another disk"
         )

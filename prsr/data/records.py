@@ -103,7 +103,7 @@ class Records:
         self.paths = sorted(self.folder.glob(f"{split}-*.tfrecord"))
         if not self.paths:
             raise UserError(
-                f"--dataset=records:{folder}: expected {split}-00000.tfrecord and so on there"
+                f"'{folder}' has no {split} records: expected {split}-00000.tfrecord and so on"
             )
         length = _first(self.paths[0])
         self.size = math.isqrt(length // channels)
@@ -115,7 +115,8 @@ class Records:
         if not length or self.size**2 * channels != length or broken:
             raise UserError(
                 f"'{(broken or self.paths)[0]}': expected records of square images with "
-                f"{channels} channel(s), all of one size; it is damaged, or --channels is wrong"
+                f"{channels} channel(s), all of one size; it is damaged, or made with "
+                f"other channels"
             )
         counts = [size // self._frame for size in sizes]
         self._check_manifest(split, dict(zip([path.name for path in self.paths], counts)))

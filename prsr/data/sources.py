@@ -1,4 +1,4 @@
-"""Where images come from: one class a kind, opened by `--dataset=KIND:WHERE`."""
+"""Where images come from: one class a kind, opened by `KIND:WHERE`."""
 
 import collections.abc
 import contextlib
@@ -19,11 +19,11 @@ from prsr.errors import UserError, first_line
 
 
 def open_source(dataset, split, channels):
-    """Opens what `--dataset` names.
+    """Opens a data set.
 
     Args:
         dataset: `KIND:WHERE`.
-        split: `--split`, see `prsr.data.splits.assign`.
+        split: how images are assigned, see `prsr.data.splits.assign`.
         channels: 1 or 3.
 
     Returns:
@@ -47,10 +47,11 @@ def open_source(dataset, split, channels):
     }
     if kind not in kinds:
         raise UserError(
-            f"--dataset expects one of {', '.join(kinds)} (then :WHERE), and got '{dataset}'"
+            f"expected a data set of one of the kinds {', '.join(kinds)} (then :WHERE), and got "
+            f"'{dataset}'"
         )
     if not where and kind != "drawn":
-        raise UserError(f"--dataset={kind} needs a place: --dataset={kind}:WHERE")
+        raise UserError(f"data set '{kind}' needs a place: {kind}:WHERE")
     return kinds[kind](where, split, channels)
 
 
@@ -66,9 +67,7 @@ class _Source:
             yield lambda name=names[number]: self.read(name)
 
     def labels(self, split):
-        raise UserError(
-            "these images have no labels; use --dataset=mnist:DIR, a TFDS data set or drawn"
-        )
+        raise UserError("these images have no labels; use mnist:DIR, a TFDS data set or drawn")
 
 
 class _Numbered(collections.abc.Sequence):
@@ -94,8 +93,7 @@ class _Drawn(_Source):
     def __init__(self, where, split, channels):
         if where and not (where.isdecimal() and len(where) < 9 and int(where) >= 3):
             raise UserError(
-                f"--dataset=drawn:COUNT expects a count of 3 or more, below 100 million, "
-                f"got '{where[:20]}'"
+                f"drawn:COUNT expects a count of 3 or more, below 100 million, got '{where[:20]}'"
             )
         count = int(where or letters.DEFAULT_COUNT)
         self.channels = channels
@@ -112,12 +110,11 @@ class _Folder(_Source):
     def __init__(self, where, split, channels):
         self.folder = pathlib.Path(where)
         if not self.folder.is_dir():
-            raise UserError(f"--dataset=folder expects a folder of images: no folder '{where}'")
+            raise UserError(f"expected a folder of images: no folder '{where}'")
         names = decoding.find_images(self.folder)
         if not names:
             raise UserError(
-                f"--dataset=folder:{where}: no image there "
-                f"({', '.join(decoding.EXTENSIONS)}), at any depth"
+                f"'{where}': no image there ({', '.join(decoding.EXTENSIONS)}), at any depth"
             )
         self.channels = channels
         self.splits = splits.assign(names, split)
@@ -136,7 +133,7 @@ class _Zip(_Source):
         for path in paths:
             for name, archive in self._open(path).items():
                 if name in self.members:
-                    raise UserError(f"--dataset=zip:{where}: '{name}' is in two of the files")
+                    raise UserError(f"'{where}': '{name}' is in two of the files")
                 self.members[name] = archive
         self.lock = threading.Lock()  # one file position for all readers
         self.channels = channels
@@ -146,25 +143,19 @@ class _Zip(_Source):
     def _open(path):
         """The images of one zip: a dict from name to the open file."""
         if not pathlib.Path(path).is_file():
-            raise UserError(f"--dataset=zip expects a zip of images: no file '{path}'")
+            raise UserError(f"expected a zip of images: no file '{path}'")
         try:
             archive = zipfile.ZipFile(path)
         except Exception as error:  # zipfile raises many kinds
-            raise UserError(
-                f"--dataset=zip:{path} is not a readable zip: {first_line(error)}"
-            ) from error
+            raise UserError(f"'{path}' is not a readable zip: {first_line(error)}") from error
         names = [
             name for name in archive.namelist() if decoding.is_image(pathlib.PurePosixPath(name))
         ]
         outside = next((name for name in names if _leads_out(name)), None)
         if outside is not None:
-            raise UserError(
-                f"--dataset=zip:{path}: '{outside}' would lie outside of the zip; nothing is read"
-            )
+            raise UserError(f"'{path}': '{outside}' would lie outside of the zip; nothing is read")
         if not names:
-            raise UserError(
-                f"--dataset=zip:{path}: no image inside ({', '.join(decoding.EXTENSIONS)})"
-            )
+            raise UserError(f"'{path}': no image inside ({', '.join(decoding.EXTENSIONS)})")
         return dict.fromkeys(names, archive)
 
     def read(self, name):
@@ -221,7 +212,7 @@ class _MnistFiles(_Source):
         stem = self.folder / f"{part}-{what}-ubyte"
         path = next((p for p in (stem, stem.with_name(stem.name + ".gz")) if p.is_file()), None)
         if path is None:
-            raise UserError(f"--dataset=mnist expects {stem.name}[.gz] in '{self.folder}'")
+            raise UserError(f"MNIST expects {stem.name}[.gz] in '{self.folder}'")
         try:
             with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
                 found, *shape = np.frombuffer(file.read(4 * (magic % 256 + 1)), ">i4").tolist()
@@ -301,19 +292,17 @@ class _Tfds(_Source):
         self.channels = channels
         name, _, option = where.partition(",")
         if option not in ("", "download"):
-            raise UserError(f"--dataset=tfds:NAME[,download] has no option '{option}'")
+            raise UserError(f"tfds:NAME[,download] has no option '{option}'")
         try:
             with _silenced():  # it warns about every optional package it does without
                 import tensorflow_datasets as tfds
             self.builder = tfds.builder(name)
             self.skip_decoding = tfds.decode.SkipDecoding()
         except Exception as error:
-            raise UserError(
-                f"--dataset=tfds:{name}: TFDS has no such data set ({first_line(error)})"
-            ) from error
+            raise UserError(f"TFDS has no data set '{name}' ({first_line(error)})") from error
         if "image" not in self.builder.info.features:
             found = ", ".join(self.builder.info.features)
-            raise UserError(f"--dataset=tfds:{name} has no feature 'image', only {found}")
+            raise UserError(f"TFDS data set '{name}' has no feature 'image', only {found}")
         if not pathlib.Path(self.builder.data_path).is_dir():
             self._prepare(name, option)
         self.instructions = self._instructions(self.builder.info.splits)
@@ -350,7 +339,7 @@ class _Tfds(_Source):
     def _prepare(self, name, option):
         missing = f"TFDS data set '{name}' is not prepared in {self.builder.data_path}"
         if option != "download":
-            raise UserError(f"{missing}; to download it, use --dataset=tfds:{name},download")
+            raise UserError(f"{missing}; to download it, use tfds:{name},download")
         try:
             socket.create_connection(("storage.googleapis.com", 443), timeout=5).close()
         except OSError as error:

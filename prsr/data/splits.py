@@ -41,7 +41,7 @@ def assign(names, how="auto"):
     elif how in _BY_NAME and not _fits(names, how):
         stray = next(name for name in names if _BY_NAME[how](name) is None)
         raise UserError(
-            f"--split={how} cannot place '{stray}': expected {_EXPECTED[how]}; use --split=hash"
+            f"split={how} cannot place '{stray}': expected {_EXPECTED[how]}; use split=hash"
         )
     if how == "hash":
         return _by_hash(names)

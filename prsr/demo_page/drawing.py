@@ -115,8 +115,8 @@ class Drawer:
             ValueError: the image is too small.
             Full: too many wait.
         """
-        low_res, high_res, _ = inputs.reduce(image, self.hparams)
-        picture = Picture(low_res, high_res, num_samples, tau, seed, looked=self.clock())
+        made = inputs.preprocess(image, self.hparams)
+        picture = Picture(made.low_res, made.high_res, num_samples, tau, seed, looked=self.clock())
         with self._changed:
             self._forget()
             if len(self._waiting()) >= _MOST_WAITING:

@@ -203,9 +203,7 @@ def _sheet(picture, size, channels):
     nats = dict(picture.nats)
     nats |= {f"sample {k + 1}": value for k, value in enumerate(nats.pop("samples"))}
     notes = [
-        f"{nats[name]:,.0f} ({losses.bits_per_dim(nats[name], (size, size, channels)):.2f})"
-        if name in nats
-        else ""
+        losses.in_words(nats[name], (size, size, channels)) if name in nats else ""
         for name in shown
     ]
     return plotting.sheet([list(shown.values())], list(shown), [notes])

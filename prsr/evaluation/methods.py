@@ -91,7 +91,7 @@ def title(tau):
 
 
 def baseline_methods(names, hparams, seed, batch_size):
-    """The methods of `--baselines`.
+    """The methods that a model is compared with.
 
     Args:
         names: `"bicubic"`, `"nn"`, or the run directory of a trained baseline.
@@ -116,8 +116,8 @@ def baseline_methods(names, hparams, seed, batch_size):
             workdir = Workdir(name)
             if not workdir.settings.exists():
                 raise UserError(
-                    f"--baselines expects bicubic, nn and run directories of baselines that were "
-                    f"trained with --architecture=regression or cross_entropy, and got '{name}'"
+                    f"expected bicubic, nn or the run directory of a trained regression or "
+                    f"cross_entropy as a baseline, and got '{name}'"
                 )
             _check_fits(workdir.read_hparams(), hparams, name)
             result.extend(run_methods(workdir, *workdir.load_model(), (), seed, batch_size))
@@ -137,8 +137,7 @@ def _nearest_neighbor(hparams):
 def _check_fits(baseline, hparams, name):
     if baseline.model.architecture == "pixel_recursive":
         raise UserError(
-            f"--baselines: the run '{name}' is no baseline but a pixel_recursive model; "
-            f"evaluate it with --workdir={name}"
+            f"the run '{name}' is no baseline but a pixel_recursive model; evaluate it by itself"
         )
     pairs = [
         (field, getattr(getattr(baseline, part), field), getattr(getattr(hparams, part), field))
@@ -151,6 +150,6 @@ def _check_fits(baseline, hparams, name):
     for field, theirs, ours in pairs:
         if theirs != ours:
             raise UserError(
-                f"--baselines: the run '{name}' was trained with --{field}={theirs}, the model "
+                f"the baseline '{name}' was trained with {field}={theirs}, the model "
                 f"with {ours}; train a baseline with the model's settings"
             )

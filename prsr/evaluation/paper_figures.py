@@ -182,10 +182,7 @@ def by_method(low_res, by_title, high_res, nats):
     pictures = {**by_title, "truth": high_res}
     rows = [list(row) for row in zip(low_res, *pictures.values())]
     scores = [nats(low_res, images) for images in pictures.values()]
-    notes = [
-        ["", *(f"{n:.0f} ({losses.bits_per_dim(n, high_res.shape[1:]):.2f})" for n in own)]
-        for own in zip(*scores)
-    ]
+    notes = [["", *(losses.in_words(n, high_res.shape[1:]) for n in own)] for own in zip(*scores)]
     notes[0][0] = "nats (bits/dim):"
     return rows, ["input", *_short(pictures)], notes
 

@@ -59,8 +59,8 @@ class Evaluation:
         for key in keys:
             if keys.count(key) > 1:
                 raise UserError(
-                    f"'{key}' was asked for {keys.count(key)} times in --tau and --baselines; name "
-                    f"it once, and further runs of one kind with another --output"
+                    f"'{key}' is among the taus and baselines {keys.count(key)} times; name it "
+                    f"once, and evaluate further runs of one kind into another folder"
                 )
         for method in methods:
             self._claim(method.key, method.made_by, method.chunk or len(self.names))
@@ -123,12 +123,12 @@ class Evaluation:
                         partial.write_text(json.dumps(made_by, indent=2) + "\n")
         except (OSError, ValueError) as error:
             raise UserError(
-                f"'{folder}' cannot be used ({first_line(error)}); choose another --output"
+                f"'{folder}' cannot be used ({first_line(error)}); choose another folder"
             ) from error
         if not same:
             raise UserError(
                 f"'{folder}' holds images of other weights, settings or test images; choose "
-                f"another --output, or delete that folder"
+                f"another, or delete it"
             )
         return folder
 

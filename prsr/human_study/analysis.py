@@ -1,11 +1,17 @@
 """What a study found: % fooled with its errors, who was thrown out, and which images."""
 
-import statistics
-
 import numpy as np
 
 from prsr import tables
+from prsr.errors import UserError
 from prsr.human_study.protocol import GOLDEN, PAIR
+
+try:
+    from scipy import stats
+except ImportError as error:
+    raise UserError(
+        f"the study's report needs {error.name}: pip install scipy, or the extra 'study'"
+    ) from error
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -48,17 +54,15 @@ def bootstrap(rates, rng):
     rates = np.asarray(rates, float)
     if len(rates) < 2 or np.ptp(rates) == 0:
         return None
-    means = rates[rng.integers(len(rates), size=(RESAMPLES, len(rates)))].mean(axis=1)
-    mean, normal = rates.mean(), statistics.NormalDist()
-    below = np.mean(means < mean) + np.mean(means == mean) / 2
-    bias = normal.inv_cdf(float(np.clip(below, 1 / RESAMPLES, 1 - 1 / RESAMPLES)))
-    distances = rates - mean  # of the jackknife's means from their mean, times workers - 1
-    acceleration = np.sum(distances**3) / (6 * np.sum(distances**2) ** 1.5)
-    shares = []
-    for tail in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2):
-        z = bias + normal.inv_cdf(tail)
-        shares.append(normal.cdf(bias + z / (1 - acceleration * z)))
-    return tuple(np.quantile(means, shares).tolist())
+    interval = stats.bootstrap(
+        (rates,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="BCa",
+        rng=rng,
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 def summarize(sessions, study, seed=1):

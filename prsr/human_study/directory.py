@@ -111,7 +111,7 @@ class Study:
         file = path / "study.json"
         if not file.exists():
             raise UserError(
-                f"--study={path}: no study there (no study.json); make one with "
+                f"'{path}': no study there (no study.json); make one with "
                 f"python -m prsr.study prepare --study={path} --evaluations=RUN/evaluation"
             )
         try:
@@ -244,12 +244,12 @@ def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
         UserError: there is a study already, or a data set has too few images.
     """
     if (path / "study.json").exists() or (path / "answers.db").exists():
-        raise UserError(f"--study={path}: there is a study already; choose another directory")
+        raise UserError(f"'{path}': there is a study already; choose another directory")
     for data in data_sets:
         if not NAME.fullmatch(data.name):
             raise UserError(
                 f"a data set's name must be letters, digits, '_', '-' and '.', not '{data.name}'; "
-                f"give it one: --evaluations=NAME=DIR"
+                f"give it one: NAME=DIR"
             )
         if len(data.names) < protocol.images:
             raise UserError(

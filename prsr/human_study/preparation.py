@@ -32,7 +32,7 @@ def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
         UserError: an evaluation is none, is not finished, or has no such method.
     """
     if not evaluations:
-        raise UserError("--evaluations expects what python -m prsr.evaluate wrote: RUN/evaluation")
+        raise UserError("expected folders that python -m prsr.evaluate wrote: RUN/evaluation")
     rng = np.random.default_rng(seed)
     data_sets, pictures, algorithms = [], {}, []
     for entry in evaluations:
@@ -41,9 +41,7 @@ def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
         table, names = results.read(source)
         name = name if equals else pathlib.Path(table["run"]).name
         if name in pictures:
-            raise UserError(
-                f"--evaluations has '{name}' twice; name them: --evaluations=NAME=DIR,NAME=DIR"
-            )
+            raise UserError(f"two evaluations are called '{name}'; name them: NAME=DIR,NAME=DIR")
         own = _algorithms(name, source, table, methods)
         chosen = rng.permutation(len(names))
         chosen = np.sort(chosen[: num_images or len(names)])
@@ -68,7 +66,7 @@ def _algorithms(name, source, table, methods):
     if stray or not methods or len(set(methods)) < len(methods):
         choices = ", ".join(method for method in rows if method != directory.BICUBIC)
         wrong = f"not '{stray[0]}'" if stray else "each once"
-        raise UserError(f"--methods: choose from {choices} of '{source}', {wrong}")
+        raise UserError(f"choose methods from {choices} of '{source}', {wrong}")
     result = []
     for method in methods:
         paper = rows[method].get("paper", {}).get("percent_fooled")

@@ -56,7 +56,7 @@ def draw_rates(mean, spread, rng, size=None):
 
 
 def fooled_shares(algorithms, given, spread):
-    """How often workers are fooled, from `--fooled` or the paper.
+    """How often workers are fooled, as given, or as in the paper.
 
     Args:
         algorithms: list of `prsr.human_study.directory.Algorithm`.
@@ -79,21 +79,18 @@ def fooled_shares(algorithms, given, spread):
             percent = math.nan
         if not keys or not 0 <= percent <= 100:
             known = ", ".join(a.method for a in algorithms)
-            raise UserError(
-                f"--fooled expects METHOD=PERCENT, with a method of {known}, and got '{entry}'"
-            )
+            raise UserError(f"expected METHOD=PERCENT, with a method of {known}, and got '{entry}'")
         shares.update(dict.fromkeys(keys, percent / 100))
     missing = [a.method for a in algorithms if a.key not in shares]
     if missing:
         raise UserError(
-            f"--fooled: the paper has no number for {', '.join(missing)}; give one: "
-            f"--fooled={missing[0]}=10"
+            f"the paper has no number for {', '.join(missing)}; give one: {missing[0]}=10"
         )
     for key, share in shares.items():
         most = math.sqrt(share * (1 - share))
         if 0 < share < 1 and spread >= most:
             raise UserError(
-                f"--spread must be below {100 * most:.1f} percent where {key} fools "
+                f"the spread must be below {100 * most:.1f} percent where {key} fools "
                 f"{100 * share:g}, not {100 * spread:g}"
             )
     return shares

@@ -17,7 +17,6 @@ import keras
 import numpy as np
 from keras import ops
 
-
 NORMALIZATIONS = ("batch", "none")
 
 

@@ -75,6 +75,16 @@ def bits_per_dim(nats, image_shape):
     return nats / (math.log(2) * math.prod(image_shape))
 
 
+def in_words(nats, image_shape):
+    """A score in both units, such as `8,226 (3.86)`: nats an image, and bits per dimension.
+
+    Args:
+        nats: a number, in nats an image.
+        image_shape: `(height, width, channels)` of the high-resolution image.
+    """
+    return f"{nats:,.0f} ({bits_per_dim(nats, image_shape):.2f})"
+
+
 def readable(scores, image_shape):
     """A model's scores in the units that are printed and kept.
 

@@ -75,8 +75,5 @@ def _print_table(report, image_shape):
         named = [("bicubic", scores["bicubic"])]
         named += [(f"sample {k + 1}", nats) for k, nats in enumerate(scores["samples"])]
         named += [("original", scores["original"])] if "original" in scores else []
-        cells = [
-            f"{name} {nats:.0f} ({losses.bits_per_dim(nats, image_shape):.2f})"
-            for name, nats in named
-        ]
+        cells = [f"{name} {losses.in_words(nats, image_shape)}" for name, nats in named]
         print(f"  {entry['name']}: {', '.join(cells)}")

@@ -22,7 +22,7 @@ _CHECKED = ("settings.json", "model.weights.h5")
 
 
 def names():
-    """What `--model` may be, sorted."""
+    """Their names, sorted."""
     return sorted(path.name for path in _WEIGHTS.iterdir() if path.is_dir())
 
 
@@ -40,8 +40,8 @@ def workdir(name):
     """
     if name not in names():
         raise UserError(
-            f"--model={name} does not come with this package, which has {', '.join(names())}; "
-            f"give a run of your own with --workdir"
+            f"no model '{name}' comes with this package, which has {', '.join(names())}; "
+            f"a run of your own is named by its directory"
         )
     folder = _WEIGHTS / name
     try:
@@ -54,5 +54,7 @@ def workdir(name):
                     f"install prsr again"
                 )
     except (OSError, ValueError) as error:
-        raise UserError(f"--model={name} is incomplete ({error}); install prsr again") from error
+        raise UserError(
+            f"the package's model '{name}' is incomplete ({error}); install prsr again"
+        ) from error
     return Workdir(folder)

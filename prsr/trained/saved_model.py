@@ -14,7 +14,7 @@ conditioning_logits   low_res -> conditioning_logits
 low_res               [batch, low, low, channels] uint8, of any batch size
 high_res              [batch, high, high, channels] uint8
 tau                   scalar float32, positive; multiplies the logits, infinity is greedy
-seed                  [batch, 2] int32: `--seed` of `prsr.sample`, and the sample's number from 1
+seed                  [batch, 2] int32: the seed of `prsr.sample`, and the sample's number from 1
 log_prob              [batch] float32, log p(y | x) in nats an image
 conditioning_logits   [batch, high, high, channels, 256] float32, A(x)
 """
@@ -96,7 +96,7 @@ def export(hparams, model, folder, jit_compile=True):
         partial.rename(version)
     except (OSError, UserError, tf.errors.OpError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise UserError(f"could not write to --output={folder}: {first_line(error)}") from error
+        raise UserError(f"could not write to '{folder}': {first_line(error)}") from error
     return version
 
 

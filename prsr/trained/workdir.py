@@ -51,7 +51,7 @@ class Workdir:
             return hparams
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UserError(
-                f"--workdir={self.path} is no run directory (no settings.json there); "
+                f"'{self.path}' is no run directory (no settings.json there); "
                 f"python -m prsr.train makes one"
             ) from error
         except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError) as error:
@@ -96,7 +96,7 @@ class Workdir:
         hparams = self.read_hparams()
         if not self.weights.is_file():
             raise UserError(
-                f"--workdir={self.path} has no weights yet (no model.weights.h5); train it further"
+                f"'{self.path}' has no weights yet (no model.weights.h5); train it further"
             )
         model = build_model(hparams)
         try:

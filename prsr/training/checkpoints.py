@@ -34,7 +34,7 @@ def restore(trainer, workdir):
         except Exception as error:  # as below
             raise UserError(
                 f"the chief continues from {path}, which cannot be read here "
-                f"({first_line(error)}); --workdir must be one folder that all workers see"
+                f"({first_line(error)}); the run directory must be one folder that all workers see"
             ) from error
 
 
@@ -58,6 +58,6 @@ def _restore_newest(trainer, workdir):
     if found or workdir.weights.exists():
         raise UserError(
             f"there is no checkpoint in {workdir.checkpoints} that can be read, and there was "
-            f"one; train in another --workdir"
+            f"one; train in another run directory"
         )
     return 0

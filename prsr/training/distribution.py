@@ -100,7 +100,7 @@ def devices(count):
     """
     gpus = tf.config.list_physical_devices("GPU")
     if count > len(gpus) > 0:
-        raise UserError(f"--num_replicas={count}, but this machine has {len(gpus)} GPU(s)")
+        raise UserError(f"{count} devices were asked for, and this machine has {len(gpus)} GPU(s)")
     if gpus:
         count = count or len(gpus)
         tf.config.set_visible_devices(gpus[:count], "GPU")
@@ -169,7 +169,7 @@ def _several_machines(addresses, names):
     except (tf.errors.OpError, ValueError) as error:
         raise UserError(
             f"the workers of TF_CONFIG cannot work together ({cause(error)}): is this address "
-            f"free, and --num_replicas the same on all?"
+            f"free, and the number of replicas the same on all?"
         ) from error
     finally:
         faulthandler.cancel_dump_traceback_later()

@@ -63,13 +63,13 @@ def run(workdir, hparams, schedule, strategy=None):
                         workdir.write_hparams(begun)
                     raise UserError(
                         f"{error}; what was saved before is untouched: run the same command with "
-                        f"a lower --learning_rate, with --clip_norm, or with --on_nan=restore"
+                        f"a lower learning_rate, with clip_norm, or with on_nan=restore"
                     ) from error
                 returns += 1
                 factor = hparams.training.learning_rate_factor / 2
                 print(
                     f"{error}; going back to the newest checkpoint, with {factor:g} of "
-                    f"--learning_rate",
+                    f"learning_rate",
                     file=sys.stderr,
                 )
             training = dataclasses.replace(hparams.training, learning_rate_factor=factor)

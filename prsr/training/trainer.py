@@ -239,13 +239,11 @@ def check_devices(hparams, replicas):
     """Refuses what so many devices cannot share."""
     training = hparams.training
     if training.jit_compile and replicas > 1:
-        raise UserError("--jit_compile works on one device only; leave it out")
+        raise UserError("jit_compile works on one device only; leave it out")
     if training.jit_compile and hparams.model.architecture == "regression":
-        raise UserError(
-            "--jit_compile cannot resize, as --architecture=regression does; leave it out"
-        )
+        raise UserError("jit_compile cannot resize, as a regression does; leave it out")
     if training.global_batch_size % replicas:
         raise UserError(
-            f"--global_batch_size={training.global_batch_size} cannot be divided among "
+            f"global_batch_size={training.global_batch_size} cannot be divided among "
             f"{replicas} devices; choose a multiple of {replicas}"
         )
