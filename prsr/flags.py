@@ -201,8 +201,11 @@ def hparams_from_flags(saved=None, **given):
         `Hparams`.
 
     Raises:
-        UserError: a flag contradicts what the run was started with.
+        UserError: a flag contradicts what the run was started with, or what the records of
+            `--dataset` were made with.
     """
+    if saved is None:
+        given = {**_made_with(), **given}
     sections = {}
     for name, section in _SECTIONS.items():
         values = {}
@@ -224,6 +227,23 @@ def hparams_from_flags(saved=None, **given):
                     )
         sections[name] = section(**values)
     return Hparams(**sections)
+
+
+def _made_with():
+    """The settings that come with the records of `--dataset`."""
+    kind, _, folder = FLAGS.dataset.partition(":")
+    if kind != "records":
+        return {}
+    from prsr.data import records
+
+    settings = records.made_with(folder)
+    for name, value in settings.items():
+        if FLAGS[name].present and FLAGS[name].value != value:
+            raise UserError(
+                f"the records in '{folder}' were made with --{name}={value}, not "
+                f"{FLAGS[name].value}; leave the flag out, or make others with prsr.prepare"
+            )
+    return settings
 
 
 def run(main, define, argv=None, needs_tensorflow=True):

@@ -56,6 +56,7 @@ def training_set(data, channels):
         UserError: as `load`.
     """
     source = sources.open_source(data.dataset, data.split, channels)
+    source.check(data)
     if isinstance(source, sources.Records) and source.fits("train", data):
         return source.files("train")
     return load(data, channels, "train")
@@ -96,7 +97,9 @@ def small_images(source, data, channels, split, ranges):
         try:
             if number < 0:
                 raise ValueError("the source has ended")
-            image = images.crop(pending.pop(number)(), data.crop)
+            image = pending.pop(number)()
+            if "crop" not in source.made_with:
+                image = images.crop(image, data.crop)
             if image.shape[0] < size:
                 raise ValueError(f"smaller than {size}x{size}")
             return image
@@ -161,6 +164,7 @@ def load(data, channels, split, limit=None, with_labels=False):
             labels.
     """
     source = sources.open_source(data.dataset, data.split, channels)
+    source.check(data)
     names = source.names(split)[:limit]
     if not names:
         raise UserError(

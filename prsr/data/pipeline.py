@@ -127,6 +127,7 @@ def blocks(data, channels, scale, split, block_size):
         UserError: as `load`.
     """
     source = sources.open_source(data.dataset, data.split, channels)
+    source.check(data)
     if isinstance(source, sources.Records) and source.fits(split, data):
         files = source.files(split)
         pools, count = files.blocks(block_size), len(files)

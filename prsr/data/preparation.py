@@ -69,7 +69,7 @@ def _prepare(data, channels, folder, images_per_file):
         {
             "dataset": data.dataset,
             "split": data.split,
-            "crop": data.crop,
+            "crop": source.made_with.get("crop", data.crop),
             "image_size": data.image_size,
             "channels": channels,
             "images_per_file": images_per_file,

@@ -83,6 +83,32 @@ def read_manifest(folder):
         ) from error
 
 
+def made_with(folder):
+    """The settings that decide what the images of some records are.
+
+    Args:
+        folder: where they are.
+
+    Returns:
+        A dict of `"crop"`, `"image_size"` and `"channels"`, as `prsr.prepare` was given them;
+        empty for records of another program.
+
+    Raises:
+        UserError: `records.json` cannot be read.
+    """
+    manifest = read_manifest(pathlib.Path(folder))
+    if manifest is None:
+        return {}
+    kinds = {"crop": str, "image_size": int, "channels": int}
+    found = {name: manifest["settings"].get(name) for name in kinds}
+    if any(type(found[name]) is not kind for name, kind in kinds.items()):
+        raise UserError(
+            f"'{pathlib.Path(folder) / MANIFEST}' does not say what the records were made with; "
+            f"make them anew in another folder"
+        )
+    return found
+
+
 class Records:
     """The files of one split; `len()` of it is the number of images.
 

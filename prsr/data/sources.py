@@ -31,6 +31,8 @@ def open_source(dataset, split, channels):
         `arrays(split, start, stop)` yields for each from `start` on, in that order, a
         function that returns it as uint8 `[height, width, channels]`, or raises `ValueError`
         or `OSError` if it cannot. `labels(split)` is a `[count]` int32 array of their classes.
+        `made_with` has the settings that its images were made with before, and `check(data)`
+        raises `UserError` where they contradict a model's.
 
     Raises:
         UserError: it names nothing that can be opened.
@@ -56,7 +58,12 @@ def open_source(dataset, split, channels):
 
 
 class _Source:
-    """Images with names, read one by one."""
+    """Images with names, read one by one, as they were taken."""
+
+    made_with = {}
+
+    def check(self, data):
+        pass
 
     def names(self, split):
         return self.splits[split]
@@ -234,6 +241,7 @@ class Records(_Source):
 
     def __init__(self, where, split, channels):
         self.folder, self.channels = where, channels
+        self.made_with = records.made_with(where)
         self._files = {}
 
     def files(self, split):
@@ -247,6 +255,23 @@ class Records(_Source):
         if split == "test" and not records.exist(self.folder, split):
             return "validation"
         return split
+
+    def check(self, data):
+        """Refuses records that were cut or reduced otherwise than a model expects.
+
+        Args:
+            data: `prsr.hparams.DataHparams`. The crop `"center"` takes any.
+
+        Raises:
+            UserError: names the setting.
+        """
+        for name in ("crop", "image_size"):
+            made, wanted = self.made_with.get(name), getattr(data, name)
+            if made not in (None, wanted) and wanted != "center":
+                raise UserError(
+                    f"the records in '{self.folder}' were made with {name}={made}, and this needs "
+                    f"{name}={wanted}; make others with prsr.prepare"
+                )
 
     def fits(self, split, data):
         """Whether the records are the images that `prsr.hparams.DataHparams` asks for."""
