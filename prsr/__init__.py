@@ -10,11 +10,11 @@ import os
 from typing import TYPE_CHECKING
 
 from prsr.errors import UserError
+from prsr.version import __version__
 
 if TYPE_CHECKING:
     from prsr.api import Model
 
-__version__ = "0.1.0"
 __all__ = ["UserError", "__version__", "load"]
 
 

@@ -1,8 +1,10 @@
 """What `prsr.load` returns: a trained model, wherever it is kept, as a few functions of images."""
 
 import numbers
+import os
 import pathlib
 import types
+from collections.abc import Callable
 from typing import overload
 
 import numpy as np
@@ -24,7 +26,7 @@ Images = npt.NDArray[np.uint8]
 _BATCH = 16  # samples at once; changes no image
 
 
-def load(where):
+def load(where: str | os.PathLike[str]) -> "Model":
     """As `prsr.load`, which documents it."""
     path = pathlib.Path(where)
     if (path / "settings.json").exists():
@@ -101,7 +103,12 @@ class Model:
         high_shape: `(high, high, channels)`.
     """
 
-    def __init__(self, hparams: Hparams, draw, log_prob):
+    def __init__(
+        self,
+        hparams: Hparams,
+        draw: Callable[[Images, int, float, int], Images],
+        log_prob: Callable[[Images, Images], npt.NDArray[np.float32]],
+    ):
         self.hparams = hparams
         size, channels = hparams.data.image_size, hparams.model.channels
         self.low_shape = (size // hparams.model.scale,) * 2 + (channels,)

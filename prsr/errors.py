@@ -9,11 +9,11 @@ class UserError(Exception):
     """
 
 
-def cause(error):
+def cause(error: BaseException) -> str:
     """What an error of TensorFlow's says last, behind where it happened."""
     return first_line(error).rsplit(": ", 1)[-1]
 
 
-def first_line(error):
+def first_line(error: BaseException) -> str:
     """The first line of another library's error, or its kind where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

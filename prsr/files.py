@@ -3,17 +3,19 @@
 import contextlib
 import fcntl
 import os
+import pathlib
 import sys
+from collections.abc import Iterator
 
 from prsr.errors import UserError, first_line
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Gives a path to write to, and moves what was written there into place.
 
     Args:
-        path: `pathlib.Path` of the file; its folder is made.
+        path: of the file; its folder is made.
 
     Yields:
         A path beside it with the same ending; what is there is deleted on an error.
@@ -32,11 +34,11 @@ def replacing(path):
 
 
 @contextlib.contextmanager
-def lock(folder, doing):
+def lock(folder: pathlib.Path, doing: str) -> Iterator[None]:
     """Makes a folder, and keeps other processes out that lock it.
 
     Args:
-        folder: `pathlib.Path`.
+        folder: which.
         doing: what this process does there, such as `"training in"`.
 
     Raises:
@@ -60,7 +62,10 @@ CHECKPOINTS_STAY = (
 
 
 @contextlib.contextmanager
-def disk_errors(path, advice="make room or permission, and run the same command again"):
+def disk_errors(
+    path: str | os.PathLike[str],
+    advice: str = "make room or permission, and run the same command again",
+) -> Iterator[None]:
     """Turns a failed write, of Python or TensorFlow, into a `UserError`.
 
     Args:

@@ -7,6 +7,8 @@ flag, and `prsr.trained.workdir` keeps them in the run directory, so nothing is 
 import dataclasses
 import math
 import sys
+from collections.abc import Sequence
+from typing import Any, Self, TypeVar
 
 from prsr.errors import UserError
 
@@ -22,7 +24,19 @@ TAU = (
 PAIRS = ("downsampled", "corners", "diagonal_corners")
 
 
-def setting(default, help, choices=None, fixed=True, low=None, high=None, above=None, below=None):
+Value = TypeVar("Value", str, int, float, bool)
+
+
+def setting(
+    default: Value,
+    help: str,
+    choices: Sequence[str] | None = None,
+    fixed: bool = True,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Value:
     """A dataclass field with its help and its bounds.
 
     Args:
@@ -171,7 +185,7 @@ class Schedule:
         choices=("stop", "restore"),
     )
 
-    def check(self):
+    def check(self) -> None:
         """As `Hparams.check`."""
         check_bounds(self)
 
@@ -190,11 +204,11 @@ class Hparams:
     data: DataHparams = DataHparams()
     training: TrainingHparams = TrainingHparams()
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, settings):
+    def from_dict(cls, settings: dict[str, Any]) -> Self:
         """The settings back from `to_dict`.
 
         Raises:
@@ -207,7 +221,7 @@ class Hparams:
             }
         )
 
-    def check(self):
+    def check(self) -> None:
         """Refuses numbers that nothing can be trained with.
 
         Raises:
@@ -224,7 +238,7 @@ class Hparams:
             )
 
 
-def check_bounds(section):
+def check_bounds(section: ModelHparams | DataHparams | TrainingHparams | Schedule) -> None:
     """Refuses a number outside of its setting's bounds.
 
     Args:

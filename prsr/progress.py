@@ -4,10 +4,11 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def silenced():
+def silenced() -> Iterator[None]:
     """Nothing reaches standard error for a while, not from libraries nor from new processes."""
     kept = os.dup(2)
     try:
@@ -19,7 +20,7 @@ def silenced():
         os.close(kept)
 
 
-def clock(seconds):
+def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     minutes, seconds = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
@@ -34,11 +35,11 @@ class Progress:
         every: least seconds between two lines.
     """
 
-    def __init__(self, what, total, every=5.0):
+    def __init__(self, what: str, total: int, every: float = 5.0):
         self.what, self.total, self.every = what, total, every
         self.start = self.last = time.monotonic()
 
-    def update(self, done):
+    def update(self, done: int) -> None:
         """Call with how many are done."""
         now = time.monotonic()
         if now - self.last >= self.every:

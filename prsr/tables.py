@@ -3,11 +3,21 @@
 import csv
 import io
 import math
+from collections.abc import Iterable, Sequence
+from typing import TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 
-def to_markdown(head, rows):
+class Summary(TypedDict):
+    """A mean over images; None where there is no finite number."""
+
+    mean: float | None
+    standard_error: float | None
+
+
+def to_markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table in Markdown.
 
     Args:
@@ -21,14 +31,14 @@ def to_markdown(head, rows):
     return "".join("| " + " | ".join(map(str, row)) + " |\n" for row in cells)
 
 
-def to_csv(head, rows):
+def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table as CSV, quoted where need be; None is an empty cell."""
     text = io.StringIO()
     csv.writer(text).writerows([head, *rows])
     return text.getvalue()
 
 
-def summary(values):
+def summary(values: npt.ArrayLike) -> Summary:
     """The mean over images and its standard error, s / sqrt(n).
 
     Args:
@@ -50,7 +60,7 @@ def summary(values):
     }
 
 
-def plus_minus(value, digits, times=1):
+def plus_minus(value: Summary, digits: int, times: float = 1) -> str:
     """What `summary` returned as text: the mean, and its error if there is one.
 
     Args:

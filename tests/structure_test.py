@@ -6,7 +6,7 @@ import pathlib
 ROOT = pathlib.Path(__file__).parent.parent
 
 LAYERS = [
-    {"prsr.errors"},
+    {"prsr.errors", "prsr.version"},
     {
         "prsr.hparams",
         "prsr.progress",
@@ -57,7 +57,8 @@ LAYERS = [
     {"prsr.human_study.simulation", "prsr.human_study.report"},
     {"prsr.flags"},
     {"prsr.train", "prsr.sample", "prsr.evaluate", "prsr.figures", "prsr.corners"}
-    | {"prsr.benchmark", "prsr.study", "prsr.export", "prsr.demo", "prsr.prepare"},
+    | {"prsr.benchmark", "prsr.study", "prsr.export", "prsr.demo", "prsr.prepare"}
+    | {"prsr.__main__"},
 ]
 PACKAGES = {"prsr.models", "prsr.data", "prsr.sampling", "prsr.baselines", "prsr.benchmarks"}
 PACKAGES |= {"prsr.human_study", "prsr.demo_page"}

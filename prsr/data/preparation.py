@@ -14,10 +14,10 @@ import sys
 
 import tensorflow as tf
 
-import prsr
 from prsr import files, progress
 from prsr.data import image_sets, records, sources, splits
 from prsr.errors import UserError
+from prsr.version import __version__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +138,7 @@ class _Manifest:
 
     def write(self, complete):
         content = {
-            "prsr": prsr.__version__,
+            "prsr": __version__,
             "complete": complete,
             "settings": self.settings,
             "files": dict(sorted(self.files.items())),

@@ -21,12 +21,12 @@ _WEIGHTS = pathlib.Path(__file__).parent.parent / "weights"
 _CHECKED = ("settings.json", "model.weights.h5")
 
 
-def names():
+def names() -> list[str]:
     """Their names, sorted."""
     return sorted(path.name for path in _WEIGHTS.iterdir() if path.is_dir())
 
 
-def workdir(name):
+def workdir(name: str) -> Workdir:
     """The run directory of a model of the package, after a look at its checksums.
 
     Args:

@@ -10,16 +10,20 @@ samples/            image grids, as training went on
 
 import json
 import math
+import os
 import pathlib
 import shutil
+from contextlib import AbstractContextManager
+from typing import Any
 
 import h5py
+import keras
 
-import prsr
 from prsr import files
 from prsr.errors import UserError, first_line
 from prsr.hparams import Hparams
 from prsr.models.build import build_model
+from prsr.version import __version__
 
 
 class Workdir:
@@ -29,7 +33,7 @@ class Workdir:
         path: where it is, or will be.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
         self.settings = self.path / "settings.json"
         self.weights = self.path / "model.weights.h5"
@@ -39,7 +43,7 @@ class Workdir:
         self.samples = self.path / "samples"
         self.curves = self.path / "curves.png"
 
-    def read_hparams(self):
+    def read_hparams(self) -> Hparams:
         """The settings of the run.
 
         Raises:
@@ -60,16 +64,16 @@ class Workdir:
                 f"({type(error).__name__}: {error})"
             ) from error
 
-    def write_hparams(self, hparams):
-        settings = {"prsr": prsr.__version__, "hparams": hparams.to_dict()}
+    def write_hparams(self, hparams: Hparams) -> None:
+        settings = {"prsr": __version__, "hparams": hparams.to_dict()}
         with files.disk_errors(self.path), files.replacing(self.settings) as partial:
             partial.write_text(json.dumps(settings, indent=2) + "\n")
 
-    def lock(self):
+    def lock(self) -> AbstractContextManager[None]:
         """Makes the directory, and keeps other trainers out: `prsr.files.lock`."""
         return files.lock(self.path, "training in")
 
-    def save_weights(self, model):
+    def save_weights(self, model: keras.Model) -> None:
         """Writes the model's weights, whole or not at all.
 
         Raises:
@@ -84,7 +88,7 @@ class Workdir:
             except RuntimeError as error:  # HDF5's word for a disk that ends
                 raise OSError(first_line(error)) from error
 
-    def load_model(self):
+    def load_model(self) -> tuple[Hparams, keras.Model]:
         """The trained model, in float32.
 
         Returns:
@@ -116,17 +120,17 @@ class Workdir:
             ) from error
         return hparams, model
 
-    def append_metrics(self, record):
+    def append_metrics(self, record: dict[str, Any]) -> None:
         with open(self.metrics, "a") as file:
             file.write(json.dumps(record) + "\n")
 
-    def read_metrics(self):
+    def read_metrics(self) -> list[dict[str, Any]]:
         """The records so far, in order."""
         if not self.metrics.exists():
             return []
         return [json.loads(line) for line in self.metrics.read_text(errors="replace").splitlines()]
 
-    def forget_metrics_after(self, step):
+    def forget_metrics_after(self, step: int) -> None:
         """Drops what a run wrote after the checkpoint it continues from."""
         lines = []
         if self.metrics.exists():
