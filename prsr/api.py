@@ -15,9 +15,9 @@ from PIL import Image
 from prsr import plotting
 from prsr.data import decoding, inputs
 from prsr.errors import UserError
-from prsr.hparams import Hparams
+from prsr.hparams import MATCH_INPUT, Hparams, Sampling
 from prsr.models import likelihood
-from prsr.sampling import samplers
+from prsr.sampling import projection, samplers
 from prsr.trained import pretrained, saved_model
 from prsr.trained.workdir import Workdir
 
@@ -44,10 +44,10 @@ def load(where: str | os.PathLike[str]) -> "Model":
 def _run(workdir):
     """`Model`'s arguments, of a run directory."""
     hparams, model = workdir.load_model()
-    sampler = samplers.sampler(model)
+    sampler = samplers.sampler(model, hparams.data.downsampling)
 
-    def draw(low_res, num_samples, tau, seed):
-        return samplers.draw_samples(sampler, low_res, num_samples, seed, tau, _BATCH)
+    def draw(low_res, num_samples, sampling, seed):
+        return samplers.draw_samples(sampler, low_res, num_samples, seed, sampling, _BATCH)
 
     def log_prob(low_res, high_res):
         if not model.has_likelihood:
@@ -65,14 +65,23 @@ def _export(path):
         (output,) = loaded.signatures[name](**inputs).values()
         return output.numpy()
 
-    def sampler(low_res, seeds, tau):
-        return call("sample", low_res=tf.constant(low_res), seed=tf.constant(seeds), tau=tau)
+    takes_guidance = "guidance" in loaded.signatures["sample"].structured_input_signature[1]
 
-    def draw(low_res, num_samples, tau, seed):
+    def sampler(low_res, seeds, sampling):
+        named = {"tau": tf.constant(sampling.tau, tf.float32)}
+        if takes_guidance:
+            named["guidance"] = tf.constant(sampling.guidance, tf.float32)
+        elif sampling.guidance:
+            raise ValueError("this export is of a version that knew no guidance; export it again")
+        drawn = call("sample", low_res=tf.constant(low_res), seed=tf.constant(seeds), **named)
+        if sampling.match_input == "off":
+            return drawn
+        return np.asarray(projection.match(drawn, low_res, hparams.data.downsampling))
+
+    def draw(low_res, num_samples, sampling, seed):
         which = np.tile(np.arange(1, num_samples + 1), len(low_res))
         seeds = np.stack([np.full_like(which, seed % 2**31), which], axis=1).astype(np.int32)
-        tau = tf.constant(tau, tf.float32)
-        drawn = samplers.draw(sampler, low_res.repeat(num_samples, 0), seeds, tau, _BATCH)
+        drawn = samplers.draw(sampler, low_res.repeat(num_samples, 0), seeds, sampling, _BATCH)
         return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])
 
     def scores(low_res, high_res):
@@ -93,8 +102,8 @@ class Model:
 
     Args:
         hparams: its `prsr.hparams.Hparams`.
-        draw: function `(low_res, num_samples, tau, seed)` to `[count, num_samples, high, high,
-            channels]` uint8.
+        draw: function `(low_res, num_samples, sampling, seed)` to `[count, num_samples, high,
+            high, channels]` uint8, where `sampling` is a `prsr.hparams.Sampling`.
         log_prob: function of arrays, as the method.
 
     Attributes:
@@ -124,6 +133,8 @@ class Model:
         tau: float = 1.1,
         seed: int = 1,
         align: bool = False,
+        guidance: float = 0.0,
+        match_input: str = "off",
     ) -> Images: ...
 
     @overload
@@ -134,9 +145,20 @@ class Model:
         tau: float = 1.1,
         seed: int = 1,
         align: bool = False,
+        guidance: float = 0.0,
+        match_input: str = "off",
     ) -> list[Image.Image]: ...
 
-    def sample(self, image, num_samples=1, tau=1.1, seed=1, align=False):
+    def sample(
+        self,
+        image,
+        num_samples=1,
+        tau=1.1,
+        seed=1,
+        align=False,
+        guidance=0.0,
+        match_input="off",
+    ):
         """Draws samples from p(y | x): the images of `prsr.sample` with these arguments.
 
         Args:
@@ -147,6 +169,10 @@ class Model:
                 greedy.
             seed: sample k depends on it, on k and on x, and on nothing else.
             align: as `low_res`.
+            guidance: how much more A counts: logits are tau (B + (1 + guidance) A). 0 is the
+                paper's; 2 to 3 follow the input more closely, and samples differ less.
+            match_input: `"end"` changes each sample as little as need be to reduce to x
+                exactly; `"off"` is the paper's.
 
         Returns:
             Of a PIL image a list of PIL images; of one array `[num_samples, high, high,
@@ -157,15 +183,22 @@ class Model:
             UserError: as `low_res`.
         """
         whole = all(isinstance(number, numbers.Integral) for number in (num_samples, seed))
-        if not (whole and num_samples > 0 and isinstance(tau, numbers.Real) and tau > 0):
+        real = all(isinstance(number, numbers.Real) for number in (tau, guidance))
+        if not (whole and num_samples > 0 and real and match_input in MATCH_INPUT):
             raise ValueError(
-                f"num_samples must be 1 or more, tau positive and seed an integer, not "
-                f"{num_samples!r}, {tau!r} and {seed!r}"
+                f"num_samples must be 1 or more, seed an integer, tau and guidance numbers and "
+                f"match_input one of {', '.join(MATCH_INPUT)}, not {num_samples!r}, {seed!r}, "
+                f"{tau!r}, {guidance!r} and {match_input!r}"
             )
+        sampling = Sampling(float(tau), float(guidance), match_input)
+        try:
+            samplers.check(sampling, self.hparams)
+        except UserError as error:
+            raise ValueError(str(error)) from error
         if isinstance(image, np.ndarray) and image.ndim == 4:
             self._check("image", image, self.low_shape)
-            return self._draw(image, num_samples, tau, seed)
-        drawn = self._draw(self.low_res(image, align)[None], num_samples, tau, seed)[0]
+            return self._draw(image, num_samples, sampling, seed)
+        drawn = self._draw(self.low_res(image, align)[None], num_samples, sampling, seed)[0]
         return drawn if isinstance(image, np.ndarray) else [plotting.to_pil(x) for x in drawn]
 
     def low_res(self, image: Images | Image.Image, align: bool = False) -> Images:

@@ -15,6 +15,7 @@ from prsr.flags import (
     run,
     trained,
 )
+from prsr.hparams import MATCH_INPUT, Sampling
 
 
 def define():
@@ -24,6 +25,15 @@ def define():
         "tau",
         ["1.0", "1.1", "1.2", "inf"],
         "Each multiplies the logits; inf is greedy (footnote 1).",
+    )
+    flags.DEFINE_list(
+        "guidance",
+        [],
+        "Rows that the paper does not have: TAU:GUIDANCE of each, as in 1.2:2,1.2:3. Logits are "
+        "tau (B + (1 + guidance) A).",
+    )
+    flags.DEFINE_enum(
+        "match_input", "off", MATCH_INPUT, "For the rows of --guidance, as in sample."
     )
     flags.DEFINE_list(
         "baselines",
@@ -50,7 +60,7 @@ def main():
 
     workdir = trained()
     output = output_folder("evaluation")
-    taus = numbers("tau")
+    samplings = _samplings()
     hparams, model = workdir.load_model()
     hparams = moved(hparams)
     if hparams.data.pairs != "downsampled":
@@ -60,7 +70,7 @@ def main():
         )
     seed, batch_size = FLAGS.seed, FLAGS.batch_size
     chosen = methods.baseline_methods(FLAGS.baselines, hparams, seed, batch_size)
-    chosen += methods.run_methods(workdir, hparams, model, taus, seed, batch_size)
+    chosen += methods.run_methods(workdir, hparams, model, samplings, seed, batch_size)
     paper = table1.paper_for(hparams) if FLAGS.paper == "auto" else FLAGS.paper
     names, *pairs = pipeline.test_pairs(hparams, FLAGS.num_images or None)
     evaluation = results.Evaluation(output, names, *pairs)
@@ -70,6 +80,21 @@ def main():
     report = {"run": FLAGS.model or str(workdir.path), **report}
     print(table1.write(output, report, scores, names))
     print(f"wrote the table, every score and all images to {output}")
+
+
+def _samplings():
+    """The `prsr.hparams.Sampling` of each row: the paper's, then those of `--guidance`."""
+    samplings = [Sampling(tau) for tau in numbers("tau")]
+    for pair in FLAGS.guidance:
+        try:
+            tau, guidance = map(float, pair.split(":"))
+        except ValueError as error:
+            raise UserError(
+                f"--guidance expects pairs TAU:GUIDANCE, separated by commas: '{pair}'"
+            ) from error
+        samplings.append(Sampling(tau, guidance, FLAGS.match_input))
+        samplings[-1].check()
+    return samplings
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ from prsr.flags import (
     FLAGS,
     define_batch_size,
     define_dataset,
+    define_sampling,
     define_seed,
-    define_tau,
     define_trained,
     moved,
     output_folder,
     run,
+    sampling_from_flags,
     trained,
 )
 
@@ -20,7 +21,7 @@ from prsr.flags import (
 def define():
     define_trained()
     define_dataset()
-    define_tau(1.2)  # for all figures but 2, 6 and temperature
+    define_sampling(1.2)  # for all figures but 2, 6 and temperature
     flags.DEFINE_list(
         "figures",
         None,
@@ -70,7 +71,8 @@ def main():
         high_res,
         num_images=FLAGS.num_images,
         num_samples=FLAGS.num_samples,
-        tau=FLAGS.tau,
+        sampling=sampling_from_flags(hparams),
+        downsampling=hparams.data.downsampling,
         seed=FLAGS.seed,
         batch_size=FLAGS.batch_size,
     )

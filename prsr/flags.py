@@ -23,6 +23,7 @@ from prsr.hparams import (  # noqa: E402
     DataHparams,
     Hparams,
     ModelHparams,
+    Sampling,
     Schedule,
     TrainingHparams,
 )
@@ -79,6 +80,25 @@ def output_folder(name):
 def define_tau(default=1.1):
     flags.DEFINE_float("tau", default, TAU)
     flags.register_validator("tau", lambda tau: tau > 0, "--tau must be a positive number or inf")
+
+
+def define_sampling(tau=1.1):
+    """`--tau`, `--guidance` and `--match_input`: `sampling_from_flags`."""
+    for field in dataclasses.fields(Sampling):
+        _define(field, tau if field.name == "tau" else field.default)
+
+
+def sampling_from_flags(hparams):
+    """The `prsr.hparams.Sampling` that the flags describe, for a model of some `Hparams`.
+
+    Raises:
+        UserError: a number is out of bounds, or the model cannot be sampled so.
+    """
+    from prsr.sampling import samplers
+
+    sampling = Sampling(**{f.name: FLAGS[f.name].value for f in dataclasses.fields(Sampling)})
+    samplers.check(sampling, hparams)
+    return sampling
 
 
 def define_seed():
@@ -147,18 +167,19 @@ def define_images():
             _define(field)
 
 
-def _define(field):
+def _define(field, default=None):
+    default = field.default if default is None else default
     help, choices = field.metadata["help"], field.metadata["choices"]
     if choices:
-        flags.DEFINE_enum(field.name, field.default, choices, help)
+        flags.DEFINE_enum(field.name, default, choices, help)
     elif field.type is bool:
-        flags.DEFINE_bool(field.name, field.default, help)
+        flags.DEFINE_bool(field.name, default, help)
     elif field.type is int:
-        flags.DEFINE_integer(field.name, field.default, help)
+        flags.DEFINE_integer(field.name, default, help)
     elif field.type is float:
-        flags.DEFINE_float(field.name, field.default, help)
+        flags.DEFINE_float(field.name, default, help)
     else:
-        flags.DEFINE_string(field.name, field.default, help)
+        flags.DEFINE_string(field.name, default, help)
 
 
 def define_schedule():

@@ -21,6 +21,7 @@ TAU = (
     "Multiplies the logits: larger is calmer, inf is greedy. The inverse of the usual "
     "temperature (footnote 1 of the paper, which found 1.1 to 1.3 to look best)."
 )
+MATCH_INPUT = ("off", "end")
 PAIRS = ("downsampled", "corners", "diagonal_corners")
 
 
@@ -188,6 +189,45 @@ class Schedule:
     def check(self) -> None:
         """As `Hparams.check`."""
         check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How an image is drawn: softmax(tau (B + (1 + guidance) A)), sub-pixel by sub-pixel."""
+
+    tau: float = setting(1.1, TAU, above=0, high=math.inf)
+    guidance: float = setting(
+        0.0,
+        "How much more A counts: logits are tau (B + (1 + guidance) A). 0 is the paper's; 2 to 3 "
+        "follow the input more closely, and samples of one input then differ less.",
+        low=0,
+    )
+    match_input: str = setting(
+        "off",
+        "end: change each sample as little as need be to reduce to its input exactly. off: the "
+        "paper's.",
+        choices=MATCH_INPUT,
+    )
+
+    def check(self) -> None:
+        """As `Hparams.check`."""
+        check_bounds(self)
+
+    @property
+    def key(self) -> str:
+        """For files and JSON, such as `"tau_1.2_guidance_2_matched"`."""
+        parts = ["greedy" if math.isinf(self.tau) else f"tau_{self.tau:g}"]
+        parts += [f"guidance_{self.guidance:g}"] if self.guidance else []
+        parts += ["matched"] if self.match_input == "end" else []
+        return "_".join(parts)
+
+    @property
+    def title(self) -> str:
+        """For people, such as `"tau = 1.2, guidance 2, matched"`."""
+        parts = ["greedy" if math.isinf(self.tau) else f"tau = {self.tau:g}"]
+        parts += [f"guidance {self.guidance:g}"] if self.guidance else []
+        parts += ["matched"] if self.match_input == "end" else []
+        return ", ".join(parts)
 
 
 @dataclasses.dataclass(frozen=True)

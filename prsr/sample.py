@@ -1,16 +1,25 @@
 """Super-resolves images: python -m prsr.sample --model=faces --input=FILE_OR_FOLDER"""
 
+import dataclasses
 import pathlib
 
 from absl import flags
 
 from prsr.errors import UserError
-from prsr.flags import FLAGS, define_batch_size, define_tau, define_trained, run, trained
+from prsr.flags import (
+    FLAGS,
+    define_batch_size,
+    define_sampling,
+    define_trained,
+    run,
+    sampling_from_flags,
+    trained,
+)
 
 
 def define():
     define_trained()
-    define_tau()
+    define_sampling()
     flags.DEFINE_string(
         "input",
         None,
@@ -38,6 +47,9 @@ def main():
     if FLAGS.align and FLAGS.input is None:
         raise UserError("--align needs --input, the image or folder to find faces in")
     hparams, model = workdir.load_model()
+    sampling = sampling_from_flags(hparams)
+    if FLAGS.greedy:
+        sampling = dataclasses.replace(sampling, tau=float("inf"))
     find_eyes = inputs.eye_finder(hparams) if FLAGS.align else None
     if FLAGS.input is not None:
         chosen = inputs.read_inputs(FLAGS.input, hparams, find_eyes)
@@ -52,7 +64,7 @@ def main():
         chosen,
         pathlib.Path(FLAGS.output),
         num_samples=1 if FLAGS.greedy else FLAGS.num_samples,
-        tau=float("inf") if FLAGS.greedy else FLAGS.tau,
+        sampling=sampling,
         seed=FLAGS.seed,
         batch_size=FLAGS.batch_size,
     )

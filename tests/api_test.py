@@ -11,6 +11,7 @@ from PIL import Image
 import prsr
 from prsr import images
 from prsr.data import faces
+from prsr.hparams import Sampling
 from prsr.sampling import samplers
 from prsr.trained import pretrained, saved_model
 from prsr.trained.workdir import Workdir
@@ -27,9 +28,24 @@ def model(request, tiny_run, tiny_export):
 
 def test_the_samples_of_an_array_are_those_of_the_command_s_sampler(model, tiny_run):
     sampler = samplers.sampler(Workdir(tiny_run).load_model()[1])
-    expected = samplers.draw_samples(sampler, LOW_RES, 3, 7, 1.3, 6)
+    expected = samplers.draw_samples(sampler, LOW_RES, 3, 7, Sampling(1.3), 6)
     np.testing.assert_array_equal(model.sample(LOW_RES, 3, tau=1.3, seed=7), expected)
     np.testing.assert_array_equal(model.sample(LOW_RES[1], 3, tau=1.3, seed=7), expected[1])
+
+
+def test_guidance_and_matching_are_those_of_the_command_s_sampler(model, tiny_run):
+    sampler = samplers.sampler(Workdir(tiny_run).load_model()[1])
+    expected = samplers.draw_samples(sampler, LOW_RES, 2, 1, Sampling(1.2, 3.0, "end"), 6)
+    drawn = model.sample(LOW_RES, 2, tau=1.2, guidance=3, match_input="end")
+    np.testing.assert_array_equal(drawn, expected)
+    plain = model.sample(LOW_RES, 2, tau=1.2)
+    off = [
+        np.abs(np.float32(images.downsample(d[:, 0], 4)) - LOW_RES).mean() for d in (drawn, plain)
+    ]
+    assert off[0] < 0.2 * off[1]
+    for options in ({"guidance": -1.0}, {"guidance": np.inf}, {"match_input": "rows of nonsense"}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            model.sample(LOW_RES, **options)
 
 
 def test_a_pil_image_gives_pil_images(model):

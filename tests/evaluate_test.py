@@ -13,7 +13,7 @@ from prsr.errors import UserError
 from prsr.evaluation import methods, metrics, results, table1
 from prsr.evaluation.methods import Method
 from prsr.evaluation.results import Evaluation
-from prsr.hparams import DataHparams
+from prsr.hparams import DataHparams, Sampling
 from prsr.sampling import samplers
 from prsr.trained.workdir import Workdir
 from tests.conftest import assert_one_line, run
@@ -65,7 +65,7 @@ def test_diversity_is_of_several_samples_of_one_input(evaluated):
     _, model = Workdir(run_directory).load_model()
     low_res = np.load(folder / "images" / "input" / "00000.npy")[: metrics.DIVERSITY_INPUTS]
     samples = samplers.draw_samples(
-        samplers.sampler(model), low_res, metrics.DIVERSITY_SAMPLES, 1, 1.0, 16
+        samplers.sampler(model), low_res, metrics.DIVERSITY_SAMPLES, 1, Sampling(1.0), 16
     )
     expected = tables.summary(metrics.diversity(samples))
     assert rows["tau_1"]["diversity"] == pytest.approx(expected)

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from prsr.hparams import Sampling
 from prsr.sampling import samplers
 
 CHOICES = ("mode", "mean", "sample")
@@ -29,7 +30,7 @@ class Regression:
             `[batch, height * scale, width * scale, channels]` uint8 array.
         """
         seeds = np.zeros((len(low_res), 2), np.int32)  # which it does not need
-        return samplers.draw(self._sampler, low_res, seeds, 1.0, self._batch_size)
+        return samplers.draw(self._sampler, low_res, seeds, Sampling(), self._batch_size)
 
 
 class CrossEntropy:
@@ -60,9 +61,9 @@ class CrossEntropy:
 
     def draw_samples(self, low_res, num_samples, bar=None):
         """Several images of each input; arguments and result as `samplers.draw_samples`."""
-        tau = 1.0 if self.choice == "sample" else float("inf")
+        sampling = Sampling(tau=1.0 if self.choice == "sample" else float("inf"))
         return samplers.draw_samples(
-            self._sampler, low_res, num_samples, self._seed, tau, self._batch_size, bar
+            self._sampler, low_res, num_samples, self._seed, sampling, self._batch_size, bar
         )
 
 
@@ -75,4 +76,4 @@ def _mean(model):
         values = tf.range(probabilities.shape[-1], dtype=tf.float32)
         return tf.cast(tf.round(tf.tensordot(probabilities, values, 1)), tf.uint8)
 
-    return lambda low_res, seeds, tau: expect(tf.convert_to_tensor(low_res)).numpy()
+    return lambda low_res, seeds, sampling: expect(tf.convert_to_tensor(low_res)).numpy()

@@ -39,13 +39,13 @@ class Method:
     draw_samples: Callable | None = None
 
 
-def run_methods(workdir, hparams, model, taus, seed, batch_size):
-    """The methods of a run: samples at each tau, or a baseline's images.
+def run_methods(workdir, hparams, model, samplings, seed, batch_size):
+    """The methods of a run: samples drawn in each of some ways, or a baseline's images.
 
     Args:
         workdir: a `Workdir`.
         hparams, model: what `workdir.load_model` returned.
-        taus: floats, infinity for greedy; a baseline knows none.
+        samplings: list of `prsr.hparams.Sampling`; a baseline knows none.
         seed: of the samples.
         batch_size: samples at once; changes no image.
 
@@ -58,8 +58,8 @@ def run_methods(workdir, hparams, model, taus, seed, batch_size):
         return [Method(kind, "Regression", Regression(model, batch_size).predict, weights)]
     if kind == "cross_entropy":
         return [_pixel_independent(model, c, seed, batch_size, weights) for c in CHOICES]
-    sampler = samplers.sampler(model)
-    return [_pixel_recursive(sampler, tau, seed, batch_size, weights) for tau in taus]
+    sampler = samplers.sampler(model, hparams.data.downsampling)
+    return [_pixel_recursive(sampler, one, seed, batch_size, weights) for one in samplings]
 
 
 def _pixel_independent(model, choice, seed, batch_size, weights):
@@ -71,23 +71,22 @@ def _pixel_independent(model, choice, seed, batch_size, weights):
     return Method(key, name, network.predict, made_by, draw_samples=network.draw_samples)
 
 
-def _pixel_recursive(sampler, tau, seed, batch_size, weights):
+def _pixel_recursive(sampler, sampling, seed, batch_size, weights):
     def draw_samples(low_res, num_samples, bar=None):
-        return samplers.draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar)
+        return samplers.draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar)
 
     def predict(low_res):
         return draw_samples(low_res, 1)[:, 0]
 
-    made_by = {**weights, "tau": str(tau)}
-    if math.isinf(tau):
-        return Method("greedy", title(tau), predict, made_by)
+    made_by = {**weights, "tau": str(sampling.tau)}
+    if sampling.guidance:
+        made_by["guidance"] = sampling.guidance
+    if sampling.match_input != "off":
+        made_by["match_input"] = sampling.match_input
+    if math.isinf(sampling.tau):
+        return Method(sampling.key, sampling.title, predict, made_by)
     made_by["seed"] = seed
-    return Method(f"tau_{tau:g}", title(tau), predict, made_by, draw_samples=draw_samples)
-
-
-def title(tau):
-    """What samples at a tau are called."""
-    return "greedy" if math.isinf(tau) else f"tau = {tau:g}"
+    return Method(sampling.key, sampling.title, predict, made_by, draw_samples=draw_samples)
 
 
 def baseline_methods(names, hparams, seed, batch_size):

@@ -9,6 +9,7 @@ import numpy as np
 from prsr import files, plotting, progress, tables
 from prsr.data import image_sets, pipeline
 from prsr.evaluation import methods, paper_figures
+from prsr.hparams import Sampling
 from prsr.models import likelihood, losses
 from prsr.sampling import samplers
 
@@ -216,7 +217,9 @@ def report(runs, folder, num_images, tau, classifier_epochs, batch_size):
 
     def draw(low_res, num_samples):
         bar = progress.Progress("PixelCNN", len(low_res) * num_samples)
-        return samplers.draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar)
+        return samplers.draw_samples(
+            sampler, low_res, num_samples, seed, Sampling(tau), batch_size, bar
+        )
 
     drawn["PixelCNN"] = draw(low_res, 1)[:, 0]
     figure = paper_figures.corners(low_res[first], shown, draw(low_res[first], 4))

@@ -3,11 +3,11 @@
 Each layout is a function that returns `(rows, captions, notes)` for `prsr.plotting.sheet`.
 """
 
+import dataclasses
 import math
 
 from prsr import files, plotting, progress
 from prsr.errors import UserError
-from prsr.evaluation import methods
 from prsr.models import likelihood, losses
 from prsr.sampling import samplers
 
@@ -50,7 +50,8 @@ class PaperFigures:
         high_res: `[count, size, size, channels]` uint8, the truth.
         num_images: test images a figure.
         num_samples: samples of an input in figures 2 and 5.
-        tau: for all figures but 2, 6 and temperature.
+        sampling: `prsr.hparams.Sampling`; tau is for all figures but 2, 6 and temperature.
+        downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
         seed: of the samples.
         batch_size: samples drawn at once; changes no image.
     """
@@ -64,7 +65,8 @@ class PaperFigures:
         *,
         num_images,
         num_samples,
-        tau,
+        sampling,
+        downsampling,
         seed,
         batch_size,
     ):
@@ -72,8 +74,8 @@ class PaperFigures:
         self.all_low_res, self.all_high_res = low_res, high_res
         self.low_res, self.high_res = low_res[:num_images], high_res[:num_images]
         self.num_images, self.num_samples = num_images, num_samples
-        self.tau, self.seed, self.batch_size = tau, seed, batch_size
-        self.sampler = samplers.sampler(model)
+        self.sampling, self.seed, self.batch_size = sampling, seed, batch_size
+        self.sampler = samplers.sampler(model, downsampling)
 
     def save(self, name, folder):
         """Draws a figure, and writes it as PNG and PDF.
@@ -102,10 +104,10 @@ class PaperFigures:
         if name == "5":
             return diversity(self.low_res, self._draw(self.num_samples))
         if name == "6":
-            images = self._predicted() | self._at((1.0, 1.1, 1.2, math.inf))
+            images = self._predicted() | self._drawn_at((1.0, 1.1, 1.2, math.inf))
             return by_method(self.low_res, images, self.high_res, self._nats)
         if name == "temperature":
-            by_tau = self._at((1.0, 1.1, 1.2, 1.3, math.inf))
+            by_tau = self._drawn_at((1.0, 1.1, 1.2, 1.3, math.inf))
             return temperatures(self.low_res, by_tau, self.high_res)
         count = images_needed(name, self.num_images)
         low_res, high_res = self.all_low_res[:count], self.all_high_res[:count]
@@ -115,13 +117,17 @@ class PaperFigures:
     def _draw(self, num_samples, low_res=None, tau=None):
         low_res = self.low_res if low_res is None else low_res
         bar = progress.Progress("drawing samples", len(low_res) * num_samples)
-        tau = self.tau if tau is None else tau
         return samplers.draw_samples(
-            self.sampler, low_res, num_samples, self.seed, tau, self.batch_size, bar
+            self.sampler, low_res, num_samples, self.seed, self._at(tau), self.batch_size, bar
         )
 
-    def _at(self, taus):
-        return {methods.title(tau): self._draw(1, tau=tau)[:, 0] for tau in taus}
+    def _at(self, tau):
+        """The way to draw, at another tau if one is given."""
+        tau = self.sampling.tau if tau is None else tau
+        return dataclasses.replace(self.sampling, tau=tau)
+
+    def _drawn_at(self, taus):
+        return {self._at(tau).title: self._draw(1, tau=tau)[:, 0] for tau in taus}
 
     def _predicted(self):
         return {method.title: method.predict(self.low_res) for method in self.baselines}

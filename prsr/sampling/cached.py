@@ -334,23 +334,26 @@ def _parallel_parts(batch):
 
 
 def _prepare(model):
-    """A function `(low_res, seeds)` to the weights, A(x) and the noise, as `_draw_row` takes them.
+    """A function `(low_res, seeds, guidance)` to what `_draw_row` takes.
+
+    That is the weights, (1 + guidance) A(x), which guides the sum as A alone does, and the noise.
 
     XLA would gain nothing here, and take seconds more to compile.
     """
 
     @tf.function(reduce_retracing=True)
-    def conditioning_logits(low_res):
-        return tf.cast(model.conditioning(low_res), tf.float32)
+    def conditioning_logits(low_res, guidance):
+        return tf.cast(model.conditioning(low_res), tf.float32) * (1.0 + guidance)
 
     @tf.function
     def weights_and_uniforms(seeds, image_shape):
         return _read_weights(model.prior), noise.uniforms(seeds, image_shape)
 
-    def prepare(low_res, seeds):
+    def prepare(low_res, seeds, guidance):
         # Of equal inputs, as for several samples of one, A(x) is computed once.
         distinct, which = np.unique(low_res, axis=0, return_inverse=True)
-        logits = tf.gather(conditioning_logits(tf.constant(distinct)), which.reshape(-1))
+        guidance = tf.constant(guidance, tf.float32)
+        logits = tf.gather(conditioning_logits(tf.constant(distinct), guidance), which.reshape(-1))
         weights, uniforms = weights_and_uniforms(seeds, tuple(logits.shape[1:4]))
         return weights, logits, uniforms
 
@@ -387,11 +390,12 @@ def sampler(model, jit_compile=True):
         jit_compile: whether XLA compiles it: faster at small batches.
 
     Returns:
-        A function `(low_res, seeds, tau, given=None)` to `[batch, height, width,
+        A function `(low_res, seeds, tau, given=None, guidance=0)` to `[batch, height, width,
         channels]` uint8: `low_res` is `[batch, low height, low width, channels]` in
         0..255, `seeds` `[batch, 2]` int32, `tau` a scalar, infinity for greedy. `given`
         continues images: `[batch, height, width, channels]`, -1 for a sub-pixel to
-        draw, and 0..255 for one to keep.
+        draw, and 0..255 for one to keep. `guidance` is how much more A counts:
+        logits are tau (B + (1 + guidance) A).
     """
 
     prepare = _prepare(model)
@@ -404,9 +408,9 @@ def sampler(model, jit_compile=True):
         # They depend on nothing of each other, so TensorFlow runs them side by side.
         return tf.concat([draw_part(weights, *own, tau) for own in zip(*split)], axis=0)
 
-    def sample_images(low_res, seeds, tau, given=None):
+    def sample_images(low_res, seeds, tau, given=None, guidance=0.0):
         low_res, seeds, tau, given = _arguments(model, low_res, seeds, tau, given)
-        return draw_image(*prepare(low_res, seeds), given, tau).numpy()
+        return draw_image(*prepare(low_res, seeds, guidance), given, tau).numpy()
 
     return sample_images
 
@@ -422,8 +426,8 @@ def graph_sampler(model, jit_compile=True):
         jit_compile: as `sampler`.
 
     Returns:
-        A function `(low_res, seeds, tau)` to call inside a `tf.function`; arguments and
-        result as `sampler`'s, tensors, whose batch need not be known.
+        A function `(low_res, seeds, tau, guidance)` to call inside a `tf.function`; arguments
+        and result as `sampler`'s, tensors, whose batch need not be known.
     """
     draw_part = tf.function(_draw_image, jit_compile=jit_compile)
 
@@ -442,8 +446,8 @@ def graph_sampler(model, jit_compile=True):
         )
         return tf.reshape(drawn, (count, *shape))
 
-    def sample_images(low_res, seeds, tau):
-        conditioning_logits = tf.cast(model.conditioning(low_res), tf.float32)
+    def sample_images(low_res, seeds, tau, guidance):
+        conditioning_logits = tf.cast(model.conditioning(low_res), tf.float32) * (1.0 + guidance)
         uniforms = noise.uniforms(seeds, conditioning_logits.shape[1:4])
         weights = _read_weights(model.prior)
         whole = tf.shape(uniforms)[0] // _LEAST_PART * _LEAST_PART
@@ -471,9 +475,9 @@ def row_sampler(model, jit_compile=True):
     prepare = _prepare(model)
     draw_row = tf.function(_draw_row, jit_compile=jit_compile)
 
-    def sample_rows(low_res, seeds, tau, given=None):
+    def sample_rows(low_res, seeds, tau, given=None, guidance=0.0):
         low_res, seeds, tau, given = _arguments(model, low_res, seeds, tau, given)
-        weights, conditioning_logits, uniforms = prepare(low_res, seeds)
+        weights, conditioning_logits, uniforms = prepare(low_res, seeds, guidance)
         batch, height, width, _ = uniforms.shape
         kept = _no_rows_yet(weights, batch, width)
         for row in tf.range(height):

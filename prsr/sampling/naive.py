@@ -54,21 +54,20 @@ def sampler(model, count=None):
         count: as `sample`.
 
     Returns:
-        A function `(low_res, seeds, tau)` to `[batch, height, width, channels]` uint8:
+        A function `(low_res, seeds, tau, guidance=0)` to `[batch, height, width, channels]` uint8:
         `low_res` is `[batch, low height, low width, channels]` in 0..255, `seeds`
-        `[batch, 2]` int32 and `tau` a scalar.
+        `[batch, 2]` int32, `tau` a scalar, and `guidance` how much more A counts.
     """
 
     @tf.function(reduce_retracing=True)
-    def run(low_res, seeds, tau):
-        logits = model.conditioning(low_res)
+    def run(low_res, seeds, tau, guidance):
+        logits = tf.cast(model.conditioning(low_res), tf.float32) * (1.0 + guidance)
         prior = model.prior
-        return sample(
-            lambda y: tf.cast(prior(y), tf.float32), tf.cast(logits, tf.float32), seeds, tau, count
-        )
+        return sample(lambda y: tf.cast(prior(y), tf.float32), logits, seeds, tau, count)
 
-    def sample_images(low_res, seeds, tau):
+    def sample_images(low_res, seeds, tau, guidance=0.0):
         seeds = tf.convert_to_tensor(seeds, tf.int32)
-        return run(tf.convert_to_tensor(low_res), seeds, tf.constant(tau, tf.float32)).numpy()
+        tau, guidance = tf.constant(tau, tf.float32), tf.constant(guidance, tf.float32)
+        return run(tf.convert_to_tensor(low_res), seeds, tau, guidance).numpy()
 
     return sample_images

@@ -3,24 +3,47 @@
 import numpy as np
 import tensorflow as tf
 
+from prsr.errors import UserError
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
-from prsr.sampling import cached, noise
+from prsr.sampling import cached, noise, projection
 
 
-def sampler(model):
+def sampler(model, downsampling="antialiased"):
     """The sampler of a model.
 
     Args:
         model: a built `PixelRecursiveSuperResolution`, `ConditioningNetwork` (each
             sub-pixel is then drawn by itself) or `RegressionNetwork` (whose one
             prediction knows neither seeds nor tau).
+        downsampling: how the model's inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
 
     Returns:
-        A function `(low_res, seeds, tau)` to `[batch, height, width, channels]` uint8, as
-        `prsr.sampling.cached.sampler`.
+        A function `(low_res, seeds, sampling)` to `[batch, height, width, channels]` uint8:
+        `low_res` is `[batch, low height, low width, channels]` uint8, `seeds` `[batch, 2]`
+        int32 and `sampling` a `prsr.hparams.Sampling`.
     """
     if isinstance(model, PixelRecursiveSuperResolution):
-        return cached.sampler(model)
+        draw_images = cached.sampler(model)
+
+        def draw_all(low_res, seeds, sampling):
+            return draw_images(low_res, seeds, sampling.tau, guidance=sampling.guidance)
+    else:
+        draw_each = _each_by_itself(model)
+
+        def draw_all(low_res, seeds, sampling):
+            return draw_each(low_res, seeds, sampling.tau)
+
+    def sample_images(low_res, seeds, sampling):
+        drawn = draw_all(low_res, seeds, sampling)
+        if sampling.match_input == "off":
+            return drawn
+        return np.asarray(projection.match(drawn, low_res, downsampling))
+
+    return sample_images
+
+
+def _each_by_itself(model):
+    """A function `(low_res, seeds, tau)` to the images of a model without a prior."""
 
     @tf.function(reduce_retracing=True)
     def draw_each(low_res, seeds, tau):
@@ -37,14 +60,37 @@ def sampler(model):
     return sample_images
 
 
-def draw(sampler, low_res, seeds, tau, batch_size, bar=None):
+def check(sampling, hparams):
+    """Refuses what a model cannot be sampled with.
+
+    Args:
+        sampling: `prsr.hparams.Sampling`.
+        hparams: the model's `prsr.hparams.Hparams`.
+
+    Raises:
+        UserError: says why.
+    """
+    sampling.check()
+    architecture, pairs = hparams.model.architecture, hparams.data.pairs
+    if sampling.guidance and architecture != "pixel_recursive":
+        raise UserError(
+            f"guidance weighs A against B, and a {architecture} model has no two; leave it out"
+        )
+    if sampling.match_input != "off" and pairs != "downsampled":
+        raise UserError(
+            f"match_input={sampling.match_input} needs inputs that are reduced images, and with "
+            f"pairs={pairs} they are not; leave it out"
+        )
+
+
+def draw(sampler, low_res, seeds, sampling, batch_size, bar=None):
     """Draws any number of images in batches of one size, for which a sampler is compiled once.
 
     Args:
         sampler: what `sampler` returned.
         low_res: `[count, height, width, channels]` uint8.
         seeds: `[count, 2]` int32.
-        tau: multiplies the logits.
+        sampling: `prsr.hparams.Sampling`.
         batch_size: images at once; changes no image.
         bar: a `prsr.progress.Progress` that is told how many are done, or None.
 
@@ -55,24 +101,25 @@ def draw(sampler, low_res, seeds, tau, batch_size, bar=None):
     drawn = []
     for start in range(0, count, size):
         batch = np.arange(start, start + size) % count  # the last one begins anew
-        drawn.extend(sampler(low_res[batch], seeds[batch], tau))
+        drawn.extend(sampler(low_res[batch], seeds[batch], sampling))
         if bar:
             bar.update(min(start + size, count))
     return np.stack(drawn[:count])
 
 
-def draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar=None):
+def draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar=None):
     """Several samples of each input.
 
     Args:
         sampler: as `sampler` returns it.
         low_res: `[count, height, width, channels]` uint8.
         num_samples: of each.
-        seed, tau, batch_size, bar: as `draw`.
+        seed: the user's, from which each sample's own is made.
+        sampling, batch_size, bar: as `draw`.
 
     Returns:
         `[count, num_samples, size, size, channels]` uint8 array.
     """
     seeds = np.concatenate([noise.image_seeds(image, seed, num_samples) for image in low_res])
-    drawn = draw(sampler, low_res.repeat(num_samples, 0), seeds, tau, batch_size, bar)
+    drawn = draw(sampler, low_res.repeat(num_samples, 0), seeds, sampling, batch_size, bar)
     return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])

@@ -10,7 +10,7 @@ from prsr.models import likelihood, losses
 from prsr.sampling import samplers
 
 
-def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_size):
+def super_resolve(model, hparams, inputs, output, num_samples, sampling, seed, batch_size):
     """Draws samples, writes each as PNG, a grid of all, and their likelihoods.
 
     Writes `NAME_K.png` for sample K of each input, `grid.png` (input, bicubic, samples,
@@ -22,7 +22,7 @@ def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_
         inputs: list of `Input`.
         output: `pathlib.Path` of the folder.
         num_samples: samples an input.
-        tau: multiplies the logits; infinity is greedy.
+        sampling: `prsr.hparams.Sampling`.
         seed: of the samples.
         batch_size: samples drawn at once.
 
@@ -34,8 +34,8 @@ def super_resolve(model, hparams, inputs, output, num_samples, tau, seed, batch_
         tempfile.TemporaryFile(dir=output).close()
     low_res = np.stack([i.low_res for i in inputs])
     bar = progress.Progress("drawing samples", len(inputs) * num_samples, every=0)
-    sampler = samplers.sampler(model)
-    drawn = samplers.draw_samples(sampler, low_res, num_samples, seed, tau, batch_size, bar)
+    sampler = samplers.sampler(model, hparams.data.downsampling)
+    drawn = samplers.draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar)
     rows, report = [], []
     for image, own in zip(inputs, drawn):
         bicubic = np.asarray(images.upsample_bicubic(image.low_res, hparams.model.scale))

@@ -6,7 +6,7 @@ DIR/1/                the first export, as TensorFlow Serving expects; the next 
 
 Signatures, for low-resolution images of `low` and images of `high` pixels a side:
 
-sample                low_res, tau, seed -> high_res
+sample                low_res, tau, seed, guidance -> high_res
 greedy                low_res -> high_res
 log_prob              low_res, high_res -> log_prob
 conditioning_logits   low_res -> conditioning_logits
@@ -14,6 +14,7 @@ conditioning_logits   low_res -> conditioning_logits
 low_res               [batch, low, low, channels] uint8, of any batch size
 high_res              [batch, high, high, channels] uint8
 tau                   scalar float32, positive; multiplies the logits, infinity is greedy
+guidance              scalar float32: logits are tau (B + (1 + guidance) A); 0 is the paper's
 seed                  [batch, 2] int32: the seed of `prsr.sample`, and the sample's number from 1
 log_prob              [batch] float32, log p(y | x) in nats an image
 conditioning_logits   [batch, high, high, channels, 256] float32, A(x)
@@ -108,21 +109,23 @@ def _endpoints(hparams, model, jit_compile):
     high_res = tf.TensorSpec((None, size, size, channels), tf.uint8, "high_res")
     tau = tf.TensorSpec((), tf.float32, "tau")
     seed = tf.TensorSpec((None, 2), tf.int32, "seed")
+    guidance = tf.TensorSpec((), tf.float32, "guidance")
     draw = cached.graph_sampler(model, jit_compile)
 
-    def sample(low_res, tau, seed):
+    def sample(low_res, tau, seed, guidance):
         checks = [
             tf.debugging.assert_positive(tau, "tau must be a positive number or infinity"),
+            tf.debugging.assert_non_negative(guidance, "guidance must be 0 or more"),
             tf.debugging.assert_equal(
                 tf.shape(seed)[0], tf.shape(low_res)[0], "there must be one seed an image"
             ),
         ]
         with tf.control_dependencies(checks):
-            return {"high_res": draw(low_res, content_seeds(low_res, seed), tau)}
+            return {"high_res": draw(low_res, content_seeds(low_res, seed), tau, guidance)}
 
     def greedy(low_res):
         no_seeds = tf.zeros((tf.shape(low_res)[0], 2), tf.int32)
-        return {"high_res": draw(low_res, no_seeds, float("inf"))}
+        return {"high_res": draw(low_res, no_seeds, float("inf"), 0.0)}
 
     def log_prob(low_res, high_res):
         return {"log_prob": model.log_likelihood(low_res, high_res)}
@@ -131,7 +134,7 @@ def _endpoints(hparams, model, jit_compile):
         return {"conditioning_logits": model.conditioning(low_res)}
 
     return {
-        "sample": (sample, [low_res, tau, seed]),
+        "sample": (sample, [low_res, tau, seed, guidance]),
         "greedy": (greedy, [low_res]),
         "log_prob": (log_prob, [low_res, high_res]),
         "conditioning_logits": (conditioning_logits, [low_res]),

@@ -13,6 +13,7 @@ import tensorflow as tf
 from prsr import files, plotting
 from prsr.data import image_sets, pipeline
 from prsr.errors import UserError, cause
+from prsr.hparams import Sampling
 from prsr.models.build import build_model
 from prsr.sampling import samplers
 from prsr.training import checkpoints, distribution, interrupts, reporting
@@ -280,6 +281,8 @@ def sample_grid(sampler, hparams, image_set, schedule):
     seed = hparams.training.seed
     total = len(low_res) * num_samples
     print(f"drawing {total} samples", file=sys.stderr)
-    drawn = samplers.draw_samples(sampler, low_res, num_samples, seed, schedule.tau, total)
+    drawn = samplers.draw_samples(
+        sampler, low_res, num_samples, seed, Sampling(schedule.tau), total
+    )
     rows = [[low, *own, truth] for low, own, truth in zip(low_res, drawn, high_res)]
     return plotting.sheet(rows, ["input", *["sample"] * num_samples, "truth"])

@@ -131,7 +131,7 @@ def forced_logits(model, low_res, seeds, high_res):
         seen.append(logits)
         return noise.draw(logits, tau, uniform)
 
-    prepared = cached._prepare(model)(low_res, seeds)
+    prepared = cached._prepare(model)(low_res, seeds, 0.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cached, "noise", types.SimpleNamespace(draw=spy))
         # Not compiled: loops are Python's, and what passes can be seen.

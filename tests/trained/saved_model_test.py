@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from prsr.errors import UserError
+from prsr.hparams import Sampling
 from prsr.sampling import noise, samplers
 from prsr.trained import saved_model
 from prsr.trained.workdir import Workdir
@@ -44,6 +45,7 @@ def test_signatures_have_names_and_any_batch(signatures):
         "low_res": ([None, 2, 2, 3], tf.uint8),
         "tau": ([], tf.float32),
         "seed": ([None, 2], tf.int32),
+        "guidance": ([], tf.float32),
     }
     assert list(signatures["serving_default"].structured_outputs) == ["high_res"]
 
@@ -52,16 +54,20 @@ def test_signatures_have_names_and_any_batch(signatures):
 def test_samples_are_those_of_the_command_s_sampler(signatures, model, count):
     low_res, seed = inputs(count), np.stack([np.arange(count) % 3, np.arange(count) + 1], 1)
     seeds = [noise.image_seeds(x, s, n)[-1] for x, (s, n) in zip(low_res, seed)]
-    expected = samplers.sampler(model)(low_res, np.stack(seeds), 0.8)
-    drawn = signatures["sample"](
-        low_res=tf.constant(low_res), tau=tf.constant(0.8), seed=tf.constant(seed, tf.int32)
-    )
-    np.testing.assert_array_equal(drawn["high_res"], expected)
+    for guidance in (0.0, 2.0):
+        expected = samplers.sampler(model)(low_res, np.stack(seeds), Sampling(0.8, guidance))
+        drawn = signatures["sample"](
+            low_res=tf.constant(low_res),
+            tau=tf.constant(0.8),
+            seed=tf.constant(seed, tf.int32),
+            guidance=tf.constant(guidance),
+        )
+        np.testing.assert_array_equal(drawn["high_res"], expected)
 
 
 def test_greedy(signatures, model):
     low_res = inputs(3)
-    expected = samplers.sampler(model)(low_res, np.zeros((3, 2)), np.inf)
+    expected = samplers.sampler(model)(low_res, np.zeros((3, 2)), Sampling(np.inf))
     drawn = signatures["greedy"](low_res=tf.constant(low_res))["high_res"]
     np.testing.assert_array_equal(drawn, expected)
 
@@ -100,7 +106,7 @@ def test_versions_are_numbered_and_what_was_left_half_written_is_not_one(tiny_ru
     graphs = [tf.saved_model.load(str(tmp_path / name)) for name in "12"]
     low_res = tf.constant(inputs(3))
     greedy = [graph.signatures["greedy"](low_res=low_res)["high_res"] for graph in graphs]
-    expected = samplers.sampler(model)(inputs(3), np.zeros((3, 2)), np.inf)
+    expected = samplers.sampler(model)(inputs(3), np.zeros((3, 2)), Sampling(np.inf))
     np.testing.assert_array_equal(greedy, [expected, expected])
 
 
