@@ -23,7 +23,8 @@ import tensorflow as tf
 loaded = tf.saved_model.load(sys.argv[1])
 low_res = tf.constant(np.load(sys.argv[2]))
 seed = tf.constant([[5, 3]] * len(low_res))  # --seed=5, the third sample
-drawn = loaded.signatures["sample"](low_res=low_res, tau=tf.constant(1.1), seed=seed)
+drawn = loaded.signatures["sample"](low_res=low_res, tau=tf.constant(1.1), seed=seed,
+    guidance=tf.constant(0.0))
 np.save(sys.argv[3], drawn["high_res"])
 log_prob = loaded.signatures["log_prob"](low_res=low_res, high_res=drawn["high_res"])
 print(log_prob["log_prob"].numpy().tolist())
@@ -88,7 +89,7 @@ def test_tensorflow_s_own_command(tiny_export, tmp_path):
         [
             program, "run", "--dir", tiny_export / "1", "--tag_set=serve",
             "--signature_def=sample", "--inputs", f"low_res={tmp_path / 'low_res.npy'}",
-            "--input_exprs=tau=1.1;seed=[[5, 3]]", "--outdir", tmp_path,
+            "--input_exprs=tau=1.1;seed=[[5, 3]];guidance=0.0", "--outdir", tmp_path,
         ],
         capture_output=True,
         text=True,
@@ -110,7 +111,7 @@ for shape in ((2, 2, 3), (1, 4, 4, 3), (1, 2, 2, 1)):
         "greedy": {},
         "conditioning_logits": {},
         "log_prob": {"high_res": high_res},
-        "sample": {"tau": tf.constant(1.0), "seed": tf.zeros((shape[0], 2), tf.int32)},
+        "sample": {"tau": tf.constant(1.0), "seed": tf.zeros((shape[0], 2), tf.int32), "guidance": tf.constant(0.0)},
     }.items():
         try:
             signatures[name](low_res=low_res, **others)

@@ -83,15 +83,21 @@ def test_log_prob_and_conditioning_logits(signatures, model):
 
 
 @pytest.mark.parametrize(
-    ("tau", "seeds", "words"),
-    [(0.0, 2, "tau must be"), (np.nan, 2, "tau must be"), (1.0, 1, "one seed an image")],
+    ("tau", "seeds", "guidance", "words"),
+    [
+        (0.0, 2, 0.0, "tau must be"),
+        (np.nan, 2, 0.0, "tau must be"),
+        (1.0, 1, 0.0, "one seed an image"),
+        (1.0, 2, -1.0, "guidance must be"),
+    ],
 )
-def test_what_cannot_be_drawn_is_refused_in_words(signatures, tau, seeds, words):
+def test_what_cannot_be_drawn_is_refused_in_words(signatures, tau, seeds, guidance, words):
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
         signatures["sample"](
             low_res=tf.constant(inputs(2)),
             tau=tf.constant(tau, tf.float32),
             seed=tf.zeros((seeds, 2), tf.int32),
+            guidance=tf.constant(guidance),
         )
 
 
