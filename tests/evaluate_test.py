@@ -16,16 +16,18 @@ from prsr.evaluation.results import Evaluation
 from prsr.hparams import DataHparams
 from prsr.sampling import samplers
 from prsr.trained.workdir import Workdir
-from tests.conftest import assert_one_line, run
+from tests.conftest import assert_one_line, call, run
 
 
 @pytest.fixture(scope="module")
-def evaluated(tiny_run, baseline_runs):
+def evaluated(tiny_run, baseline_runs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluated") / "evaluation"
     baselines = f"bicubic,nn,{baseline_runs / 'regression'},{baseline_runs / 'cross_entropy'}"
     arguments = (f"--workdir={tiny_run}", f"--baselines={baselines}", "--tau=1.0,inf")
+    arguments += (f"--output={folder}",)
     result = run("evaluate", *arguments)
     assert result.returncode == 0, result.stderr
-    return tiny_run / "evaluation", arguments, result.stdout
+    return folder, arguments, result.stdout
 
 
 def test_the_table(evaluated):
@@ -115,7 +117,7 @@ def test_it_goes_on_where_it_was_interrupted(evaluated):
     path.unlink()
     marked = np.load(folder / "images" / "greedy" / "00000.npy") // 2
     np.save(folder / "images" / "greedy" / "00000.npy", marked)
-    again = run("evaluate", *arguments)
+    again = call("evaluate", *arguments)
     assert again.returncode == 0, again.stderr
     assert path.read_bytes() == before
     line = [line for line in stdout.splitlines() if line.startswith("| tau = 1 ")]
@@ -126,7 +128,7 @@ def test_it_goes_on_where_it_was_interrupted(evaluated):
 
 def test_images_of_other_settings_are_not_mixed(evaluated):
     _, arguments, _ = evaluated
-    assert_one_line(run("evaluate", *arguments, "--seed=2"), "entropy_sample", "--output")
+    assert_one_line(call("evaluate", *arguments, "--seed=2"), "entropy_sample", "--output")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_images_of_other_settings_are_not_mixed(evaluated):
     ],
 )
 def test_bad_flags(tiny_run, arguments, words):
-    assert_one_line(run("evaluate", f"--workdir={tiny_run}", *arguments), *words)
+    assert_one_line(call("evaluate", f"--workdir={tiny_run}", *arguments), *words)
 
 
 def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs):
@@ -158,11 +160,11 @@ def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs):
 
 def test_a_baseline_can_be_sampled_from_and_evaluated(baseline_runs, tmp_path):
     run_directory = f"--workdir={baseline_runs / 'regression'}"
-    result = run("sample", run_directory, f"--output={tmp_path}", "--num_samples=2")
+    result = call("sample", run_directory, f"--output={tmp_path}", "--num_samples=2")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "grid.png").exists() and not (tmp_path / "nats.json").exists()
     run_directory = f"--workdir={baseline_runs / 'cross_entropy'}"
-    result = run("evaluate", run_directory, f"--output={tmp_path / 'table'}")
+    result = call("evaluate", run_directory, f"--output={tmp_path / 'table'}")
     assert result.returncode == 0, result.stderr
     assert "Cross-entropy, mean" in result.stdout
 
@@ -177,7 +179,7 @@ def test_figures(tiny_run, baseline_runs, tmp_path):
         assert np.asarray(Image.open(tmp_path / f"{stem}.png")).std() > 10
         assert (tmp_path / f"{stem}.pdf").read_bytes().startswith(b"%PDF")
     assert len(list(tmp_path.iterdir())) == 2 * len(stems)
-    assert_one_line(run("figures", *arguments, "--figures=2"), "--figures=2", "appendix")
+    assert_one_line(call("figures", *arguments, "--figures=2"), "--figures=2", "appendix")
 
 
 # Table 1 as data, without a model.

@@ -22,29 +22,21 @@ from prsr.errors import UserError
 from prsr.trained.workdir import Workdir
 from prsr.training import checkpoints
 from prsr.training.trainer import Trainer
-from tests.conftest import TINY, assert_one_line, run, start
+from tests.conftest import WHOLE, assert_one_line, run, start
 from tests.runs import assert_same_weights, summaries, wait_for
 
-OPTIONS = [*TINY, "--train_steps=14", "--ema=0.9", "--mirror", "--clip_norm=500"]
-
 
 @pytest.fixture(scope="module")
-def timed_run(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("whole") / "run"
+def timed_run(uninterrupted, tmp_path_factory):
+    """A run that nothing happened to, and the seconds that such a run takes."""
     begin = time.monotonic()
-    finish(workdir)
-    return workdir, time.monotonic() - begin
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(timed_run):
-    """A run that nothing happened to."""
-    return timed_run[0]
+    finish(tmp_path_factory.mktemp("timed") / "run")
+    return uninterrupted, time.monotonic() - begin
 
 
 def finish(workdir, *options, **environment):
     """The command, once more: it goes on, and to the end."""
-    result = run("train", f"--workdir={workdir}", *OPTIONS, *options, **environment)
+    result = run("train", f"--workdir={workdir}", *WHOLE, *options, **environment)
     assert result.returncode == 0, result.stderr
     assert_quiet(result.stdout, result.stderr)
     return result
@@ -89,7 +81,7 @@ def test_killed_at_random_moments(timed_run, tmp_path, seed):
     options = [f"--checkpoint_every={rng.choice([1, 3])}"]
     for _ in range(rng.choice([1, 1, 2, 3])):
         delay = seconds * rng.choice([rng.random(), rng.uniform(0.5, 1)])
-        process = start("train", f"--workdir={tmp_path}", *OPTIONS, *options)
+        process = start("train", f"--workdir={tmp_path}", *WHOLE, *options)
         try:
             stdout, stderr = process.communicate(timeout=delay)
         except subprocess.TimeoutExpired:
@@ -171,7 +163,7 @@ def killed_at(change, workdir, log):
     log.unlink(missing_ok=True)
     # Stopped there for long, then killed: strace's own signals would double the time.
     prefix = at(change, workdir, log, "delay_enter=600000000")
-    process = start("train", f"--workdir={workdir}", *OPTIONS, prefix=prefix)
+    process = start("train", f"--workdir={workdir}", *WHOLE, prefix=prefix)
     there = False
     while process.poll() is None and not there:
         time.sleep(0.05)
@@ -191,7 +183,7 @@ def killed_at(change, workdir, log):
 def no_room_at(change, workdir, log):
     """Runs the command, with ENOSPC for a change; returns whether it came to it."""
     prefix = at(change, workdir, log, "error=ENOSPC")
-    result = run("train", f"--workdir={workdir}", *OPTIONS, prefix=prefix)
+    result = run("train", f"--workdir={workdir}", *WHOLE, prefix=prefix)
     print(f"{change}: {result.returncode}, {result.stderr.splitlines()[-1:]}")
     assert_quiet(result.stdout, result.stderr)
     if result.returncode:
@@ -336,7 +328,7 @@ def test_a_full_disk(uninterrupted, disk, left, options):
     """It ends in one line; with room again, the same command ends the run."""
     fill(disk, left)
     workdir = disk / "run"
-    result = run("train", f"--workdir={workdir}", *OPTIONS, *options)
+    result = run("train", f"--workdir={workdir}", *WHOLE, *options)
     print(result.stderr)
     assert_one_line(result, "write", str(workdir))
     (disk / "filler").unlink()
@@ -359,7 +351,7 @@ def test_a_disk_that_fills_up_at_the_end(uninterrupted, disk, left, last):
         weights = workdir / "model.weights.h5"
         return index.exists() and weights.stat().st_mtime_ns > index.stat().st_mtime_ns
 
-    process = start("train", f"--workdir={workdir}", *OPTIONS)
+    process = start("train", f"--workdir={workdir}", *WHOLE)
     wait_for(reached, process)
     fill(disk, left)
     stdout, stderr = process.communicate(timeout=120)
@@ -412,7 +404,7 @@ def test_a_clock_that_jumps(uninterrupted, tmp_path, clock, seed):
     """By years, back and forth, many times a second."""
     environment, set_clock = clock
     rng, workdir = random.Random(seed), tmp_path / "run"
-    options = [*OPTIONS, "--checkpoint_every=1"]
+    options = [*WHOLE, "--checkpoint_every=1"]
     process = start("train", f"--workdir={workdir}", *options, env=environment)
     end = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < end:
@@ -434,7 +426,7 @@ def test_continued_yesterday(uninterrupted, tmp_path, clock, number):
     """Stopped, the clock set back by a day, and continued."""
     environment, set_clock = clock
     workdir = tmp_path / "run"
-    options = [*OPTIONS, "--checkpoint_every=1"]
+    options = [*WHOLE, "--checkpoint_every=1"]
     process = start("train", f"--workdir={workdir}", *options, env=environment)
     wait_for((workdir / "checkpoints" / "ckpt-5.index").exists, process)
     process.send_signal(number)
@@ -455,7 +447,7 @@ def interruptible():
 
 def interrupted(workdir, delay):
     """The command, and Ctrl-C so many seconds later."""
-    arguments = [f"--workdir={workdir}", *OPTIONS]
+    arguments = [f"--workdir={workdir}", *WHOLE]
     process = start("train", *arguments, preexec_fn=interruptible)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(delay)
@@ -487,7 +479,7 @@ def test_a_second_ctrl_c_leaves_a_slow_save(uninterrupted, tmp_path):
     workdir, log = tmp_path / "run", tmp_path / "log"
     slow = Change("", "openat,write,pwrite64,fsync,rename", ".partial-model.weights.h5", 1)
     prefix = at(slow, workdir, log, "delay_enter=1500000")
-    process = start("train", f"--workdir={workdir}", *OPTIONS, prefix=prefix)
+    process = start("train", f"--workdir={workdir}", *WHOLE, prefix=prefix)
     wait_for((workdir / slow.path).exists, process)
     pid = int(log.read_text().split()[0])
     os.kill(pid, signal.SIGINT)
@@ -505,7 +497,7 @@ def test_a_second_ctrl_c_leaves_a_slow_save(uninterrupted, tmp_path):
 def test_a_second_ctrl_c_leaves_a_long_drawing(tmp_path):
     """One long call of TensorFlow. What is repeated within a second counts for one."""
     options = ["--train_steps=1", "--num_samples=4000", f"--workdir={tmp_path}"]
-    process = start("train", *OPTIONS, *options)
+    process = start("train", *WHOLE, *options)
     wait_for((tmp_path / "curves.png").exists, process)
     time.sleep(3)  # it is traced
     for pause in (0.3, 1.2):

@@ -9,7 +9,7 @@ from PIL import Image
 from prsr import images
 from prsr.errors import UserError
 from prsr.trained.workdir import Workdir
-from tests.conftest import assert_one_line, run
+from tests.conftest import assert_one_line, call
 
 
 def picture(size, seed=0):
@@ -23,7 +23,7 @@ def read(path):
 
 
 def sample(workdir, *arguments):
-    result = run("sample", f"--workdir={workdir}", *arguments)
+    result = call("sample", f"--workdir={workdir}", *arguments)
     assert result.returncode == 0, result.stderr
     return result
 
@@ -121,7 +121,7 @@ def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, arguments, words)
     arguments = [
         a.replace("=IN", f"={tmp_path}").replace("=OUT", f"={tmp_path / 'out'}") for a in arguments
     ]
-    assert_one_line(run("sample", f"--workdir={tiny_run}", *arguments), *words)
+    assert_one_line(call("sample", f"--workdir={tiny_run}", *arguments), *words)
 
 
 def test_weights_of_another_model(tiny_run, tmp_path):
@@ -129,11 +129,11 @@ def test_weights_of_another_model(tiny_run, tmp_path):
     settings["hparams"]["model"]["prior_width"] = 9
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     assert_one_line(
-        run("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "no weights yet"
+        call("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "no weights yet"
     )
     (tmp_path / "model.weights.h5").write_bytes((tiny_run / "model.weights.h5").read_bytes())
     assert_one_line(
-        run("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "model.weights.h5"
+        call("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "model.weights.h5"
     )
 
 

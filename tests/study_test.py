@@ -13,7 +13,7 @@ from prsr.evaluation import metrics, results, table1
 from prsr.evaluation.methods import Method
 from prsr.evaluation.results import Evaluation
 from prsr.human_study import preparation
-from tests.conftest import assert_one_line, run, start
+from tests.conftest import assert_one_line, call, run, start
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +73,14 @@ def test_what_is_prepared(study, evaluated):
 
 
 def test_served_simulated_and_reported(study, tmp_path):
-    result = run("study", "report", f"--study={study}")
+    result = call("study", "report", f"--study={study}")
     assert_one_line(result, "nobody has taken part yet")
     quick = tmp_path / "quick"  # the same, but nobody waits a second for each pair
     shutil.copytree(study, quick)
     text = (quick / "study.json").read_text()
     (quick / "study.json").write_text(text.replace('"exposure_ms": 1000', '"exposure_ms": 10'))
     output = tmp_path / "simulated"
-    result = run("study", "simulate", f"--study={quick}", f"--output={output}", "--spread=0",
+    result = call("study", "simulate", f"--study={quick}", f"--output={output}", "--spread=0",
                  "--inattention=0", "--fooled=regression=0,tau_1.2=100")  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "**Simulated workers, not people.**" in result.stdout
@@ -88,7 +88,7 @@ def test_served_simulated_and_reported(study, tmp_path):
     assert "| rooms | tau_1.2 | 100.0 |  | 27.9 ± 0.3 | 1 | 0 | 0 |" in result.stdout
     assert "2 workers gave 110 answers" in result.stdout
     assert not (quick / "answers.db").exists()  # of people
-    result = run("study", "report", f"--study={output}", "--figure_images=2")
+    result = call("study", "report", f"--study={output}", "--figure_images=2")
     assert result.returncode == 0, result.stderr
     assert (output / "report" / "figure7_rooms.png").exists()
     table = (output / "report" / "table1_rooms.md").read_text()
@@ -107,7 +107,7 @@ def test_serving_prepares_what_is_not_there_yet(evaluated, tmp_path):
         assert admin == f"{url}admin#{(tmp_path / 'tried' / 'admin_token').read_text().strip()}"
         # A second server, at the same port.
         port = url.strip("/").split(":")[-1]
-        assert_one_line(run("study", "serve", study, f"--port={port}"), "cannot listen", "--port")
+        assert_one_line(call("study", "serve", study, f"--port={port}"), "cannot listen", "--port")
     finally:
         server.terminate()
         _, stderr = server.communicate(timeout=30)
@@ -115,14 +115,14 @@ def test_serving_prepares_what_is_not_there_yet(evaluated, tmp_path):
 
 
 def test_mistakes(study, evaluated, tmp_path):
-    assert_one_line(run("study"), "expected one of prepare, serve, report, simulate")
-    assert_one_line(run("study", "begin"), "got 'begin'")
-    usage = run("study", "--help")
+    assert_one_line(call("study"), "expected one of prepare, serve, report, simulate")
+    assert_one_line(call("study", "begin"), "got 'begin'")
+    usage = call("study", "--help")
     assert usage.returncode == 0 and "prepare|serve|report|simulate" in usage.stdout
-    assert_one_line(run("study", "serve", f"--study={tmp_path / 'new'}"), "no study there")
-    assert_one_line(run("study", "serve", f"--study={study}", "--host=no.such.host.invalid"),
+    assert_one_line(call("study", "serve", f"--study={tmp_path / 'new'}"), "no study there")
+    assert_one_line(call("study", "serve", f"--study={study}", "--host=no.such.host.invalid"),
                     "cannot listen")  # fmt: skip
-    result = run("study", "simulate", f"--study={study}", f"--output={tmp_path}")
+    result = call("study", "simulate", f"--study={study}", f"--output={tmp_path}")
     assert_one_line(result, "choose another directory")
     for evaluations, methods, num_images, words in (
         ([], [], 0, "--evaluations expects"),

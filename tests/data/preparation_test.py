@@ -14,7 +14,7 @@ import pytest
 from prsr.data import decoding, image_sets, letters, pipeline, preparation, records, sources
 from prsr.errors import UserError
 from prsr.hparams import DataHparams
-from tests.conftest import assert_one_line, run, start
+from tests.conftest import assert_one_line, call, run, start
 
 OPTIONS = ["--dataset=drawn:200", "--image_size=8", "--images_per_file=50"]
 DATA = DataHparams(dataset="drawn:200", image_size=8)
@@ -148,7 +148,7 @@ def test_images_that_cannot_be_used_are_counted(tmp_path):
     for i in (0, 1, 4):
         (folder / "train" / f"{i}.png").write_bytes(b"no image")
     options = [f"--dataset=folder:{folder}", "--image_size=8", "--images_per_file=2"]
-    result = run("prepare", *options, f"--output={tmp_path / 'records'}")
+    result = call("prepare", *options, f"--output={tmp_path / 'records'}")
     assert result.returncode == 0, result.stderr
     assert "train: 2 images in 1 file(s), 3 skipped" in result.stdout
     assert "skipped 3 of 5 train images: train/0.png" in result.stderr
@@ -172,7 +172,7 @@ def test_killed_and_continued(prepared, tmp_path):
         if not json.loads((tmp_path / "records.json").read_text())["complete"]:
             with pytest.raises(UserError, match="not all of its records yet"):
                 records.Records(tmp_path, "train", 3)
-    result = run("prepare", *OPTIONS, f"--output={tmp_path}")
+    result = call("prepare", *OPTIONS, f"--output={tmp_path}")
     assert result.returncode == 0, result.stderr
     assert content(tmp_path) == content(prepared)
     assert not list(tmp_path.glob(".partial-*"))
@@ -237,7 +237,7 @@ def test_two_at_once_and_ctrl_c(tmp_path):
     while not content(tmp_path):
         assert first.poll() is None and time.monotonic() < end
         time.sleep(0.02)
-    assert_one_line(run("prepare", *options), "another process is writing")
+    assert_one_line(call("prepare", *options), "another process is writing")
     first.send_signal(signal.SIGINT)
     _, stderr = first.communicate(timeout=60)
     assert first.returncode == 130 and "Traceback" not in stderr, stderr
@@ -252,7 +252,7 @@ def test_the_disk_ends_in_the_middle_of_a_file(prepared, tmp_path):
     result = run("prepare", *OPTIONS, f"--output={tmp_path}", preexec_fn=limit)
     assert_one_line(result, "could not write to --output", "finished files are kept")
     assert not content(tmp_path) and not list(tmp_path.glob(".partial-*"))
-    assert run("prepare", *OPTIONS, f"--output={tmp_path}").returncode == 0
+    assert call("prepare", *OPTIONS, f"--output={tmp_path}").returncode == 0
     assert content(tmp_path) == content(prepared)
 
 
