@@ -22,6 +22,9 @@ from tests.conftest import ROOT, TINY, WHOLE, assert_one_line, call, run, start
 from tests.runs import assert_same_weights, steps_logged, summaries, wait_for
 
 
+WEIGHTS_ALONE = [*WHOLE, "--sample_images=0"]
+
+
 def test_a_run_leaves_all_that_later_commands_need(tiny_run):
     for name in ("settings.json", "model.weights.h5", "curves.png", "samples/step_00000006.png"):
         assert (tiny_run / name).stat().st_size > 0
@@ -51,13 +54,13 @@ def test_the_same_command_when_finished_changes_nothing(tiny_run, tmp_path):
 
 def test_killed_and_continued_equals_uninterrupted(uninterrupted, tmp_path):
     """SIGKILL between two checkpoints: the same weights, slots and averages to the bit."""
-    process = start("train", f"--workdir={tmp_path}", *WHOLE)
+    process = start("train", f"--workdir={tmp_path}", *WEIGHTS_ALONE)
     log = tmp_path / "metrics.jsonl"
     wait_for(lambda: log.exists() and '"step": 8' in log.read_text(), process)
     process.kill()
     process.communicate()
     assert not (tmp_path / "curves.png").exists()
-    result = call("train", f"--workdir={tmp_path}", *WHOLE)
+    result = call("train", f"--workdir={tmp_path}", *WEIGHTS_ALONE)
     assert result.returncode == 0, result.stderr
     assert re.search(r"continuing from step [36912]+", result.stderr)
     assert_same_weights(uninterrupted, tmp_path)
@@ -68,7 +71,7 @@ def test_killed_and_continued_equals_uninterrupted(uninterrupted, tmp_path):
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
 def test_asked_to_stop_it_saves_and_continues(uninterrupted, tmp_path, number):
-    options = [*WHOLE, "--checkpoint_every=1000"]
+    options = [*WEIGHTS_ALONE, "--checkpoint_every=1000"]
     process = start("train", f"--workdir={tmp_path}", *options)
     log = tmp_path / "metrics.jsonl"
     wait_for(lambda: log.exists() and '"step": 5' in log.read_text(), process)
@@ -77,7 +80,7 @@ def test_asked_to_stop_it_saves_and_continues(uninterrupted, tmp_path, number):
     assert process.returncode == 128 + number, stderr
     assert "Traceback" not in stderr and "the same command continues" in stdout
     if not (tmp_path / "curves.png").exists():  # it had not finished already
-        result = call("train", f"--workdir={tmp_path}")  # the run knows its own settings
+        result = call("train", f"--workdir={tmp_path}", "--sample_images=0")  # the rest it knows
         assert result.returncode == 0 and "continuing from step" in result.stderr
     assert_same_weights(uninterrupted, tmp_path)
 
@@ -87,7 +90,7 @@ def test_a_broken_newest_checkpoint_is_passed_over(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, copy)
     for path in (copy / "checkpoints").glob("ckpt-14.data*"):
         path.write_bytes(path.read_bytes()[:1000])
-    result = call("train", f"--workdir={copy}", *WHOLE)
+    result = call("train", f"--workdir={copy}", *WEIGHTS_ALONE)
     assert result.returncode == 0, result.stderr
     assert "cannot continue from" in result.stderr and "continuing from step 12" in result.stderr
     assert_same_weights(uninterrupted, copy)
