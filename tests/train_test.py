@@ -21,7 +21,6 @@ from prsr.trained.workdir import Workdir
 from tests.conftest import ROOT, TINY, WHOLE, assert_one_line, call, run, start
 from tests.runs import assert_same_weights, steps_logged, summaries, wait_for
 
-
 WEIGHTS_ALONE = [*WHOLE, "--sample_images=0"]
 
 
