@@ -43,6 +43,7 @@ TINY = [
     "--sample_images=1",
     "--num_samples=2",
 ]
+PREPARED = ["--dataset=drawn:200", "--image_size=8", "--images_per_file=50"]
 WHOLE = [*TINY, "--train_steps=14", "--ema=0.9", "--mirror", "--clip_norm=500"]
 
 
@@ -189,6 +190,17 @@ def tiny_export(tiny_run, tmp_path_factory):
         succeed(run("export", f"--workdir={tiny_run}", f"--output={folder}"))
 
     return shared(tmp_path_factory, "export", make)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """Records of drawn letters, written by the command as its own process."""
+
+    def make(folder):
+        result = succeed(run("prepare", *PREPARED, f"--output={folder}"))
+        assert "train: 186 images in 4 file(s), 0 skipped" in result.stdout
+
+    return shared(tmp_path_factory, "prepared", make)
 
 
 @pytest.fixture(scope="session")

@@ -14,14 +14,8 @@ import subprocess
 import time
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 
-from prsr.data import image_sets
-from prsr.errors import UserError
-from prsr.trained.workdir import Workdir
-from prsr.training import checkpoints
-from prsr.training.trainer import Trainer
 from tests.conftest import WHOLE, assert_one_line, run, start
 from tests.runs import assert_same_weights, summaries, wait_for
 
@@ -235,65 +229,6 @@ def test_no_room_for_a_change(uninterrupted, changes, tmp_path, chain):
     growing = [c for c in changes if c.path is not None and c.call not in ("unlink", "rmdir")]
     chosen = sample(growing, 0, random.Random(2))
     go_through(no_room_at, chosen[chain::5], uninterrupted, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def trainer(uninterrupted):
-    hparams = Workdir(uninterrupted).read_hparams()
-    return Trainer(hparams, image_sets.training_set(hparams.data, 3))
-
-
-def state(trainer):
-    variables = [*trainer.model.variables, *trainer.optimizer.variables]
-    return [variable.numpy() for variable in variables]
-
-
-def damaged(content, rng):
-    """Cut off, or with a few bits flipped, half of them among the last bytes."""
-    size = len(content)
-    if rng.random() < 0.3:
-        return content[: rng.randrange(size)]
-    result = bytearray(content)
-    for _ in range(rng.choice([1, 1, 8])):
-        place = rng.choice([rng.randrange(size), size - rng.randint(1, 64)])
-        result[place] ^= 1 << rng.randrange(8)
-    return bytes(result)
-
-
-@pytest.mark.parametrize("ending", ["data-00000-of-00001", "index"])
-def test_damage_to_a_checkpoint_is_noticed(trainer, uninterrupted, tmp_path, capsys, ending):
-    """A file cut off or changed anywhere: the one before, to the bit, or no harm was done."""
-    rng = random.Random(ending)
-    saved = {}
-    for step in (12, 14):
-        trainer.checkpoint.read(str(uninterrupted / "checkpoints" / f"ckpt-{step}"))
-        saved[step] = state(trainer)
-    harmless = 0
-    for case in range(80):
-        copy = tmp_path / str(case)
-        shutil.copytree(uninterrupted / "checkpoints", copy / "checkpoints")
-        path = copy / "checkpoints" / f"ckpt-14.{ending}"
-        path.write_bytes(damaged(path.read_bytes(), rng))
-        for variable in [*trainer.model.variables, *trainer.optimizer.variables]:
-            variable.assign(np.full(variable.shape, 7))
-        checkpoints.restore(trainer, Workdir(copy))
-        said = capsys.readouterr().err
-        noticed = "cannot continue from" in said
-        harmless += not noticed
-        assert f"continuing from step {12 if noticed else 14} " in said
-        for expected, actual in zip(saved[12 if noticed else 14], state(trainer)):
-            np.testing.assert_array_equal(actual, expected, err_msg=f"case {case}: {said}")
-        assert (copy / "checkpoints" / f"broken-{path.name}").exists() == noticed
-    assert harmless < 40  # an index ends in unused bytes; there is nothing else that is
-
-
-def test_no_checkpoint_left_that_can_be_read(trainer, uninterrupted, tmp_path, capsys):
-    shutil.copytree(uninterrupted / "checkpoints", tmp_path / "checkpoints")
-    for path in (tmp_path / "checkpoints").glob("*.index"):
-        path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match="no checkpoint .* that can be read"):
-        checkpoints.restore(trainer, Workdir(tmp_path))
-    assert capsys.readouterr().err.count("trying the one before") == 3
 
 
 @pytest.fixture

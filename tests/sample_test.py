@@ -7,8 +7,6 @@ import pytest
 from PIL import Image
 
 from prsr import images
-from prsr.errors import UserError
-from prsr.trained.workdir import Workdir
 from tests.conftest import assert_one_line, call
 
 
@@ -122,26 +120,3 @@ def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, arguments, words)
         a.replace("=IN", f"={tmp_path}").replace("=OUT", f"={tmp_path / 'out'}") for a in arguments
     ]
     assert_one_line(call("sample", f"--workdir={tiny_run}", *arguments), *words)
-
-
-def test_weights_of_another_model(tiny_run, tmp_path):
-    settings = json.loads((tiny_run / "settings.json").read_text())
-    settings["hparams"]["model"]["prior_width"] = 9
-    (tmp_path / "settings.json").write_text(json.dumps(settings))
-    assert_one_line(
-        call("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "no weights yet"
-    )
-    (tmp_path / "model.weights.h5").write_bytes((tiny_run / "model.weights.h5").read_bytes())
-    assert_one_line(
-        call("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "model.weights.h5"
-    )
-
-
-def test_weights_of_a_deeper_model_are_refused(tiny_run, tmp_path):
-    """Keras itself would load what it has a place for."""
-    settings = json.loads((tiny_run / "settings.json").read_text())
-    settings["hparams"]["model"]["blocks_per_stage"] = 0
-    (tmp_path / "settings.json").write_text(json.dumps(settings))
-    (tmp_path / "model.weights.h5").write_bytes((tiny_run / "model.weights.h5").read_bytes())
-    with pytest.raises(UserError, match="arrays for"):
-        Workdir(tmp_path).load_model()

@@ -7,36 +7,14 @@ import urllib.request
 import numpy as np
 import pytest
 
-from prsr import files
-from prsr.errors import UserError
-from prsr.evaluation import metrics, results, table1
-from prsr.evaluation.methods import Method
-from prsr.evaluation.results import Evaluation
-from prsr.human_study import preparation
+from prsr.evaluation import results
 from tests.conftest import assert_one_line, call, run, start
+from tests.human_study import studies
 
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
-    """What prsr.evaluate leaves behind: 60 images, samples at one tau, and a baseline."""
-    folder = tmp_path_factory.mktemp("evaluated")
-    rng = np.random.default_rng(0)
-    low_res = rng.integers(0, 256, (60, 2, 2, 3)).astype(np.uint8)
-    high_res = rng.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
-    kept = Evaluation(folder, [f"{i}.png" for i in range(60)], low_res, high_res)
-    rows = []
-    for key, added in (("regression", 1), ("tau_1.2", 2)):
-
-        def predict(low, added=added):
-            return low.repeat(4, 1).repeat(4, 2) + np.uint8(added)
-
-        method = Method(key, key, predict, {})
-        scores = metrics.scores(kept.images(method), high_res, low_res, "antialiased")
-        rows.append(table1.row(method, scores, (8, 8, 3), "bedrooms"))
-    report = {"run": "runs/rooms", "test_images": 60, "rows": rows}
-    with files.replacing(folder / "table1.json") as partial:
-        partial.write_text(json.dumps(report))
-    return folder
+    return studies.evaluated(tmp_path_factory.mktemp("evaluated"))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +92,7 @@ def test_serving_prepares_what_is_not_there_yet(evaluated, tmp_path):
     assert server.returncode == 0 and stderr.startswith("stopped;"), stderr
 
 
-def test_mistakes(study, evaluated, tmp_path):
+def test_mistakes(study, tmp_path):
     assert_one_line(call("study"), "expected one of prepare, serve, report, simulate")
     assert_one_line(call("study", "begin"), "got 'begin'")
     usage = call("study", "--help")
@@ -124,17 +102,3 @@ def test_mistakes(study, evaluated, tmp_path):
                     "cannot listen")  # fmt: skip
     result = call("study", "simulate", f"--study={study}", f"--output={tmp_path}")
     assert_one_line(result, "choose another directory")
-    for evaluations, methods, num_images, words in (
-        ([], [], 0, "--evaluations expects"),
-        ([tmp_path], [], 0, "no finished evaluation"),
-        ([evaluated, evaluated], [], 0, "'rooms' twice"),
-        ([evaluated], ["nn"], 0, "choose from regression, tau_1.2 of .*, not 'nn'"),
-        ([evaluated], ["regression"] * 2, 0, "each once"),
-        ([evaluated], [], 54, "54 images, and a session shows 55"),
-        ([f"../x={evaluated}"], [], 0, "letters, digits"),
-    ):
-        with pytest.raises(UserError, match=words):
-            preparation.prepare(
-                tmp_path / "b", [str(e) for e in evaluations], methods, num_images, "nearest", 1, 1
-            )
-    assert not (tmp_path / "b").exists()

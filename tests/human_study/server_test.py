@@ -1,6 +1,5 @@
 """The server's answers: nothing in them tells which image is real, and nothing breaks them."""
 
-import dataclasses
 import json
 import sqlite3
 import string
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from prsr.human_study import directory, server
+from prsr.human_study import server
 from tests.human_study import studies
 from tests.properties import tried
 
@@ -375,30 +374,3 @@ def test_any_order_of_requests(app, clock, actions):
     )
     found = {(int(w[1:]), n): c for w, n, c in map(tuple, app.store._database.execute(sql))}
     assert found == kept
-
-
-def test_damaged_and_missing_studies(tmp_path):
-    from prsr.errors import UserError
-
-    with pytest.raises(UserError, match="no study there"):
-        directory.Study.open(tmp_path)
-    study = studies.make(tmp_path / "a")
-    with pytest.raises(UserError, match="a study already"):
-        studies.make(tmp_path / "a")
-    content = (study.path / "study.json").read_text()
-    for before, after in (('"exposure_ms": 20', '"exposure_ms": "x"'), ('"nearest"', '"nearer"'),
-                          ('"practice": 2', '"practice": 9')):  # fmt: skip
-        assert before in content
-        (study.path / "study.json").write_text(content.replace(before, after))
-        with pytest.raises(UserError, match="is damaged"):
-            directory.Study.open(study.path)
-    (study.path / "study.json").write_text(content)
-    study.picture("noise", "truth", 3).unlink()
-    with pytest.raises(UserError, match="is missing"):
-        directory.Study.open(study.path)
-    (study.path / "study.json").write_text("{")
-    with pytest.raises(UserError, match="is damaged"):
-        directory.Study.open(study.path)
-    with pytest.raises(UserError, match="8 images, and a session shows 9"):
-        studies.make(tmp_path / "b", dataclasses.replace(studies.SMALL, pairs=6))
-    assert not (tmp_path / "b").exists()
