@@ -28,3 +28,19 @@ def test_the_likelihood_is_that_of_independent_pixels(network):
     high_res = np.full((5, 8, 8, 3), 30, np.uint8)
     nats = likelihood.nats(network, LOW_RES, high_res, batch_size=2)
     np.testing.assert_allclose(nats, -192 * np.log(0.3), rtol=1e-5)
+
+
+def test_batches_are_put_together_and_the_model_s_own_score_is_its_likelihood():
+    class Model:
+        def scores(self, low_res, high_res):
+            sizes.append(len(low_res))
+            return {"joint": low_res[:, 0, 0, 0], "conditioning": high_res[:, 0, 0, 0]}
+
+    sizes = []
+    found = likelihood.scores(Model(), LOW_RES, LOW_RES + 1, batch_size=2)
+    assert sizes == [2, 2, 1]
+    np.testing.assert_array_equal(found["joint"], LOW_RES[:, 0, 0, 0])
+    np.testing.assert_array_equal(found["conditioning"], LOW_RES[:, 0, 0, 0] + 1)
+    np.testing.assert_array_equal(
+        likelihood.nats(Model(), LOW_RES, LOW_RES, 5), LOW_RES[:, 0, 0, 0]
+    )

@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 from prsr.errors import UserError
+from prsr.hparams import DataHparams, Hparams, ModelHparams
+from prsr.models.build import build_model
 from prsr.trained.workdir import Workdir
 from tests.conftest import assert_one_line, call
 
@@ -43,3 +45,26 @@ def test_settings_that_cannot_be_read(tiny_run, tmp_path):
             Workdir(copy).read_hparams()
     assert_one_line(call("train", f"--workdir={copy}"), "settings.json")
     assert (copy / "settings.json").read_text() == text
+
+
+def test_what_comes_after_a_checkpoint_is_forgotten(tmp_path):
+    """And a line that was only half written when the run was killed."""
+    workdir = Workdir(tmp_path)
+    assert workdir.read_metrics() == []
+    for step in (1, 2, 2, 3):
+        workdir.append_metrics({"step": step})
+    with open(workdir.metrics, "a") as file:
+        file.write('{"step": 1, "tra')
+    workdir.forget_metrics_after(2)
+    assert workdir.read_metrics() == [{"step": 1}, {"step": 2}, {"step": 2}]
+
+
+def test_weights_are_not_begun_without_room(tmp_path, monkeypatch):
+    hparams = Hparams(ModelHparams("regression", 1, 1, 0, 1), DataHparams(image_size=2))
+    model, workdir = build_model(hparams), Workdir(tmp_path)
+    workdir.save_weights(model)
+    kept = workdir.weights.read_bytes()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
+    with pytest.raises(OSError, match="bytes free for model.weights.h5"):
+        workdir.save_weights(model)
+    assert workdir.weights.read_bytes() == kept
