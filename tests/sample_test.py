@@ -75,18 +75,21 @@ def test_greedy(tiny_run, tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "one/a_1.png"), read(tmp_path / "two/a_2.png"))
 
 
-def test_without_input_it_takes_the_test_split(tiny_run, tmp_path):
-    sample(tiny_run, f"--output={tmp_path}", "--num_images=2", "--num_samples=1")
+def test_without_input_it_takes_the_test_split(baseline_runs, tmp_path):
+    sample(
+        baseline_runs / "cross_entropy", f"--output={tmp_path}", "--num_images=2", "--num_samples=1"
+    )
     report = json.loads((tmp_path / "nats.json").read_text())
     assert len(report) == 2 and "original" in report[0]["nats_per_image"]
     height, width = read(tmp_path / "grid.png").shape[:2]
     assert width > 4 * 128 and height > 2 * 128  # input, bicubic, sample, original
 
 
-def test_the_grid_shows_input_bicubic_and_original(tiny_run, tmp_path):
+def test_the_grid_shows_input_bicubic_and_original(baseline_runs, tmp_path):
     """The pictures themselves, found in the sheet where they should be."""
     picture((8, 8)).save(tmp_path / "a.png")
-    sample(tiny_run, f"--input={tmp_path / 'a.png'}", f"--output={tmp_path}", "--num_samples=1")
+    arguments = [f"--input={tmp_path / 'a.png'}", f"--output={tmp_path}", "--num_samples=1"]
+    sample(baseline_runs / "cross_entropy", *arguments)
     grid = read(tmp_path / "grid.png")
     original = read(tmp_path / "a.png")
     low_res = np.asarray(images.downsample(original, 4))

@@ -4,8 +4,6 @@ import ast
 import graphlib
 import pathlib
 
-import pytest
-
 ROOT = pathlib.Path(__file__).parent.parent
 
 # From the ground up. A folder is one thing; its files may import each other.
@@ -80,11 +78,11 @@ def test_everything_has_its_place():
         assert height(name) >= 0
 
 
-@pytest.mark.parametrize("name", sorted(PATHS))
-def test_a_module_imports_from_below_or_from_its_own_folder(name):
-    for imported in own(name):
-        beside = part(imported) == part(name) and name not in VERBS
-        assert beside or height(imported) < height(name), f"{name} imports {imported}"
+def test_a_module_imports_from_below_or_from_its_own_folder():
+    for name in PATHS:
+        for imported in own(name):
+            beside = part(imported) == part(name)
+            assert beside or height(imported) < height(name), f"{name} imports {imported}"
 
 
 def test_no_module_imports_itself_by_way_of_others():
@@ -95,27 +93,26 @@ def knows_keras_alone(name):
     return part(name) == "models" or name in ("prsr.images", "prsr.training.optimizers")
 
 
-@pytest.mark.parametrize("name", filter(knows_keras_alone, PATHS))
-def test_models_know_keras_alone(name):
-    assert not any(imported.split(".")[0] == "tensorflow" for imported in imports(name))
+def test_models_know_keras_alone():
+    for name in filter(knows_keras_alone, PATHS):
+        assert not any(imported.split(".")[0] == "tensorflow" for imported in imports(name)), name
 
 
-@pytest.mark.parametrize("name", sorted(PATHS.keys() - VERBS - {"prsr.flags"}))
-def test_only_verbs_know_flags(name):
-    assert "prsr.flags" not in imports(name)
-    assert not any(imported.split(".")[0] == "absl" for imported in imports(name))
+def test_only_verbs_know_flags():
+    for name in PATHS.keys() - VERBS - {"prsr.flags"}:
+        assert "prsr.flags" not in imports(name), name
+        assert not any(imported.split(".")[0] == "absl" for imported in imports(name)), name
 
 
 # What is tested elsewhere than at its mirrored path, and where.
 ELSEWHERE = {"prsr": "tests/api_test.py"}
 
 
-@pytest.mark.parametrize("name", sorted(PATHS))
-def test_a_module_has_its_tests_at_the_same_place(name):
-    path = PATHS[name]
-    if path.name == "__init__.py" and name not in ELSEWHERE:
-        assert len(path.read_text().splitlines()) == 1, "an __init__.py is a docstring"
-        return
-    mirrored = ROOT / "tests" / path.relative_to(ROOT / "prsr")
-    tests = ROOT / ELSEWHERE.get(name, mirrored.with_stem(f"{path.stem}_test"))
-    assert "\ndef test_" in tests.read_text(), tests
+def test_a_module_has_its_tests_at_the_same_place():
+    for name, path in PATHS.items():
+        if path.name == "__init__.py" and name not in ELSEWHERE:
+            assert len(path.read_text().splitlines()) == 1, f"{path} is more than a docstring"
+            continue
+        mirrored = ROOT / "tests" / path.relative_to(ROOT / "prsr")
+        tests = ROOT / ELSEWHERE.get(name, mirrored.with_stem(f"{path.stem}_test"))
+        assert tests.exists() and "\ndef test_" in tests.read_text(), f"{name} has no {tests}"
