@@ -76,9 +76,8 @@ def test_greedy(tiny_run, tmp_path):
 
 
 def test_without_input_it_takes_the_test_split(baseline_runs, tmp_path):
-    sample(
-        baseline_runs / "cross_entropy", f"--output={tmp_path}", "--num_images=2", "--num_samples=1"
-    )
+    arguments = [f"--output={tmp_path}", "--num_images=2", "--num_samples=1"]
+    sample(baseline_runs / "cross_entropy", *arguments)
     report = json.loads((tmp_path / "nats.json").read_text())
     assert len(report) == 2 and "original" in report[0]["nats_per_image"]
     height, width = read(tmp_path / "grid.png").shape[:2]

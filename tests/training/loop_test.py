@@ -81,7 +81,8 @@ def test_a_record_that_is_damaged_costs_no_step(tmp_path):
             records.write(tmp_path / folder / f"{split}-00000.tfrecord", image_set.images)
     file = tmp_path / "damaged" / "train-00000.tfrecord"
     whole = file.read_bytes()
-    options = [*TINY, "--train_steps=30", "--checkpoint_every=1000", "--sample_images=0"]
+    options = [*TINY, "--train_steps=22", "--checkpoint_every=1000", "--sample_images=0"]
+    options += ["--eval_every=1000"]
     expected = tmp_path / "expected"
     result = call(
         "train", f"--workdir={expected}", *options, f"--dataset=records:{tmp_path / 'whole'}"
@@ -109,7 +110,7 @@ def test_no_room_for_a_checkpoint(tiny_run, tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    result = run("train", f"--workdir={copy}", "--train_steps=9", preexec_fn=limit)
+    result = run("train", f"--workdir={copy}", "--train_steps=7", preexec_fn=limit)
     assert_one_line(result, "could not write", "earlier checkpoints are untouched")
     assert_same_weights(tiny_run, copy)
     Workdir(copy).load_model()
@@ -127,7 +128,7 @@ def test_no_permission_for_a_checkpoint(tiny_run, tmp_path):
         for folder, words in [(copy / "checkpoints", "could not write"), (copy, "cannot write")]:
             for path in [folder, *folder.rglob("*")]:
                 path.chmod(0o555 if path.is_dir() else 0o444)
-            result = run("train", f"--workdir={copy}", "--train_steps=9", prefix=prefix)
+            result = run("train", f"--workdir={copy}", "--train_steps=7", prefix=prefix)
             assert_one_line(result, words, str(copy))
         assert_same_weights(tiny_run, copy)
     finally:
