@@ -60,9 +60,9 @@ def test_diversity_is_of_several_samples_of_one_input(evaluated):
     ]
     run_directory = next(a for a in arguments if a.startswith("--workdir=")).split("=", 1)[1]
     _, model = Workdir(run_directory).load_model()
-    low_res = np.load(folder / "images" / "input" / "00000.npy")[: table1.DIVERSITY_INPUTS]
+    low_res = np.load(folder / "images" / "input" / "00000.npy")[: metrics.DIVERSITY_INPUTS]
     samples = samplers.draw_samples(
-        samplers.sampler(model), low_res, table1.DIVERSITY_SAMPLES, 1, 1.0, 16
+        samplers.sampler(model), low_res, metrics.DIVERSITY_SAMPLES, 1, 1.0, 16
     )
     expected = tables.summary(metrics.diversity(samples))
     assert rows["tau_1"]["diversity"] == pytest.approx(expected)
