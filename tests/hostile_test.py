@@ -78,22 +78,22 @@ def little_memory(most=256 * MIB):
 
 @contextlib.contextmanager
 def limits(memory=4096 * MIB, seconds=20):
-    """Within it the system refuses more memory, and an alarm ends what takes long."""
+    """Within it the system refuses more memory, and an alarm ends what computes for long."""
 
     def late(*_):
         pytest.fail(f"took longer than {seconds} s")  # which no `except Exception` catches
 
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
-    handler = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
+    handler = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + memory, before[1]))
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, before)
-        signal.signal(signal.SIGALRM, handler)
+        signal.signal(signal.SIGPROF, handler)
 
 
 # Images
