@@ -3,7 +3,7 @@ import json
 import pytest
 from PIL import Image
 
-from tests.conftest import assert_one_line, run
+from tests.conftest import assert_one_line, call, run
 
 
 def test_sampling(tmp_path):
@@ -35,7 +35,7 @@ def test_bad_input(tmp_path):
         ("--image_size=10", ("multiple of scale", "10")),
         (f"--output={file}", (str(file),)),
     ]:
-        assert_one_line(run("benchmark", "--quick", argument), *words)
+        assert_one_line(call("benchmark", "--quick", argument), *words)
 
 
 @pytest.mark.slow

@@ -1,14 +1,23 @@
+import contextlib
+import fcntl
 import functools
+import io
 import os
 import pathlib
+import runpy
 import shutil
 import subprocess
 import sys
+import traceback
+import warnings
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 import tensorflow as tf
+
+from tests import properties
 
 ROOT = pathlib.Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -34,6 +43,26 @@ TINY = [
     "--sample_images=1",
     "--num_samples=2",
 ]
+PREPARED = ["--dataset=drawn:200", "--image_size=8", "--images_per_file=50"]
+WHOLE = [*TINY, "--train_steps=14", "--ema=0.9", "--mirror", "--clip_norm=500"]
+
+
+def pytest_configure(config):
+    properties.set_share(1 if is_slow(config) else 0.1)
+
+
+def is_slow(config):
+    """Whether slow tests were asked for, as by `-m slow` or `-m "slow or not slow"`."""
+    return "slow" in config.option.markexpr.replace("not slow", "")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Properties that are tried in full are slow tests as well."""
+    if is_slow(config):
+        for item in items:
+            if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+                item.add_marker(pytest.mark.slow)
 
 
 def start(command, *arguments, prefix=(), **options):
@@ -55,6 +84,38 @@ def run(command, *arguments, **options):
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
+def call(command, *arguments):
+    """As `run`, but within this process: without the seconds that TensorFlow takes to import."""
+    name = f"prsr.{command}"
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", [name, *map(str, arguments)]),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+        warnings.catch_warnings(),
+    ):
+        # runpy's own, of a module that somebody has imported already.
+        warnings.filterwarnings("ignore", f".*'{name}' found in sys.modules", RuntimeWarning)
+        status = 0
+        try:
+            runpy.run_module(name, run_name="__main__")
+        except SystemExit as end:
+            status = end.code or 0
+        except Exception:
+            status = 1
+            traceback.print_exc()
+    return subprocess.CompletedProcess(
+        [name, *arguments], status, stdout.getvalue(), stderr.getvalue()
+    )
+
+
+def succeed(result):
+    """The result of a command, which must have worked."""
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stdout + result.stderr, result.stderr
+    return result
+
+
 def assert_one_line(result, *words):
     """The command refused: a non-zero status, one line of error, no traceback."""
     assert result.returncode not in (0, None), result.stderr
@@ -71,41 +132,75 @@ def mirrored():
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
+def shared(tmp_path_factory, name, make):
+    """A folder that `make(folder)` fills once for all processes of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, partial = base / name, base / f"partial-{name}"
+    with open(base / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            shutil.rmtree(partial, ignore_errors=True)
+            make(partial)
+            partial.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """A finished run of a few steps."""
-    workdir = tmp_path_factory.mktemp("run") / "tiny"
-    result = run("train", f"--workdir={workdir}", *TINY, "--train_steps=6")
-    assert result.returncode == 0, result.stderr
-    return workdir
+    """A finished run of a few steps; to be read, and copied where it is changed."""
+
+    def make(workdir):
+        succeed(call("train", f"--workdir={workdir}", *TINY, "--train_steps=6"))
+
+    return shared(tmp_path_factory, "tiny", make)
 
 
 @pytest.fixture(scope="session")
 def baseline_runs(tmp_path_factory):
     """A regression and a cross-entropy run of a few steps, by the same commands and flags."""
-    folder = tmp_path_factory.mktemp("baselines")
-    for kind in ("regression", "cross_entropy"):
-        result = run(
-            "train",
-            f"--workdir={folder / kind}",
-            *TINY,
-            "--train_steps=3",
-            f"--architecture={kind}",
-        )
-        assert result.returncode == 0, result.stderr
-        assert "B alone" not in result.stderr
-        assert ("mean squared error" in result.stderr) == (kind == "regression")
-        assert len(list((folder / kind / "samples").iterdir())) == 1
-    return folder
+
+    def make(folder):
+        for kind in ("regression", "cross_entropy"):
+            options = [*TINY, "--train_steps=3", f"--architecture={kind}"]
+            result = succeed(call("train", f"--workdir={folder / kind}", *options))
+            assert "B alone" not in result.stderr
+            assert ("mean squared error" in result.stderr) == (kind == "regression")
+            assert len(list((folder / kind / "samples").iterdir())) == 1
+
+    return shared(tmp_path_factory, "baselines", make)
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    """A run of all options that nothing happened to, by the command as its own process."""
+
+    def make(workdir):
+        succeed(run("train", f"--workdir={workdir}", *WHOLE))
+
+    return shared(tmp_path_factory, "whole", make)
 
 
 @pytest.fixture(scope="session")
 def tiny_export(tiny_run, tmp_path_factory):
-    """`tiny_run` as a SavedModel, written by the command."""
-    folder = tmp_path_factory.mktemp("export") / "tiny"
-    result = run("export", f"--workdir={tiny_run}", f"--output={folder}")
-    assert result.returncode == 0, result.stderr
-    return folder
+    """`tiny_run` as a SavedModel, written by the command as its own process."""
+
+    def make(folder):
+        succeed(run("export", f"--workdir={tiny_run}", f"--output={folder}"))
+
+    return shared(tmp_path_factory, "export", make)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """Records of drawn letters, written by the command as its own process."""
+
+    def make(folder):
+        result = succeed(run("prepare", *PREPARED, f"--output={folder}"))
+        assert "train: 186 images in 4 file(s), 0 skipped" in result.stdout
+
+    return shared(tmp_path_factory, "prepared", make)
 
 
 @pytest.fixture(scope="session")

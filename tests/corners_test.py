@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from prsr.evaluation.mnist_corners import count
-from tests.conftest import TINY, assert_one_line, run
+from tests.conftest import TINY, assert_one_line, call, run
 
 ARGUMENTS = [*TINY, "--image_size=16", "--scale=1", "--channels=1", "--sample_images=0"]
 
@@ -45,11 +45,11 @@ def test_the_runs_are_runs_like_others(corners, tmp_path):
     workdir, _, _ = corners
     run_directory = f"--workdir={workdir / 'pixel_recursive'}"
     baselines = f"--baselines={workdir / 'regression'},{workdir / 'cross_entropy'}"
-    result = run("figures", run_directory, baselines, f"--output={tmp_path}", "--num_images=2")
+    result = call("figures", run_directory, baselines, f"--output={tmp_path}", "--num_images=2")
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figure2.pdf", "figure2.png"]
-    assert_one_line(run("evaluate", run_directory), "prsr.corners")
+    assert_one_line(call("evaluate", run_directory), "prsr.corners")
 
 
 def test_bad_input(tmp_path):
-    assert_one_line(run("corners", f"--workdir={tmp_path}", *ARGUMENTS), "--pairs")
+    assert_one_line(call("corners", f"--workdir={tmp_path}", *ARGUMENTS), "--pairs")

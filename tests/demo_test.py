@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import prsr
-from tests.conftest import assert_one_line, run, start
+from tests.conftest import assert_one_line, call, start
 
 
 def test_a_run_with_a_regression(tiny_run, baseline_runs):
@@ -58,4 +58,4 @@ def test_a_run_with_a_regression(tiny_run, baseline_runs):
 )
 def test_what_cannot_work_ends_in_one_line(baseline_runs, arguments, words):
     arguments = [argument.replace("BASE", str(baseline_runs)) for argument in arguments]
-    assert_one_line(run("demo", *arguments), *words)
+    assert_one_line(call("demo", *arguments), *words)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 import prsr
-from tests.conftest import assert_one_line, run
+from tests.conftest import assert_one_line, call, run
 
 # Another program: in a Python where this package is not to be had.
 ELSEWHERE = """
@@ -37,7 +37,7 @@ def sampled_by_command(low_res, folder, *flags):
     for i, image in enumerate(low_res):
         Image.fromarray(image).save(folder / "in" / f"{i}.png")
     arguments = ["--seed=5", "--num_samples=3", "--tau=1.1", f"--output={folder / 'out'}"]
-    result = run("sample", *flags, f"--input={folder / 'in'}", *arguments)
+    result = call("sample", *flags, f"--input={folder / 'in'}", *arguments)
     assert result.returncode == 0, result.stderr
     return [np.asarray(Image.open(folder / "out" / f"{i}_3.png")) for i in range(len(low_res))]
 
@@ -140,4 +140,4 @@ def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, arguments, words)
     places = {"OUT": tmp_path / "out", "RUN": tiny_run}
     for name, path in places.items():
         arguments = [argument.replace(name, str(path)) for argument in arguments]
-    assert_one_line(run("export", *arguments), *words)
+    assert_one_line(call("export", *arguments), *words)

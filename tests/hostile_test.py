@@ -1,6 +1,6 @@
 """Hostile and malformed files end in the documented error, and in nothing worse.
 
-The examples are drawn by hypothesis without chance: they are the same every time.
+How often a property is tried, `tests/properties.py` says.
 """
 
 import ast
@@ -29,7 +29,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags as absl_flags
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -40,20 +40,10 @@ from prsr.hparams import ARCHITECTURES, DataHparams, Hparams, ModelHparams, Trai
 from prsr.models.build import build_model
 from prsr.trained.workdir import Workdir
 from tests.conftest import ROOT
+from tests.properties import tried
 
 RNG = np.random.default_rng(0)
 MIB = 2**20
-
-
-def tried(examples):
-    """How often a property is tried."""
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
 
 
 @st.composite
@@ -88,22 +78,22 @@ def little_memory(most=256 * MIB):
 
 @contextlib.contextmanager
 def limits(memory=4096 * MIB, seconds=20):
-    """Within it the system refuses more memory, and an alarm ends what takes long."""
+    """Within it the system refuses more memory, and an alarm ends what computes for long."""
 
     def late(*_):
         pytest.fail(f"took longer than {seconds} s")  # which no `except Exception` catches
 
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
-    handler = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
+    handler = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + memory, before[1]))
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, before)
-        signal.signal(signal.SIGALRM, handler)
+        signal.signal(signal.SIGPROF, handler)
 
 
 # Images

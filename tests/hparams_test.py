@@ -5,7 +5,6 @@ import pytest
 
 from prsr.errors import UserError
 from prsr.hparams import DataHparams, Hparams, Schedule, TrainingHparams
-from prsr.models.build import build_model
 
 
 def test_settings_survive_json():
@@ -74,22 +73,3 @@ def test_numbers_that_nothing_can_be_trained_with(name, value):
 def test_pairs_that_cannot_be_made(changes, word):
     with pytest.raises(UserError, match=word):
         Hparams(data=dataclasses.replace(DataHparams(), **changes)).check()
-
-
-@pytest.mark.parametrize(
-    ("section", "name", "value", "word"),
-    [
-        ("data", "image_size", 30, "multiple of scale"),
-        ("data", "image_size", 0, "multiple of scale"),
-        ("model", "channels", 2, "channels"),
-        ("model", "scale", 3, "power of two"),
-        ("model", "prior_width", 2, "width"),
-        ("model", "prior_layers", 0, "gated layer"),
-        ("model", "blocks_per_stage", -1, "blocks_per_stage"),
-    ],
-)
-def test_models_that_do_not_exist(section, name, value, word):
-    hparams = Hparams()
-    part = dataclasses.replace(getattr(hparams, section), **{name: value})
-    with pytest.raises(UserError, match=word):
-        build_model(dataclasses.replace(hparams, **{section: part}))

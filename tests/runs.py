@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import pathlib
 import time
 
 import numpy as np
@@ -47,7 +49,18 @@ def summaries(workdir):
     return tags
 
 
-def wait_for(condition, process, seconds=120):
+def has_loaded(process, library):
+    """Whether a process has loaded a library, whose file's name has this part."""
+    return library in pathlib.Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def seconds_worked(process):
+    """The processor's time that a process has had."""
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_for(condition, process, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()

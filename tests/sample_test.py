@@ -7,9 +7,7 @@ import pytest
 from PIL import Image
 
 from prsr import images
-from prsr.errors import UserError
-from prsr.trained.workdir import Workdir
-from tests.conftest import assert_one_line, run
+from tests.conftest import assert_one_line, call
 
 
 def picture(size, seed=0):
@@ -23,7 +21,7 @@ def read(path):
 
 
 def sample(workdir, *arguments):
-    result = run("sample", f"--workdir={workdir}", *arguments)
+    result = call("sample", f"--workdir={workdir}", *arguments)
     assert result.returncode == 0, result.stderr
     return result
 
@@ -77,18 +75,20 @@ def test_greedy(tiny_run, tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "one/a_1.png"), read(tmp_path / "two/a_2.png"))
 
 
-def test_without_input_it_takes_the_test_split(tiny_run, tmp_path):
-    sample(tiny_run, f"--output={tmp_path}", "--num_images=2", "--num_samples=1")
+def test_without_input_it_takes_the_test_split(baseline_runs, tmp_path):
+    arguments = [f"--output={tmp_path}", "--num_images=2", "--num_samples=1"]
+    sample(baseline_runs / "cross_entropy", *arguments)
     report = json.loads((tmp_path / "nats.json").read_text())
     assert len(report) == 2 and "original" in report[0]["nats_per_image"]
     height, width = read(tmp_path / "grid.png").shape[:2]
     assert width > 4 * 128 and height > 2 * 128  # input, bicubic, sample, original
 
 
-def test_the_grid_shows_input_bicubic_and_original(tiny_run, tmp_path):
+def test_the_grid_shows_input_bicubic_and_original(baseline_runs, tmp_path):
     """The pictures themselves, found in the sheet where they should be."""
     picture((8, 8)).save(tmp_path / "a.png")
-    sample(tiny_run, f"--input={tmp_path / 'a.png'}", f"--output={tmp_path}", "--num_samples=1")
+    arguments = [f"--input={tmp_path / 'a.png'}", f"--output={tmp_path}", "--num_samples=1"]
+    sample(baseline_runs / "cross_entropy", *arguments)
     grid = read(tmp_path / "grid.png")
     original = read(tmp_path / "a.png")
     low_res = np.asarray(images.downsample(original, 4))
@@ -121,27 +121,4 @@ def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, arguments, words)
     arguments = [
         a.replace("=IN", f"={tmp_path}").replace("=OUT", f"={tmp_path / 'out'}") for a in arguments
     ]
-    assert_one_line(run("sample", f"--workdir={tiny_run}", *arguments), *words)
-
-
-def test_weights_of_another_model(tiny_run, tmp_path):
-    settings = json.loads((tiny_run / "settings.json").read_text())
-    settings["hparams"]["model"]["prior_width"] = 9
-    (tmp_path / "settings.json").write_text(json.dumps(settings))
-    assert_one_line(
-        run("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "no weights yet"
-    )
-    (tmp_path / "model.weights.h5").write_bytes((tiny_run / "model.weights.h5").read_bytes())
-    assert_one_line(
-        run("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "model.weights.h5"
-    )
-
-
-def test_weights_of_a_deeper_model_are_refused(tiny_run, tmp_path):
-    """Keras itself would load what it has a place for."""
-    settings = json.loads((tiny_run / "settings.json").read_text())
-    settings["hparams"]["model"]["blocks_per_stage"] = 0
-    (tmp_path / "settings.json").write_text(json.dumps(settings))
-    (tmp_path / "model.weights.h5").write_bytes((tiny_run / "model.weights.h5").read_bytes())
-    with pytest.raises(UserError, match="arrays for"):
-        Workdir(tmp_path).load_model()
+    assert_one_line(call("sample", f"--workdir={tiny_run}", *arguments), *words)

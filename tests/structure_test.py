@@ -1,108 +1,118 @@
-"""The layers of the house: a module imports only from below it."""
+"""The layers of the house, as rules: a module imports only from below it."""
 
 import ast
+import graphlib
 import pathlib
 
 ROOT = pathlib.Path(__file__).parent.parent
 
-LAYERS = [
-    {"prsr.errors", "prsr.version"},
-    {
-        "prsr.hparams",
-        "prsr.progress",
-        "prsr.files",
-        "prsr.tables",
-        "prsr.web",
-        "prsr.training.distribution",
-    },
-    {"prsr.images", "prsr.plotting"},
-    {
-        "prsr.data.faces",
-        "prsr.models.layers",
-        "prsr.models.losses",
-        "prsr.evaluation.metrics",
-        "prsr.training.optimizers",
-    },
-    {"prsr.models.trunk", "prsr.data.letters", "prsr.data.splits", "prsr.sampling.noise"},
-    {"prsr.data.corners", "prsr.data.lsun", "prsr.data.records", "prsr.evaluation.mnist_corners"},
-    {"prsr.models.conditioning", "prsr.models.regression", "prsr.data.sources"},
-    {"prsr.models.prior", "prsr.sampling.naive", "prsr.sampling.cached"},
-    {"prsr.models.pixel_recursive", "prsr.data.pipeline"},
-    {
-        "prsr.sampling.samplers",
-        "prsr.trained.workdir",
-        "prsr.training.reporting",
-        "prsr.data.preparation",
-    },
-    {"prsr.baselines.bicubic", "prsr.baselines.nearest_neighbor", "prsr.baselines.networks"},
-    {
-        "prsr.trained.pretrained",
-        "prsr.trained.saved_model",
-        "prsr.training.trainer",
-        "prsr.sampling.super_resolution",
-        "prsr.evaluation.results",
-        "prsr.evaluation.paper_figures",
-    },
-    {"prsr.api"},
-    {"prsr"},
-    {"prsr.benchmarks.rounds", "prsr.benchmarks.full_kernels", "prsr.benchmarks.torch_step"},
-    {"prsr.benchmarks.sampling", "prsr.benchmarks.training", "prsr.benchmarks.nearest"},
-    {"prsr.benchmarks.replicas"},
-    {"prsr.benchmarks.report"},
-    {"prsr.demo_page.drawing"},
-    {"prsr.demo_page.server"},
-    {"prsr.human_study.protocol"},
-    {"prsr.human_study.directory", "prsr.human_study.store"},
-    {"prsr.human_study.server", "prsr.human_study.analysis", "prsr.human_study.preparation"},
-    {"prsr.human_study.simulation", "prsr.human_study.report"},
-    {"prsr.flags"},
-    {"prsr.train", "prsr.sample", "prsr.evaluate", "prsr.figures", "prsr.corners"}
-    | {"prsr.benchmark", "prsr.study", "prsr.export", "prsr.demo", "prsr.prepare"}
-    | {"prsr.__main__"},
-]
-PACKAGES = {"prsr.models", "prsr.data", "prsr.sampling", "prsr.baselines", "prsr.benchmarks"}
-PACKAGES |= {"prsr.human_study", "prsr.demo_page"}
+# From the ground up. A folder is one thing; its files may import each other.
+GROUND_UP = (
+    {"errors"},
+    {"hparams", "progress", "tables", "files", "web", "version"},
+    {"images", "plotting"},
+    {"models"},
+    {"data"},
+    {"sampling"},
+    {"trained"},
+    {"training"},
+    {"baselines"},
+    {"evaluation"},
+    {"api"},
+    {"prsr"},  # the package itself: prsr/__init__.py
+    {"benchmarks", "demo_page", "human_study"},
+    {"flags"},
+)
 
 
-def imports(path):
-    """Every module that a file names in an import, at any depth of the code."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+PATHS = {name_of(path): path for path in sorted((ROOT / "prsr").rglob("*.py"))}
+# What `python -m prsr.NAME` runs.
+VERBS = {
+    name
+    for name, path in PATHS.items()
+    if name.count(".") == 1 and '__name__ == "__main__"' in path.read_text()
+}
+
+
+def imports(name):
+    """Every module that a module names in an import, at any depth of the code."""
+    found = set()
+    for node in ast.walk(ast.parse(PATHS[name].read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            assert not node.level, f"{name}: imports are absolute"
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = members & PATHS.keys()
+            # `from prsr import images` is about prsr.images, not about prsr/__init__.py.
+            found |= modules | ({node.module} if len(modules) < len(members) else set()) | members
+    return found
 
 
-def modules():
-    for path in sorted((ROOT / "prsr").rglob("*.py")):
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        yield name.removesuffix(".__init__"), path
+def own(name):
+    """The modules of this package that a module imports."""
+    return imports(name) & PATHS.keys()
 
 
-def test_modules_import_from_lower_layers_only():
-    level = {name: i for i, names in enumerate(LAYERS) for name in names}
-    for name, path in modules():
-        if name in PACKAGES:
+def part(name):
+    """The folder or file of `GROUND_UP` that a module belongs to."""
+    return (name.split(".") + ["prsr"])[1] if "." in name else "prsr"
+
+
+def height(name):
+    if name in VERBS:
+        return len(GROUND_UP)
+    (found,) = (i for i, parts in enumerate(GROUND_UP) if part(name) in parts)
+    return found
+
+
+def test_everything_has_its_place():
+    parts = {part(name) for name in PATHS.keys() - VERBS}
+    assert parts | {"version"} == set().union(*GROUND_UP)  # and nothing is named that is gone
+    for name in PATHS:
+        assert height(name) >= 0
+
+
+def test_a_module_imports_from_below_or_from_its_own_folder():
+    for name in PATHS:
+        for imported in own(name):
+            beside = part(imported) == part(name)
+            assert beside or height(imported) < height(name), f"{name} imports {imported}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graphlib.TopologicalSorter({name: own(name) - {name} for name in PATHS}).prepare()
+
+
+def knows_keras_alone(name):
+    return part(name) == "models" or name in ("prsr.images", "prsr.training.optimizers")
+
+
+def test_models_know_keras_alone():
+    for name in filter(knows_keras_alone, PATHS):
+        assert not any(imported.split(".")[0] == "tensorflow" for imported in imports(name)), name
+
+
+def test_only_verbs_know_flags():
+    for name in PATHS.keys() - VERBS - {"prsr.flags"}:
+        assert "prsr.flags" not in imports(name), name
+        assert not any(imported.split(".")[0] == "absl" for imported in imports(name)), name
+
+
+# What is tested elsewhere than at its mirrored path, and where.
+ELSEWHERE = {"prsr": "tests/api_test.py"}
+
+
+def test_a_module_has_its_tests_at_the_same_place():
+    for name, path in PATHS.items():
+        if path.name == "__init__.py" and name not in ELSEWHERE:
+            assert len(path.read_text().splitlines()) == 1, f"{path} is more than a docstring"
             continue
-        for imported in imports(path):
-            if imported in level and imported != "prsr":
-                assert level[imported] < level[name], f"{name} imports {imported}"
-    assert set(level) | PACKAGES == {name for name, _ in modules()}
-
-
-def test_layers_and_models_know_keras_alone():
-    for name, path in modules():
-        if name in (
-            "prsr.models.layers",
-            "prsr.models.losses",
-            "prsr.images",
-            "prsr.training.optimizers",
-        ) or (name.startswith("prsr.models")):
-            assert not any(i.split(".")[0] == "tensorflow" for i in imports(path)), name
-
-
-def test_only_the_top_sees_flags():
-    for name, path in modules():
-        if "prsr.flags" in imports(path) or "absl.flags" in imports(path):
-            assert name in LAYERS[-1] | LAYERS[-2], name
+        mirrored = ROOT / "tests" / path.relative_to(ROOT / "prsr")
+        tests = ROOT / ELSEWHERE.get(name, mirrored.with_stem(f"{path.stem}_test"))
+        assert tests.exists() and "\ndef test_" in tests.read_text(), f"{name} has no {tests}"

@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 
 from prsr import images
-from prsr.baselines.bicubic import Bicubic
 from prsr.baselines.networks import CrossEntropy, Regression
-from prsr.models import likelihood
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.regression import RegressionNetwork
 
@@ -25,12 +23,6 @@ def set_logits(model, probabilities):
         bias[:, value] = np.log(probability)
     model.logits.kernel.assign(np.zeros(model.logits.kernel.shape))
     model.logits.bias.assign(bias.ravel())
-
-
-def test_bicubic_is_that_of_images():
-    np.testing.assert_array_equal(
-        Bicubic(4).predict(LOW_RES), np.asarray(images.upsample_bicubic(LOW_RES, 4))
-    )
 
 
 def test_mode_mean_and_samples_of_a_known_distribution(network):
@@ -58,13 +50,6 @@ def test_samples_are_independent_of_their_neighbours_and_batch(network):
     assert 0.4 < np.mean(one[:, :, 1:] == one[:, :, :-1]) < 0.6
 
 
-def test_the_likelihood_is_that_of_independent_pixels(network):
-    set_logits(network, {10: 0.5, 30: 0.3, 250: 0.2})
-    high_res = np.full((5, 8, 8, 3), 30, np.uint8)
-    nats = likelihood.nats(network, LOW_RES, high_res, batch_size=2)
-    np.testing.assert_allclose(nats, -192 * np.log(0.3), rtol=1e-5)
-
-
 def test_regression_is_bicubic_plus_a_clipped_residual():
     model = RegressionNetwork(scale=2, blocks_per_stage=1, width=4)
     model(LOW_RES)
@@ -78,12 +63,3 @@ def test_regression_is_bicubic_plus_a_clipped_residual():
         assert np.abs(found - expected).max() <= 1  # rounding
     assert np.all(found <= 1)  # tanh(-5) is nearly -1
     assert model(LOW_RES).numpy().max() < 0.1  # unclipped where it is trained
-
-
-def test_regression_s_error_by_hand():
-    model = RegressionNetwork(channels=1, scale=1, blocks_per_stage=0, width=2)
-    grey = np.full((2, 4, 4, 1), 51, np.uint8)  # 0.2
-    model(grey)
-    model.residual.kernel.assign(np.zeros(model.residual.kernel.shape))
-    error = model.scores(grey, np.full((2, 4, 4, 1), 204, np.uint8))["squared_error"]
-    np.testing.assert_allclose(error, [16 * 0.6**2] * 2, rtol=1e-5)

@@ -1,21 +1,21 @@
-import time
-
 from prsr.benchmarks import rounds
 
 
-def test_contenders_take_turns_and_medians_count():
-    calls = []
-    waits = iter([0.0, 0.0, 0.01, 0.2, 0.01])
+def test_contenders_take_turns_and_medians_count(monkeypatch):
+    """By a clock that only the contenders move."""
+    calls, now = [], [0.0]
+    waits = iter([0.0, 0.0, 1.0, 20.0, 2.0])
+    monkeypatch.setattr(rounds.time, "perf_counter", lambda: now[0])
 
     def slow():
         calls.append("slow")
-        time.sleep(0.05)
+        now[0] += 5.0
 
     def varying():
         calls.append("varying")
-        time.sleep(next(waits))
+        now[0] += next(waits)
 
     times, first = rounds.interleave({"slow": slow, "varying": varying}, 4)
     assert calls == ["slow", "varying"] * 5
-    assert 0.05 <= times["slow"] < 0.2
-    assert 0.01 <= times["varying"] < 0.05 <= first["slow"]
+    assert times == {"slow": 5.0, "varying": 1.5}  # the median of 0, 1, 2 and 20
+    assert first == {"slow": 5.0, "varying": 0.0}

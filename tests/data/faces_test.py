@@ -11,7 +11,7 @@ from prsr.errors import UserError
 from prsr.hparams import DataHparams, Hparams
 from prsr.images import CELEBA_HEIGHT, CELEBA_WIDTH
 from prsr.trained import pretrained
-from tests.conftest import assert_one_line, run
+from tests.conftest import assert_one_line, call
 
 
 def smooth(width, height):
@@ -166,8 +166,8 @@ def test_the_command(portrait, tmp_path):
     picture, *_ = photograph(portrait)
     Image.fromarray(picture).save(tmp_path / "me.jpg")
     arguments = ["--model=faces", "--align", "--num_samples=1", f"--output={tmp_path / 'out'}"]
-    result = run("sample", f"--input={tmp_path / 'me.jpg'}", *arguments)
+    result = call("sample", f"--input={tmp_path / 'me.jpg'}", *arguments)
     assert result.returncode == 0, result.stderr
     assert "me: 1200x900, the largest face aligned in 178x218" in result.stdout
     assert (tmp_path / "out" / "me_1.png").exists()
-    assert_one_line(run("sample", *arguments), "--align needs --input")
+    assert_one_line(call("sample", *arguments), "--align needs --input")

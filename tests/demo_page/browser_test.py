@@ -56,7 +56,7 @@ class Page:
     def text(self):
         return self.browser.find_element(By.TAG_NAME, "main").text
 
-    def wait(self, condition, seconds=60):
+    def wait(self, condition, seconds=120):
         end = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < end, self.text()

@@ -61,7 +61,7 @@ def queue(trained):
 
 
 def wait(condition):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)

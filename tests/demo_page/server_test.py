@@ -12,13 +12,14 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from prsr import web
 from prsr.demo_page import drawing, server
 from prsr.trained.workdir import Workdir
+from tests.properties import tried
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
@@ -166,9 +167,7 @@ def test_a_full_queue_says_so(client, drawer, monkeypatch):
     assert answer.status_code == 503 and "try again in a minute" in answer.json["error"]
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@tried(150)
 @given(
     path=st.sampled_from(["/api/pictures", "/api/eyes", "/api/pictures/x", "/api/examples/9"]),
     method=st.sampled_from(["GET", "POST", "DELETE", "PUT"]),

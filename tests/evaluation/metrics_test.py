@@ -158,3 +158,9 @@ def test_diversity_by_hand():
     half = np.zeros((1, 2, 2, 2, 1), np.uint8)
     half[0, 1, 0] = 255  # half of the pixels differ by one: the root of 1/2
     assert metrics.diversity(half) == pytest.approx([math.sqrt(0.5)])
+
+
+def test_scores_that_small_images_cannot_have_are_left_out():
+    truth = np.zeros((2, 8, 8, 3), np.uint8)
+    scores = metrics.scores(truth, truth, np.zeros((2, 2, 2, 3), np.uint8), "antialiased")
+    assert set(scores) == {"psnr", "psnr_uint8_wrap", "consistency"}

@@ -33,7 +33,7 @@ class Worker:
     def element(self, name):
         return self.browser.find_element(By.ID, name)
 
-    def wait(self, condition, seconds=15):
+    def wait(self, condition, seconds=60):
         end = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < end, self.browser.page_source
@@ -131,7 +131,8 @@ def test_what_is_on_the_screen_and_for_how_long(browser, served):
     browser.execute_script("document.getElementById('left').click()")
     worker.wait_for_pair("Practice 2 of 2")
     body.send_keys(Keys.SHIFT, Keys.ARROW_RIGHT)
-    time.sleep(0.3)
+    two_frames = "requestAnimationFrame(() => requestAnimationFrame(() => arguments[0]()))"
+    browser.execute_async_script(two_frames)
     assert worker.element("left").is_enabled()
     trial = worker.trials()[1]
     assert trial["choice"] is None and trial["views"] == 1

@@ -1,16 +1,16 @@
 """The server's answers: nothing in them tells which image is real, and nothing breaks them."""
 
-import dataclasses
 import json
 import sqlite3
 import string
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from prsr.human_study import directory, server
+from prsr.human_study import server
 from tests.human_study import studies
+from tests.properties import tried
 
 
 class Page:
@@ -252,11 +252,6 @@ fields = st.fixed_dictionaries(
 paths = st.sampled_from(
     ["/api/begin", "/api/answer", "/api/state", "/api/image/x", "/api/progress"]
 )
-quick = settings(
-    max_examples=200,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 
 
 def empty(app):
@@ -269,7 +264,7 @@ def answered(app):
     return [tuple(row) for row in app.store._database.execute(sql)]
 
 
-@quick
+@tried(200)
 @given(path=paths, body=json_values | fields, get=st.booleans())
 def test_any_json_is_refused_in_a_line_or_is_right(app, clock, path, body, get):
     empty(app)
@@ -291,7 +286,7 @@ def test_any_json_is_refused_in_a_line_or_is_right(app, clock, path, body, get):
 
 
 @example("/api/answer", b"[" * 1990, "application/json")
-@quick
+@tried(200)
 @given(
     path=paths,
     body=st.binary(max_size=4000),
@@ -303,7 +298,7 @@ def test_any_bytes(app, path, body, kind):
     assert response.status_code < 500 and "Traceback" not in response.text
 
 
-@quick
+@tried(200)
 @example("=1+1")
 @example("@x")
 @example("a" * 128)
@@ -322,7 +317,7 @@ def test_any_identifier(app, worker):
     assert response.status_code == (200 if right else 400)
 
 
-@quick
+@tried(200)
 @given(address=st.text(min_size=1, max_size=100))
 def test_any_address_of_an_image(app, address):
     page = Page(app)
@@ -342,7 +337,7 @@ actions = st.lists(
 )
 
 
-@settings(quick, max_examples=60)
+@tried(60)
 @given(actions=actions)
 def test_any_order_of_requests(app, clock, actions):
     """Three browsers in any order: every session's answers are what was acknowledged."""
@@ -379,30 +374,3 @@ def test_any_order_of_requests(app, clock, actions):
     )
     found = {(int(w[1:]), n): c for w, n, c in map(tuple, app.store._database.execute(sql))}
     assert found == kept
-
-
-def test_damaged_and_missing_studies(tmp_path):
-    from prsr.errors import UserError
-
-    with pytest.raises(UserError, match="no study there"):
-        directory.Study.open(tmp_path)
-    study = studies.make(tmp_path / "a")
-    with pytest.raises(UserError, match="a study already"):
-        studies.make(tmp_path / "a")
-    content = (study.path / "study.json").read_text()
-    for before, after in (('"exposure_ms": 20', '"exposure_ms": "x"'), ('"nearest"', '"nearer"'),
-                          ('"practice": 2', '"practice": 9')):  # fmt: skip
-        assert before in content
-        (study.path / "study.json").write_text(content.replace(before, after))
-        with pytest.raises(UserError, match="is damaged"):
-            directory.Study.open(study.path)
-    (study.path / "study.json").write_text(content)
-    study.picture("noise", "truth", 3).unlink()
-    with pytest.raises(UserError, match="is missing"):
-        directory.Study.open(study.path)
-    (study.path / "study.json").write_text("{")
-    with pytest.raises(UserError, match="is damaged"):
-        directory.Study.open(study.path)
-    with pytest.raises(UserError, match="8 images, and a session shows 9"):
-        studies.make(tmp_path / "b", dataclasses.replace(studies.SMALL, pairs=6))
-    assert not (tmp_path / "b").exists()

@@ -1,7 +1,13 @@
 """Small studies for the tests."""
 
+import json
+
 import numpy as np
 
+from prsr import files
+from prsr.evaluation import metrics, table1
+from prsr.evaluation.methods import Method
+from prsr.evaluation.results import Evaluation
 from prsr.human_study import directory
 from prsr.human_study.protocol import Protocol
 from prsr.human_study.store import Store, new_token
@@ -49,3 +55,24 @@ def begin(store, worker=None):
     token = new_token()
     store.begin(token, worker)
     return token
+
+
+def evaluated(folder):
+    """What prsr.evaluate leaves behind: 60 images, samples at one tau, and a baseline."""
+    rng = np.random.default_rng(0)
+    low_res = rng.integers(0, 256, (60, 2, 2, 3)).astype(np.uint8)
+    high_res = rng.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
+    kept = Evaluation(folder, [f"{i}.png" for i in range(60)], low_res, high_res)
+    rows = []
+    for key, added in (("regression", 1), ("tau_1.2", 2)):
+
+        def predict(low, added=added):
+            return low.repeat(4, 1).repeat(4, 2) + np.uint8(added)
+
+        method = Method(key, key, predict, {})
+        scores = metrics.scores(kept.images(method), high_res, low_res, "antialiased")
+        rows.append(table1.row(method, scores, (8, 8, 3), "bedrooms"))
+    report = {"run": "runs/rooms", "test_images": 60, "rows": rows}
+    with files.replacing(folder / "table1.json") as partial:
+        partial.write_text(json.dumps(report))
+    return folder

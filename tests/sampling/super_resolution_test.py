@@ -1,59 +1,74 @@
-import dataclasses
+"""What is written of some inputs, by a model that needs no training."""
 
+import json
+
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from prsr import images
 from prsr.data import inputs
-from prsr.hparams import DataHparams, Hparams
+from prsr.errors import UserError
+from prsr.hparams import DataHparams, Hparams, ModelHparams
+from prsr.models import likelihood
+from prsr.models.build import build_model
+from prsr.sampling import super_resolution
 
-HPARAMS = Hparams(data=DataHparams(crop="celeba"))
-
-
-def read(tmp_path, size, hparams=HPARAMS):
-    pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    (image,) = inputs.read_inputs(tmp_path / "a.png", hparams)
-    return pixels, image
+RNG = np.random.default_rng(0)
 
 
-def test_a_true_input_is_taken_as_it_is(tmp_path, capsys):
-    pixels, image = read(tmp_path, (8, 8))
-    np.testing.assert_array_equal(image.low_res, pixels)
-    assert image.high_res is None and "taken as it is" in capsys.readouterr().out
+@pytest.fixture(scope="module", params=["cross_entropy", "regression"])
+def trained(request):
+    """An untrained baseline; for the paper's model, see the command's tests."""
+    keras.utils.set_random_seed(1)
+    model = ModelHparams(request.param, blocks_per_stage=0, conditioning_width=4)
+    hparams = Hparams(model, DataHparams(image_size=8))
+    return hparams, build_model(hparams)
 
 
-def test_an_aligned_image_is_reduced_as_in_training(tmp_path, capsys):
-    pixels, image = read(tmp_path, (178, 218))
-    expected = images.resize(pixels[40:178, 20:158], (32, 32))
-    np.testing.assert_array_equal(image.high_res, expected)
-    np.testing.assert_array_equal(image.low_res, images.downsample(np.asarray(expected), 4))
-    assert "celeba crop to 138x138" in capsys.readouterr().out
+@pytest.fixture
+def chosen(trained, tmp_path):
+    """A picture of the high size, and one of the low size."""
+    for name, size in (("large", 8), ("small", 2)):
+        pixels = RNG.integers(0, 256, (size, size, 3), dtype=np.uint8)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "in" / f"{name}.png")
+    return inputs.read_inputs(tmp_path / "in", trained[0])
 
 
-def test_a_picture_of_another_shape_is_cut_at_its_center(tmp_path, capsys):
-    pixels, image = read(tmp_path, (50, 40))
-    np.testing.assert_array_equal(image.high_res, images.resize(pixels[:, 5:45], (32, 32)))
-    assert "center crop to 40x40 (which should be the face alone; --align finds it)" in (
-        capsys.readouterr().out
-    )
+def super_resolve(trained, chosen, output, **changes):
+    hparams, model = trained
+    options = {"num_samples": 2, "tau": 1.0, "seed": 1, "batch_size": 3} | changes
+    super_resolution.super_resolve(model, hparams, chosen, output, **options)
 
 
-def test_between_the_two_sizes_there_is_no_original(tmp_path):
-    pixels, image = read(tmp_path, (20, 20))
-    np.testing.assert_array_equal(image.low_res, images.resize(pixels, (8, 8)))
-    assert image.high_res is None
+def test_samples_a_grid_and_scores(trained, chosen, tmp_path, capsys):
+    out, (_, model) = tmp_path / "out", trained
+    super_resolve(trained, chosen, out)
+    names = {path.name for path in out.iterdir()}
+    pngs = {f"{name}_{k}.png" for name in ("large", "small") for k in (1, 2)}
+    scored = {"nats.json"} if model.has_likelihood else set()
+    assert names == pngs | scored | {"grid.png"}
+    assert ("nats per image" in capsys.readouterr().out) == model.has_likelihood
+    if not model.has_likelihood:
+        return
+    large, small = json.loads((out / "nats.json").read_text())
+    assert "original" not in small["nats_per_image"]
+    low_res = chosen[0].low_res[None]
+    for name, picture in {
+        "bicubic": np.asarray(images.upsample_bicubic(low_res, 4))[0],
+        "original": chosen[0].high_res,
+    }.items():
+        expected = likelihood.nats(model, low_res, np.asarray(picture)[None], 1)
+        np.testing.assert_allclose(large["nats_per_image"][name], expected[0], rtol=1e-5)
+    picture = np.asarray(Image.open(out / "large_2.png"))
+    expected = likelihood.nats(model, low_res, picture[None], 1)
+    np.testing.assert_allclose(large["nats_per_image"]["samples"][1], expected[0], rtol=1e-5)
 
 
-def test_file_names_are_distinct():
-    names = ["deep/photo.jpg", "deep-photo.png", "a.jpg", "a.png", "b.png"]
-    labels = inputs._labels(names)
-    assert labels == ["deep-photo", "deep-photo-2", "a", "a-2", "b"]
-
-
-@pytest.mark.parametrize("size", [(14, 14), (28, 28)])
-def test_grey_models_get_grey_images(tmp_path, size):
-    model = dataclasses.replace(HPARAMS.model, channels=1, scale=2)
-    hparams = Hparams(model, DataHparams(image_size=28))
-    assert read(tmp_path, size, hparams)[1].low_res.shape == (14, 14, 1)
+def test_where_nothing_can_be_written_nothing_is_drawn(trained, chosen, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="could not write to"):
+        super_resolve(trained, chosen, tmp_path / "file")
+    assert "drawing" not in capsys.readouterr().err

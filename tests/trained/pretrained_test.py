@@ -12,7 +12,7 @@ from prsr.data import image_sets, inputs, pipeline
 from prsr.errors import UserError
 from prsr.models import losses
 from prsr.trained import pretrained
-from tests.conftest import ROOT, assert_one_line, run
+from tests.conftest import ROOT, assert_one_line, call, run
 
 
 def test_names():
@@ -133,4 +133,4 @@ def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, command, argument
     places = {"OUT": tmp_path / "out", "RUN": tiny_run}
     for name, path in places.items():
         arguments = [argument.replace(name, str(path)) for argument in arguments]
-    assert_one_line(run(command, *arguments), *words)
+    assert_one_line(call(command, *arguments), *words)

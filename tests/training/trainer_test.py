@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -36,6 +37,42 @@ def train_set():
 @pytest.fixture(scope="module")
 def trainer_of(train_set):
     return lambda settings, strategy=None: Trainer(settings, train_set, strategy)
+
+
+@pytest.fixture(scope="module")
+def quick_scores(trainer_of):
+    """Of sixty steps that learn quickly."""
+    return steps(trainer_of(hparams(learning_rate=2e-3)), 60)
+
+
+@pytest.fixture(scope="module")
+def mixed(trainer_of):
+    return trainer_of(hparams(learning_rate=2e-3, mixed_precision=True))
+
+
+@pytest.fixture(scope="module")
+def untrained(trainer_of):
+    """On one device, and on two."""
+    return trainer_of(hparams()), trainer_of(hparams(), mirrored())
+
+
+@pytest.fixture(scope="module")
+def averaged(trainer_of):
+    """For a number of devices: a trainer with a moving average, and its weights in four steps."""
+
+    @functools.cache
+    def train(devices):
+        trainer = trainer_of(hparams(ema=DECAY), mirrored() if devices == 2 else None)
+        seen = []
+        for _ in range(4):
+            steps(trainer, 1)
+            seen.append(weights(trainer))
+        return trainer, seen
+
+    return train
+
+
+DECAY = 0.8
 
 
 def steps(trainer, count):
@@ -111,13 +148,13 @@ def test_a_baseline_is_trained_on_its_own_loss(trainer_of, kind):
     assert float(loss()) < value  # of the same images, sixty steps later
 
 
-def test_the_loss_falls(trainer_of):
-    scores = steps(trainer_of(hparams(learning_rate=2e-3)), 60)
-    first, last = (np.mean([s["joint"] for s in part]) for part in (scores[:10], scores[-10:]))
+def test_the_loss_falls(quick_scores):
+    parts = quick_scores[:10], quick_scores[-10:]
+    first, last = (np.mean([s["joint"] for s in part]) for part in parts)
     assert last < 0.95 * first
 
 
-@pytest.mark.parametrize("normalization", ["none", "batch"])
+@pytest.mark.parametrize("normalization", [pytest.param("none", marks=pytest.mark.slow), "batch"])
 def test_two_replicas_equal_one_device(trainer_of, normalization):
     """Losses, gradient norms and weights, batch statistics included."""
     settings = hparams(normalization, clip_norm=100.0)
@@ -132,11 +169,10 @@ def test_two_replicas_equal_one_device(trainer_of, normalization):
 
 
 @pytest.mark.parametrize("count", [1, 4, 7])
-def test_replicas_score_a_split_of_any_size(trainer_of, train_set, count):
+def test_replicas_score_a_split_of_any_size(untrained, train_set, count):
     part = train_set.first(count)
     low_res, high_res, _ = next(iter(pipeline.evaluation_pairs(part, HPARAMS.data, 4, count)))
-    for strategy in (None, mirrored()):
-        trainer = trainer_of(hparams(), strategy)
+    for trainer in untrained:
         scores = trainer.evaluate(trainer.evaluation_batches(part))
         with trainer.evaluation_weights():
             log_likelihood = trainer.model.log_likelihood(low_res, high_res)
@@ -154,48 +190,46 @@ def test_clipping_bounds_the_gradient(trainer_of):
     assert moved < 1e-6
 
 
-@pytest.mark.parametrize("strategy", [None, mirrored])
-def test_moving_average(trainer_of, strategy):
-    decay = 0.8
-    trainer = trainer_of(hparams(ema=decay), strategy and strategy())
-    expected = None
-    for _ in range(4):
-        steps(trainer, 1)
-        now = weights(trainer)
-        if expected is None:
-            expected = now  # Keras starts the average at the first update
-        else:
-            expected = [decay * a + (1 - decay) * w for a, w in zip(expected, now)]
+@pytest.mark.parametrize("devices", [1, 2])
+def test_moving_average(averaged, devices):
+    trainer, seen = averaged(devices)
+    expected = seen[0]  # Keras starts the average at the first update
+    for now in seen[1:]:
+        expected = [DECAY * a + (1 - DECAY) * w for a, w in zip(expected, now)]
     with trainer.evaluation_weights():
         for a, b in zip(weights(trainer), expected):
             np.testing.assert_allclose(a, b, atol=1e-6)
-    for a, b in zip(weights(trainer), now):
+    for a, b in zip(weights(trainer), seen[-1]):
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(
     "option", ["mixed_precision", pytest.param("jit_compile", marks=pytest.mark.slow)]
 )
-def test_options_learn_as_the_plain_step(trainer_of, option):
+def test_options_learn_as_the_plain_step(quick_scores, mixed, trainer_of, option):
     """The loss falls, and by as much."""
-    plain = steps(trainer_of(hparams(learning_rate=2e-3)), 30)
-    other = steps(trainer_of(hparams(learning_rate=2e-3, **{option: True})), 30)
+    plain = quick_scores[:30]
+    compiled = option == "jit_compile"
+    trainer = trainer_of(hparams(learning_rate=2e-3, jit_compile=True)) if compiled else mixed
+    other = steps(trainer, 30)
     fell = [np.mean([s["joint"] for s in part[-5:]]) / part[0]["joint"] for part in (plain, other)]
     assert fell[0] < 0.97
     assert 1 - fell[1] == pytest.approx(1 - fell[0], rel=0.1)
 
 
-def test_weights_stay_float32_in_mixed_precision(trainer_of):
-    trainer = trainer_of(hparams(mixed_precision=True))
-    assert {w.dtype for w in trainer.model.trainable_variables} == {"float32"}
-    assert trainer.model.prior(np.zeros((1, 8, 8, 3))).dtype == tf.bfloat16
+def test_weights_stay_float32_in_mixed_precision(mixed):
+    assert {w.dtype for w in mixed.model.trainable_variables} == {"float32"}
+    assert mixed.model.prior(np.zeros((1, 8, 8, 3))).dtype == tf.bfloat16
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_a_checkpoint_holds_everything(trainer_of, tmp_path, ema):
+@pytest.mark.parametrize("ema", [0.0, DECAY])
+def test_a_checkpoint_holds_everything(trainer_of, averaged, tmp_path, ema):
     """Weights, batch statistics, the optimizer's slots and its step."""
-    trainer = trainer_of(hparams(ema=ema))
-    steps(trainer, 2)
+    if ema:
+        trainer, _ = averaged(devices=1)
+    else:
+        trainer = trainer_of(hparams())
+        steps(trainer, 2)
     variables = [*trainer.model.variables, *trainer.optimizer.variables]
     path = trainer.checkpoint.save(str(tmp_path / "ckpt"))
     kept = [variable.numpy() for variable in variables]
@@ -208,14 +242,13 @@ def test_a_checkpoint_holds_everything(trainer_of, tmp_path, ema):
     assert len(statistics) == 6 and all(np.any(v.numpy() != 1) for v in statistics)
 
 
-def test_checkpoints_move_between_one_device_and_two(trainer_of, tmp_path):
-    two = trainer_of(hparams(ema=0.9), mirrored())
-    steps(two, 2)
+def test_checkpoints_move_between_one_device_and_two(trainer_of, averaged, tmp_path):
+    two, _ = averaged(devices=2)
     path = two.checkpoint.save(str(tmp_path / "ckpt"))
     keras.utils.set_random_seed(99)
-    one = trainer_of(hparams(ema=0.9))
+    one = trainer_of(hparams(ema=DECAY))
     one.checkpoint.restore(path).assert_consumed()
-    assert one.step == 2
+    assert one.step == 4
     for a, b in zip(weights(one), weights(two)):
         np.testing.assert_array_equal(a, b)
 

@@ -1,0 +1,80 @@
+"""Images of any source, cut and reduced to one size."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prsr.data import image_sets, letters
+from prsr.errors import UserError
+from prsr.hparams import DataHparams
+
+DATA = DataHparams(dataset="drawn:30", image_size=16)
+
+
+def test_drawn_images_are_always_the_same():
+    first, again = (image_sets.load(DATA, 3, "validation") for _ in range(2))
+    np.testing.assert_array_equal(first.images, again.images)
+    assert first.images.shape[1:] == (16, 16, 3)
+    assert first.images.std() > 20
+    assert letters.draw(0).tobytes() != letters.draw(1).tobytes()
+
+
+def folder_of(tmp_path, sizes):
+    for i, size in enumerate(sizes):
+        name = tmp_path / ("train" if i else "val") / f"{i}.png"
+        name.parent.mkdir(exist_ok=True)
+        Image.new("RGB", size, (10 * i, 0, 0)).save(name)
+    return dataclasses.replace(DATA, dataset=f"folder:{tmp_path}")
+
+
+def test_mixed_sizes(tmp_path):
+    data = folder_of(tmp_path, [(16, 16), (20, 40), (64, 17)])
+    assert image_sets.load(data, 3, "train").images[:, 0, 0, 0].tolist() == [10, 20]
+
+
+def test_bad_images_among_good_ones(tmp_path, capsys):
+    data = folder_of(tmp_path, [(16, 16), (20, 40), (64, 17), (64, 15), (32, 32)])
+    (tmp_path / "train" / "4.png").write_bytes((tmp_path / "train" / "4.png").read_bytes()[:40])
+    (tmp_path / "train" / "5.jpg").write_bytes(b"no image")
+    result = image_sets.load(data, 3, "train")
+    assert result.names == ["train/1.png", "train/2.png"]
+    assert result.images[:, 0, 0, 0].tolist() == [10, 20]
+    message = capsys.readouterr().err
+    assert "skipped 3 of 5 train images" in message
+    for word in ("train/3.png (smaller than 16x16)", "train/4.png", "train/5.jpg"):
+        assert word in message
+
+
+def test_no_usable_image(tmp_path):
+    data = folder_of(tmp_path, [(16, 16), (5, 5), (6, 6)])
+    with pytest.raises(UserError, match="none of the 2 train images is usable"):
+        image_sets.load(data, 3, "train")
+
+
+def test_images_that_do_not_fit_the_crop(tmp_path):
+    data = dataclasses.replace(folder_of(tmp_path, [(16, 16), (50, 50)]), crop="celeba")
+    with pytest.raises(UserError, match="178x218.*50x50"):
+        image_sets.load(data, 3, "train")
+
+
+def test_a_limit_reads_only_the_first(tmp_path):
+    assert len(image_sets.load(DATA, 3, "train", limit=4).names) == 4
+
+
+def test_ctrl_c_that_is_met_within_tensorflow():
+    """It is Ctrl-C still, and no image that cannot be read."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    class Source:
+        def names(self, split):
+            return ["a"] * 3
+
+        def arrays(self, split, start, stop):
+            yield from [interrupted] * 3
+
+    with pytest.raises(KeyboardInterrupt):
+        list(image_sets.small_images(Source(), DATA, 3, "train", [(0, 3)]))

@@ -1,0 +1,25 @@
+"""Baselines by their names and run directories."""
+
+import json
+
+import pytest
+
+from prsr.errors import UserError
+from prsr.evaluation import methods
+from prsr.trained.workdir import Workdir
+
+
+def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs):
+    hparams = Workdir(tiny_run).read_hparams()
+
+    def chosen(run_directory):
+        return methods.baseline_methods([str(run_directory)], hparams, 1, 1)
+
+    with pytest.raises(UserError, match="no baseline"):
+        chosen(tiny_run)
+    settings = json.loads((baseline_runs / "regression" / "settings.json").read_text())
+    settings["hparams"]["data"]["crop"] = "celeba"
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    with pytest.raises(UserError, match="--crop=celeba"):
+        chosen(tmp_path)
+    assert [method.key for method in chosen(baseline_runs / "regression")] == ["regression"]

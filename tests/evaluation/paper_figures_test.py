@@ -1,0 +1,73 @@
+"""Which pictures stand where, and which figures a run can have."""
+
+import numpy as np
+import pytest
+
+from prsr.errors import UserError
+from prsr.evaluation import paper_figures
+
+COUNT = 5
+LOW_RES = np.arange(COUNT, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 2, 2, 3), np.uint8)
+HIGH_RES = LOW_RES.repeat(4, 1).repeat(4, 2) + np.uint8(100)
+SAMPLES = HIGH_RES + np.uint8(50)
+
+
+def shades(rows):
+    """The first value of each picture, None for an empty cell."""
+    return [[None if p is None else int(p[0, 0, 0]) for p in row] for row in rows]
+
+
+def test_groups_beside_one_another_and_the_last_row_filled_up():
+    rows, captions, notes = paper_figures.side_by_side(LOW_RES, SAMPLES, HIGH_RES, groups=2)
+    assert captions == ["input", "sample", "truth"] * 2 and notes is None
+    assert shades(rows) == [
+        [0, 150, 100, 1, 151, 101],
+        [2, 152, 102, 3, 153, 103],
+        [4, 154, 104, None, None, None],
+    ]
+
+
+def test_several_samples_of_each_input():
+    rows, captions, _ = paper_figures.diversity(LOW_RES, np.stack([SAMPLES, HIGH_RES], axis=1))
+    assert captions == ["input", "sample", "sample"]
+    assert shades(rows)[3] == [3, 153, 103]
+
+
+def test_temperatures_from_left_to_right():
+    by_tau = {"tau = 1": SAMPLES, "greedy": SAMPLES + np.uint8(1)}
+    rows, captions, _ = paper_figures.temperatures(LOW_RES, by_tau, HIGH_RES)
+    assert captions == ["input", "tau = 1", "greedy", "truth"]
+    assert shades(rows)[2] == [2, 152, 153, 102]
+
+
+def test_every_method_has_its_nats_below():
+    """Bits a dimension are nats over ln 2 and 8 * 8 * 3 sub-pixels."""
+
+    def nats(low_res, images):
+        return images[:, 0, 0, 0] * np.log(2) * 8 * 8 * 3 / 100
+
+    titled = {"Cross-entropy, mode": SAMPLES}
+    rows, captions, notes = paper_figures.by_method(LOW_RES, titled, HIGH_RES, nats)
+    assert captions == ["input", "CE, mode", "truth"]
+    assert shades(rows)[0] == [0, 150, 100]
+    assert notes[0] == ["nats (bits/dim):", "200 (1.50)", "133 (1.00)"]
+    assert notes[1][0] == "" and notes[1][1].endswith("(1.51)")
+
+
+def test_corners_without_a_truth():
+    samples = np.stack([SAMPLES, HIGH_RES], axis=1)
+    rows, captions, _ = paper_figures.corners(LOW_RES, {"Regression": HIGH_RES}, samples)
+    assert captions == ["input", "Regression", "PixelCNN", "PixelCNN"]
+    assert shades(rows)[1] == [1, 101, 151, 101]
+
+
+def test_which_figures_a_run_can_have():
+    assert paper_figures.chosen(None, "corners") == ["2"]
+    others = ["1", "4", "5", "6", "temperature", "appendix"]
+    assert paper_figures.chosen([], "downsampled") == others
+    assert paper_figures.chosen(["5"], "downsampled") == ["5"]
+    with pytest.raises(UserError, match="expected figures among 1, 2, .*, and got '3'"):
+        paper_figures.chosen(["3"], "downsampled")
+    with pytest.raises(UserError, match="has no figure 5; it can have 2"):
+        paper_figures.chosen(["5"], "diagonal_corners")
+    assert [paper_figures.images_needed(name, 4) for name in ("1", "4", "appendix")] == [4, 12, 40]

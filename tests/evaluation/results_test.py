@@ -1,0 +1,72 @@
+"""The images of an evaluation, kept in its directory, without a model."""
+
+import numpy as np
+import pytest
+
+from prsr import images
+from prsr.errors import UserError
+from prsr.evaluation import metrics, results
+from prsr.evaluation.methods import Method
+from prsr.evaluation.results import Evaluation
+
+
+def keep(tmp_path, count=5, size=16):
+    rng = np.random.default_rng(0)
+    high_res = rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8)
+    low_res = np.asarray(images.downsample(high_res, 4))
+    return Evaluation(tmp_path, [f"{i}" for i in range(count)], low_res, high_res)
+
+
+def test_images_of_other_test_sets_are_not_mixed(tmp_path):
+    keep(tmp_path, count=5)
+    with pytest.raises(UserError, match="other weights, settings or test images"):
+        keep(tmp_path, count=4)
+
+
+def test_what_is_not_ours_stays(tmp_path):
+    (tmp_path / "images" / "truth").mkdir(parents=True)
+    (tmp_path / "images" / "truth" / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="other weights, settings or test images"):
+        keep(tmp_path)
+    assert (tmp_path / "images" / "truth" / "mine.txt").exists()
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    keep(tmp_path)
+    path = tmp_path / "images" / "truth" / "00000.npy"
+    for content in (b"", b"PK", path.read_bytes()[:200]):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="00000.npy' is damaged"):
+            keep(tmp_path)
+    np.save(path, np.zeros((4, 16, 16, 3), np.uint8))
+    with pytest.raises(UserError, match="does not hold 5"):
+        keep(tmp_path)
+
+
+def test_conflicts_are_found_before_anything_is_drawn(tmp_path):
+    kept = keep(tmp_path)
+    one, other = (Method("m", "M", None, {"weights_sha256": w}) for w in "ab")
+    with pytest.raises(UserError, match="2 times"):
+        kept.check([one, other])
+    kept.check([one])
+    with pytest.raises(UserError, match="other weights"):
+        kept.check([other])
+
+
+def test_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "CHUNK", 2)
+    asked = []
+
+    def predict(low_res):
+        asked.append(len(low_res))
+        return np.repeat(np.repeat(low_res, 4, 1), 4, 2)
+
+    kept = keep(tmp_path)
+    first = kept.images(Method("m", "M", predict, {}, chunk=2))
+    assert asked == [2, 2, 1] and first.shape == (5, 16, 16, 3)
+    np.testing.assert_array_equal(kept.images(Method("m", "M", None, {}, chunk=2)), first)
+    kept.images(Method("all", "All", predict, {}, chunk=None))
+    assert asked == [2, 2, 1, 5]
+    scores = metrics.scores(first, kept.high_res, kept.low_res, "antialiased", block=2)
+    assert set(scores) == {score.name for score in metrics.SCORES if score.function}
+    np.testing.assert_array_equal(scores["psnr"], metrics.psnr(first, kept.high_res))

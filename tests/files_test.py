@@ -1,0 +1,69 @@
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from prsr import files
+from prsr.errors import UserError
+
+
+def test_a_file_appears_whole(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with files.replacing(path) as partial:
+        partial.write_text("one")
+        assert partial.suffix == ".txt" and not path.exists()
+    assert path.read_text() == "one" and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_or_not_at_all(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error), files.replacing(path) as partial:
+        partial.write_text("half")
+        raise error
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+LOCK = """
+import pathlib, sys
+from prsr import files
+from prsr.errors import UserError
+try:
+    with files.lock(pathlib.Path(sys.argv[1]), "reading in"):
+        print("locked")
+except UserError as error:
+    print(error)
+"""
+
+
+def test_one_process_at_a_time(tmp_path):
+    folder = tmp_path / "new"
+
+    def another():
+        command = [sys.executable, "-c", LOCK, folder]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    with files.lock(folder, "writing in"):
+        assert another().startswith(f"another process is reading in '{folder}'")
+    assert another() == "locked"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write to"), files.lock(tmp_path / "file", "in"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no room"), tf.errors.ResourceExhaustedError(None, None, "no room")]
+)
+def test_failed_writes_of_python_and_tensorflow_are_told_in_words(error):
+    with (
+        pytest.raises(UserError, match=r"could not write to 'a/b' \(no room\); make room"),
+        files.disk_errors("a/b"),
+    ):
+        raise error
+    with pytest.raises(ValueError), files.disk_errors("a/b"):
+        raise ValueError

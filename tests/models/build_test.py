@@ -1,0 +1,55 @@
+"""Settings to models, or words."""
+
+import dataclasses
+
+import pytest
+
+from prsr.errors import UserError
+from prsr.hparams import Hparams, ModelHparams
+from prsr.models.build import build_model
+from prsr.models.conditioning import ConditioningNetwork
+from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
+from prsr.models.regression import RegressionNetwork
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "word"),
+    [
+        ("data", "image_size", 30, "multiple of scale"),
+        ("data", "image_size", 0, "multiple of scale"),
+        ("model", "channels", 2, "channels"),
+        ("model", "scale", 3, "power of two"),
+        ("model", "prior_width", 2, "width"),
+        ("model", "prior_layers", 0, "gated layer"),
+        ("model", "blocks_per_stage", -1, "blocks_per_stage"),
+    ],
+)
+def test_models_that_do_not_exist(section, name, value, word):
+    hparams = Hparams()
+    part = dataclasses.replace(getattr(hparams, section), **{name: value})
+    with pytest.raises(UserError, match=word):
+        build_model(dataclasses.replace(hparams, **{section: part}))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind"),
+    [
+        ("pixel_recursive", PixelRecursiveSuperResolution),
+        ("cross_entropy", ConditioningNetwork),
+        ("regression", RegressionNetwork),
+    ],
+)
+def test_each_architecture_has_its_model_with_weights_of_these_sizes(architecture, kind):
+    sizes = {"blocks_per_stage": 1, "conditioning_width": 4, "prior_width": 6, "prior_hidden": 6}
+    model = build_model(Hparams(ModelHparams(architecture, prior_layers=1, **sizes)))
+    assert type(model) is kind and model.count_params() > 0
+    conditioning = getattr(model, "conditioning", model)
+    assert conditioning.stem.kernel.shape == (1, 1, 3, 4)
+    assert [len(blocks) for blocks in conditioning.stages] == [1, 1, 1]
+
+
+def test_mixed_precision_computes_in_bfloat16_and_keeps_float32():
+    hparams = Hparams(ModelHparams("cross_entropy", blocks_per_stage=0, conditioning_width=4))
+    model = build_model(hparams, "mixed_bfloat16")
+    assert model.compute_dtype == "bfloat16"
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}

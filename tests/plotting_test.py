@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from prsr import plotting
+
+SMALL = np.random.default_rng(0).integers(0, 256, (2, 2, 3), dtype=np.uint8)
+LARGE = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+
+
+def test_a_sheet_repeats_pixels_to_one_size():
+    """Both become 128x128, from 6 pixels on, below 28 for the captions."""
+    sheet = np.asarray(plotting.sheet([[SMALL, LARGE], [LARGE, None]], ["one", "two"]))
+    assert sheet.shape == (28 + 2 * (128 + 6), 6 + 2 * (128 + 6), 3)
+    for picture, x, y in ((SMALL, 6, 28), (LARGE, 140, 28), (LARGE, 6, 162)):
+        times = 128 // len(picture)
+        expected = picture.repeat(times, 0).repeat(times, 1)
+        np.testing.assert_array_equal(sheet[y : y + 128, x : x + 128], expected)
+    assert (sheet[162:, 140:] == 255).all()  # the empty cell
+    assert (sheet[:28, 6:134] < 255).any()  # its caption
+
+
+def test_without_captions_and_with_notes():
+    plain = plotting.sheet([[LARGE]], [""])
+    assert plain.size == (128 + 12, 128 + 12)
+    noted = np.asarray(plotting.sheet([[LARGE]], [""], [["why"]]))
+    assert noted.shape[0] == plain.height + 22 and (noted[-28:] < 255).any()
+
+
+def test_grey_pictures():
+    image = plotting.to_pil(LARGE[..., :1])
+    assert image.mode == "L"
+    np.testing.assert_array_equal(image, LARGE[..., 0])
+
+
+def test_a_picture_is_saved_as_it_is(tmp_path):
+    plotting.save(plotting.to_pil(LARGE), tmp_path / "new" / "a.png")
+    np.testing.assert_array_equal(Image.open(tmp_path / "new" / "a.png"), LARGE)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        [{"step": 1, "train/bits_per_dim/joint": 8.0}, {"step": 2, "learning_rate": 1.0}],
+        [{"step": 1, "train/mean_squared_error": 0.1, "validation/mean_squared_error": 0.2}],
+    ],
+)
+def test_curves_of_whatever_was_recorded(tmp_path, records):
+    plotting.curves(records, tmp_path / "curves.png")
+    assert Image.open(tmp_path / "curves.png").width == 840
+
+
+def test_intervals_beside_the_paper_s(tmp_path):
+    rows = [("ours", 10.0, (8.0, 13.0), (11.0, 0.1)), ("new", 2.0, (2.0, 2.0), None)]
+    plotting.intervals(rows, "% fooled", tmp_path / "a.png")
+    assert np.asarray(Image.open(tmp_path / "a.png")).std() > 10

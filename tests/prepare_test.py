@@ -1,0 +1,96 @@
+"""python -m prsr.prepare, also killed, at once and without room."""
+
+import io
+import json
+import resource
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from prsr.data import letters, pipeline, preparation, records
+from prsr.errors import UserError
+from prsr.hparams import DataHparams
+from tests.conftest import PREPARED, assert_one_line, call, run, start
+
+DATA = DataHparams(dataset="drawn:200", image_size=8)
+
+
+def encoded(index, kind="JPEG"):
+    file = io.BytesIO()
+    letters.draw(index).save(file, kind)
+    return file.getvalue()
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("[tv]*.tfrecord")}
+
+
+def images(folder, split):
+    return np.concatenate(list(records.Records(folder, split, 3).blocks(64).as_numpy_iterator()))
+
+
+def test_images_that_cannot_be_used_are_counted(tmp_path):
+    folder = tmp_path / "images"
+    for split, count in (("train", 5), ("val", 2)):
+        (folder / split).mkdir(parents=True)
+        for i in range(count):
+            (folder / split / f"{i}.png").write_bytes(encoded(i, "PNG"))
+    for i in (0, 1, 4):
+        (folder / "train" / f"{i}.png").write_bytes(b"no image")
+    options = [f"--dataset=folder:{folder}", "--image_size=8", "--images_per_file=2"]
+    result = call("prepare", *options, f"--output={tmp_path / 'records'}")
+    assert result.returncode == 0, result.stderr
+    assert "train: 2 images in 1 file(s), 3 skipped" in result.stdout
+    assert "skipped 3 of 5 train images: train/0.png" in result.stderr
+    expected = [pipeline.pair(np.asarray(letters.draw(i)), DATA, 4)[1] for i in (2, 3)]
+    np.testing.assert_array_equal(images(tmp_path / "records", "train"), expected)
+    data = DataHparams(f"folder:{folder}", 8)
+    assert preparation.prepare(data, 3, tmp_path / "records", 2)["train"] == (1, 2, 3)
+
+
+def test_killed_and_continued(prepared, tmp_path):
+    """Whatever is there after a kill is whole, and the same command writes the rest."""
+    for count in (1, 3):
+        process, end = start("prepare", *PREPARED, f"--output={tmp_path}"), time.monotonic() + 60
+        while len(content(tmp_path)) < count:
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.001)
+        process.kill()
+        process.communicate()
+        for name, found in content(tmp_path).items():
+            assert found == (prepared / name).read_bytes(), name
+        if not json.loads((tmp_path / "records.json").read_text())["complete"]:
+            with pytest.raises(UserError, match="not all of its records yet"):
+                records.Records(tmp_path, "train", 3)
+    result = call("prepare", *PREPARED, f"--output={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert content(tmp_path) == content(prepared)
+    assert not list(tmp_path.glob(".partial-*"))
+
+
+def test_two_at_once_and_ctrl_c(tmp_path):
+    options = ["--dataset=drawn:100000", "--images_per_file=500", f"--output={tmp_path}"]
+    first = start("prepare", *options)
+    end = time.monotonic() + 60
+    while not content(tmp_path):
+        assert first.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    assert_one_line(call("prepare", *options), "another process is writing")
+    first.send_signal(signal.SIGINT)
+    _, stderr = first.communicate(timeout=60)
+    assert first.returncode == 130 and "Traceback" not in stderr, stderr
+    assert not list(tmp_path.glob(".partial-*"))
+
+
+def test_the_disk_ends_in_the_middle_of_a_file(prepared, tmp_path):
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
+
+    result = run("prepare", *PREPARED, f"--output={tmp_path}", preexec_fn=limit)
+    assert_one_line(result, "could not write to --output", "finished files are kept")
+    assert not content(tmp_path) and not list(tmp_path.glob(".partial-*"))
+    assert call("prepare", *PREPARED, f"--output={tmp_path}").returncode == 0
+    assert content(tmp_path) == content(prepared)

@@ -1,0 +1,97 @@
+"""Training goes on from the newest checkpoint that is whole."""
+
+import random
+import shutil
+
+import numpy as np
+import pytest
+
+from prsr.data import image_sets
+from prsr.errors import UserError
+from prsr.trained.workdir import Workdir
+from prsr.training import checkpoints
+from prsr.training.trainer import Trainer
+from tests.conftest import WHOLE, assert_one_line, call
+from tests.runs import assert_same_weights
+
+WEIGHTS_ALONE = [*WHOLE, "--sample_images=0"]
+
+
+def test_a_broken_newest_checkpoint_is_passed_over(uninterrupted, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(uninterrupted, copy)
+    for path in (copy / "checkpoints").glob("ckpt-14.data*"):
+        path.write_bytes(path.read_bytes()[:1000])
+    result = call("train", f"--workdir={copy}", *WEIGHTS_ALONE)
+    assert result.returncode == 0, result.stderr
+    assert "cannot continue from" in result.stderr and "continuing from step 12" in result.stderr
+    assert_same_weights(uninterrupted, copy)
+
+
+def test_weights_without_a_checkpoint_are_not_overwritten(tiny_run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_run, copy)
+    shutil.rmtree(copy / "checkpoints")
+    metrics = (copy / "metrics.jsonl").read_text()
+    assert_one_line(call("train", f"--workdir={copy}", "--train_steps=9"), "no checkpoint")
+    assert (copy / "metrics.jsonl").read_text() == metrics
+    assert (copy / "model.weights.h5").read_bytes() == (tiny_run / "model.weights.h5").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def trainer(uninterrupted):
+    hparams = Workdir(uninterrupted).read_hparams()
+    return Trainer(hparams, image_sets.training_set(hparams.data, 3))
+
+
+def state(trainer):
+    variables = [*trainer.model.variables, *trainer.optimizer.variables]
+    return [variable.numpy() for variable in variables]
+
+
+def damaged(content, rng):
+    """Cut off, or with a few bits flipped, half of them among the last bytes."""
+    size = len(content)
+    if rng.random() < 0.3:
+        return content[: rng.randrange(size)]
+    result = bytearray(content)
+    for _ in range(rng.choice([1, 1, 8])):
+        place = rng.choice([rng.randrange(size), size - rng.randint(1, 64)])
+        result[place] ^= 1 << rng.randrange(8)
+    return bytes(result)
+
+
+@pytest.mark.parametrize("ending", ["data-00000-of-00001", "index"])
+def test_damage_to_a_checkpoint_is_noticed(trainer, uninterrupted, tmp_path, capsys, ending):
+    """A file cut off or changed anywhere: the one before, to the bit, or no harm was done."""
+    rng = random.Random(ending)
+    saved = {}
+    for step in (12, 14):
+        trainer.checkpoint.read(str(uninterrupted / "checkpoints" / f"ckpt-{step}"))
+        saved[step] = state(trainer)
+    harmless = 0
+    for case in range(80):
+        copy = tmp_path / str(case)
+        shutil.copytree(uninterrupted / "checkpoints", copy / "checkpoints")
+        path = copy / "checkpoints" / f"ckpt-14.{ending}"
+        path.write_bytes(damaged(path.read_bytes(), rng))
+        for variable in [*trainer.model.variables, *trainer.optimizer.variables]:
+            variable.assign(np.full(variable.shape, 7))
+        checkpoints.restore(trainer, Workdir(copy))
+        said = capsys.readouterr().err
+        noticed = "cannot continue from" in said
+        harmless += not noticed
+        assert f"continuing from step {12 if noticed else 14} " in said
+        for expected, actual in zip(saved[12 if noticed else 14], state(trainer)):
+            np.testing.assert_array_equal(actual, expected, err_msg=f"case {case}: {said}")
+        assert (copy / "checkpoints" / f"broken-{path.name}").exists() == noticed
+    assert harmless < 40  # an index ends in unused bytes; there is nothing else that is
+
+
+def test_no_checkpoint_left_that_can_be_read(trainer, uninterrupted, tmp_path, capsys):
+    shutil.copytree(uninterrupted / "checkpoints", tmp_path / "checkpoints")
+    for path in (tmp_path / "checkpoints").glob("*.index"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="no checkpoint .* that can be read"):
+        checkpoints.restore(trainer, Workdir(tmp_path))
+    assert capsys.readouterr().err.count("trying the one before") == 3

@@ -1,0 +1,71 @@
+"""Signals are collected while they are waited for, and no longer."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from prsr.training import interrupts
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+
+def wait(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_signal_is_kept_for_the_loop(capfd):
+    before = [signal.getsignal(number) for number in NUMBERS]
+    with interrupts.collected() as caught:
+        assert caught == []
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait(lambda: caught)
+    assert caught == [signal.SIGTERM]
+    assert "SIGTERM: saving, then leaving" in capfd.readouterr().err
+    assert before == [signal.getsignal(number) for number in NUMBERS]
+
+
+def test_nothing_is_left_behind():
+    """No thread, and no place where Python writes signals to."""
+    threads = threading.active_count()
+    with interrupts.collected() as caught:
+        assert threading.active_count() == threads + 1
+    wait(lambda: threading.active_count() == threads)
+    assert caught == [] and signal.set_wakeup_fd(-1) == -1
+
+
+BUSY = """
+import sys, time
+from prsr.training import interrupts
+with interrupts.collected() as caught:
+    print("ready", flush=True)
+    while not caught:
+        time.sleep(0.01)
+    print("caught", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_whoever_asks_again_a_second_later_does_not_wait():
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "caught\n"
+        end = time.monotonic() + 60
+        while process.poll() is None:  # what comes within a second counts for one
+            assert time.monotonic() < end
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+        assert process.returncode == 128 + signal.SIGTERM
+        assert process.stderr.read().count("leaving at once") == 1
+    finally:
+        process.kill()
+        process.communicate()

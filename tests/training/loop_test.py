@@ -1,0 +1,136 @@
+"""What ends training, and that nothing is lost then."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+from prsr.data import image_sets, pipeline, records
+from prsr.hparams import DataHparams
+from prsr.trained.workdir import Workdir
+from tests.conftest import TINY, assert_one_line, call, run
+from tests.runs import assert_same_weights, steps_logged
+
+
+def test_another_architecture_leaves_the_run_alone(tiny_run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_run, copy)
+    result = call("train", f"--workdir={copy}", "--prior_width=8", "--train_steps=9")
+    assert_one_line(result, "--prior_width=6", "not 8")
+    assert (copy / "settings.json").read_text() == (tiny_run / "settings.json").read_text()
+    assert_same_weights(tiny_run, copy)
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, pytest.param(1000, marks=pytest.mark.slow)])
+def test_nan_stops_the_run_and_keeps_the_last_good_weights(tiny_run, tmp_path, checkpoint_every):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_run, copy)
+    options = ["--train_steps=30", f"--checkpoint_every={checkpoint_every}", "--sample_images=0"]
+    result = call("train", f"--workdir={copy}", "--learning_rate=1e38", *options)
+    assert_one_line(result, "not a number", "step", "learning rate 1e+38")
+    assert_same_weights(tiny_run, copy)
+    # And what the message says helps.
+    result = call("train", f"--workdir={copy}", "--learning_rate=1e-5", *options, "--train_steps=7")
+    assert result.returncode == 0 and "continuing from step 6" in result.stderr
+
+
+@pytest.mark.slow
+def test_nan_and_restore_goes_back_and_on_with_a_lower_rate(tiny_run, tmp_path):
+    """As if the run had been continued with that factor from the beginning."""
+    back, told = tmp_path / "back", tmp_path / "told"
+    options = ["--learning_rate=5e4", "--train_steps=10", "--log_every=1", "--sample_images=0"]
+    shutil.copytree(tiny_run, back)
+    result = call("train", f"--workdir={back}", *options, "--on_nan=restore")
+    assert result.returncode == 0, result.stderr
+    assert "not a number at step 8 (learning rate 5e+04); going back" in result.stderr
+    factor = Workdir(back).read_hparams().training.learning_rate_factor
+    assert 0 < factor < 1
+    assert steps_logged(back) == list(range(1, 11))
+    shutil.copytree(tiny_run, told)
+    result = call("train", f"--workdir={told}", *options, f"--learning_rate_factor={factor}")
+    assert result.returncode == 0, result.stderr
+    assert_same_weights(told, back)
+    # The same command keeps what was learnt.
+    result = call("train", f"--workdir={back}", *options, "--train_steps=11")
+    assert result.returncode == 0, result.stderr
+    rate = json.loads((back / "metrics.jsonl").read_text().splitlines()[-2])["learning_rate"]
+    assert rate == pytest.approx(5e4 * factor)
+
+
+@pytest.mark.slow
+def test_nan_and_restore_that_does_not_help(tiny_run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_run, copy)
+    options = ["--learning_rate=1e38", "--train_steps=9", "--on_nan=restore"]
+    assert_one_line(call("train", f"--workdir={copy}", *options), "not a number")
+    assert_same_weights(tiny_run, copy)
+    assert Workdir(copy).read_hparams().training.learning_rate_factor == 1
+
+
+def test_a_record_that_is_damaged_costs_no_step(tmp_path):
+    """Training stops at it with everything saved, and goes on when it was mended."""
+    image_set = image_sets.load(DataHparams(dataset="drawn:200", image_size=8), 3, "train")
+    bad = int(pipeline.shuffled(np.int64([4 * 20 + 2]), len(image_set), seed=1)[0])  # in step 21
+    for folder in ("whole", "damaged"):
+        (tmp_path / folder).mkdir()
+        for split in ("train", "validation"):
+            records.write(tmp_path / folder / f"{split}-00000.tfrecord", image_set.images)
+    file = tmp_path / "damaged" / "train-00000.tfrecord"
+    whole = file.read_bytes()
+    options = [*TINY, "--train_steps=22", "--checkpoint_every=1000", "--sample_images=0"]
+    options += ["--eval_every=1000"]
+    expected = tmp_path / "expected"
+    result = call(
+        "train", f"--workdir={expected}", *options, f"--dataset=records:{tmp_path / 'whole'}"
+    )
+    assert result.returncode == 0, result.stderr
+    place = bad * (8 * 8 * 3 + 16) + 100
+    file.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+    options += [f"--workdir={tmp_path / 'run'}", f"--dataset=records:{tmp_path / 'damaged'}"]
+    result = call("train", *options)
+    assert_one_line(result, "cannot be read any more", "corrupted record", "step 20 is saved")
+    assert steps_logged(tmp_path / "run") == list(range(1, 21))
+    file.write_bytes(whole)
+    result = call("train", *options)
+    assert result.returncode == 0, result.stderr
+    assert "continuing from step 20" in result.stderr
+    assert_same_weights(expected, tmp_path / "run")
+
+
+def test_no_room_for_a_checkpoint(tiny_run, tmp_path):
+    """The disk ends in the middle of a file."""
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_run, copy)
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    result = run("train", f"--workdir={copy}", "--train_steps=7", preexec_fn=limit)
+    assert_one_line(result, "could not write", "earlier checkpoints are untouched")
+    assert_same_weights(tiny_run, copy)
+    Workdir(copy).load_model()
+
+
+def test_no_permission_for_a_checkpoint(tiny_run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_run, copy)
+    prefix = []
+    if os.getuid() == 0:  # whom no permission binds, unless it gives up the right to ignore it
+        if not shutil.which("setpriv"):
+            pytest.skip("needs setpriv to test permissions as root")
+        prefix = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
+    try:
+        for folder, words in [(copy / "checkpoints", "could not write"), (copy, "cannot write")]:
+            for path in [folder, *folder.rglob("*")]:
+                path.chmod(0o555 if path.is_dir() else 0o444)
+            result = run("train", f"--workdir={copy}", "--train_steps=7", prefix=prefix)
+            assert_one_line(result, words, str(copy))
+        assert_same_weights(tiny_run, copy)
+    finally:
+        for path in [copy, *copy.rglob("*")]:
+            path.chmod(0o755)
