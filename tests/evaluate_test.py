@@ -109,7 +109,7 @@ def test_it_goes_on_where_it_was_interrupted(evaluated):
 
 def test_images_of_other_settings_are_not_mixed(evaluated):
     _, arguments, _ = evaluated
-    assert_one_line(call("evaluate", *arguments, "--seed=2"), "entropy_sample", "--output")
+    assert_one_line(call("evaluate", *arguments, "--seed=2"), "entropy_sample", "choose another")
 
 
 @pytest.mark.parametrize(

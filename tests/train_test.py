@@ -79,7 +79,7 @@ def test_asked_to_stop_it_saves_and_continues(uninterrupted, tmp_path, number):
         (["--workdir=w", "--crop=celba"], ["crop", "center|celeba"]),
         (["--workdir=w", "--flagfile=no.flags"], ["no.flags"]),
         (["--workdir=w", "celeba.flags"], ["unexpected argument 'celeba.flags'"]),
-        (["--workdir=w", "--ema=1"], ["--ema", "below 1"]),
+        (["--workdir=w", "--ema=1"], ["ema", "below 1"]),
         (["--workdir=w", "--scale=3"], ["scale", "power of two"]),
         (["--workdir=w", "--dataset=floder:x"], ["floder:x", "folder"]),
         (["--workdir=w", "--dataset=folder:/no/such"], ["no folder '/no/such'"]),

@@ -44,7 +44,7 @@ def test_it_answers_at_the_port_that_it_says_and_refuses_what_is_too_large(app):
 def test_an_address_that_is_taken(app):
     with web.listening(app, "127.0.0.1", 0) as (address, _):
         port = int(address.strip("/").split(":")[-1])
-        words = f"cannot listen at 127.0.0.1:{port} .*choose another --host or --port"
+        words = f"cannot listen at 127.0.0.1:{port} .*choose another host or port"
         with pytest.raises(UserError, match=words), web.listening(app, "127.0.0.1", port):
             pass
 

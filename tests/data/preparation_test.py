@@ -104,5 +104,5 @@ def test_too_little_room_is_seen_before(tmp_path, monkeypatch):
 
 def test_nowhere_to_write(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot write to --output"):
+    with pytest.raises(UserError, match="cannot write to"):
         preparation.prepare(DATA, 3, tmp_path / "file" / "x", 50)

@@ -20,6 +20,6 @@ def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs):
     settings = json.loads((baseline_runs / "regression" / "settings.json").read_text())
     settings["hparams"]["data"]["crop"] = "celeba"
     (tmp_path / "settings.json").write_text(json.dumps(settings))
-    with pytest.raises(UserError, match="--crop=celeba"):
+    with pytest.raises(UserError, match="crop=celeba"):
         chosen(tmp_path)
     assert [method.key for method in chosen(baseline_runs / "regression")] == ["regression"]

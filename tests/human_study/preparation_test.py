@@ -14,7 +14,7 @@ def evaluated(tmp_path_factory):
 
 def test_what_no_study_can_be_made_of(evaluated, tmp_path):
     for evaluations, methods, num_images, words in (
-        ([], [], 0, "--evaluations expects"),
+        ([], [], 0, "expected folders"),
         ([tmp_path], [], 0, "no finished evaluation"),
         ([evaluated, evaluated], [], 0, "'rooms' twice"),
         ([evaluated], ["nn"], 0, "choose from regression, tau_1.2 of .*, not 'nn'"),

@@ -49,7 +49,7 @@ def test_whose_abilities():
     ):
         with pytest.raises(UserError, match=expected):
             simulation.fooled_shares(algorithms, given, 0.05)
-    with pytest.raises(UserError, match="--spread must be below 15.6 percent where rooms/greedy"):
+    with pytest.raises(UserError, match="spread must be below 15.6 percent where rooms/greedy"):
         simulation.fooled_shares(algorithms, ["greedy=2.5"], 0.16)
 
 

@@ -121,9 +121,9 @@ def test_sample_without_a_run_or_a_picture(tmp_path):
     [
         ("sample", ["--output=OUT"], ["workdir", "model"]),
         ("sample", ["--model=faces", "--workdir=RUN", "--output=OUT"], ["workdir", "model"]),
-        ("sample", ["--model=cats", "--output=OUT"], ["cats", "faces", "--workdir"]),
-        ("sample", ["--model="], ["does not come with this package"]),
-        ("sample", ["--model=faces", "--input="], ["--input is empty"]),
+        ("sample", ["--model=cats", "--output=OUT"], ["cats", "faces", "named by its directory"]),
+        ("sample", ["--model="], ["no model ''"]),
+        ("sample", ["--model=faces", "--input="], ["an empty path"]),
         ("sample", ["--workdir=RUN", "--input=OUT", "--align"], ["alignment", "faces"]),
         ("evaluate", ["--model=faces"], ["--output"]),
         ("figures", ["--model=faces", "--output=OUT"], ["--model=faces needs --dataset"]),
