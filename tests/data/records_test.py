@@ -1,12 +1,17 @@
 """Records hold the images that were written, in their order."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from prsr.data import image_sets, pipeline, records
+from prsr.data import image_sets, pipeline, preparation, records
 from prsr.errors import UserError
 from prsr.hparams import DataHparams
+from prsr.trained.workdir import Workdir
+from tests.conftest import TINY, assert_one_line, call
 
 
 def test_blocks_of_records_and_of_memory_are_the_same(tmp_path):
@@ -53,3 +58,66 @@ def test_records_of_other_channels_or_splits_are_refused(folder):
     with pytest.raises(UserError, match="expected test-00000.tfrecord"):
         records.Records(folder, "test", 3)
     assert records.exist(folder, "train") and not records.exist(folder, "test")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Records of aligned images, cut to the face."""
+    folder = tmp_path_factory.mktemp("prepared")
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir()
+    for i in range(40):
+        image = rng.integers(0, 256, (218, 178, 3), dtype=np.uint8)
+        Image.fromarray(image).save(folder / "images" / f"{i}.png")
+    data = DataHparams(dataset=f"folder:{folder / 'images'}", crop="celeba", image_size=16)
+    preparation.prepare(data, 3, folder / "records", 100)
+    return folder
+
+
+def test_records_bring_what_they_were_made_with(prepared):
+    found = records.made_with(prepared / "records")
+    assert found == {"crop": "celeba", "image_size": 16, "channels": 3}
+
+
+def test_a_run_takes_crop_and_size_from_its_records(prepared, tmp_path):
+    options = [o for o in TINY if not o.startswith(("--image_size", "--dataset"))]
+    options += [f"--dataset=records:{prepared / 'records'}", "--train_steps=1", "--sample_images=0"]
+    result = call("train", f"--workdir={tmp_path}", *options)
+    assert result.returncode == 0, result.stderr
+    data = Workdir(tmp_path).read_hparams().data
+    assert (data.crop, data.image_size) == ("celeba", 16)
+    for contradiction in ("--crop=center", "--image_size=8", "--channels=1"):
+        result = call("train", f"--workdir={tmp_path / 'other'}", *options, contradiction)
+        assert_one_line(result, "were made with", contradiction.split("=")[0])
+
+
+def test_cut_images_are_not_cut_again(prepared):
+    of_files = DataHparams(
+        dataset=f"folder:{prepared / 'images'}", crop="celeba", image_size=16, split="hash"
+    )
+    of_records = DataHparams(
+        dataset=f"records:{prepared / 'records'}", crop="celeba", image_size=16
+    )
+    for split in ("train", "validation", "test"):
+        expected, found = (image_sets.load(d, 3, split).images for d in (of_files, of_records))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_records_of_another_crop_are_refused(prepared):
+    of_records = DataHparams(dataset=f"records:{prepared / 'records'}", crop="mnist", image_size=16)
+    for read in (
+        lambda: image_sets.load(of_records, 3, "test"),
+        lambda: image_sets.training_set(of_records, 3),
+        lambda: pipeline.blocks(of_records, 3, 4, "train", 7),
+    ):
+        with pytest.raises(UserError, match="made with crop=celeba, and this needs crop=mnist"):
+            read()
+
+
+@pytest.mark.parametrize("change", [{"crop": 3}, {"image_size": "16"}, {"channels": None}])
+def test_settings_that_are_none(prepared, tmp_path, change):
+    saved = json.loads((prepared / "records" / "records.json").read_text())
+    saved["settings"] |= change
+    (tmp_path / "records.json").write_text(json.dumps(saved))
+    with pytest.raises(UserError, match="does not say what the records were made with"):
+        records.made_with(tmp_path)
