@@ -2,8 +2,6 @@
 
 import dataclasses
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from prsr.data import image_sets, inputs, pipeline
 from prsr.errors import UserError
 from prsr.models import losses
 from prsr.trained import pretrained
-from tests.conftest import ROOT, assert_one_line, call, run
+from tests.conftest import assert_one_line, call, run
 
 
 def test_names():
@@ -84,26 +82,6 @@ def test_checksums_that_cover_nothing_are_refused(copy):
     (copy / "SHA256SUMS").write_text("")
     with pytest.raises(UserError, match="not the file that was shipped"):
         pretrained.workdir("faces")
-
-
-def test_the_package_contains_them(tmp_path):
-    """As it is installed, not only in the repository."""
-    pytest.importorskip("setuptools")
-    built = subprocess.run(
-        [sys.executable, "setup.py", "--quiet", "build_py", f"--build-lib={tmp_path}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert built.returncode == 0, built.stderr
-
-    def files(folder):
-        found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
-        return {path for path in found if "__pycache__" not in path.parts}
-
-    assert files(ROOT / "prsr") == files(tmp_path / "prsr")
-    names = {file.name for file in files(tmp_path / "prsr")}
-    assert {"MODEL_CARD.md", "SHA256SUMS", "demo.js", "study.js", "py.typed"} <= names
 
 
 def test_sample_without_a_run_or_a_picture(tmp_path):
