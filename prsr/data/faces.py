@@ -11,6 +11,7 @@ import math
 import numpy as np
 from PIL import Image
 
+from prsr import progress
 from prsr.errors import UserError
 from prsr.images import CELEBA_BOX, CELEBA_HEIGHT, CELEBA_WIDTH
 
@@ -45,12 +46,11 @@ def detector():
     # By their places: by name alone, mtcnn would first unpickle what lies in the folder
     # that the user is in.
     weights = importlib.resources.files("mtcnn.assets.weights")
-    network = MTCNN(
-        stages=[
-            stage(weights=str(weights / f"{name}.lz4"))
-            for stage, name in ((StagePNet, "pnet"), (StageRNet, "rnet"), (StageONet, "onet"))
-        ]
-    )
+    stages = ((StagePNet, "pnet"), (StageRNet, "rnet"), (StageONet, "onet"))
+    with progress.silenced():  # Python 3.13 prints a traceback of files that lz4 closes late
+        network = MTCNN(
+            stages=[stage(weights=str(weights / f"{name}.lz4")) for stage, name in stages]
+        )
 
     def find_eyes(image):
         small, factors = _reduced(image, max(1.0, max(image.shape[:2]) / _LONGEST))
