@@ -43,7 +43,10 @@ setuptools.setup(
         "gpu": ["tensorflow[and-cuda]>=2.21"],
         "lsun": LSUN,
         "study": WEB,
-        "test": ["hypothesis", "pytest", "scikit-image", "selenium", *FACES, *LSUN, *WEB],
+        "test": [
+            *("hypothesis", "pytest", "pytest-xdist", "scikit-image", "selenium"),
+            *(*FACES, *LSUN, *WEB),
+        ],
         "web": WEB,
         "lint": ["ruff"],
     },
