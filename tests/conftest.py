@@ -12,12 +12,14 @@ import traceback
 import warnings
 from unittest import mock
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # processes share a GPU
 
 import pytest
-import tensorflow as tf
 
+from prsr import flags
 from tests import properties
+
+tf = flags.quiet_tensorflow()
 
 ROOT = pathlib.Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"

@@ -25,7 +25,7 @@ def test_three_models_a_table_and_figure_2(corners):
     workdir, _, stdout = corners
     for kind in ("pixel_recursive", "regression", "cross_entropy"):
         settings = json.loads((workdir / kind / "settings.json").read_text())
-        assert settings["hparams"]["model"]["model"] == kind
+        assert settings["hparams"]["model"]["architecture"] == kind
         assert (workdir / kind / "model.weights.h5").is_file()
     rows = json.loads((workdir / "corners.json").read_text())
     assert [row["title"] for row in rows][-2:] == ["PixelCNN", "truth"]
