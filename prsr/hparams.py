@@ -278,7 +278,9 @@ class Hparams:
             )
 
 
-def check_bounds(section: ModelHparams | DataHparams | TrainingHparams | Schedule) -> None:
+def check_bounds(
+    section: ModelHparams | DataHparams | TrainingHparams | Schedule | Sampling,
+) -> None:
     """Refuses a number outside of its setting's bounds.
 
     Args:
