@@ -67,8 +67,8 @@ import importlib, json, sys
 from absl import flags
 module, *subcommand = sys.argv[1:]
 command = importlib.import_module(module)
-for name in subcommand:
-    command.COMMANDS[name][0]()
+define = command.COMMANDS[subcommand[0]][0] if subcommand else command.define
+define()
 for arguments in json.load(sys.stdin):
     flags.FLAGS.unparse_flags()
     flags.FLAGS([module, *arguments])

@@ -133,7 +133,7 @@ def forced_logits(model, low_res, seeds, high_res):
 
     prepared = cached._prepare(model)(low_res, seeds)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cached, "draws", types.SimpleNamespace(draw=spy))
+        patch.setattr(cached, "noise", types.SimpleNamespace(draw=spy))
         # Not compiled: loops are Python's, and what passes can be seen.
         drawn = cached._draw_image(*prepared, tf.constant(high_res, tf.int32), tf.constant(1.0))
     np.testing.assert_array_equal(drawn, high_res)
