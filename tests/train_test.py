@@ -15,7 +15,7 @@ from prsr.trained.workdir import Workdir
 from tests.conftest import ROOT, TINY, WHOLE, assert_one_line, call, run, start
 from tests.runs import assert_same_weights, steps_logged, wait_for
 
-WEIGHTS_ALONE = [*WHOLE, "--sample_images=0"]
+WEIGHTS_ALONE = [*WHOLE, "--sample_images=0", "--eval_every=1000"]
 
 
 def test_a_run_leaves_all_that_later_commands_need(tiny_run):

@@ -84,8 +84,10 @@ def test_a_picture_is_reduced_and_compared_with_its_original_and_a_regression(tr
     hparams, model = trained
 
     class Half:
+        has_likelihood = False
+
         def predict_images(self, low_res):
-            return np.full((len(low_res), 8, 8, 3), 127, np.uint8)
+            return np.full((1, 8, 8, 3), 127, np.uint8)
 
     with drawing.Drawer(hparams, model, Half()) as drawer:
         picture = drawer.submit(PICTURE, 1, 1.0, 1)

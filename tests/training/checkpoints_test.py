@@ -14,7 +14,7 @@ from prsr.training.trainer import Trainer
 from tests.conftest import WHOLE, assert_one_line, call
 from tests.runs import assert_same_weights
 
-WEIGHTS_ALONE = [*WHOLE, "--sample_images=0"]
+WEIGHTS_ALONE = [*WHOLE, "--sample_images=0", "--eval_every=1000"]
 
 
 def test_a_broken_newest_checkpoint_is_passed_over(uninterrupted, tmp_path):
