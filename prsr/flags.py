@@ -19,7 +19,6 @@ from absl import app, flags, logging  # noqa: E402
 from prsr import progress  # noqa: E402
 from prsr.errors import UserError, cause  # noqa: E402
 from prsr.hparams import (  # noqa: E402
-    TAU,
     DataHparams,
     Hparams,
     ModelHparams,
@@ -75,11 +74,6 @@ def output_folder(name):
     if FLAGS.model is not None:
         raise UserError(f"--model={FLAGS.model} needs --output, the folder to write to")
     return pathlib.Path(FLAGS.workdir) / name
-
-
-def define_tau(default=1.1):
-    flags.DEFINE_float("tau", default, TAU)
-    flags.register_validator("tau", lambda tau: tau > 0, "--tau must be a positive number or inf")
 
 
 def define_sampling(tau=1.1):
