@@ -16,6 +16,7 @@ import numpy as np
 from prsr import images
 from prsr.data import inputs
 from prsr.errors import first_line
+from prsr.hparams import Sampling
 from prsr.models import likelihood
 from prsr.sampling import cached, noise, samplers
 
@@ -195,7 +196,7 @@ class Drawer:
         low_res = picture.low_res[None]
         others = {"bicubic": images.upsample_bicubic(picture.low_res, self.hparams.model.scale)}
         if self._regression:
-            others["regression"] = self._regression(low_res, np.zeros((1, 2)), 1.0)[0]
+            others["regression"] = self._regression(low_res, np.zeros((1, 2)), Sampling())[0]
         if picture.high_res is not None:
             others["original"] = picture.high_res
         picture.others = {name: np.asarray(image) for name, image in others.items()}
