@@ -36,17 +36,24 @@ _SECTIONS = {"model": ModelHparams, "data": DataHparams, "training": TrainingHpa
 def define_workdir():
     flags.DEFINE_string("workdir", None, "The run directory: settings, weights, logs.")
     flags.mark_flag_as_required("workdir")
+    _refuse_empty("workdir")
 
 
 def define_trained():
     """`--workdir` or `--model`: a trained model, which `trained` opens."""
     flags.DEFINE_string("workdir", None, "The run directory of a trained model.")
     flags.DEFINE_string("model", None, "Instead of it, a model of this package: faces.")
+    _refuse_empty("workdir")
     flags.register_multi_flags_validator(
         ["workdir", "model"],
         lambda given: (given["workdir"] is None) != (given["model"] is None),
         "give --model=faces, or --workdir=RUN of a run of your own, and not both",
     )
+
+
+def _refuse_empty(name):
+    """An empty path would be the current folder."""
+    flags.register_validator(name, lambda path: path != "", f"--{name} is empty; name a folder")
 
 
 def trained():

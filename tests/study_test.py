@@ -85,7 +85,9 @@ def test_serving_prepares_what_is_not_there_yet(evaluated, tmp_path):
         assert admin == f"{url}admin#{(tmp_path / 'tried' / 'admin_token').read_text().strip()}"
         # A second server, at the same port.
         port = url.strip("/").split(":")[-1]
-        assert_one_line(call("study", "serve", study, f"--port={port}"), "cannot listen", "--port")
+        assert_one_line(
+            call("study", "serve", study, f"--port={port}"), "cannot listen", "another host or port"
+        )
     finally:
         server.terminate()
         _, stderr = server.communicate(timeout=30)

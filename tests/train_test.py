@@ -74,6 +74,7 @@ def test_asked_to_stop_it_saves_and_continues(uninterrupted, tmp_path, number):
     ("arguments", "words"),
     [
         ([], ["--workdir"]),
+        (["--workdir="], ["--workdir is empty"]),
         (["--workdir=w", "--trian_steps=5"], ["trian_steps", "train_steps"]),
         (["--workdir=w", "--train_steps=many"], ["train_steps", "many"]),
         (["--workdir=w", "--crop=celba"], ["crop", "center|celeba"]),

@@ -193,13 +193,13 @@ def test_tfds_prepared(mnist, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        ("floder:x", "expects one of drawn, folder, zip"),
+        ("floder:x", "one of the kinds drawn, folder, zip"),
         ("folder", "needs a place"),
         ("folder:/no/such/place", "no folder '/no/such/place'"),
         ("zip:/no/such.zip", "no file '/no/such.zip'"),
         ("mnist:/no/such", "train-images-idx3-ubyte"),
         ("drawn:many", "count of 3 or more"),
-        ("tfds:no_such_set", "no such data set"),
+        ("tfds:no_such_set", "TFDS has no data set 'no_such_set'"),
     ],
 )
 def test_what_cannot_be_opened(dataset, words):
