@@ -80,6 +80,7 @@ def test_tensorflow_alone_draws_what_the_command_draws(tmp_path):
     np.testing.assert_array_equal(drawn, sampled_by_command(low_res, tmp_path, "--model=faces"))
 
 
+@pytest.mark.slow
 def test_tensorflow_s_own_command(tiny_export, tmp_path):
     """As docs/api.md has it."""
     program = pathlib.Path(sys.executable).parent / "saved_model_cli"

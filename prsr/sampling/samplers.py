@@ -8,7 +8,7 @@ from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.sampling import cached, noise, projection
 
 
-def sampler(model, downsampling="antialiased"):
+def sampler(model, downsampling="antialiased", jit_compile=True):
     """The sampler of a model.
 
     Args:
@@ -16,6 +16,8 @@ def sampler(model, downsampling="antialiased"):
             sub-pixel is then drawn by itself) or `RegressionNetwork` (whose one
             prediction knows neither seeds nor tau).
         downsampling: how the model's inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
+        jit_compile: whether XLA compiles the paper's model, which takes seconds and pays for
+            more than a few images.
 
     Returns:
         A function `(low_res, seeds, sampling)` to `[batch, height, width, channels]` uint8:
@@ -23,7 +25,7 @@ def sampler(model, downsampling="antialiased"):
         int32 and `sampling` a `prsr.hparams.Sampling`.
     """
     if isinstance(model, PixelRecursiveSuperResolution):
-        draw_images = cached.sampler(model)
+        draw_images = cached.sampler(model, jit_compile)
 
         def draw_all(low_res, seeds, sampling):
             return draw_images(low_res, seeds, sampling.tau, guidance=sampling.guidance)

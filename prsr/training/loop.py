@@ -109,7 +109,8 @@ class Loop:
         self.trainer, self.workdir = trainer, workdir
         self.validation_set, self.schedule = validation_set, schedule
         self.step = self.saved = self.validated = self.drawn = None
-        self._sampler = samplers.sampler(trainer.model)
+        # A grid has few samples: XLA's compiler would take longer than they do.
+        self._sampler = samplers.sampler(trainer.model, jit_compile=False)
         self._signals = []
 
     def run(self):

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import itertools
+import zlib
 
 import keras
 import numpy as np
@@ -58,6 +59,7 @@ class Trainer:
         size = hparams.data.image_size
         self.image_shape = (size, size, hparams.model.channels)
         self._names = {}
+        self._evaluated = None, None  # checksums of weights, and all variables to score them with
         compiled = tf.function(jit_compile=training.jit_compile or None)
         self._train_step = compiled(self._train_step)
         self._eval_step = tf.function(self._eval_step)
@@ -218,21 +220,30 @@ class Trainer:
         The moving average takes the weights' place, if one is kept, and batch
         normalisation's statistics are taken afresh on `statistics_batches`.
         """
-        weights = self.model.trainable_variables
-        kept = [(variable, variable.numpy()) for variable in self.model.variables]
+        variables = self.model.variables
+        kept = [variable.numpy() for variable in variables]
+        weights = [variable.numpy() for variable in self.model.trainable_variables]
+        if self.optimizer.use_ema and self.step > 0:
+            # Keras has no public way to read the averages and go on training.
+            weights = [w.numpy() for w in self.optimizer._model_variables_moving_average]
+        now = [zlib.crc32(weight.tobytes()) for weight in weights]
         with self.strategy.scope():
-            if self.optimizer.use_ema and self.step > 0:
-                # Keras has no public way to read the averages and go on training.
-                averages = self.optimizer._model_variables_moving_average
-                for variable, average in zip(weights, averages):
-                    variable.assign(average.numpy())
-            self.model.recalibrate_batch_norm(self.statistics_batches)
+            if now == self._evaluated[0]:  # scored a moment ago, and now to be kept or drawn from
+                _assign(variables, self._evaluated[1])
+            else:
+                _assign(self.model.trainable_variables, weights)
+                self.model.recalibrate_batch_norm(self.statistics_batches)
+                self._evaluated = now, [variable.numpy() for variable in variables]
         try:
             yield
         finally:
             with self.strategy.scope():
-                for variable, value in kept:
-                    variable.assign(value)
+                _assign(variables, kept)
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values):
+        variable.assign(value)
 
 
 def check_devices(hparams, replicas):

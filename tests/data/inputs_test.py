@@ -35,7 +35,7 @@ def test_an_aligned_image_is_reduced_as_in_training(tmp_path, capsys):
 def test_a_picture_of_another_shape_is_cut_at_its_center(tmp_path, capsys):
     pixels, image = read(tmp_path, (50, 40))
     np.testing.assert_array_equal(image.high_res, images.resize(pixels[:, 5:45], (32, 32)))
-    assert "center crop to 40x40 (which should be the face alone; --align finds it)" in (
+    assert "center crop to 40x40 (which should be the face alone; alignment finds it)" in (
         capsys.readouterr().out
     )
 

@@ -10,7 +10,7 @@ from PIL import Image
 from prsr import images
 from prsr.data import inputs
 from prsr.errors import UserError
-from prsr.hparams import DataHparams, Hparams, ModelHparams
+from prsr.hparams import DataHparams, Hparams, ModelHparams, Sampling
 from prsr.models import likelihood
 from prsr.models.build import build_model
 from prsr.sampling import super_resolution
@@ -39,7 +39,7 @@ def chosen(trained, tmp_path):
 
 def super_resolve(trained, chosen, output, **changes):
     hparams, model = trained
-    options = {"num_samples": 2, "tau": 1.0, "seed": 1, "batch_size": 3} | changes
+    options = {"num_samples": 2, "sampling": Sampling(1.0), "seed": 1, "batch_size": 3} | changes
     super_resolution.super_resolve(model, hparams, chosen, output, **options)
 
 

@@ -187,7 +187,8 @@ def test_an_image_that_only_the_second_worker_meets(tmp_path):
     assert (tmp_path / "run" / "checkpoints" / "ckpt-20.index").exists()
 
 
-@pytest.mark.parametrize("optimizer", [pytest.param("rmsprop", marks=pytest.mark.slow), "sgd"])
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
 def test_eight_replicas_equal_one_device(optimizer):
     """Fifty steps of the same global batches: losses, gradients, weights and statistics.
 

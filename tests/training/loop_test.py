@@ -71,6 +71,7 @@ def test_nan_and_restore_that_does_not_help(tiny_run, tmp_path):
     assert Workdir(copy).read_hparams().training.learning_rate_factor == 1
 
 
+@pytest.mark.slow
 def test_a_record_that_is_damaged_costs_no_step(tmp_path):
     """Training stops at it with everything saved, and goes on when it was mended."""
     image_set = image_sets.load(DataHparams(dataset="drawn:200", image_size=8), 3, "train")
@@ -101,6 +102,7 @@ def test_a_record_that_is_damaged_costs_no_step(tmp_path):
     assert_same_weights(expected, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_no_room_for_a_checkpoint(tiny_run, tmp_path):
     """The disk ends in the middle of a file."""
     copy = tmp_path / "copy"
