@@ -120,7 +120,7 @@ def scratch(folder):
     with zipfile.ZipFile(folder / "my_images.zip", "w") as archive:
         for i in range(60):
             path = folder / "my_images" / f"{i}.png"
-            letters.draw(i).resize((40, 40)).save(path)
+            letters.render(i).resize((40, 40)).save(path)
             archive.write(path, path.name)
     grace = pretrained.workdir("faces").path / "examples" / "grace_hopper.jpg"
     Image.open(grace).resize((356, 436)).save(folder / "me.jpg")

@@ -19,7 +19,7 @@ DATA = DataHparams(dataset="drawn:200", image_size=8)
 
 def encoded(index, kind="JPEG"):
     file = io.BytesIO()
-    letters.draw(index).save(file, kind)
+    letters.render(index).save(file, kind)
     return file.getvalue()
 
 
@@ -44,7 +44,7 @@ def test_images_that_cannot_be_used_are_counted(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "train: 2 images in 1 file(s), 3 skipped" in result.stdout
     assert "skipped 3 of 5 train images: train/0.png" in result.stderr
-    expected = [pipeline.pair(np.asarray(letters.draw(i)), DATA, 4)[1] for i in (2, 3)]
+    expected = [pipeline.pair(np.asarray(letters.render(i)), DATA, 4)[1] for i in (2, 3)]
     np.testing.assert_array_equal(images(tmp_path / "records", "train"), expected)
     data = DataHparams(f"folder:{folder}", 8)
     assert preparation.prepare(data, 3, tmp_path / "records", 2)["train"] == (1, 2, 3)

@@ -21,7 +21,7 @@ def _font(name, size):
     return ImageFont.truetype(str(folder / name), size)
 
 
-def draw(index):
+def render(index):
     """The picture with a number: one glyph on a plain ground, both in random colours.
 
     Args:

@@ -107,7 +107,7 @@ class _Drawn(_Source):
         self.splits = splits.assign([f"{i:06d}" for i in range(count)], "hash")
 
     def read(self, name):
-        return decoding.to_channels(letters.draw(int(name)), self.channels)
+        return decoding.to_channels(letters.render(int(name)), self.channels)
 
     def labels(self, split):
         return np.array([letters.label(int(name)) for name in self.names(split)], np.int32)

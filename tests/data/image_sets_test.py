@@ -18,7 +18,7 @@ def test_drawn_images_are_always_the_same():
     np.testing.assert_array_equal(first.images, again.images)
     assert first.images.shape[1:] == (16, 16, 3)
     assert first.images.std() > 20
-    assert letters.draw(0).tobytes() != letters.draw(1).tobytes()
+    assert letters.render(0).tobytes() != letters.render(1).tobytes()
 
 
 def folder_of(tmp_path, sizes):

@@ -14,7 +14,7 @@ DATA = DataHparams(dataset="drawn:200", image_size=8)
 
 def encoded(index, kind="JPEG"):
     file = io.BytesIO()
-    letters.draw(index).save(file, kind)
+    letters.render(index).save(file, kind)
     return file.getvalue()
 
 
