@@ -4,6 +4,7 @@ A command has two functions: `define()` makes its flags, `main()` does its work 
 an exit status. `run(main, define)` calls both, so that importing a command does nothing.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -329,9 +330,25 @@ def _in_a_line(error):
 
 def quiet_tensorflow():
     """TensorFlow, imported without the remarks that come before its log level is read."""
-    with progress.silenced():
+    with progress.silenced(), _ctrl_c_afterwards():
         import tensorflow
     return tensorflow
+
+
+@contextlib.contextmanager
+def _ctrl_c_afterwards():
+    """Puts Ctrl-C off: met within the import of an extension, it comes out as an ImportError."""
+    before, met = signal.getsignal(signal.SIGINT), []
+    if before is not signal.default_int_handler:  # ignored, or somebody else's
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: met.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if met:
+        raise KeyboardInterrupt
 
 
 def fail(message):

@@ -394,7 +394,7 @@ def is_importing(process):
     return has_loaded(process, "libtensorflow_framework")
 
 
-@pytest.mark.parametrize("library", ["libtensorflow_framework", "h5py"])
+@pytest.mark.parametrize("library", ["_multiarray_umath", "libtensorflow_framework", "h5py"])
 def test_ctrl_c_while_it_imports(tmp_path, library):
     process = start("train", f"--workdir={tmp_path}", *WHOLE, preexec_fn=interruptible)
     wait_for(lambda: has_loaded(process, library), process)
