@@ -1,5 +1,6 @@
 """What training continues from: written whole, found by their files."""
 
+import shutil
 import sys
 
 from prsr.errors import UserError, first_line
@@ -21,6 +22,11 @@ def write(trainer, workdir):
     for step in steps(workdir)[:-_KEPT]:
         for path in workdir.checkpoints.glob(f"ckpt-{step}.*"):
             path.unlink()
+    # What kills left behind, of which nothing is needed once a newer checkpoint is whole.
+    for path in workdir.checkpoints.glob("broken-*"):
+        path.unlink()
+    for folder in workdir.checkpoints.glob("ckpt-*_temp"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def restore(trainer, workdir):
