@@ -74,10 +74,11 @@ class Reporter:
         if not self.trainer.is_chief:
             return
         with files.disk_errors(self.workdir.path, files.CHECKPOINTS_STAY):
-            self.workdir.append_metrics({"step": step, **record})
             with self.writer.as_default(step):
                 for name, value in record.items():
                     tf.summary.scalar(name, value)
+            self.writer.flush()  # metrics.jsonl says what need not be done, and shown, again
+            self.workdir.append_metrics({"step": step, **record})
 
 
 def _line(scores):
