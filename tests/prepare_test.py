@@ -1,6 +1,5 @@
 """python -m prsr.prepare, also killed, at once and without room."""
 
-import io
 import json
 import resource
 import signal
@@ -13,22 +12,7 @@ from prsr.data import letters, pipeline, preparation, records
 from prsr.errors import UserError
 from prsr.hparams import DataHparams
 from tests.conftest import PREPARED, assert_one_line, call, run, start
-
-DATA = DataHparams(dataset="drawn:200", image_size=8)
-
-
-def encoded(index, kind="JPEG"):
-    file = io.BytesIO()
-    letters.render(index).save(file, kind)
-    return file.getvalue()
-
-
-def content(folder):
-    return {path.name: path.read_bytes() for path in folder.glob("[tv]*.tfrecord")}
-
-
-def images(folder, split):
-    return np.concatenate(list(records.Records(folder, split, 3).blocks(64).as_numpy_iterator()))
+from tests.data.preparation_test import DATA, content, encoded, images
 
 
 def test_images_that_cannot_be_used_are_counted(tmp_path):
