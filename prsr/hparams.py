@@ -216,18 +216,17 @@ class Sampling:
     @property
     def key(self) -> str:
         """For files and JSON, such as `"tau_1.2_guidance_2_matched"`."""
-        parts = ["greedy" if math.isinf(self.tau) else f"tau_{self.tau:g}"]
-        parts += [f"guidance_{self.guidance:g}"] if self.guidance else []
-        parts += ["matched"] if self.match_input == "end" else []
-        return "_".join(parts)
+        return "_".join(self._named("tau_{:g}", "guidance_{:g}"))
 
     @property
     def title(self) -> str:
         """For people, such as `"tau = 1.2, guidance 2, matched"`."""
-        parts = ["greedy" if math.isinf(self.tau) else f"tau = {self.tau:g}"]
-        parts += [f"guidance {self.guidance:g}"] if self.guidance else []
-        parts += ["matched"] if self.match_input == "end" else []
-        return ", ".join(parts)
+        return ", ".join(self._named("tau = {:g}", "guidance {:g}"))
+
+    def _named(self, tau: str, guidance: str) -> list[str]:
+        parts = ["greedy" if math.isinf(self.tau) else tau.format(self.tau)]
+        parts += [guidance.format(self.guidance)] if self.guidance else []
+        return parts + (["matched"] if self.match_input == "end" else [])
 
 
 @dataclasses.dataclass(frozen=True)
