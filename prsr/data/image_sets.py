@@ -1,8 +1,10 @@
 """From a source to a split of small images, in memory or on disk."""
 
+import collections
 import dataclasses
 import os
 import sys
+from concurrent import futures
 
 import numpy as np
 import tensorflow as tf
@@ -80,67 +82,51 @@ def small_images(source, data, channels, split, ranges):
         UserError: an image does not fit the crop, or the source ends too soon.
     """
     names, size = source.names(split), pool_size(data)
-    pending, problems, ended = {}, {}, []
 
-    def reads():
-        # Sources yield functions: the reading itself happens in the parallel map.
-        try:
-            for start, stop in ranges:
-                for number, read in zip(range(start, stop), source.arrays(split, start, stop)):
-                    pending[number] = read
-                    yield number
-            raise ValueError("it has fewer images than it says")
-        except Exception as error:  # what TFDS or records raise when their files are damaged
-            ended.append(error)
+    # Threads, and not tf.data: TensorFlow deletes an iterator with Python's lock held, and waits
+    # for ever if a thread of the iterator is in Python just then.
+    @tf.function(input_signature=[tf.TensorSpec((None, None, channels), tf.uint8)])
+    def reduce(image):
+        return to_pool(image, data)
 
-    def read_and_crop(number):
+    def prepare(number, read):
         try:
-            if number < 0:
-                raise ValueError("the source has ended")
-            image = pending.pop(number)()
+            image = read()
             if "crop" not in source.made_with:
                 image = images.crop(image, data.crop)
             if image.shape[0] < size:
                 raise ValueError(f"smaller than {size}x{size}")
-            return image
         except UserError as error:
-            problems[number] = UserError(f"{names[number]}: {error}")
+            raise UserError(f"{names[number]}: {error}") from error
         except (OSError, ValueError) as error:
-            problems[number] = error
-        return np.zeros((1, 1, channels), np.uint8)
+            return number, None, error
+        return number, reduce(image).numpy(), None
 
-    def prepare(number):
-        image = tf.numpy_function(read_and_crop, [number], tf.uint8, stateful=False)
-        image.set_shape((None, None, channels))
-        return number, to_pool(image, data)
-
-    numbers = reads()
-
-    def next_number(_):
-        # Not Dataset.from_generator, which has the whole process return its memory all the time.
-        return tf.numpy_function(lambda: next(numbers, -1), [], tf.int64)
-
-    total = sum(stop - start for start, stop in ranges)
-    dataset = tf.data.Dataset.range(total).map(next_number)
-    dataset = untuned(dataset.map(prepare, num_parallel_calls=os.cpu_count()))
-    for number, image in _until_broken(dataset, data):
-        if number < 0:
+    def reads():
+        try:
+            for start, stop in ranges:
+                arrays = source.arrays(split, start, stop)
+                for number in range(start, stop):
+                    read = next(arrays, None)
+                    if read is None:
+                        raise ValueError("it has fewer images than it says")
+                    yield number, read
+        except Exception as error:  # what TFDS or records raise when their files are damaged
             raise UserError(
-                f"data set '{data.dataset}' cannot be read to its end: {cause(*ended)}"
-            ) from ended[0]
-        problem = problems.pop(number, None)
-        if isinstance(problem, UserError):
-            raise problem
-        yield number, image if problem is None else None, problem
+                f"data set '{data.dataset}' cannot be read to its end: {cause(error)}"
+            ) from error
 
-
-def _until_broken(dataset, data):
-    try:
-        yield from dataset.as_numpy_iterator()
-    except tf.errors.OpError as error:
-        if "KeyboardInterrupt" in str(error):  # it was met by Python within TensorFlow
-            raise KeyboardInterrupt from error
-        raise UserError(f"data set '{data.dataset}' cannot be read: {cause(error)}") from error
+    with futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        waiting = collections.deque()
+        try:
+            for number, read in reads():
+                waiting.append(threads.submit(prepare, number, read))
+                if len(waiting) > 4 * os.cpu_count():
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # also where the caller wants no more
+            threads.shutdown(cancel_futures=True)
 
 
 def load(data, channels, split, limit=None, with_labels=False):
@@ -227,10 +213,3 @@ def report_skipped(problems, count, split, most=10):
             f"skipped {len(problems)} of {count} {split} images: {', '.join(listed)}{more}",
             file=sys.stderr,
         )
-
-
-def untuned(dataset):
-    """TensorFlow 2.21 may wait for its tuning thread for minutes when an iterator is deleted."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)

@@ -216,7 +216,7 @@ def training_pairs(image_set, data, scale, batch_size, seed, first_step=0, shard
 def _ahead(elements, pairs):
     """Computes `pairs` of elements on all cores, some before they are asked for."""
     cores = os.cpu_count()
-    return image_sets.untuned(elements.map(pairs, num_parallel_calls=cores).prefetch(2 * cores))
+    return _untuned(elements.map(pairs, num_parallel_calls=cores).prefetch(2 * cores))
 
 
 def evaluation_pairs(image_set, data, scale, batch_size, shard=WHOLE):
@@ -243,3 +243,10 @@ def evaluation_pairs(image_set, data, scale, batch_size, shard=WHOLE):
 
     steps = -(-count // batch_size)
     return _ahead(shard.elements(0, steps, batch_size), pairs)
+
+
+def _untuned(dataset):
+    """TensorFlow 2.21 may wait for its tuning thread for minutes when an iterator is deleted."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

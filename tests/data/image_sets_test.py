@@ -1,6 +1,7 @@
 """Images of any source, cut and reduced to one size."""
 
 import dataclasses
+import faulthandler
 
 import numpy as np
 import pytest
@@ -63,18 +64,48 @@ def test_a_limit_reads_only_the_first(tmp_path):
     assert len(image_sets.load(DATA, 3, "train", limit=4).names) == 4
 
 
-def test_ctrl_c_that_is_met_within_tensorflow():
+class Slow:
+    """A source whose images are read by Python, some microseconds each."""
+
+    made_with = {}
+
+    def __init__(self, read=lambda: np.full((16, 16, 3), sum(range(1000)) % 256, np.uint8)):
+        self.read = read
+
+    def names(self, split):
+        return [f"{i}" for i in range(300)]
+
+    def arrays(self, split, start, stop):
+        yield from [self.read] * (stop - start)
+
+
+def test_ctrl_c_that_another_thread_meets():
     """It is Ctrl-C still, and no image that cannot be read."""
 
     def interrupted():
         raise KeyboardInterrupt
 
-    class Source:
-        def names(self, split):
-            return ["a"] * 3
-
-        def arrays(self, split, start, stop):
-            yield from [interrupted] * 3
-
     with pytest.raises(KeyboardInterrupt):
-        list(image_sets.small_images(Source(), DATA, 3, "train", [(0, 3)]))
+        list(image_sets.small_images(Slow(interrupted), DATA, 3, "train", [(0, 3)]))
+
+
+def test_a_reader_that_wants_no_more():
+    """Its end waits for the threads that read, and they do not wait for it."""
+    faulthandler.dump_traceback_later(120, exit=True)  # pytest itself could not stop a deadlock
+    try:
+        for count in range(100):
+            images = image_sets.small_images(Slow(), DATA, 3, "train", [(0, 300)])
+            for number in range(count % 7 + 1):
+                assert next(images)[0] == number
+            images.close()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def test_a_source_with_fewer_images_than_names():
+    class Short(Slow):
+        def arrays(self, split, start, stop):
+            yield from [self.read] * 5
+
+    with pytest.raises(UserError, match="to its end: it has fewer images than it says"):
+        list(image_sets.small_images(Short(), DATA, 3, "train", [(0, 9)]))
