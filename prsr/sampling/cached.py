@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from prsr import images
 from prsr.models import layers
-from prsr.sampling import noise
+from prsr.sampling import noise, projection
 
 _LEAST_PART = 8  # images
 _MOST_PARTS = 64  # at once; TensorFlow has a thread for each core
@@ -151,20 +151,22 @@ def _last_row(window, kernel, bias):
     return tf.nn.conv2d(window, kernel, 1, padding)[:, 0] + bias
 
 
-def _no_rows_yet(weights, batch, width):
+def _no_rows_yet(weights, batch, width, plan):
     """What is kept of the rows above, before the first row: zeros, the convolutions' padding.
 
     Returns:
-        The image's last rows, `[batch, 4, width, channels]` in [-0.5, 0.5], and the
-        vertical features that enter each layer, one row less than its kernel's height:
-        `[L, batch, reach, width, F]`.
+        The image's last rows, `[batch, 4, width, channels]` in [-0.5, 0.5]; the vertical
+        features that enter each layer, one row less than its kernel's height, `[L, batch,
+        reach, width, F]`; and `missing` of `prsr.sampling.projection.match_row`.
     """
     height, _, channels, features = weights.first_kernel.shape
     reach = weights.rows[0].kernel.shape[0] - 1
     dtype = weights.left.dtype
+    low = plan.to_come.shape[2] if plan else 0
     return (
         tf.zeros((batch, height, width, channels), dtype),
         tf.zeros((len(weights.rows), batch, reach, width, features), dtype),
+        tf.zeros((batch, low, low, channels)),
     )
 
 
@@ -181,7 +183,7 @@ def _start_row(weights, row, kept):
         first layer and `[width, L, batch, 2F]` at the gates; and the new feature rows to
         keep, `[L, batch, reach, width, F]`.
     """
-    image_rows, feature_rows = kept
+    image_rows, feature_rows, _ = kept
     # `shift_down` shows row 0 a row of zeros, not the vertical stack above the image. A
     # gate of zero is zero, so the layers' inputs there are zeros as well.
     is_inside = tf.cast(row > 0, image_rows.dtype)
@@ -242,7 +244,7 @@ def _draw_pixel(weights, first, gates, conditioning_logits, uniforms, given, tau
     return pixel, tf.stack(entered[:-1])
 
 
-def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau):
+def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau, plan):
     """Draws a row, pixel by pixel.
 
     Args:
@@ -253,6 +255,7 @@ def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau):
         uniforms: of all rows, `[batch, height, width, channels]` float32 in (0, 1).
         given: of all rows, `[batch, height, width, channels]` int32, -1 or 0..255.
         tau: scalar float32.
+        plan: a `prsr.sampling.projection.RowPlan` to match the row to its input by, or None.
 
     Returns:
         What to keep for the next row, and the row, `[batch, width, channels]` uint8.
@@ -263,7 +266,7 @@ def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau):
         x = tf.gather(x, row, axis=1)  # XLA would compile x[:, row] again for each row
         return tf.transpose(x, (1, 2, 0, *range(3, len(x.shape))))
 
-    image_rows, _ = kept
+    image_rows, _, missing = kept
     batch, _, width, channels = image_rows.shape
     first, gates, feature_rows = _start_row(weights, row, kept)
     conditioning_logits, uniforms = columns_first(conditioning_logits), columns_first(uniforms)
@@ -297,17 +300,22 @@ def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau):
         ),
     )
     pixels = tf.transpose(pixels.stack(), (1, 0, 2))
+    if plan:
+        kept_values = tf.transpose(given, (2, 0, 1)) >= 0
+        pixels, missing = projection.match_row(plan, row, missing, pixels, kept_values)
     seen = images.to_network(pixels, image_rows.dtype)[:, None]
     image_rows = tf.concat([image_rows[:, 1:], seen], axis=1)
-    return (image_rows, feature_rows), tf.cast(pixels, tf.uint8)
+    return (image_rows, feature_rows, missing), tf.cast(pixels, tf.uint8)
 
 
-def _draw_image(weights, conditioning_logits, uniforms, given, tau):
+def _draw_image(weights, conditioning_logits, uniforms, given, tau, plan=None):
     """Draws all rows; arguments as `_draw_row`. `[batch, height, width, channels]` uint8."""
     batch, height, width, channels = uniforms.shape
 
     def draw_next(row, kept, drawn):
-        kept, pixels = _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau)
+        kept, pixels = _draw_row(
+            weights, row, kept, conditioning_logits, uniforms, given, tau, plan
+        )
         return row + 1, kept, drawn.write(row, pixels)
 
     *_, drawn = tf.while_loop(
@@ -315,7 +323,7 @@ def _draw_image(weights, conditioning_logits, uniforms, given, tau):
         draw_next,
         (
             tf.constant(0),
-            _no_rows_yet(weights, batch, width),
+            _no_rows_yet(weights, batch, width, plan),
             tf.TensorArray(tf.uint8, height, element_shape=(batch, width, channels)),
         ),
     )
@@ -390,27 +398,34 @@ def sampler(model, jit_compile=True):
         jit_compile: whether XLA compiles it: faster at small batches.
 
     Returns:
-        A function `(low_res, seeds, tau, given=None, guidance=0)` to `[batch, height, width,
-        channels]` uint8: `low_res` is `[batch, low height, low width, channels]` in
+        A function `(low_res, seeds, tau, given=None, guidance=0, match_rows=None)` to `[batch,
+        height, width, channels]` uint8: `low_res` is `[batch, low height, low width, channels]` in
         0..255, `seeds` `[batch, 2]` int32, `tau` a scalar, infinity for greedy. `given`
         continues images: `[batch, height, width, channels]`, -1 for a sub-pixel to
         draw, and 0..255 for one to keep. `guidance` is how much more A counts:
-        logits are tau (B + (1 + guidance) A).
+        logits are tau (B + (1 + guidance) A). `match_rows` is how the inputs were made, one of
+        `prsr.hparams.DOWNSAMPLING`: each row is then moved towards its input as soon as it is
+        drawn (`prsr.sampling.projection.match_row`), but for what was given.
     """
 
     prepare = _prepare(model)
     draw_part = tf.function(_draw_image, jit_compile=jit_compile)
 
     @tf.function
-    def draw_image(weights, conditioning_logits, uniforms, given, tau):
+    def draw_image(weights, conditioning_logits, uniforms, given, tau, plan):
         parts = _parallel_parts(len(uniforms))
         split = [tf.split(x, parts) for x in (conditioning_logits, uniforms, given)]
+        plans = [None] * parts
+        if plan:
+            plans = [plan._replace(to_come=own) for own in tf.split(plan.to_come, parts)]
         # They depend on nothing of each other, so TensorFlow runs them side by side.
-        return tf.concat([draw_part(weights, *own, tau) for own in zip(*split)], axis=0)
+        drawn = [draw_part(weights, *own, tau, plan) for *own, plan in zip(*split, plans)]
+        return tf.concat(drawn, axis=0)
 
-    def sample_images(low_res, seeds, tau, given=None, guidance=0.0):
+    def sample_images(low_res, seeds, tau, given=None, guidance=0.0, match_rows=None):
+        plan = match_rows and projection.row_plan(low_res, model.scale, match_rows)
         low_res, seeds, tau, given = _arguments(model, low_res, seeds, tau, given)
-        return draw_image(*prepare(low_res, seeds, guidance), given, tau).numpy()
+        return draw_image(*prepare(low_res, seeds, guidance), given, tau, plan).numpy()
 
     return sample_images
 
@@ -475,13 +490,16 @@ def row_sampler(model, jit_compile=True):
     prepare = _prepare(model)
     draw_row = tf.function(_draw_row, jit_compile=jit_compile)
 
-    def sample_rows(low_res, seeds, tau, given=None, guidance=0.0):
+    def sample_rows(low_res, seeds, tau, given=None, guidance=0.0, match_rows=None):
+        plan = match_rows and projection.row_plan(low_res, model.scale, match_rows)
         low_res, seeds, tau, given = _arguments(model, low_res, seeds, tau, given)
         weights, conditioning_logits, uniforms = prepare(low_res, seeds, guidance)
         batch, height, width, _ = uniforms.shape
-        kept = _no_rows_yet(weights, batch, width)
+        kept = _no_rows_yet(weights, batch, width, plan)
         for row in tf.range(height):
-            kept, drawn = draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau)
+            kept, drawn = draw_row(
+                weights, row, kept, conditioning_logits, uniforms, given, tau, plan
+            )
             yield drawn.numpy()
 
     return sample_rows

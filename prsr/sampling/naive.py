@@ -5,10 +5,10 @@ Slow and obvious. A faster sampler is right when it draws the same images.
 
 import tensorflow as tf
 
-from prsr.sampling import noise
+from prsr.sampling import noise, projection
 
 
-def sample(prior, conditioning_logits, seeds, tau, count=None):
+def sample(prior, conditioning_logits, seeds, tau, count=None, plan=None):
     """Draws images (equation 6), in the order rows, columns, channels.
 
     Args:
@@ -19,6 +19,8 @@ def sample(prior, conditioning_logits, seeds, tau, count=None):
         seeds: `[batch, 2]` int32: a sample depends on its own seed, not on its batch.
         tau: scalar, multiplies the logits; infinity is greedy.
         count: draw only so many sub-pixels and leave the others zero; None for all.
+        plan: a `prsr.sampling.projection.RowPlan` by which each row, when all of it is drawn,
+            is moved towards its input; or None.
 
     Returns:
         `[batch, height, width, channels]` uint8.
@@ -27,21 +29,37 @@ def sample(prior, conditioning_logits, seeds, tau, count=None):
     batch = tf.shape(conditioning_logits)[0]
     uniforms = noise.uniforms(seeds, (height, width, channels))
 
-    def draw_next(i, flat):
+    def match(i, flat, missing):
+        rows, row = tf.reshape(flat, (batch, height, width, channels)), i // (width * channels)
+        matched, missing = projection.match_row(plan, row, missing, rows[:, row])
+        rows = tf.concat([rows[:, :row], matched[:, None], rows[:, row + 1 :]], axis=1)
+        return tf.reshape(rows, tf.shape(flat)), missing
+
+    def draw_next(i, flat, missing):
+        shape = flat.shape
         drawn_so_far = tf.reshape(flat, (batch, height, width, channels))
         logits = prior(drawn_so_far) + conditioning_logits
         logits = tf.reshape(logits, (batch, height * width * channels, -1))[:, i]
         uniform = tf.reshape(uniforms, (batch, -1))[:, i]
         drawn = noise.draw(logits, tau, uniform)
         index = tf.stack([tf.range(batch), tf.fill((batch,), i)], axis=1)
-        return i + 1, tf.tensor_scatter_nd_update(flat, index, drawn)
+        flat = tf.tensor_scatter_nd_update(flat, index, drawn)
+        if plan:
+            flat, missing = tf.cond(
+                (i + 1) % (width * channels) == 0,
+                lambda: match(i, flat, missing),
+                lambda: (flat, missing),
+            )
+            flat = tf.ensure_shape(flat, shape)
+        return i + 1, flat, missing
 
     total = height * width * channels
     count = total if count is None else count
-    _, flat = tf.while_loop(
-        lambda i, _: i < count,
+    missing = tf.zeros_like(plan.to_come[:, : plan.to_come.shape[2]]) if plan else 0.0
+    _, flat, _ = tf.while_loop(
+        lambda i, *_: i < count,
         draw_next,
-        (tf.constant(0), tf.zeros((batch, total), tf.int32)),
+        (tf.constant(0), tf.zeros((batch, total), tf.int32), missing),
     )
     return tf.cast(tf.reshape(flat, (batch, height, width, channels)), tf.uint8)
 
@@ -54,20 +72,22 @@ def sampler(model, count=None):
         count: as `sample`.
 
     Returns:
-        A function `(low_res, seeds, tau, guidance=0)` to `[batch, height, width, channels]` uint8:
+        A function `(low_res, seeds, tau, guidance=0, match_rows=None)` to `[batch, height, width,
+        channels]` uint8, with the arguments of `prsr.sampling.cached.sampler`:
         `low_res` is `[batch, low height, low width, channels]` in 0..255, `seeds`
         `[batch, 2]` int32, `tau` a scalar, and `guidance` how much more A counts.
     """
 
     @tf.function(reduce_retracing=True)
-    def run(low_res, seeds, tau, guidance):
+    def run(low_res, seeds, tau, guidance, plan):
         logits = tf.cast(model.conditioning(low_res), tf.float32) * (1.0 + guidance)
         prior = model.prior
-        return sample(lambda y: tf.cast(prior(y), tf.float32), logits, seeds, tau, count)
+        return sample(lambda y: tf.cast(prior(y), tf.float32), logits, seeds, tau, count, plan)
 
-    def sample_images(low_res, seeds, tau, guidance=0.0):
+    def sample_images(low_res, seeds, tau, guidance=0.0, match_rows=None):
+        plan = match_rows and projection.row_plan(low_res, model.scale, match_rows)
         seeds = tf.convert_to_tensor(seeds, tf.int32)
         tau, guidance = tf.constant(tau, tf.float32), tf.constant(guidance, tf.float32)
-        return run(tf.convert_to_tensor(low_res), seeds, tau, guidance).numpy()
+        return run(tf.convert_to_tensor(low_res), seeds, tau, guidance, plan).numpy()
 
     return sample_images

@@ -10,11 +10,13 @@ to 255, so clipping and projecting take turns, and rounding comes last.
 """
 
 import functools
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
 _ROUNDS = 3  # of projecting and clipping
+_RIDGE = 0.2  # against the square of a low-resolution pixel's weights in the rows to come
 
 
 def _cubic(distance):
@@ -75,3 +77,73 @@ def match(high_res, low_res, method="antialiased", rounds=_ROUNDS):
         missing = goal - ops.einsum("rh,bhwc,sw->brsc", matrix, image, matrix)
         image = ops.clip(image + ops.einsum("hr,brsc,ws->bhwc", inverse, missing, inverse), 0, 255)
     return ops.cast(ops.round(image), "uint8")
+
+
+class RowPlan(NamedTuple):
+    """What matching row by row needs of some inputs, as float32 tensors.
+
+    While an image is drawn, its rows to come are taken to be those of the smallest image that
+    reduces to the input. What the drawn rows leave missing is spread over the rows to come, by as
+    little change as need be, and each row takes its share when it has been drawn: before
+    anything is computed from it.
+    """
+
+    reduce: Any  # R, [low, size]
+    inverse: Any  # R+, [size, low]
+    shares: Any  # [size, low]: what a row takes of what each low-resolution row misses
+    to_come: Any  # [batch, size, low, channels]: the smallest image, reduced in columns
+
+
+@functools.cache
+def _shares(size, scale, method):
+    """The first row of R_k^T (R_k R_k^T + ridge)^-1 for each row k, R_k being R from there on."""
+    matrix = reduction_matrix(size, scale, method)
+    ridge = _RIDGE * np.square(matrix).sum(axis=1).max() * np.eye(len(matrix))
+    to_come = [matrix[:, row:] for row in range(size)]
+    return np.stack([np.linalg.solve(r @ r.T + ridge, r[:, 0]) for r in to_come])
+
+
+def row_plan(low_res, scale, method="antialiased"):
+    """The `RowPlan` of some inputs.
+
+    Args:
+        low_res: `[batch, low, low, channels]`, 0..255, any dtype.
+        scale: the upscaling factor.
+        method: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
+    """
+    size = low_res.shape[1] * scale
+    reduce, inverse, shares = (
+        ops.convert_to_tensor(matrix(size, scale, method), "float32")
+        for matrix in (reduction_matrix, _inverse, _shares)
+    )
+    to_come = ops.einsum("hr,brsc->bhsc", inverse, ops.cast(low_res, "float32"))
+    return RowPlan(reduce, inverse, shares, to_come)
+
+
+def match_row(plan, row, missing, pixels, kept=None):
+    """Moves a row that was just drawn towards its input.
+
+    Args:
+        plan: a `RowPlan`.
+        row: scalar int32, which.
+        missing: `[batch, low, low, channels]` float32, by how much the input is more than the
+            rows above and those to come reduce to; zeros before the first row.
+        pixels: `[batch, width, channels]` int32, 0..255.
+        kept: `[batch, width, channels]` bool, what may not be changed, or None.
+
+    Returns:
+        `(pixels, missing)`: the row to keep, and what is missing after it.
+    """
+    weights, share = ops.take(plan.reduce, row, axis=1), ops.take(plan.shares, row, axis=0)
+    to_come = ops.take(plan.to_come, row, axis=1)
+
+    def after(pixels):
+        reduced = ops.einsum("bwc,sw->bsc", pixels, plan.reduce)
+        return missing - weights[None, :, None, None] * (reduced - to_come)[:, None]
+
+    pixels = ops.cast(pixels, "float32")
+    change = ops.einsum("r,brsc->bsc", share, after(pixels))
+    moved = ops.clip(ops.round(pixels + ops.einsum("bsc,ws->bwc", change, plan.inverse)), 0, 255)
+    if kept is not None:
+        moved = ops.where(kept, pixels, moved)
+    return ops.cast(moved, "int32"), after(moved)

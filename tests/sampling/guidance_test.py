@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from prsr import images
 from prsr.errors import UserError
-from prsr.hparams import DataHparams, Hparams, ModelHparams, Sampling
+from prsr.hparams import DOWNSAMPLING, DataHparams, Hparams, ModelHparams, Sampling
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.regression import RegressionNetwork
 from prsr.sampling import cached, naive, noise, projection, samplers
@@ -46,6 +47,46 @@ def test_rows_are_guided_alike():
     rows = list(cached.row_sampler(model)(low_res, seeds, 1.1, guidance=2.5))
     whole = cached.sampler(model)(low_res, seeds, 1.1, guidance=2.5)
     np.testing.assert_array_equal(np.stack(rows, axis=1), whole)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("method", DOWNSAMPLING)
+def test_rows_are_matched_as_by_the_reference(method, jit_compile):
+    """In batches, row by row, and with guidance."""
+    model = make((3, 3))
+    low_res, seeds = ask(model, (3, 3))
+    options = {"guidance": 1.5, "match_rows": method}
+    expected = naive.sampler(model)(low_res, seeds, 1.2, **options)
+    drawn = cached.sampler(model, jit_compile)(low_res, seeds, 1.2, **options)
+    np.testing.assert_array_equal(drawn, expected)
+    rows = list(cached.row_sampler(model, jit_compile)(low_res, seeds, 1.2, **options))
+    np.testing.assert_array_equal(np.stack(rows, axis=1), expected)
+    assert (expected != naive.sampler(model)(low_res, seeds, 1.2, guidance=1.5)).any()
+
+
+def test_matched_rows_are_what_the_rest_is_drawn_from():
+    """Given its matched rows, the reference draws the same first channel of the next row."""
+    model = make((2, 2))
+    low_res, seeds = ask(model, (2, 2))
+    sampler = cached.sampler(model)
+    matched = sampler(low_res, seeds, 1.1, match_rows="antialiased")
+    given = np.full(matched.shape, -1)
+    given[:, :2] = matched[:, :2]
+    again = sampler(low_res, seeds, 1.1, given=given, match_rows="antialiased")
+    np.testing.assert_array_equal(again, matched)
+
+
+def test_matched_rows_reduce_almost_to_the_input():
+    model = make((4, 4), scale=4)
+    low_res, seeds = ask(model, (4, 4))
+    low_res = (low_res // 4 + 96).astype(np.uint8)  # so that nothing has to be clipped
+    sampler = cached.sampler(model)
+
+    def off(drawn):
+        return np.abs(np.asarray(images.downsample(drawn, 4), float) - low_res).mean()
+
+    plain = sampler(low_res, seeds, 1.0)
+    assert off(sampler(low_res, seeds, 1.0, match_rows="antialiased")) < 0.5 * off(plain)
 
 
 def test_matched_samples_are_projections_of_what_was_drawn():
