@@ -17,7 +17,7 @@ from prsr.data import decoding, inputs
 from prsr.errors import UserError
 from prsr.hparams import MATCH_INPUT, Hparams, Sampling
 from prsr.models import likelihood
-from prsr.sampling import projection, samplers
+from prsr.sampling import samplers
 from prsr.trained import pretrained, saved_model
 from prsr.trained.workdir import Workdir
 
@@ -65,18 +65,19 @@ def _export(path):
         (output,) = loaded.signatures[name](**inputs).values()
         return output.numpy()
 
-    takes_guidance = "guidance" in loaded.signatures["sample"].structured_input_signature[1]
+    is_new = "match_input" in loaded.signatures["sample"].structured_input_signature[1]
 
     def sampler(low_res, seeds, sampling):
         named = {"tau": tf.constant(sampling.tau, tf.float32)}
-        if takes_guidance:
+        if is_new:
             named["guidance"] = tf.constant(sampling.guidance, tf.float32)
-        elif sampling.guidance:
-            raise ValueError("this export is of a version that knew no guidance; export it again")
-        drawn = call("sample", low_res=tf.constant(low_res), seed=tf.constant(seeds), **named)
-        if sampling.match_input == "off":
-            return drawn
-        return np.asarray(projection.match(drawn, low_res, hparams.data.downsampling))
+            named["match_input"] = tf.constant(sampling.match_input)
+        elif sampling.guidance or sampling.match_input != "off":
+            raise ValueError(
+                "an older version made this export, without guidance or match_input; export the "
+                "model again"
+            )
+        return call("sample", low_res=tf.constant(low_res), seed=tf.constant(seeds), **named)
 
     def draw(low_res, num_samples, sampling, seed):
         which = np.tile(np.arange(1, num_samples + 1), len(low_res))

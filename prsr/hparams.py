@@ -21,7 +21,7 @@ TAU = (
     "Multiplies the logits: larger is calmer, inf is greedy. The inverse of the usual "
     "temperature (footnote 1 of the paper, which found 1.1 to 1.3 to look best)."
 )
-MATCH_INPUT = ("off", "end")
+MATCH_INPUT = ("off", "end", "rows")
 PAIRS = ("downsampled", "corners", "diagonal_corners")
 
 
@@ -204,8 +204,9 @@ class Sampling:
     )
     match_input: str = setting(
         "off",
-        "end: change each sample as little as need be to reduce to its input exactly. off: the "
-        "paper's.",
+        "off: the paper's. end: change each finished sample as little as possible, so that it "
+        "reduces to its input exactly. rows: also move each row towards the input before the next "
+        "row is drawn.",
         choices=MATCH_INPUT,
     )
 
@@ -216,7 +217,7 @@ class Sampling:
     @property
     def key(self) -> str:
         """For files and JSON, such as `"tau_1.2_guidance_2_matched"`."""
-        return "_".join(self._named("tau_{:g}", "guidance_{:g}"))
+        return "_".join(self._named("tau_{:g}", "guidance_{:g}")).replace(" ", "_")
 
     @property
     def title(self) -> str:
@@ -226,7 +227,9 @@ class Sampling:
     def _named(self, tau: str, guidance: str) -> list[str]:
         parts = ["greedy" if math.isinf(self.tau) else tau.format(self.tau)]
         parts += [guidance.format(self.guidance)] if self.guidance else []
-        return parts + (["matched"] if self.match_input == "end" else [])
+        return (
+            parts + {"off": [], "end": ["matched"], "rows": ["matched by rows"]}[self.match_input]
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,9 +35,11 @@ def test_the_samples_of_an_array_are_those_of_the_command_s_sampler(model, tiny_
 
 def test_guidance_and_matching_are_those_of_the_command_s_sampler(model, tiny_run):
     sampler = samplers.sampler(Workdir(tiny_run).load_model()[1])
-    expected = samplers.draw_samples(sampler, LOW_RES, 2, 1, Sampling(1.2, 3.0, "end"), 6)
-    drawn = model.sample(LOW_RES, 2, tau=1.2, guidance=3, match_input="end")
-    np.testing.assert_array_equal(drawn, expected)
+    for match_input in ("rows", "end"):
+        sampling = Sampling(1.2, 3.0, match_input)
+        expected = samplers.draw_samples(sampler, LOW_RES, 2, 1, sampling, 6)
+        drawn = model.sample(LOW_RES, 2, tau=1.2, guidance=3, match_input=match_input)
+        np.testing.assert_array_equal(drawn, expected)
     plain = model.sample(LOW_RES, 2, tau=1.2)
     off = [
         np.abs(np.float32(images.downsample(d[:, 0], 4)) - LOW_RES).mean() for d in (drawn, plain)

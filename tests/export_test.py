@@ -24,7 +24,7 @@ loaded = tf.saved_model.load(sys.argv[1])
 low_res = tf.constant(np.load(sys.argv[2]))
 seed = tf.constant([[5, 3]] * len(low_res))  # --seed=5, the third sample
 drawn = loaded.signatures["sample"](low_res=low_res, tau=tf.constant(1.1), seed=seed,
-    guidance=tf.constant(0.0))
+    guidance=tf.constant(0.0), match_input=tf.constant("off"))
 np.save(sys.argv[3], drawn["high_res"])
 log_prob = loaded.signatures["log_prob"](low_res=low_res, high_res=drawn["high_res"])
 print(log_prob["log_prob"].numpy().tolist())
@@ -90,7 +90,7 @@ def test_tensorflow_s_own_command(tiny_export, tmp_path):
         [
             program, "run", "--dir", tiny_export / "1", "--tag_set=serve",
             "--signature_def=sample", "--inputs", f"low_res={tmp_path / 'low_res.npy'}",
-            "--input_exprs=tau=1.1;seed=[[5, 3]];guidance=0.0", "--outdir", tmp_path,
+            "--input_exprs=tau=1.1;seed=[[5, 3]];guidance=0.0;match_input='off'", "--outdir", tmp_path,
         ],
         capture_output=True,
         text=True,
@@ -116,6 +116,7 @@ for shape in ((2, 2, 3), (1, 4, 4, 3), (1, 2, 2, 1)):
             "tau": tf.constant(1.0),
             "seed": tf.zeros((shape[0], 2), tf.int32),
             "guidance": tf.constant(0.0),
+            "match_input": tf.constant("off"),
         },
     }.items():
         try:

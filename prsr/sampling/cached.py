@@ -441,34 +441,38 @@ def graph_sampler(model, jit_compile=True):
         jit_compile: as `sampler`.
 
     Returns:
-        A function `(low_res, seeds, tau, guidance)` to call inside a `tf.function`; arguments
-        and result as `sampler`'s, tensors, whose batch need not be known.
+        A function `(low_res, seeds, tau, guidance, plan=None)` to call inside a `tf.function`;
+        arguments and result as `sampler`'s, tensors, whose batch need not be known; `plan` is a
+        `prsr.sampling.projection.RowPlan` of the inputs.
     """
     draw_part = tf.function(_draw_image, jit_compile=jit_compile)
 
-    def draw_parts(size, weights, conditioning_logits, uniforms, tau):
-        shape, count = uniforms.shape[1:], tf.shape(uniforms)[0]
-        parts = [
-            tf.reshape(x, (count // size, size, *x.shape[1:]))
-            for x in (conditioning_logits, uniforms)
-        ]
+    def draw_parts(size, weights, own, tau, plan):
+        count, shape = tf.shape(own[0])[0], own[1].shape[1:]
         given = -tf.ones((size, *shape), tf.int32)
+
+        def draw(part):
+            conditioning_logits, uniforms, *to_come = part
+            own_plan = plan and plan._replace(to_come=to_come[0])
+            return draw_part(weights, conditioning_logits, uniforms, given, tau, own_plan)
+
         drawn = tf.map_fn(
-            lambda part: draw_part(weights, *part, given, tau),
-            parts,
+            draw,
+            [tf.reshape(x, (count // size, size, *x.shape[1:])) for x in own],
             parallel_iterations=_MOST_PARTS,
             fn_output_signature=tf.TensorSpec((size, *shape), tf.uint8),
         )
         return tf.reshape(drawn, (count, *shape))
 
-    def sample_images(low_res, seeds, tau, guidance):
+    def sample_images(low_res, seeds, tau, guidance, plan=None):
         conditioning_logits = tf.cast(model.conditioning(low_res), tf.float32) * (1.0 + guidance)
         uniforms = noise.uniforms(seeds, conditioning_logits.shape[1:4])
+        own = [conditioning_logits, uniforms, *([plan.to_come] if plan else [])]
         weights = _read_weights(model.prior)
         whole = tf.shape(uniforms)[0] // _LEAST_PART * _LEAST_PART
         parts = [
-            draw_parts(_LEAST_PART, weights, conditioning_logits[:whole], uniforms[:whole], tau),
-            draw_parts(1, weights, conditioning_logits[whole:], uniforms[whole:], tau),
+            draw_parts(_LEAST_PART, weights, [x[:whole] for x in own], tau, plan),
+            draw_parts(1, weights, [x[whole:] for x in own], tau, plan),
         ]
         return tf.concat(parts, axis=0)
 

@@ -28,7 +28,10 @@ def sampler(model, downsampling="antialiased", jit_compile=True):
         draw_images = cached.sampler(model, jit_compile)
 
         def draw_all(low_res, seeds, sampling):
-            return draw_images(low_res, seeds, sampling.tau, guidance=sampling.guidance)
+            rows = downsampling if sampling.match_input == "rows" else None
+            return draw_images(
+                low_res, seeds, sampling.tau, guidance=sampling.guidance, match_rows=rows
+            )
     else:
         draw_each = _each_by_itself(model)
 

@@ -6,7 +6,7 @@ DIR/1/                the first export, as TensorFlow Serving expects; the next 
 
 Signatures, for low-resolution images of `low` and images of `high` pixels a side:
 
-sample                low_res, tau, seed, guidance -> high_res
+sample                low_res, tau, seed, guidance, match_input -> high_res
 greedy                low_res -> high_res
 log_prob              low_res, high_res -> log_prob
 conditioning_logits   low_res -> conditioning_logits
@@ -15,6 +15,7 @@ low_res               [batch, low, low, channels] uint8, of any batch size
 high_res              [batch, high, high, channels] uint8
 tau                   scalar float32, positive; multiplies the logits, infinity is greedy
 guidance              scalar float32: logits are tau (B + (1 + guidance) A); 0 is the paper's
+match_input           scalar string: off, the paper's; end or rows, as `prsr.hparams.Sampling`
 seed                  [batch, 2] int32: the seed of `prsr.sample`, and the sample's number from 1
 log_prob              [batch] float32, log p(y | x) in nats an image
 conditioning_logits   [batch, high, high, channels, 256] float32, A(x)
@@ -28,7 +29,8 @@ import numpy as np
 import tensorflow as tf
 
 from prsr.errors import UserError, first_line
-from prsr.sampling import cached
+from prsr.hparams import MATCH_INPUT
+from prsr.sampling import cached, projection
 from prsr.trained.workdir import Workdir
 
 _EXTRA = "assets.extra"  # SavedModel's name for what its owner adds
@@ -110,18 +112,41 @@ def _endpoints(hparams, model, jit_compile):
     tau = tf.TensorSpec((), tf.float32, "tau")
     seed = tf.TensorSpec((None, 2), tf.int32, "seed")
     guidance = tf.TensorSpec((), tf.float32, "guidance")
+    match_input = tf.TensorSpec((), tf.string, "match_input")
+    can_match = hparams.data.pairs == "downsampled"
+    modes = MATCH_INPUT if can_match else MATCH_INPUT[:1]
     draw = cached.graph_sampler(model, jit_compile)
 
-    def sample(low_res, tau, seed, guidance):
+    def sample(low_res, tau, seed, guidance, match_input):
         checks = [
             tf.debugging.assert_positive(tau, "tau must be a positive number or infinity"),
-            tf.debugging.assert_non_negative(guidance, "guidance must be 0 or more"),
+            tf.Assert(
+                (guidance >= 0) & tf.math.is_finite(guidance),
+                ["guidance must be 0 or more, and finite, not", guidance],
+            ),
             tf.debugging.assert_equal(
                 tf.shape(seed)[0], tf.shape(low_res)[0], "there must be one seed an image"
             ),
+            tf.Assert(
+                tf.reduce_any(match_input == tf.constant(modes)),
+                [f"match_input must be one of {', '.join(modes)}, not", match_input],
+            ),
         ]
         with tf.control_dependencies(checks):
-            return {"high_res": draw(low_res, content_seeds(low_res, seed), tau, guidance)}
+            seeds = content_seeds(low_res, seed)
+        if not can_match:
+            return {"high_res": draw(low_res, seeds, tau, guidance)}
+        method = hparams.data.downsampling
+        plan = projection.row_plan(low_res, model.scale, method)
+        by_rows = tf.cast(match_input == "rows", tf.float32)  # or no row takes any share
+        drawn = draw(low_res, seeds, tau, guidance, plan._replace(shares=plan.shares * by_rows))
+        return {
+            "high_res": tf.cond(
+                match_input == "off",
+                lambda: drawn,
+                lambda: projection.match(drawn, low_res, method),
+            )
+        }
 
     def greedy(low_res):
         no_seeds = tf.zeros((tf.shape(low_res)[0], 2), tf.int32)
@@ -134,7 +159,7 @@ def _endpoints(hparams, model, jit_compile):
         return {"conditioning_logits": model.conditioning(low_res)}
 
     return {
-        "sample": (sample, [low_res, tau, seed, guidance]),
+        "sample": (sample, [low_res, tau, seed, guidance, match_input]),
         "greedy": (greedy, [low_res]),
         "log_prob": (log_prob, [low_res, high_res]),
         "conditioning_logits": (conditioning_logits, [low_res]),

@@ -138,6 +138,7 @@ def test_what_can_be(architecture):
 def test_names():
     assert (Sampling(1.2).key, Sampling(1.2).title) == ("tau_1.2", "tau = 1.2")
     assert Sampling(float("inf")).key == "greedy"
+    assert Sampling(1.2, 0.0, "rows").key == "tau_1.2_matched_by_rows"
     best = Sampling(1.2, 2.0, "end")
     assert (best.key, best.title) == (
         "tau_1.2_guidance_2_matched",

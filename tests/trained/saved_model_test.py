@@ -46,6 +46,7 @@ def test_signatures_have_names_and_any_batch(signatures):
         "tau": ([], tf.float32),
         "seed": ([None, 2], tf.int32),
         "guidance": ([], tf.float32),
+        "match_input": ([], tf.string),
     }
     assert list(signatures["serving_default"].structured_outputs) == ["high_res"]
 
@@ -54,13 +55,14 @@ def test_signatures_have_names_and_any_batch(signatures):
 def test_samples_are_those_of_the_command_s_sampler(signatures, model, count):
     low_res, seed = inputs(count), np.stack([np.arange(count) % 3, np.arange(count) + 1], 1)
     seeds = [noise.image_seeds(x, s, n)[-1] for x, (s, n) in zip(low_res, seed)]
-    for guidance in (0.0, 2.0):
-        expected = samplers.sampler(model)(low_res, np.stack(seeds), Sampling(0.8, guidance))
+    for sampling in (Sampling(0.8), Sampling(0.8, 2.0, "end"), Sampling(0.8, 0.5, "rows")):
+        expected = samplers.sampler(model)(low_res, np.stack(seeds), sampling)
         drawn = signatures["sample"](
             low_res=tf.constant(low_res),
             tau=tf.constant(0.8),
             seed=tf.constant(seed, tf.int32),
-            guidance=tf.constant(guidance),
+            guidance=tf.constant(sampling.guidance),
+            match_input=tf.constant(sampling.match_input),
         )
         np.testing.assert_array_equal(drawn["high_res"], expected)
 
@@ -83,21 +85,24 @@ def test_log_prob_and_conditioning_logits(signatures, model):
 
 
 @pytest.mark.parametrize(
-    ("tau", "seeds", "guidance", "words"),
+    ("tau", "seeds", "guidance", "match", "words"),
     [
-        (0.0, 2, 0.0, "tau must be"),
-        (np.nan, 2, 0.0, "tau must be"),
-        (1.0, 1, 0.0, "one seed an image"),
-        (1.0, 2, -1.0, "guidance must be"),
+        (0.0, 2, 0.0, "off", "tau must be"),
+        (np.nan, 2, 0.0, "off", "tau must be"),
+        (1.0, 1, 0.0, "off", "one seed an image"),
+        (1.0, 2, -1.0, "off", "guidance must be"),
+        (1.0, 2, np.inf, "off", "guidance must be"),
+        (1.0, 2, 0.0, "on", "match_input must be one of off, end, rows"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_in_words(signatures, tau, seeds, guidance, words):
+def test_what_cannot_be_drawn_is_refused_in_words(signatures, tau, seeds, guidance, match, words):
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
         signatures["sample"](
             low_res=tf.constant(inputs(2)),
             tau=tf.constant(tau, tf.float32),
             seed=tf.zeros((seeds, 2), tf.int32),
-            guidance=tf.constant(guidance),
+            guidance=tf.constant(guidance, tf.float32),
+            match_input=tf.constant(match),
         )
 
 

@@ -1,0 +1,214 @@
+"""The search for the best guidance, tau and matching, on validation images.
+
+    python experiments/guidance_search.py --dataset=zip:img_align_celeba.zip --output=runs/guidance
+
+Draws two samples of each of so many validation images in every way that is listed below, prints
+a table (also in table.md), and draws some faces in each way (faces.png). About an hour on two cores.
+"""
+
+import dataclasses
+import pathlib
+import types
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from prsr.data import image_sets, pipeline
+from prsr.evaluation import metrics
+from prsr.models import likelihood, losses
+from prsr.sampling import cached, noise, projection
+from prsr.trained import pretrained
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("dataset", None, "Aligned CelebA images.", required=True)
+flags.DEFINE_string("output", None, "The folder to write to.", required=True)
+flags.DEFINE_integer("images", 96, "Validation images.")
+flags.DEFINE_string("only", "", "Only the ways whose names contain this.")
+
+
+def scaled(model, change):
+    """The model with other conditioning logits: `change` of A's, `[batch, h, w, channels, 256]`."""
+
+    def conditioning(low_res):
+        return change(tf.cast(model.conditioning(low_res), tf.float32))
+
+    return types.SimpleNamespace(conditioning=conditioning, prior=model.prior, scale=model.scale)
+
+
+def by_rows(first, last):
+    """Guidance that goes from one value in the first row to another in the last."""
+
+    def change(logits):
+        g = tf.linspace(float(first), float(last), logits.shape[1])
+        return logits * (1 + g[None, :, None, None, None])
+
+    return change
+
+
+def by_channel(*guidance):
+    return lambda logits: logits * (1 + tf.constant(guidance, tf.float32)[:, None])
+
+
+def by_certainty(least, most):
+    """Guidance that grows as A's entropy falls from 8 bits to 4."""
+
+    def change(logits):
+        log_p = tf.nn.log_softmax(logits)
+        bits = -tf.reduce_sum(tf.exp(log_p) * log_p, -1, keepdims=True) / np.log(2)
+        g = least + (most - least) * tf.clip_by_value((8 - bits) / 4, 0, 1)
+        return logits * (1 + g)
+
+    return change
+
+
+def top_p(p):
+    """`prsr.sampling.noise.draw` from the likeliest values that together have probability p."""
+
+    def draw(logits, tau, uniform):
+        ordered = tf.sort(logits * tau, direction="DESCENDING")
+        before = tf.cumsum(tf.nn.softmax(ordered), axis=-1, exclusive=True)
+        least = tf.reduce_min(tf.where(before < p, ordered, np.inf), axis=-1, keepdims=True)
+        return original(tf.where(logits * tau >= least, logits, -1e9), tau, uniform)
+
+    original = noise.draw
+    return mock.patch.object(noise, "draw", draw)
+
+
+def in_groups(sampler, late):
+    """Four rows at a time, matched with bicubic rows below; `late`: four rows behind.
+
+    The rest is drawn from the matched rows, by drawing the image again with these given.
+    """
+
+    def draw(low_res, seeds, tau, guidance):
+        size = low_res.shape[1] * 4
+        filled = np.asarray(tf.image.resize(low_res, (size, size), "bicubic", antialias=True))
+        given = np.full((*filled.shape[:3], 3), -1)
+        for stop in range(4, size + 1, 4):
+            drawn = sampler(low_res, seeds, tau, given=given, guidance=guidance)
+            canvas = np.concatenate([drawn[:, :stop], filled[:, stop:]], axis=1)
+            matched = np.asarray(projection.match(canvas, low_res))
+            given[:, :stop] = drawn[:, :stop]
+            given[:, : stop - 4 if late else stop] = matched[:, : stop - 4 if late else stop]
+        return np.asarray(given, np.uint8)
+
+    return draw
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """A way to draw.
+
+    Attributes:
+        name: in the table.
+        tau, guidance: as in `prsr.hparams.Sampling`.
+        change: of A's logits, or None.
+        top_p: the probability that is kept, or None.
+        mode: of matching while drawing: None, `"rows"`, `"groups"` or `"late"`.
+    """
+
+    name: str
+    tau: float
+    guidance: float = 0.0
+    change: object = None
+    top_p: float | None = None
+    mode: str | None = None
+    ridge: float = 4.0
+
+
+def ways():
+    for tau in (1.0, 1.2, 1.35, 1.5):
+        for guidance in (0, 1, 2, 3, 5):
+            yield Way(f"tau {tau}, g {guidance}", tau, guidance)
+    for guidance in (0, 2):
+        for ridge in (1.0, 4.0, 16.0):
+            name = f"tau 1.2, g {guidance}, rows, ridge {ridge:g}"
+            yield Way(name, 1.2, guidance, mode="rows", ridge=ridge)
+        for mode in ("groups", "late"):
+            yield Way(f"tau 1.2, g {guidance}, {mode}", 1.2, guidance, mode=mode)
+    for ends in ((4, 0), (3, 1), (1, 3), (0, 4)):
+        yield Way("tau 1.2, g from {} to {} by rows".format(*ends), 1.2, change=by_rows(*ends))
+    for ends in ((0, 3), (0, 6), (1, 4), (2, 5), (3, 0)):
+        name = "tau 1.2, g from {} to {} by A's certainty".format(*ends)
+        yield Way(name, 1.2, change=by_certainty(*ends))
+    for guidance in ((3, 1.5, 1.5), (1.5, 2.25, 2.25), (1, 2, 3), (3, 2, 1)):
+        yield Way(
+            "tau 1.2, g {}, {}, {} for R, G, B".format(*guidance), 1.2, change=by_channel(*guidance)
+        )
+    for guidance in (0, 2):
+        for tau, p in ((1.0, 0.95), (1.0, 0.9), (1.0, 0.8), (1.2, 0.95)):
+            yield Way(f"tau {tau}, g {guidance}, top-p {p}", tau, guidance, top_p=p)
+
+
+def main(_):
+    hparams, model = pretrained.workdir("faces").load_model()
+    data = dataclasses.replace(hparams.data, dataset=FLAGS.dataset)
+    low_res, truth = pipeline.evaluation_arrays(
+        image_sets.load(data, 3, "validation", FLAGS.images), data, model.scale
+    )
+    seeds = np.concatenate([noise.image_seeds(image, 1, 2) for image in low_res])
+    twice = low_res.repeat(2, 0)
+    folder = pathlib.Path(FLAGS.output)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def sharpness(drawn):
+        """The mean difference of neighbours, of the truth's."""
+        steps = [np.abs(np.diff(np.asarray(x, float), axis=1)).mean() for x in (drawn, truth)]
+        return steps[0] / steps[1]
+
+    def bits(images, inputs):
+        nats = likelihood.nats(model, inputs, images, 32).mean()
+        return losses.bits_per_dim(nats, images.shape[1:])
+
+    plain = cached.sampler(model)
+    lines = [
+        f"truth {bits(truth, low_res):.3f} bits/dim; {len(truth)} images, two samples of each",
+        "",
+        "| | as drawn: pSNR | SSIM | consistency | matched: pSNR | SSIM | diversity | sharpness | "
+        "bits/dim |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    print("\n".join(lines), flush=True)
+    faces, names = [], []
+    for way in ways():
+        if FLAGS.only not in way.name:
+            continue
+        projection._shares.cache_clear()
+        with mock.patch.object(projection, "_RIDGE", way.ridge):
+            if way.top_p:
+                with top_p(way.top_p):
+                    drawn = cached.sampler(model)(twice, seeds, way.tau, guidance=way.guidance)
+            elif way.change:
+                drawn = cached.sampler(scaled(model, way.change))(twice, seeds, way.tau)
+            elif way.mode in ("groups", "late"):
+                draw = in_groups(plain, way.mode == "late")
+                drawn = draw(twice, seeds, way.tau, way.guidance)
+            else:
+                method = "antialiased" if way.mode == "rows" else None
+                drawn = plain(twice, seeds, way.tau, guidance=way.guidance, match_rows=method)
+        matched = np.asarray(projection.match(drawn, twice))
+        true = truth.repeat(2, 0)
+        pairs = matched.reshape(-1, 2, *matched.shape[1:])
+        numbers = [
+            f"{metrics.psnr(drawn, true).mean():.2f}",
+            f"{metrics.ssim(drawn, true).mean():.3f}",
+            f"{metrics.consistency(drawn, twice).mean():.5f}",
+            f"{metrics.psnr(matched, true).mean():.2f}",
+            f"{metrics.ssim(matched, true).mean():.3f}",
+            f"{metrics.diversity(pairs).mean():.3f}",
+            f"{sharpness(matched):.3f}",
+            f"{bits(matched, twice):.3f}",
+        ]
+        lines.append(f"| {way.name} | " + " | ".join(numbers) + " |")
+        print(lines[-1], flush=True)
+        (folder / "table.md").write_text("\n".join(lines) + "\n")
+        names.append(way.name)
+        faces.append(matched[:20:2])
+        np.save(folder / "faces.npy", np.stack(faces))
+    (folder / "names.txt").write_text("\n".join(names) + "\n")
+
+
+if __name__ == "__main__":
+    app.run(main)
