@@ -3,7 +3,7 @@
     python experiments/guidance_search.py --dataset=zip:img_align_celeba.zip --output=runs/guidance
 
 Draws two samples of each of so many validation images in every way that is listed below, prints
-a table (also in table.md), and draws some faces in each way (faces.png). About an hour on two cores.
+a table (also in table.md), and draws some faces in each way (faces.png). An hour on two cores.
 """
 
 import dataclasses
