@@ -33,7 +33,10 @@ def define():
         "tau (B + (1 + guidance) A).",
     )
     flags.DEFINE_enum(
-        "match_input", "off", MATCH_INPUT, "For the rows of --guidance, as in sample."
+        "match_input",
+        "off",
+        MATCH_INPUT,
+        "For the rows of --guidance, as in sample. Baselines get matched rows, too.",
     )
     flags.DEFINE_list(
         "baselines",
@@ -57,6 +60,7 @@ def define():
 def main():
     from prsr.data import pipeline
     from prsr.evaluation import methods, results, table1
+    from prsr.sampling import samplers
 
     workdir = trained()
     output = output_folder("evaluation")
@@ -69,8 +73,16 @@ def main():
             f"not super resolution; score it with python -m prsr.corners"
         )
     seed, batch_size = FLAGS.seed, FLAGS.batch_size
-    chosen = methods.baseline_methods(FLAGS.baselines, hparams, seed, batch_size)
-    chosen += methods.run_methods(workdir, hparams, model, samplings, seed, batch_size)
+    for sampling in samplings:
+        if not sampling.in_paper:
+            samplers.check(sampling, hparams)
+    pixel_independent = methods.baseline_methods(FLAGS.baselines, hparams, seed, batch_size)
+    own = methods.run_methods(workdir, hparams, model, samplings, seed, batch_size)
+    chosen = pixel_independent + own
+    if FLAGS.match_input != "off":
+        if hparams.model.architecture != "pixel_recursive":
+            pixel_independent += own
+        chosen += [methods.matched(one, hparams.data.downsampling) for one in pixel_independent]
     paper = table1.paper_for(hparams) if FLAGS.paper == "auto" else FLAGS.paper
     names, *pairs = pipeline.test_pairs(hparams, FLAGS.num_images or None)
     evaluation = results.Evaluation(output, names, *pairs)

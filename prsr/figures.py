@@ -21,13 +21,14 @@ from prsr.flags import (
 def define():
     define_trained()
     define_dataset()
-    define_sampling(1.2)  # for all figures but 2, 6 and temperature
+    define_sampling(1.2)
     flags.DEFINE_list(
         "figures",
         None,
         "Any of 1 (input, sample, truth), 2 (MNIST corners), 4 (the same as 1, more of them), 5 "
-        "(diversity), 6 (every method with its negative log-likelihood), temperature, appendix "
-        "(many samples). Left out: 2 for a run of corners, the others for one of super resolution.",
+        "(diversity), 6 (every method with its negative log-likelihood), temperature, guidance (by "
+        "tau), appendix (many samples). Left out: 2 for a run of corners, the others for one of "
+        "super resolution.",
     )
     flags.DEFINE_list(
         "baselines",
@@ -61,12 +62,11 @@ def main():
         )
     hparams = moved(hparams)
     chosen = paper_figures.chosen(FLAGS.figures, hparams.data.pairs)
-    baselines = methods.baseline_methods(FLAGS.baselines, hparams, FLAGS.seed, FLAGS.batch_size)
     count = max(paper_figures.images_needed(name, FLAGS.num_images) for name in chosen)
     _, low_res, high_res = pipeline.test_pairs(hparams, count)
     figures = paper_figures.PaperFigures(
         model,
-        baselines,
+        lambda: methods.baseline_methods(FLAGS.baselines, hparams, FLAGS.seed, FLAGS.batch_size),
         low_res,
         high_res,
         num_images=FLAGS.num_images,

@@ -215,6 +215,11 @@ class Sampling:
         check_bounds(self)
 
     @property
+    def in_paper(self) -> bool:
+        """Whether the paper draws so: without guidance and matching."""
+        return not self.guidance and self.match_input == "off"
+
+    @property
     def key(self) -> str:
         """For files and JSON, such as `"tau_1.2_guidance_2_matched"`."""
         return "_".join(self._named("tau_{:g}", "guidance_{:g}")).replace(" ", "_")

@@ -64,7 +64,8 @@ def _layout(rows, captions, notes):
     """Size of a sheet, `(x, y, enlarged picture)` of its cells, `(x, y, text)` of its texts."""
     side = max(picture.shape[0] for row in rows for picture in row if picture is not None)
     side *= max(1, _CELL // side)
-    top = 28 if any(captions) else _GAP
+    lines = max(caption.count("\n") + 1 for caption in captions)
+    top = 8 + 20 * lines if any(captions) else _GAP
     below = 22 if notes else 0
     cells, texts = [], []
     for column, caption in enumerate(captions):

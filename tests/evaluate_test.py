@@ -10,7 +10,7 @@ from PIL import Image
 from prsr import images, tables
 from prsr.evaluation import metrics
 from prsr.hparams import Sampling
-from prsr.sampling import samplers
+from prsr.sampling import projection, samplers
 from prsr.trained.workdir import Workdir
 from tests.conftest import assert_one_line, call, run
 
@@ -132,3 +132,34 @@ def test_a_baseline_can_be_sampled_from_and_evaluated(baseline_runs, tmp_path):
     result = call("evaluate", run_directory, f"--output={tmp_path / 'table'}")
     assert result.returncode == 0, result.stderr
     assert "Cross-entropy, mean" in result.stdout
+
+
+def test_rows_that_the_paper_does_not_have_stand_apart(tiny_run, baseline_runs, tmp_path):
+    arguments = [f"--output={tmp_path}", "--tau=1.1", "--baselines=bicubic", "--num_images=2"]
+    guided = ["--guidance=1.1:2", "--match_input=end"]
+    result = call("evaluate", f"--workdir={tiny_run}", *arguments, *guided)
+    assert result.returncode == 0, result.stderr
+    table = [line.split("|")[1].strip() for line in result.stdout.splitlines() if "|" in line]
+    assert table[2:] == [
+        *("Bicubic", "tau = 1.1", "**not in the paper:**"),
+        *("tau = 1.1, guidance 2, matched", "Bicubic, matched"),
+    ]
+    (low_res, high_res), matched = (
+        [np.load(tmp_path / "images" / name / "00000.npy") for name in names]
+        for names in (("input", "tau_1.1_guidance_2_matched"), ["bicubic_matched"])
+    )
+    expected = projection.match(images.upsample_bicubic(low_res, 4), low_res)
+    np.testing.assert_array_equal(matched[0], expected)
+    model = samplers.sampler(Workdir(tiny_run).load_model()[1])
+    expected = samplers.draw_samples(model, low_res, 1, 1, Sampling(1.1, 2.0, "end"), 16)[:, 0]
+    np.testing.assert_array_equal(high_res, expected)
+    # A baseline has no A and B to weigh, but may be matched.
+    arguments = [f"--workdir={baseline_runs / 'cross_entropy'}", *arguments]
+    assert_one_line(call("evaluate", *arguments, *guided), "guidance weighs A against B")
+    arguments[1] = f"--output={tmp_path / 'baseline'}"
+    result = call("evaluate", *arguments, "--match_input=end")
+    assert "| Cross-entropy, sample, matched |" in result.stdout
+    rows = json.loads((tmp_path / "baseline" / "table1.json").read_text())["rows"]
+    consistency = {row["title"]: row["consistency"]["mean"] for row in rows}
+    for title in ("Bicubic", "Cross-entropy, sample"):
+        assert consistency[f"{title}, matched"] < 0.2 * consistency[title]

@@ -11,9 +11,14 @@ def test_figures(tiny_run, baseline_runs, tmp_path):
     arguments = [f"--workdir={tiny_run}", baselines, "--num_images=1", "--num_samples=2"]
     result = run("figures", *arguments, f"--output={tmp_path}")
     assert result.returncode == 0, result.stderr
-    stems = ["figure1", "figure4", "figure5", "figure6", "temperature", "appendix"]
+    stems = ["figure1", "figure4", "figure5", "figure6", "temperature", "guidance", "appendix"]
     for stem in stems:
         assert np.asarray(Image.open(tmp_path / f"{stem}.png")).std() > 10
         assert (tmp_path / f"{stem}.pdf").read_bytes().startswith(b"%PDF")
     assert len(list(tmp_path.iterdir())) == 2 * len(stems)
+    guided = [*arguments, "--guidance=2", "--match_input=end", "--figures=1,6"]
+    assert call("figures", *guided, f"--output={tmp_path / 'guided'}").returncode == 0
+    for name in ("figure1.png", "figure6.png"):
+        widths = [Image.open(folder / name).width for folder in (tmp_path, tmp_path / "guided")]
+        assert widths[1] - widths[0] == 134  # ours beside the paper's
     assert_one_line(call("figures", *arguments, "--figures=2"), "no figure 2", "appendix")

@@ -5,13 +5,15 @@ import hashlib
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from prsr.baselines.bicubic import Bicubic
 from prsr.baselines.nearest_neighbor import BLOCK, NearestNeighbor
 from prsr.baselines.networks import CHOICES, CrossEntropy, Regression
 from prsr.data import pipeline
 from prsr.errors import UserError
 from prsr.evaluation import results
-from prsr.sampling import samplers
+from prsr.sampling import projection, samplers
 from prsr.trained.workdir import Workdir
 
 
@@ -29,6 +31,7 @@ class Method:
         draw_samples: function `(low_res, num_samples, bar)` to `[count, num_samples, size, size,
             channels]` uint8, where `bar` is a `prsr.progress.Progress` or None; None for a
             method with one image for each input.
+        in_paper: whether the paper has such a row; the others stand apart.
     """
 
     key: str
@@ -37,6 +40,34 @@ class Method:
     made_by: dict
     chunk: int | None = results.CHUNK
     draw_samples: Callable | None = None
+    in_paper: bool = True
+
+
+def matched(method, downsampling):
+    """A method whose images are changed as little as possible to reduce to their inputs.
+
+    Args:
+        method: a `Method`.
+        downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
+    """
+
+    def predict(low_res):
+        return np.asarray(projection.match(method.predict(low_res), low_res, downsampling))
+
+    def draw_samples(low_res, num_samples, bar=None):
+        drawn = method.draw_samples(low_res, num_samples, bar)
+        alike = [projection.match(drawn[:, k], low_res, downsampling) for k in range(num_samples)]
+        return np.stack(alike, axis=1)
+
+    return dataclasses.replace(
+        method,
+        key=f"{method.key}_matched",
+        title=f"{method.title}, matched",
+        predict=predict,
+        made_by={**method.made_by, "match_input": "end"},
+        draw_samples=method.draw_samples and draw_samples,
+        in_paper=False,
+    )
 
 
 def run_methods(workdir, hparams, model, samplings, seed, batch_size):
@@ -83,10 +114,17 @@ def _pixel_recursive(sampler, sampling, seed, batch_size, weights):
         made_by["guidance"] = sampling.guidance
     if sampling.match_input != "off":
         made_by["match_input"] = sampling.match_input
-    if math.isinf(sampling.tau):
-        return Method(sampling.key, sampling.title, predict, made_by)
-    made_by["seed"] = seed
-    return Method(sampling.key, sampling.title, predict, made_by, draw_samples=draw_samples)
+    is_random = not math.isinf(sampling.tau)
+    if is_random:
+        made_by["seed"] = seed
+    return Method(
+        sampling.key,
+        sampling.title,
+        predict,
+        made_by,
+        draw_samples=draw_samples if is_random else None,
+        in_paper=sampling.in_paper,
+    )
 
 
 def baseline_methods(names, hparams, seed, batch_size):

@@ -8,10 +8,12 @@ import math
 
 from prsr import files, plotting, progress
 from prsr.errors import UserError
+from prsr.hparams import Sampling
 from prsr.models import likelihood, losses
 from prsr.sampling import samplers
 
-FIGURES = ("1", "2", "4", "5", "6", "temperature", "appendix")
+FIGURES = ("1", "2", "4", "5", "6", "temperature", "guidance", "appendix")
+_TAUS, _GUIDANCE = (1.0, 1.2, 1.35, 1.5), (0.0, 1.0, 2.0, 3.0, 5.0)  # of the figure "guidance"
 
 
 def chosen(names, pairs):
@@ -45,12 +47,14 @@ class PaperFigures:
 
     Args:
         model: a built `PixelRecursiveSuperResolution`.
-        baselines: list of `prsr.evaluation.methods.Method`, for figures 2 and 6.
+        baselines: function without arguments to a list of `prsr.evaluation.methods.Method`;
+            called for figures 2 and 6.
         low_res: `[count, low size, low size, channels]` uint8, as many as `images_needed`.
         high_res: `[count, size, size, channels]` uint8, the truth.
         num_images: test images a figure.
         num_samples: samples of an input in figures 2 and 5.
-        sampling: `prsr.hparams.Sampling`; tau is for all figures but 2, 6 and temperature.
+        sampling: `prsr.hparams.Sampling`. Where the paper does not draw so, its own samples at
+            the same tau stand beside these. 2, 6 and temperature have their own taus.
         downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
         seed: of the samples.
         batch_size: samples drawn at once; changes no image.
@@ -100,80 +104,105 @@ class PaperFigures:
     def layout(self, name):
         """The rows, captions and notes of one of `FIGURES`."""
         if name == "2":
-            return corners(self.low_res, self._predicted(), self._draw(self.num_samples, tau=1.0))
+            ways = [dataclasses.replace(self.sampling, tau=1.0)]
+            (samples,) = self._drawn(ways, num_samples=self.num_samples).values()
+            return corners(self.low_res, self._predicted(), samples)
         if name == "5":
-            return diversity(self.low_res, self._draw(self.num_samples))
+            samples = self._drawn(self._ways(), num_samples=self.num_samples)
+            return diversity(self.low_res, samples)
         if name == "6":
-            images = self._predicted() | self._drawn_at((1.0, 1.1, 1.2, math.inf))
+            images = self._predicted() | self._first_drawn(self._ways(1.0, 1.1, 1.2, math.inf))
             return by_method(self.low_res, images, self.high_res, self._nats)
         if name == "temperature":
-            by_tau = self._drawn_at((1.0, 1.1, 1.2, 1.3, math.inf))
-            return temperatures(self.low_res, by_tau, self.high_res)
+            by_title = self._first_drawn(self._ways(1.0, 1.1, 1.2, 1.3, math.inf))
+            return temperatures(self.low_res, by_title, self.high_res)
+        if name == "guidance":
+            return self._guidance()
         count = images_needed(name, self.num_images)
         low_res, high_res = self.all_low_res[:count], self.all_high_res[:count]
         groups = {"1": 1, "4": 4, "appendix": 5}[name]
-        return side_by_side(low_res, self._draw(1, low_res)[:, 0], high_res, groups)
+        return side_by_side(low_res, self._first_drawn(self._ways(), low_res), high_res, groups)
 
-    def _draw(self, num_samples, low_res=None, tau=None):
+    def _ways(self, *taus):
+        """The paper's samplings at some taus, or at ours; and ours, if it is not the paper's."""
+        ways = [Sampling(tau) for tau in taus or (self.sampling.tau,)]
+        return ways if self.sampling.in_paper else [*ways, self.sampling]
+
+    def _drawn(self, ways, low_res=None, num_samples=1):
+        """A dict from titles to `[count, num_samples, size, size, channels]` uint8."""
         low_res = self.low_res if low_res is None else low_res
-        bar = progress.Progress("drawing samples", len(low_res) * num_samples)
-        return samplers.draw_samples(
-            self.sampler, low_res, num_samples, self.seed, self._at(tau), self.batch_size, bar
-        )
+        drawn = {}
+        for way in ways:
+            bar = progress.Progress(f"drawing, {way.title}", len(low_res) * num_samples)
+            drawn[way.title] = samplers.draw_samples(
+                self.sampler, low_res, num_samples, self.seed, way, self.batch_size, bar
+            )
+        return drawn
 
-    def _at(self, tau):
-        """The way to draw, at another tau if one is given."""
-        tau = self.sampling.tau if tau is None else tau
-        return dataclasses.replace(self.sampling, tau=tau)
+    def _first_drawn(self, ways, low_res=None):
+        return {title: drawn[:, 0] for title, drawn in self._drawn(ways, low_res).items()}
 
-    def _drawn_at(self, taus):
-        return {self._at(tau).title: self._draw(1, tau=tau)[:, 0] for tau in taus}
+    def _guidance(self):
+        """One input at several taus, from top to bottom, and guidances, from left to right."""
+        ways = [
+            dataclasses.replace(self.sampling, tau=tau, guidance=guidance)
+            for tau in _TAUS
+            for guidance in _GUIDANCE
+        ]
+        drawn = [image[0] for image in self._first_drawn(ways, self.low_res[:1]).values()]
+        rows, width = [], len(_GUIDANCE)
+        for start in range(0, len(drawn), width):
+            first, last = (None, None) if start else (self.low_res[0], self.high_res[0])
+            rows.append([first, *drawn[start : start + width], last])
+        notes = [["", *[f"tau = {tau:g}"] * width, ""] for tau in _TAUS]
+        return rows, ["input", *[f"guidance {g:g}" for g in _GUIDANCE], "truth"], notes
 
     def _predicted(self):
-        return {method.title: method.predict(self.low_res) for method in self.baselines}
+        return {method.title: method.predict(self.low_res) for method in self.baselines()}
 
     def _nats(self, low_res, images):
         return likelihood.nats(self.model, low_res, images, self.batch_size)
 
 
-def side_by_side(low_res, samples, high_res, groups):
+def side_by_side(low_res, by_title, high_res, groups):
     """Figures 1 and 4 and the appendix: input, sample and truth of many images.
 
     Args:
         low_res: `[count, low size, low size, channels]` uint8.
-        samples: `[count, size, size, channels]` uint8.
+        by_title: dict from a way to draw to `[count, size, size, channels]` uint8.
         high_res: the same, the truth.
         groups: images beside one another.
     """
-    triples = [list(triple) for triple in zip(low_res, samples, high_res)]
-    rows = []
-    for start in range(0, len(triples), groups):
-        rows.append([picture for triple in triples[start : start + groups] for picture in triple])
-    rows[-1] += [None] * (3 * groups - len(rows[-1]))
-    return rows, ["input", "sample", "truth"] * groups, None
+    each = [list(one) for one in zip(low_res, *by_title.values(), high_res)]
+    rows = [sum(each[start : start + groups], []) for start in range(0, len(each), groups)]
+    captions = ["input", *(_short(by_title) if len(by_title) > 1 else ["sample"]), "truth"] * groups
+    rows[-1] += [None] * (len(captions) - len(rows[-1]))
+    return rows, captions, None
 
 
-def diversity(low_res, samples):
+def diversity(low_res, by_title):
     """Figure 5: several samples of each input.
 
     Args:
         low_res: `[count, low size, low size, channels]` uint8.
-        samples: `[count, num_samples, size, size, channels]` uint8.
+        by_title: dict from a way to draw to `[count, num_samples, size, size, channels]` uint8.
     """
-    rows = [[low, *own] for low, own in zip(low_res, samples)]
-    return rows, ["input", *["sample"] * samples.shape[1]], None
+    rows = [[low, *sum(map(list, own), [])] for low, *own in zip(low_res, *by_title.values())]
+    titles = _short(by_title) if len(by_title) > 1 else ["sample"]
+    count = next(iter(by_title.values())).shape[1]
+    return rows, ["input", *[title for title in titles for _ in range(count)]], None
 
 
-def temperatures(low_res, by_tau, high_res):
+def temperatures(low_res, by_title, high_res):
     """Section 5.1: the same inputs and noise at several taus.
 
     Args:
         low_res: `[count, low size, low size, channels]` uint8.
-        by_tau: dict from a title to `[count, size, size, channels]` uint8.
+        by_title: dict from a title to `[count, size, size, channels]` uint8.
         high_res: `[count, size, size, channels]` uint8, the truth.
     """
-    rows = [list(row) for row in zip(low_res, *by_tau.values(), high_res)]
-    return rows, ["input", *by_tau, "truth"], None
+    rows = [list(row) for row in zip(low_res, *by_title.values(), high_res)]
+    return rows, ["input", *_short(by_title), "truth"], None
 
 
 def by_method(low_res, by_title, high_res, nats):
@@ -207,4 +236,4 @@ def corners(low_res, by_title, samples):
 
 def _short(titles):
     """Titles that fit above a picture."""
-    return [title.replace("Cross-entropy", "CE") for title in titles]
+    return [title.replace("Cross-entropy", "CE").replace(", ", ",\n") for title in titles]

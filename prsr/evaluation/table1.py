@@ -139,7 +139,7 @@ def row(method, scores, image_shape, paper):
     values = dict(scores)
     if "nats_per_image" in scores:
         values["bits_per_dim"] = losses.bits_per_dim(scores["nats_per_image"], image_shape)
-    result = {"method": method.key, "title": method.title}
+    result = {"method": method.key, "title": method.title, "in_paper": method.in_paper}
     for name, value in values.items():
         result[name] = tables.summary(value)
     if method.key in PAPER[paper]:
@@ -162,7 +162,10 @@ def markdown(report):
     head, cells = ["method"], []
     for score in columns:
         head += [score.title, "paper"] if with_paper and score.paper else [score.title]
-    for entry in rows:
+    apart = [entry for entry in rows if not entry["in_paper"]]
+    for entry in [entry for entry in rows if entry["in_paper"]] + apart:
+        if apart and entry is apart[0]:
+            cells.append(["**not in the paper:**", *[""] * (len(head) - 1)])
         line = [entry["title"]]
         for score in columns:
             line.append(_cell(entry.get(score.name), score.digits))

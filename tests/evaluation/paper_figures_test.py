@@ -18,19 +18,29 @@ def shades(rows):
 
 
 def test_groups_beside_one_another_and_the_last_row_filled_up():
-    rows, captions, notes = paper_figures.side_by_side(LOW_RES, SAMPLES, HIGH_RES, groups=2)
+    drawn = {"tau = 1.2": SAMPLES}
+    rows, captions, notes = paper_figures.side_by_side(LOW_RES, drawn, HIGH_RES, groups=2)
     assert captions == ["input", "sample", "truth"] * 2 and notes is None
     assert shades(rows) == [
         [0, 150, 100, 1, 151, 101],
         [2, 152, 102, 3, 153, 103],
         [4, 154, 104, None, None, None],
     ]
+    drawn["tau = 1.2, guidance 2"] = HIGH_RES
+    rows, captions, _ = paper_figures.side_by_side(LOW_RES, drawn, HIGH_RES, groups=1)
+    assert captions == ["input", "tau = 1.2", "tau = 1.2,\nguidance 2", "truth"]
+    assert shades(rows)[1] == [1, 151, 101, 101]
 
 
 def test_several_samples_of_each_input():
-    rows, captions, _ = paper_figures.diversity(LOW_RES, np.stack([SAMPLES, HIGH_RES], axis=1))
+    drawn = {"tau = 1.2": np.stack([SAMPLES, HIGH_RES], axis=1)}
+    rows, captions, _ = paper_figures.diversity(LOW_RES, drawn)
     assert captions == ["input", "sample", "sample"]
     assert shades(rows)[3] == [3, 153, 103]
+    drawn["guided"] = np.stack([HIGH_RES, HIGH_RES], axis=1)
+    rows, captions, _ = paper_figures.diversity(LOW_RES, drawn)
+    assert captions == ["input", "tau = 1.2", "tau = 1.2", "guided", "guided"]
+    assert shades(rows)[3] == [3, 153, 103, 103, 103]
 
 
 def test_temperatures_from_left_to_right():
@@ -48,7 +58,7 @@ def test_every_method_has_its_nats_below():
 
     titled = {"Cross-entropy, mode": SAMPLES}
     rows, captions, notes = paper_figures.by_method(LOW_RES, titled, HIGH_RES, nats)
-    assert captions == ["input", "CE, mode", "truth"]
+    assert captions == ["input", "CE,\nmode", "truth"]
     assert shades(rows)[0] == [0, 150, 100]
     assert notes[0] == ["nats (bits/dim):", "200 (1.50)", "133 (1.00)"]
     assert notes[1][0] == "" and notes[1][1].endswith("(1.51)")
@@ -63,7 +73,7 @@ def test_corners_without_a_truth():
 
 def test_which_figures_a_run_can_have():
     assert paper_figures.chosen(None, "corners") == ["2"]
-    others = ["1", "4", "5", "6", "temperature", "appendix"]
+    others = ["1", "4", "5", "6", "temperature", "guidance", "appendix"]
     assert paper_figures.chosen([], "downsampled") == others
     assert paper_figures.chosen(["5"], "downsampled") == ["5"]
     with pytest.raises(UserError, match="expected figures among 1, 2, .*, and got '3'"):
