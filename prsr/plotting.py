@@ -30,7 +30,7 @@ def sheet(rows, captions, notes=None):
     result = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(result)
     for x, y, text in texts:
-        pen.text((x, y), text, fill="black", font=font, anchor="mm")
+        pen.text((x, y), text, fill="black", font=font, anchor="mm", align="center")
     for x, y, picture in cells:
         result.paste(to_pil(picture), (x, y))
     return result
