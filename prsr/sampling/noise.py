@@ -72,7 +72,7 @@ def draw(logits, tau, uniform):
 
 
 def _cumulative(weights):
-    """Sums up to each of 256 weights, in 16 blocks of 16: XLA's own takes 16 times the additions."""
+    """Sums up to each of 256 weights, in 16 blocks of 16: XLA's own adds 16 times as often."""
     blocks = tf.reshape(weights, (*weights.shape[:-1], 16, 16))
     within = tf.cumsum(blocks, axis=-1)
     before = tf.cumsum(within[..., -1], axis=-1, exclusive=True)
