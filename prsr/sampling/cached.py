@@ -31,22 +31,24 @@ _LEAST_PART = 8  # images
 _MOST_PARTS = 64  # at once; TensorFlow has a thread for each core
 
 
-class _RowLayer(NamedTuple):
-    """A gated layer's weights for the start of a row."""
+class _Rows(NamedTuple):
+    """The gated layers' weights for the start of a row."""
 
-    kernel: tf.Tensor  # [reach + 1, 2 reach + 1, F, 2F]
-    bias: tf.Tensor  # [2F]
-    projection: tf.Tensor  # [2F, 2F], columns by channel
-    gate_bias: tf.Tensor  # [2F], by channel: the projection's and the horizontal stack's
+    kernels: tf.Tensor  # [L, reach + 1, 2 reach + 1, F, 2F]
+    biases: tf.Tensor  # [L, 2F]
+    projections: tf.Tensor  # [L, 2F, 2F], columns by channel
+    gate_biases: tf.Tensor  # [L, 2F], by channel: the projection's and the horizontal stack's
 
 
 class _Channel(NamedTuple):
     """The weights of the step that draws one channel, whose features are `start` to `stop`."""
 
     first: tf.Tensor  # [earlier channels, stop - start]
-    centers: list  # L of [stop, 2 (stop - start)]
-    residuals: list  # L of [stop, stop - start]
-    residual_biases: list  # L of [stop - start]
+    center_shares: tf.Tensor  # [L, start, 2 (stop - start)], of earlier channels
+    centers: tf.Tensor  # [L, stop - start, 2 (stop - start)]
+    residual_shares: tf.Tensor  # [L, start, stop - start], of earlier channels
+    residuals: tf.Tensor  # [L, stop - start, stop - start]
+    residual_biases: tf.Tensor  # [L, 1, stop - start]
     hidden: tf.Tensor  # [stop, hidden features of this channel]
     hidden_bias: tf.Tensor
     logits: tf.Tensor  # [hidden features up to this channel, 256]
@@ -68,7 +70,7 @@ class _Weights(NamedTuple):
     first_bias: tf.Tensor  # [F]
     first_left: tf.Tensor  # [3, channels, F]
     first_left_bias: tf.Tensor  # [F]
-    rows: list  # L of _RowLayer
+    rows: _Rows
     left: tf.Tensor  # [L, reach * F, 2F]: the left taps of all layers
     channels: list  # of _Channel
 
@@ -91,25 +93,25 @@ def _read_weights(prior):
     by_channel = np.concatenate([np.r_[s:e, width + s : width + e] for s, e in spans])
     first = read(prior.horizontal.kernel)[0]  # [3 left and the centre, channels, F]
 
-    rows, gates = [], []
-    for layer in prior.gated_layers:
-        horizontal = layer.horizontal
-        gates.append(tf.gather(read(horizontal.kernel)[0], by_channel, axis=-1))
-        projection = layer.vertical_to_horizontal
-        gate_bias = read(projection.bias) + read(horizontal.bias)
-        rows.append(
-            _RowLayer(
-                kernel=read(layer.vertical.kernel),
-                bias=read(layer.vertical.bias),
-                projection=tf.gather(read(projection.kernel), by_channel, axis=-1),
-                gate_bias=tf.gather(gate_bias, by_channel),
-            )
-        )
-    gates = tf.stack(gates)  # [L, reach + 1, F, 2F]
+    def read_all(variables):
+        return read(tf.stack([tf.convert_to_tensor(variable) for variable in variables]))
+
+    gated = prior.gated_layers
+    projections = [layer.vertical_to_horizontal for layer in gated]
+    gate_biases = read_all([p.bias for p in projections])
+    gate_biases += read_all([layer.horizontal.bias for layer in gated])
+    rows = _Rows(
+        kernels=read_all([layer.vertical.kernel for layer in gated]),
+        biases=read_all([layer.vertical.bias for layer in gated]),
+        projections=tf.gather(read_all([p.kernel for p in projections]), by_channel, axis=-1),
+        gate_biases=tf.gather(gate_biases, by_channel, axis=-1),
+    )
+    gates = read_all([layer.horizontal.kernel for layer in gated])[:, 0]
+    gates = tf.gather(gates, by_channel, axis=-1)  # [L, reach + 1, F, 2F]
     left = tf.reshape(gates[:, :-1], (num_layers, -1, 2 * width))
 
-    residuals = [read(layer.residual.kernel)[0, 0] for layer in prior.gated_layers]
-    residual_biases = [read(layer.residual.bias) for layer in prior.gated_layers]
+    residuals = read_all([layer.residual.kernel for layer in gated])[:, 0, 0]
+    residual_biases = read_all([layer.residual.bias for layer in gated])[:, None]
     hidden, hidden_bias = read(prior.hidden.kernel)[0, 0], read(prior.hidden.bias)
     logits, logits_bias = read(prior.logits.kernel)[0, 0], read(prior.logits.bias)
     hidden_spans = _spans(hidden.shape[1], prior.channels)
@@ -121,9 +123,11 @@ def _read_weights(prior):
         channels.append(
             _Channel(
                 first=first[-1, :k, start:stop],
-                centers=[gates[i, -1, :stop, 2 * start : 2 * stop] for i in range(num_layers)],
-                residuals=[kernel[:stop, start:stop] for kernel in residuals],
-                residual_biases=[bias[start:stop] for bias in residual_biases],
+                center_shares=gates[:, -1, :start, 2 * start : 2 * stop],
+                centers=gates[:, -1, start:stop, 2 * start : 2 * stop],
+                residual_shares=residuals[:, :start, start:stop],
+                residuals=residuals[:, start:stop, start:stop],
+                residual_biases=residual_biases[..., start:stop],
                 hidden=hidden[:stop, hidden_start:hidden_stop],
                 hidden_bias=hidden_bias[hidden_start:hidden_stop],
                 logits=logits[:hidden_stop, own_logits],
@@ -139,6 +143,30 @@ def _read_weights(prior):
         left=left,
         channels=channels,
     )
+
+
+def _through_layers(layer, x, shapes, num_layers):
+    """Runs the gated layers one after another, in a loop: unrolled it compiles for twice as long.
+
+    Args:
+        layer: function `(i, x)` to `(x, kept)`: what enters layer i to what leaves it, and a tuple
+            of tensors.
+        x: what enters the first layer.
+        shapes: of the tensors of that tuple.
+        num_layers: L.
+
+    Returns:
+        What leaves the last layer, and a list of `[L, ...]`, what was kept.
+    """
+
+    def run_next(i, x, *arrays):
+        x, kept = layer(i, x)
+        return i + 1, x, *[array.write(i, own) for array, own in zip(arrays, kept)]
+
+    arrays = [tf.TensorArray(x.dtype, num_layers, element_shape=shape) for shape in shapes]
+    loop = (tf.constant(0), x, *arrays)
+    _, x, *arrays = tf.while_loop(lambda i, *_: i < num_layers, run_next, loop)
+    return x, [array.stack() for array in arrays]
 
 
 def _last_row(window, kernel, bias):
@@ -160,12 +188,12 @@ def _no_rows_yet(weights, batch, width, plan):
         reach, width, F]`; and `missing` of `prsr.sampling.projection.match_row`.
     """
     height, _, channels, features = weights.first_kernel.shape
-    reach = weights.rows[0].kernel.shape[0] - 1
+    num_layers, reach = len(weights.left), weights.rows.kernels.shape[1] - 1
     dtype = weights.left.dtype
     low = plan.to_come.shape[2] if plan else 0
     return (
         tf.zeros((batch, height, width, channels), dtype),
-        tf.zeros((len(weights.rows), batch, reach, width, features), dtype),
+        tf.zeros((num_layers, batch, reach, width, features), dtype),
         tf.zeros((batch, low, low, channels)),
     )
 
@@ -189,17 +217,19 @@ def _start_row(weights, row, kept):
     is_inside = tf.cast(row > 0, image_rows.dtype)
     vertical = is_inside * _last_row(image_rows, weights.first_kernel, weights.first_bias)
     first = vertical + weights.first_left_bias
-    gates, feature_rows = [], tf.unstack(feature_rows)
-    for i, layer in enumerate(weights.rows):
+    rows = weights.rows
+
+    def layer(i, vertical):
         window = tf.concat([feature_rows[i], vertical[:, None]], axis=1)
-        feature_rows[i] = window[:, 1:]
-        vertical_gate = is_inside * _last_row(window, layer.kernel, layer.bias)
-        gates.append(tf.tensordot(vertical_gate, layer.projection, 1) + layer.gate_bias)
-        vertical = layers.gate(vertical_gate)
+        vertical_gate = is_inside * _last_row(window, rows.kernels[i], rows.biases[i])
+        return layers.gate(vertical_gate), (vertical_gate, window[:, 1:])
+
+    shapes = [(*vertical.shape[:-1], 2 * vertical.shape[-1]), feature_rows.shape[1:]]
+    _, (gates, feature_rows) = _through_layers(layer, vertical, shapes, len(weights.left))
+    gates = tf.einsum("lbwf,lfg->lbwg", gates, rows.projections)
+    gates += rows.gate_biases[:, None, None]
     # Columns first: what a pixel reads is then contiguous.
-    first = tf.transpose(first, (1, 0, 2))
-    gates = tf.transpose(tf.stack(gates), (2, 0, 1, 3))
-    return first, gates, tf.stack(feature_rows)
+    return tf.transpose(first, (1, 0, 2)), tf.transpose(gates, (2, 0, 1, 3)), feature_rows
 
 
 def _draw_pixel(weights, first, gates, conditioning_logits, uniforms, given, tau):
@@ -221,27 +251,30 @@ def _draw_pixel(weights, first, gates, conditioning_logits, uniforms, given, tau
     """
     batch, dtype = first.shape[0], first.dtype
     pixel = tf.zeros((batch, 0), tf.int32)
-    # Each grows by a channel's features at a time; `entered[-1]` leaves the last layer.
-    gates, num_layers = tf.unstack(gates), len(weights.rows)
-    entered = [tf.zeros((batch, 0), dtype)] * (num_layers + 1)
-    gated = [tf.zeros((batch, 0), dtype)] * num_layers
-    hidden = tf.zeros((batch, 0), dtype)
+    # Each grows by a channel's features at a time.
+    num_layers = gates.shape[0]
+    entered = gated = tf.zeros((num_layers, batch, 0), dtype)
+    left, hidden = tf.zeros((batch, 0), dtype), tf.zeros((batch, 0), dtype)
     for k, own in enumerate(weights.channels):
-        x = first[:, own.start : own.stop]
-        x += images.to_network(pixel, dtype) @ own.first
-        for i in range(num_layers):
-            entered[i] = tf.concat([entered[i], x], axis=1)
-            gate = gates[i][:, 2 * own.start : 2 * own.stop] + entered[i] @ own.centers[i]
-            gated[i] = tf.concat([gated[i], layers.gate(gate)], axis=1)
-            x += gated[i] @ own.residuals[i] + own.residual_biases[i]
-        entered[-1] = tf.concat([entered[-1], tf.nn.relu(x)], axis=1)
-        own_hidden = tf.nn.relu(entered[-1] @ own.hidden + own.hidden_bias)
+        # The shares of earlier channels, all layers in one product.
+        own_gates = gates[..., 2 * own.start : 2 * own.stop] + entered @ own.center_shares
+        residuals = gated @ own.residual_shares + own.residual_biases
+
+        def layer(i, x, own=own, own_gates=own_gates, residuals=residuals):
+            gate = layers.gate(own_gates[i] + x @ own.centers[i])
+            return x + gate @ own.residuals[i] + residuals[i], (x, gate)
+
+        x = first[:, own.start : own.stop] + images.to_network(pixel, dtype) @ own.first
+        x, kept = _through_layers(layer, x, [x.shape] * 2, num_layers)
+        entered, gated = (tf.concat(pair, axis=2) for pair in zip((entered, gated), kept))
+        left = tf.concat([left, tf.nn.relu(x)], axis=1)
+        own_hidden = tf.nn.relu(left @ own.hidden + own.hidden_bias)
         hidden = tf.concat([hidden, own_hidden], axis=1)
         prior_logits = tf.cast(hidden @ own.logits + own.logits_bias, tf.float32)
         drawn = noise.draw(prior_logits + conditioning_logits[k], tau, uniforms[k])
         value = tf.where(given[k] < 0, drawn, given[k])
         pixel = tf.concat([pixel, value[:, None]], axis=1)
-    return pixel, tf.stack(entered[:-1])
+    return pixel, entered
 
 
 def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau, plan):

@@ -64,8 +64,16 @@ def draw(logits, tau, uniform):
     greedy = tf.math.is_inf(tau)
     logits -= tf.reduce_max(logits, axis=-1, keepdims=True)
     weights = tf.exp(logits * tf.where(greedy, tf.ones_like(tau), tau))
-    cumulative = tf.cumsum(weights, axis=-1)
+    cumulative = _cumulative(weights)
     threshold = tf.cast(uniform, logits.dtype)[..., None] * cumulative[..., -1:]
     # The last sum is left out: rounding must not push a draw past 255.
     drawn = tf.reduce_sum(tf.cast(cumulative[..., :-1] <= threshold, tf.int32), axis=-1)
     return tf.where(greedy, tf.argmax(logits, axis=-1, output_type=tf.int32), drawn)
+
+
+def _cumulative(weights):
+    """Sums up to each of 256 weights, in 16 blocks of 16: XLA's own adds 16 times as often."""
+    blocks = tf.reshape(weights, (*weights.shape[:-1], 16, 16))
+    within = tf.cumsum(blocks, axis=-1)
+    before = tf.cumsum(within[..., -1], axis=-1, exclusive=True)
+    return tf.reshape(within + before[..., None], weights.shape)
