@@ -59,7 +59,7 @@ def main():
             f"--workdir={workdir.path} is a baseline ({hparams.model.architecture}); give the run "
             f"of a pixel_recursive model, and the baseline in --baselines"
         )
-    hparams = moved(hparams)
+    hparams, _ = workdir.check_images(moved(hparams))
     chosen = paper_figures.chosen(FLAGS.figures, hparams.data.pairs)
     baselines = methods.baseline_methods(FLAGS.baselines, hparams, FLAGS.seed, FLAGS.batch_size)
     count = max(paper_figures.images_needed(name, FLAGS.num_images) for name in chosen)

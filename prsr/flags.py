@@ -286,6 +286,7 @@ def run(main, define, argv=None, needs_tensorflow=True):
         logging.set_verbosity(logging.ERROR)
         if len(argv) > 1:
             fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
+        progress.begin()
         try:
             if needs_tensorflow:
                 quiet_tensorflow()

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from prsr.errors import UserError
 
 CROPS = ("center", "celeba", "mnist")
-SPLITS = ("auto", "celeba", "folders", "hash")
+SPLITS = ("auto", "celeba", "folders", "hash", "paths")
 DOWNSAMPLING = ("antialiased", "tf1_bicubic")
 NORMALIZATIONS = ("batch", "none")
 ARCHITECTURES = ("pixel_recursive", "regression", "cross_entropy")
@@ -110,7 +110,8 @@ class DataHparams:
     split: str = setting(
         "auto",
         "celeba: the official partition by file name; folders: train/, val/, test/; "
-        "hash: 90/5/5 by a hash of the name; auto: the first of these that applies.",
+        "hash: 90/5/5 by a hash of the name, but for folders that all are in; auto: the first of "
+        "these that applies; paths: hash as before version 0.2, with all folders.",
         choices=SPLITS,
     )
     pairs: str = setting(

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from prsr import images
-from prsr.data import decoding, faces, image_sets, pipeline
+from prsr.data import decoding, faces, image_sets, listing, pipeline
 from prsr.errors import UserError
 
 
@@ -56,9 +56,9 @@ def read_inputs(path, hparams, find_eyes=None):
             raise UserError(f"'{path}': {error}") from error
     if not path.is_dir():
         raise UserError(f"'{path}': no such file or folder")
-    names = decoding.find_images(path)
+    names = listing.find_images(path)
     if not names:
-        raise UserError(f"'{path}': no image there ({', '.join(decoding.EXTENSIONS)})")
+        raise UserError(f"'{path}': no image there ({', '.join(listing.EXTENSIONS)})")
     inputs, problems = [], []
     for name, label in zip(names, _labels(names)):
         try:

@@ -14,7 +14,7 @@ import zipfile
 import numpy as np
 from PIL import Image
 
-from prsr.data import decoding, letters, lsun, records, splits
+from prsr.data import decoding, letters, listing, lsun, records, splits
 from prsr.errors import UserError, first_line
 
 
@@ -32,7 +32,8 @@ def open_source(dataset, split, channels):
         function that returns it as uint8 `[height, width, channels]`, or raises `ValueError`
         or `OSError` if it cannot. `labels(split)` is a `[count]` int32 array of their classes.
         `made_with` has the settings that its images were made with before, and `check(data)`
-        raises `UserError` where they contradict a model's.
+        raises `UserError` where they contradict a model's. `digest(known)` says which image is in
+        which split.
 
     Raises:
         UserError: it names nothing that can be opened.
@@ -72,6 +73,10 @@ class _Source:
         names = self.names(split)
         for number in range(start, len(names) if stop is None else stop):
             yield lambda name=names[number]: self.read(name)
+
+    def digest(self, known=None):
+        """`prsr.data.splits.Digest.of` its images, or None if they have no names of their own."""
+        return splits.Digest.of(self.splits, known)
 
     def labels(self, split):
         raise UserError("these images have no labels; use mnist:DIR, a TFDS data set or drawn")
@@ -118,10 +123,10 @@ class _Folder(_Source):
         self.folder = pathlib.Path(where)
         if not self.folder.is_dir():
             raise UserError(f"expected a folder of images: no folder '{where}'")
-        names = decoding.find_images(self.folder)
+        names = listing.targets(listing.find_images(self.folder), where)
         if not names:
             raise UserError(
-                f"'{where}': no image there ({', '.join(decoding.EXTENSIONS)}), at any depth"
+                f"'{where}': no image there ({', '.join(listing.EXTENSIONS)}), at any depth"
             )
         self.channels = channels
         self.splits = splits.assign(names, split)
@@ -138,36 +143,47 @@ class _Zip(_Source):
         paths = [where] if pathlib.Path(where).is_file() else where.split(",")
         self.members = {}
         for path in paths:
-            for name, archive in self._open(path).items():
+            for name, member in self._open(path).items():
                 if name in self.members:
                     raise UserError(f"'{where}': '{name}' is in two of the files")
-                self.members[name] = archive
+                self.members[name] = member
         self.lock = threading.Lock()  # one file position for all readers
         self.channels = channels
-        self.splits = splits.assign(sorted(self.members), split)
+        names = listing.targets(sorted(self.members), where)
+        self.splits = splits.assign(names, split)
 
-    @staticmethod
-    def _open(path):
-        """The images of one zip: a dict from name to the open file."""
+    @classmethod
+    def _open(cls, path):
+        """The images of one zip: a dict from name to the open file and the entry in it."""
         if not pathlib.Path(path).is_file():
             raise UserError(f"expected a zip of images: no file '{path}'")
         try:
             archive = zipfile.ZipFile(path)
         except Exception as error:  # zipfile raises many kinds
             raise UserError(f"'{path}' is not a readable zip: {first_line(error)}") from error
-        names = [
-            name for name in archive.namelist() if decoding.is_image(pathlib.PurePosixPath(name))
-        ]
-        outside = next((name for name in names if _leads_out(name)), None)
+        members = {cls._name(info): info for info in archive.infolist()}
+        outside = next((n for n in members if listing.is_image(n) and _leads_out(n)), None)
         if outside is not None:
             raise UserError(f"'{path}': '{outside}' would lie outside of the zip; nothing is read")
+        names = listing.images_among(members, path)
         if not names:
-            raise UserError(f"'{path}': no image inside ({', '.join(decoding.EXTENSIONS)})")
-        return dict.fromkeys(names, archive)
+            raise UserError(f"'{path}': no image inside ({', '.join(listing.EXTENSIONS)})")
+        return {name: (archive, members[name]) for name in names}
+
+    @staticmethod
+    def _name(info):
+        """The path of an entry, whatever system wrote it."""
+        name = info.filename
+        if not info.flag_bits & 0x800:  # macOS writes UTF-8, and does not say so
+            with contextlib.suppress(UnicodeError):
+                name = name.encode("cp437").decode("utf-8")
+        name = name.replace("\\", "/")  # Windows
+        while name.startswith("./"):
+            name = name[2:]
+        return name
 
     def read(self, name):
-        archive = self.members[name]
-        info = archive.getinfo(name)
+        archive, info = self.members[name]
         if info.file_size > self._MOST_BYTES:
             raise ValueError("unpacks to more than 256 MiB")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -278,6 +294,10 @@ class Records(_Source):
         wanted = (data.image_size, "downsampled", 256)
         return (self.files(split).size, data.pairs, data.levels) == wanted
 
+    def digest(self, known=None):
+        path = pathlib.Path(self.folder) / records.SPLITS
+        return (splits.Digest.load(path), {}) if path.is_file() else None
+
     def names(self, split):
         return _Numbered(self._stored(split), 8, len(self.files(split)))
 
@@ -294,13 +314,17 @@ class _Lmdb(_Source):
     def __init__(self, where, split, channels):
         self.channels = channels
         paths = lsun.databases(where)
+        self.is_one = "all" in paths
         opened = {path: lsun.Database(path) for path in set(paths.values())}
         self.databases = {split: opened[path] for split, path in paths.items()}
         self.splits = {split: database.keys for split, database in self.databases.items()}
-        if "all" in self.databases:
+        if self.is_one:
             database = self.databases["all"]
             self.databases = dict.fromkeys(splits.NAMES, database)
             self.splits = splits.assign(list(database.keys), split)
+
+    def digest(self, known=None):
+        return super().digest(known) if self.is_one else None
 
     def arrays(self, split, start=0, stop=None):
         names, database = self.names(split), self.databases[split]
@@ -331,6 +355,9 @@ class _Tfds(_Source):
         if not pathlib.Path(self.builder.data_path).is_dir():
             self._prepare(name, option)
         self.instructions = self._instructions(self.builder.info.splits)
+
+    def digest(self, known=None):
+        return None
 
     def names(self, split):
         count = self.builder.info.splits[self.instructions[split]].num_examples
