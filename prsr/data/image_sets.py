@@ -2,14 +2,13 @@
 
 import collections
 import dataclasses
-import os
 import sys
 from concurrent import futures
 
 import numpy as np
 import tensorflow as tf
 
-from prsr import images, progress
+from prsr import host, images, progress
 from prsr.data import sources
 from prsr.errors import UserError, cause
 
@@ -116,12 +115,13 @@ def small_images(source, data, channels, split, ranges):
                 f"data set '{data.dataset}' cannot be read to its end: {cause(error)}"
             ) from error
 
-    with futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+    cores = host.cores()
+    with futures.ThreadPoolExecutor(cores) as threads:
         waiting = collections.deque()
         try:
             for number, read in reads():
                 waiting.append(threads.submit(prepare, number, read))
-                if len(waiting) > 4 * os.cpu_count():
+                if len(waiting) > 4 * cores:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
