@@ -2,12 +2,42 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Iterator
 
 from prsr.errors import UserError, first_line
+
+_MOST_BYTES = 200  # of a name, which leaves room for what is put before and behind it
+_FORBIDDEN = re.compile(r"""[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]|%(?=[0-9A-Fa-f]{2})""")
+
+
+def portable(name: str) -> str:
+    """A file name, without its ending, that every file system takes.
+
+    Args:
+        name: any text. Characters that some system forbids, and bytes that are not UTF-8, become
+            `%XX`, from which `urllib.parse.unquote_to_bytes` makes them again. A name of more
+            than 200 bytes is cut, and ends in a checksum.
+    """
+
+    def escaped(match: re.Match[str]) -> str:
+        content = match[0].encode(errors="surrogateescape")
+        return "".join(f"%{byte:02X}" for byte in content)
+
+    content = _FORBIDDEN.sub(escaped, name).encode()
+    if len(content) <= _MOST_BYTES:
+        return content.decode()
+    checksum = hashlib.blake2b(content, digest_size=4).hexdigest()
+    return f"{content[: _MOST_BYTES - 9].decode(errors='ignore')}~{checksum}"
+
+
+def expanded(path: str) -> str:
+    """A path with `~`, `~name` and `$NAME` as a shell would write them out."""
+    return os.path.expanduser(os.path.expandvars(path))
 
 
 @contextlib.contextmanager

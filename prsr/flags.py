@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags, logging  # noqa: E402
 
-from prsr import progress  # noqa: E402
+from prsr import files, progress  # noqa: E402
 from prsr.errors import UserError, cause  # noqa: E402
 from prsr.hparams import (  # noqa: E402
     DataHparams,
@@ -287,6 +287,8 @@ def run(main, define, argv=None, needs_tensorflow=True):
         if len(argv) > 1:
             fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
         progress.begin()
+        with contextlib.suppress(AttributeError):  # a file's name may be more than a terminal knows
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             if needs_tensorflow:
                 quiet_tensorflow()
@@ -358,9 +360,31 @@ def fail(message):
     sys.exit(1)
 
 
+# Flags with a path, with several of them, and with one behind KIND:.
+_PATHS = ("workdir", "input", "output", "study", "regression")
+_LISTS = ("baselines", "evaluations")
+
+
+def _expand_paths():
+    """Writes `~` and `$NAME` out in paths, which no shell has seen in a flagfile or behind `=`."""
+    for name in FLAGS:
+        value = FLAGS[name].value
+        if name in _PATHS and isinstance(value, str):
+            FLAGS[name].value = files.expanded(value)
+        elif name in _LISTS and value:
+            # An evaluation may be NAME=DIR.
+            FLAGS[name].value = ["=".join(map(files.expanded, one.split("="))) for one in value]
+        elif name == "dataset" and value and ":" in value:
+            kind, where = value.split(":", 1)
+            paths = map(files.expanded, where.split(",") if kind == "zip" else [where])
+            FLAGS[name].value = f"{kind}:{','.join(paths)}"
+
+
 def _parse(argv):
     try:
-        return FLAGS(argv)
+        rest = FLAGS(argv)
+        _expand_paths()
+        return rest
     except (flags.Error, OSError, ValueError) as error:
         # absl begins some of its messages with a word of its own.
         text = str(error).removeprefix("ERROR:: ")

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import urllib.parse
 
 import pytest
 import tensorflow as tf
@@ -67,3 +68,20 @@ def test_failed_writes_of_python_and_tensorflow_are_told_in_words(error):
         raise error
     with pytest.raises(ValueError), files.disk_errors("a/b"):
         raise ValueError
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "a:b", "50%41", "tab\t", "caf\udce9", "\u00fc/x\\y", "%", 'q"<>|?*']
+)
+def test_a_portable_name_can_be_read_back(name):
+    portable = files.portable(name)
+    assert not set(portable) & set('<>:"/\\|?*\t')
+    assert urllib.parse.unquote_to_bytes(portable) == name.encode(errors="surrogateescape")
+
+
+def test_paths_are_written_out_as_by_a_shell(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/data")
+    assert files.expanded("~/x") == "/home/me/x" and files.expanded("~") == "/home/me"
+    assert files.expanded("$DATA/a") == "/data/a" and files.expanded("${DATA}/~") == "/data/~"
+    assert files.expanded("a~b") == "a~b" and files.expanded("$NOT_SET_HERE") == "$NOT_SET_HERE"

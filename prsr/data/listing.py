@@ -16,7 +16,6 @@ EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".mpo"),
     *(".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff", *_AVIF),
 )
-SOFTWARE = "prsr"  # what a PNG of this program names as its software
 
 # What systems, disks and editors keep beside one's files. Hidden ones begin with a dot.
 _NOT_ONES_OWN = {
