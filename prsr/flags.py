@@ -14,6 +14,10 @@ import sys
 
 # Before TensorFlow is first imported: its remarks about the processor are no news here.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # others may share a GPU
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")  # some file systems have no locks
+# Keras as it comes, whatever another project has set.
+os.environ.update(KERAS_BACKEND="tensorflow", KERAS_HOME=os.devnull)
 
 from absl import app, flags, logging  # noqa: E402
 
@@ -292,6 +296,7 @@ def run(main, define, argv=None, needs_tensorflow=True):
         try:
             if needs_tensorflow:
                 quiet_tensorflow()
+                _usual_keras()
             return main()
         except Exception as error:
             message = _in_a_line(error)
@@ -329,6 +334,16 @@ def _in_a_line(error):
     if isinstance(error, OSError):  # a place that may not even be looked at
         return f"{error}; check the paths that were given"
     return None
+
+
+def _usual_keras():
+    """Keras as it comes, also where this process has set it otherwise."""
+    if "keras" in sys.modules:
+        import keras
+
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
 
 
 def quiet_tensorflow():

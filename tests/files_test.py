@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 import urllib.parse
@@ -85,3 +87,45 @@ def test_paths_are_written_out_as_by_a_shell(monkeypatch):
     assert files.expanded("~/x") == "/home/me/x" and files.expanded("~") == "/home/me"
     assert files.expanded("$DATA/a") == "/data/a" and files.expanded("${DATA}/~") == "/data/~"
     assert files.expanded("a~b") == "a~b" and files.expanded("$NOT_SET_HERE") == "$NOT_SET_HERE"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, capsys, number):
+    """Lustre and NFS, as some are mounted."""
+
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with files.lock(tmp_path / "new", "training in"):
+        (tmp_path / "new" / "a").touch()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert os.strerror(number) in line and "no other process is training in it" in line
+
+
+WINDOWS = """
+import errno, pathlib, sys, types
+import prsr.errors
+held = []
+def locking(file, how, count):
+    if held:
+        raise OSError(errno.EACCES, "Permission denied")
+    held.append(file)
+sys.modules["fcntl"] = None
+sys.modules["msvcrt"] = types.SimpleNamespace(locking=locking, LK_NBLCK=2)
+sys.platform = "win32"
+from prsr import files
+with files.lock(pathlib.Path(sys.argv[1]), "training in"):
+    try:
+        with files.lock(pathlib.Path(sys.argv[1]), "training in"):
+            print("twice")
+    except prsr.errors.UserError as error:
+        print(error)
+"""
+
+
+def test_windows_has_other_locks(tmp_path):
+    """Not Windows itself: what its Python has, and what it lacks."""
+    command = [sys.executable, "-c", WINDOWS, tmp_path]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.stdout.startswith("another process is training in"), result.stderr

@@ -7,8 +7,9 @@ import io
 import itertools
 import math
 import pathlib
-import socket
 import threading
+import urllib.error
+import urllib.request
 import zipfile
 
 import numpy as np
@@ -392,17 +393,21 @@ class _Tfds(_Source):
         missing = f"TFDS data set '{name}' is not prepared in {self.builder.data_path}"
         if option != "download":
             raise UserError(f"{missing}; to download it, use tfds:{name},download")
+        by_hand = _BY_HAND.get(name.partition("/")[0].partition(":")[0], "")
         try:
-            socket.create_connection(("storage.googleapis.com", 443), timeout=5).close()
+            with contextlib.suppress(urllib.error.HTTPError):  # an answer, whatever it says
+                urllib.request.urlopen("https://storage.googleapis.com", timeout=10).close()
         except OSError as error:
             raise UserError(
-                f"{missing}, and this machine is offline ({error}); prepare it on one that is "
-                f"not, and copy that folder here"
+                f"{missing}, and what it is made of cannot be fetched ({first_line(error)}); "
+                f"prepare it on a machine that is online, and copy that folder here{by_hand}"
             ) from error
         try:
             self.builder.download_and_prepare()
         except Exception as error:
-            raise UserError(f"TFDS could not prepare '{name}': {first_line(error)}") from error
+            raise UserError(
+                f"TFDS could not prepare '{name}': {first_line(error)}{by_hand}"
+            ) from error
 
     @staticmethod
     def _instructions(available):
@@ -412,6 +417,13 @@ class _Tfds(_Source):
         if "test" in available:
             return {"train": "train[:95%]", "validation": "train[95%:]", "test": "test"}
         return {"train": "train[:90%]", "validation": "train[90%:95%]", "test": "train[95%:]"}
+
+
+# Google Drive, where TFDS fetches them from, sends another page after many downloads of a day.
+_BY_HAND = {
+    "celeb_a": "; or get img_align_celeba.zip from CelebA's authors (their Google Drive or Baidu "
+    "Drive), and go on with dataset=zip:img_align_celeba.zip: the same images and splits"
+}
 
 
 @contextlib.contextmanager

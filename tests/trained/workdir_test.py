@@ -1,8 +1,11 @@
 """A run directory's settings and weights, read again."""
 
 import dataclasses
+import fcntl
 import json
 import shutil
+import subprocess
+import sys
 import unicodedata
 import zipfile
 
@@ -210,3 +213,23 @@ def test_records_know_whose_images_they_are(prepared, tmp_path):
     workdir.write_digest(workdir.check_images(moved(hparams, "drawn:200"))[1])
     again = workdir.check_images(hparams)[1]
     assert again.changes(splits.Digest.load(workdir.splits)) == [] and len(again) == 200
+
+
+READ_WEIGHTS = """
+import sys
+from prsr import flags
+flags.quiet_tensorflow()
+from prsr.trained.workdir import Workdir
+print(len(Workdir(sys.argv[1]).load_model()[1].weights))
+"""
+
+
+def test_weights_are_read_without_hdf5_s_lock(baseline_runs):
+    """Which some file systems have not, and which here another process has."""
+    run = baseline_runs / "regression"
+    with open(run / "model.weights.h5", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        command = [sys.executable, "-c", READ_WEIGHTS, run]
+        result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 5
