@@ -162,7 +162,7 @@ def define_hparams(but=()):
     """One flag for each field of `prsr.hparams.Hparams`, but for some names."""
     for section in _SECTIONS.values():
         for field in dataclasses.fields(section):
-            if field.name not in but:
+            if field.name not in but and field.metadata["has_flag"]:
                 _define(field)
 
 
@@ -239,6 +239,9 @@ def hparams_from_flags(saved=None, **given):
         for field in dataclasses.fields(section):
             if field.name in given:
                 values[field.name] = given[field.name]
+                continue
+            if not field.metadata["has_flag"]:
+                values[field.name] = getattr(getattr(saved or Hparams(), name), field.name)
                 continue
             flag = FLAGS[field.name]
             values[field.name] = flag.value

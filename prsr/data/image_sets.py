@@ -56,7 +56,7 @@ def training_set(data, channels):
     Raises:
         UserError: as `load`.
     """
-    source = sources.open_source(data.dataset, data.split, channels)
+    source = sources.open_source(data.dataset, data.split, channels, data.root)
     source.check(data)
     if isinstance(source, sources.Records) and source.fits("train", data):
         return source.files("train")
@@ -149,7 +149,7 @@ def load(data, channels, split, limit=None, with_labels=False):
         UserError: nothing could be read, an image does not fit the crop, or there are no
             labels.
     """
-    source = sources.open_source(data.dataset, data.split, channels)
+    source = sources.open_source(data.dataset, data.split, channels, data.root)
     source.check(data)
     names = source.names(split)[:limit]
     if not names:

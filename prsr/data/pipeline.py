@@ -125,7 +125,7 @@ def blocks(data, channels, scale, split, block_size):
     Raises:
         UserError: as `load`.
     """
-    source = sources.open_source(data.dataset, data.split, channels)
+    source = sources.open_source(data.dataset, data.split, channels, data.root)
     source.check(data)
     if isinstance(source, sources.Records) and source.fits(split, data):
         files = source.files(split)

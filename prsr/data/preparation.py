@@ -57,7 +57,7 @@ def prepare(data, channels, folder, images_per_file):
 
 
 def _prepare(data, channels, folder, images_per_file):
-    source = sources.open_source(data.dataset, data.split, channels)
+    source = sources.open_source(data.dataset, data.split, channels, data.root)
     names = {split: source.names(split) for split in splits.NAMES}
     if names["test"] == names["validation"]:
         del names["test"]  # readers know that one serves for the other

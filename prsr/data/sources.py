@@ -2,6 +2,7 @@
 
 import collections.abc
 import contextlib
+import functools
 import gzip
 import io
 import itertools
@@ -19,13 +20,14 @@ from prsr.data import decoding, letters, listing, lsun, records, splits
 from prsr.errors import UserError, first_line
 
 
-def open_source(dataset, split, channels):
+def open_source(dataset, split, channels, root=""):
     """Opens a data set.
 
     Args:
         dataset: `KIND:WHERE`.
         split: how images are assigned, see `prsr.data.splits.assign`.
         channels: 1 or 3.
+        root: from where they are hashed, see `prsr.data.splits.keys`.
 
     Returns:
         A source: `names(split)` is a sequence of a split's images, and
@@ -56,7 +58,7 @@ def open_source(dataset, split, channels):
         )
     if not where and kind != "drawn":
         raise UserError(f"data set '{kind}' needs a place: {kind}:WHERE")
-    return kinds[kind](where, split, channels)
+    return kinds[kind](where, functools.partial(splits.assign, how=split, root=root), channels)
 
 
 class _Source:
@@ -103,7 +105,7 @@ class _Numbered(collections.abc.Sequence):
 
 
 class _Drawn(_Source):
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         if where and not (where.isdecimal() and len(where) < 9 and int(where) >= 3):
             raise UserError(
                 f"drawn:COUNT expects a count of 3 or more, below 100 million, got '{where[:20]}'"
@@ -120,7 +122,7 @@ class _Drawn(_Source):
 
 
 class _Folder(_Source):
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         self.folder = pathlib.Path(where)
         if not self.folder.is_dir():
             raise UserError(f"expected a folder of images: no folder '{where}'")
@@ -130,7 +132,7 @@ class _Folder(_Source):
                 f"'{where}': no image there ({', '.join(listing.EXTENSIONS)}), at any depth"
             )
         self.channels = channels
-        self.splits = splits.assign(names, split)
+        self.splits = assign(names)
 
     def read(self, name):
         return decoding.decode(self.folder / name, self.channels)
@@ -139,7 +141,7 @@ class _Folder(_Source):
 class _Zip(_Source):
     _MOST_BYTES = 256 * 2**20  # an image file larger than this, unpacked, is no image for us
 
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         # One file, or several with commas; a comma may also be part of a file's name.
         paths = [where] if pathlib.Path(where).is_file() else where.split(",")
         self.members = {}
@@ -151,7 +153,7 @@ class _Zip(_Source):
         self.lock = threading.Lock()  # one file position for all readers
         self.channels = channels
         names = listing.targets(sorted(self.members), where)
-        self.splits = splits.assign(names, split)
+        self.splits = assign(names)
 
     @classmethod
     def _open(cls, path):
@@ -207,7 +209,7 @@ class _MnistFiles(_Source):
 
     _MOST_BYTES = 2**30  # MNIST has 47 million, EMNIST 547
 
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         self.folder, self.channels = pathlib.Path(where), channels
         self.digits = {part: self._read(part, "images-idx3", 2051) for part in ("train", "t10k")}
         train = [f"train/{i:05d}" for i in range(len(self.digits["train"]))]
@@ -256,7 +258,7 @@ class _MnistFiles(_Source):
 class Records(_Source):
     """Files of `prsr.data.records`. Where there are none to test with, validation's serve."""
 
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         self.folder, self.channels = where, channels
         self.made_with = records.made_with(where)
         self._files = {}
@@ -312,7 +314,7 @@ class Records(_Source):
 class _Lmdb(_Source):
     """LSUN's databases, or any LMDB of image files."""
 
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         self.channels = channels
         paths = lsun.databases(where)
         self.is_one = "all" in paths
@@ -322,7 +324,7 @@ class _Lmdb(_Source):
         if self.is_one:
             database = self.databases["all"]
             self.databases = dict.fromkeys(splits.NAMES, database)
-            self.splits = splits.assign(list(database.keys), split)
+            self.splits = assign(list(database.keys))
 
     def digest(self, known=None):
         return super().digest(known) if self.is_one else None
@@ -338,7 +340,7 @@ class _Lmdb(_Source):
 class _Tfds(_Source):
     """A TFDS data set with an `image` feature; its official splits where it has them."""
 
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         self.channels = channels
         name, _, option = where.partition(",")
         if option not in ("", "download"):

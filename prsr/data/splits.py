@@ -27,7 +27,7 @@ _CELEBA_NAME = re.compile(r"\d{6}\.(jpg|png)", re.IGNORECASE)
 _CELEBA_LAST = {"train": 162_770, "validation": 182_637, "test": 202_599}
 
 
-def assign(names, how="auto"):
+def assign(names, how="auto", root=""):
     """Divides images among the splits, by their names alone.
 
     Args:
@@ -35,10 +35,11 @@ def assign(names, how="auto"):
         how: one of `prsr.hparams.SPLITS`. `"auto"` takes CelebA's official partition if
             every file bears an official name, else folders named train, val and test if
             every file lies in one, else the hash. Where only some fit, that is said.
+        root: as `keys`.
 
     Returns:
-        A dict from each of `NAMES` to a list, in the order of `canonical` names. Where folders
-        give no test split, validation serves as test, as for LSUN.
+        A dict from each of `NAMES` to a list, in the order of their `keys`. Where folders give no
+        test split, validation serves as test, as for LSUN.
 
     Raises:
         UserError: `how` does not fit the names.
@@ -49,32 +50,45 @@ def assign(names, how="auto"):
         raise UserError(
             f"split={how} cannot place '{strays[0]}': expected {_EXPECTED[how]}; use split=hash"
         )
-    keys = dict(zip(names, names if how == "paths" else canonical(names)))
-    if how not in _BY_NAME:
-        return _by_hash(keys)
+    key_of = dict(zip(names, keys(names, root)))
+    if how == "hash":
+        return _by_hash(key_of)
     result = {split: [] for split in NAMES}
-    for name in sorted(names, key=lambda name: (keys[name], name)):
+    for name in sorted(names, key=lambda name: (key_of[name], name)):
         result[_BY_NAME[how](name)].append(name)
     if how == "folders" and not result["test"]:
         result["test"] = result["validation"]
     return result
 
 
-def canonical(names):
-    """Names as they are hashed: one form of Unicode, without the folders that all are in.
+WHOLE_PATHS = "="  # a root
+
+
+def keys(names, root=""):
+    """Names as they are hashed: in one form of Unicode, and without the folders that all are in.
 
     So a folder, a zip of it and a copy on another system are divided alike.
 
     Args:
         names: relative paths with forward slashes.
+        root: the folder that they are seen from, for a set that became part of a larger one or is a
+            part of it: `"-FOLDER/"`, from one below their common one, so that names elsewhere begin
+            with a slash, or `"+FOLDER/"`, from above. `WHOLE_PATHS` leaves all as they are, which
+            is what versions before 0.2 hashed.
 
     Returns:
         A list of strings.
     """
+    if root == WHOLE_PATHS:
+        return list(names)
     names = [unicodedata.normalize("NFC", name) for name in names]
     folders = [name.split("/")[:-1] for name in names]
     common = os.path.commonprefix([min(folders, default=[]), max(folders, default=[])])
-    return [name[sum(len(part) + 1 for part in common) :] for name in names]
+    names = [name[sum(len(part) + 1 for part in common) :] for name in names]
+    folder = root[1:]
+    if root.startswith("-"):
+        return [n.removeprefix(folder) if n.startswith(folder) else f"/{n}" for n in names]
+    return [folder + name for name in names]
 
 
 def _celeba(name):
@@ -124,10 +138,10 @@ def _hash(name):
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
-def _by_hash(keys):
+def _by_hash(key_of):
     """90% train, 5% validation, 5% test. A few images still give each split one."""
-    shares = {name: _hash(key) / 2**64 for name, key in keys.items()}
-    ranked = sorted(keys, key=lambda name: (shares[name], keys[name], name))
+    shares = {name: _hash(key) / 2**64 for name, key in key_of.items()}
+    ranked = sorted(key_of, key=lambda name: (shares[name], key_of[name], name))
     if len(ranked) < len(NAMES):
         raise UserError(
             f"expected at least 3 images, one each to train, validate and test on, "
@@ -141,24 +155,26 @@ def _by_hash(keys):
         "test": ranked[validation : validation + test],
     }
     return {
-        split: sorted(part, key=lambda name: (keys[name], name)) for split, part in parts.items()
+        split: sorted(part, key=lambda name: (key_of[name], name)) for split, part in parts.items()
     }
 
 
 @dataclasses.dataclass(frozen=True)
 class Digest:
-    """Which images are in which split, by their `canonical` names.
+    """Which images are in which split, by the hashes of their `keys`.
 
     Attributes:
         hashes: a dict from each of `NAMES` to a sorted uint64 array, one a name.
         trained: such an array of all images that were ever trained on.
         folders: a list of the folders that they lie in, each with a slash behind; none if they
             are too many.
+        root: of the `keys`.
     """
 
     hashes: dict
     trained: np.ndarray
     folders: list
+    root: str = ""
 
     _MOST_FOLDERS = 1000
 
@@ -168,8 +184,8 @@ class Digest:
 
         Args:
             splits: as `assign` returns it.
-            known: the `Digest` of a set that may lie some folders higher or lower, or None. Names
-                are then spelt as they were there.
+            known: the `Digest` of a set that may be a part of this one, or have it as a part, or
+                None. Its `keys` are those of the root from which most are found again.
 
         Returns:
             `(digest, names)`, where `names` is a dict from each hash to a name.
@@ -178,11 +194,9 @@ class Digest:
         if parts[2] == parts[1]:
             parts[2] = []  # one serves for the other
         names = list(itertools.chain(*parts))
-        keys = canonical(names)
-        folders = _folders(keys)
-        if known is not None:
-            keys = _spelt_as(keys, known)
-        hashes = [_hash(key) for key in keys]
+        root = "" if known is None else _root(names, known)
+        spelt = keys(names, root)
+        hashes, folders = [_hash(key) for key in spelt], _folders(spelt)
         numbers = iter(np.array(hashes, np.uint64))
         found = {
             split: np.unique(np.fromiter(itertools.islice(numbers, len(part)), np.uint64))
@@ -190,7 +204,7 @@ class Digest:
         }
         trained = found["train"] if known is None else np.union1d(found["train"], known.trained)
         kept = folders if len(folders) <= cls._MOST_FOLDERS else []
-        return cls(found, trained, kept), dict(zip(hashes, names))
+        return cls(found, trained, kept, root), dict(zip(hashes, names))
 
     @classmethod
     def unknown(cls):
@@ -219,6 +233,7 @@ class Digest:
                 file,
                 folders=np.array(self.folders, np.str_),
                 trained=self.trained,
+                root=np.array(self.root),
                 **self.hashes,
             )
 
@@ -235,7 +250,7 @@ class Digest:
                 if any(part.dtype != np.uint64 or part.ndim != 1 for part in (*parts, trained)):
                     raise ValueError("expected lists of 64 bits")
                 folders = [str(folder) for folder in file["folders"]]
-                return cls(dict(zip(NAMES, parts)), trained, folders)
+                return cls(dict(zip(NAMES, parts)), trained, folders, str(file["root"]))
         except Exception as error:  # zip, zlib and NumPy raise many kinds
             raise UserError(
                 f"'{path}' cannot be read as the digest of a run's images "
@@ -243,30 +258,37 @@ class Digest:
             ) from error
 
 
-def _folders(keys):
+def _folders(names):
     """All folders of some paths, with a slash behind."""
     found = set()
-    for folder in {key.rpartition("/")[0] for key in keys}:
+    for folder in {key.rpartition("/")[0] for key in names}:
         while folder and f"{folder}/" not in found:
             found.add(f"{folder}/")
             folder = folder.rpartition("/")[0]
     return sorted(found)
 
 
-def _spelt_as(keys, known):
-    """Canonical names, as they are from the folder that a known set was seen from."""
+def _root(names, known):
+    """The root from which most names of a known set are found again."""
     hashes = set(np.concatenate([known.trained, *known.hashes.values()]).tolist())
-    scores = {("", ""): sum(_hash(key) in hashes for key in keys)}
-    if 2 * max(scores.values()) < min(len(keys), len(hashes)):
-        for key in keys:  # it lay lower
-            end = key.find("/") + 1
-            while end:
-                if _hash(key[end:]) in hashes:
-                    scores[key[:end], ""] = scores.get((key[:end], ""), 0) + 1
-                end = key.find("/", end) + 1
-        step = len(keys) // 100 + 1
-        for folder in known.folders:  # or higher
-            scores["", folder] = step * sum(_hash(folder + key) in hashes for key in keys[::step])
-    less, more = max(scores, key=scores.get)
-    # What lies elsewhere gets a name that nothing has.
-    return [more + key[len(less) :] if key.startswith(less) else f"/{key}" for key in keys]
+
+    def found(root):
+        return sum(_hash(key) in hashes for key in keys(names, root))
+
+    best = max((known.root, ""), key=found)
+    if 2 * found(best) >= min(len(names), len(hashes)):
+        return best
+    scores = {best: found(best)}
+    for key in keys(names):  # it became a part
+        end = key.find("/") + 1
+        while end:
+            if _hash(key[end:]) in hashes:
+                scores[f"-{key[:end]}"] = scores.get(f"-{key[:end]}", 0) + 1
+            end = key.find("/", end) + 1
+    some = names[:: len(names) // 100 + 1]
+    if len(some) < len(names):  # whose common folder may be another
+        some = [names[0], names[-1], *some]
+    for folder in known.folders:  # or this is one
+        present = sum(_hash(folder + key) in hashes for key in keys(some))
+        scores[f"+{folder}"] = present * len(names) // max(len(some), 1)
+    return max(scores, key=scores.get)

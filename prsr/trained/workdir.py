@@ -84,22 +84,22 @@ class Workdir:
             hparams: the run's, with the data set that is to be used.
 
         Returns:
-            `(hparams, digest)`: as given, but for a run of before version 0.2, which divides images
-            as it did; and what to keep by `write_digest` if they are trained on.
+            `(hparams, digest)`: as given, but that `data.root` divides images as the run did; and
+            what to keep by `write_digest` if they are trained on.
 
         Raises:
             UserError: the run was trained on images that would test it now.
         """
-        data = hparams.data
-        source = sources.open_source(data.dataset, data.split, hparams.model.channels)
         known = splits.Digest.load(self.splits) if self.splits.exists() else None
-        if known is None and self.checkpoints.is_dir() and _was_divided_otherwise(source, data):
-            data = dataclasses.replace(data, split="paths")
-            hparams = dataclasses.replace(hparams, data=data)
-            source = sources.open_source(data.dataset, data.split, hparams.model.channels)
+        hparams, source = _opened(hparams, hparams.data.root)
+        if known is None and self.checkpoints.is_dir() and _was_divided_otherwise(source):
+            hparams, source = _opened(hparams, splits.WHOLE_PATHS)
         found = source.digest(known)
         if found is None:
             return hparams, known or splits.Digest.unknown()
+        if hparams.data.root not in (splits.WHOLE_PATHS, found[0].root):
+            hparams, source = _opened(hparams, found[0].root)
+            found = source.digest(known)
         digest, names = found
         if not known:
             return hparams, digest
@@ -109,8 +109,8 @@ class Workdir:
             named = next((f", such as '{names[n]}'" for n in sorted(leaked) if n in names), "")
             raise UserError(
                 f"the run in '{self.path}' was trained on {len(leaked):,} of the images that "
-                f"'{data.dataset}' would test it with{named} ({changes}); use its images as they "
-                f"were, with the same paths, or train another run"
+                f"'{hparams.data.dataset}' would test it with{named} ({changes}); use its images "
+                f"as they were, with the same paths, or train another run"
             )
         if changes:
             print(f"the images of '{self.path}' are not what they were: {changes}", file=sys.stderr)
@@ -196,12 +196,18 @@ class Workdir:
             partial.write_text("".join(lines))
 
 
-def _was_divided_otherwise(source, data):
+def _opened(hparams, root):
+    """Settings with a root of names, and their source."""
+    data = dataclasses.replace(hparams.data, root=root)
+    source = sources.open_source(data.dataset, data.split, hparams.model.channels, root)
+    return dataclasses.replace(hparams, data=data), source
+
+
+def _was_divided_otherwise(source):
     """Whether images that are divided by a hash were divided otherwise before version 0.2."""
-    divided = getattr(source, "splits", None)
-    if data.split not in ("auto", "hash") or divided is None or source.digest() is None:
+    if source.digest() is None:
         return False
-    names = sorted(set(itertools.chain(*divided.values())))
-    if len(names) < len(splits.NAMES) or splits.assign(names, "hash") != divided:
+    names = sorted(set(itertools.chain(*source.splits.values())))
+    if len(names) < len(splits.NAMES) or splits.assign(names, "hash") != source.splits:
         return False
-    return splits.assign(names, "paths") != divided
+    return splits.assign(names, "hash", splits.WHOLE_PATHS) != source.splits

@@ -86,17 +86,25 @@ def test_common_folders_and_forms_of_unicode_do_not_matter(spelt):
 
 def test_folders_within_the_set_do_matter():
     names = [f"{folder}/{i}.png" for folder in "ab" for i in range(200)]
-    assert splits.canonical(names) == names
-    assert splits.canonical(["x/a/1.png", "x/a-b/1.png"]) == ["a/1.png", "a-b/1.png"]
-    assert splits.canonical([]) == []
+    assert splits.keys(names) == names
+    assert splits.keys(["x/a/1.png", "x/a-b/1.png"]) == ["a/1.png", "a-b/1.png"]
+    assert splits.keys([]) == []
 
 
 def test_version_0_1_hashed_whole_paths():
     names = [f"x/{i}.png" for i in range(300)]
-    assert splits.assign(names, "paths") != splits.assign(names, "hash")
+    before = splits.assign(names, "hash", splits.WHOLE_PATHS)
+    assert before != splits.assign(names, "hash") and "x/121.png" in before["test"]
     plain = [name[2:] for name in names]
-    assert splits.assign(plain, "paths") == splits.assign(plain, "hash")
-    assert "x/121.png" in splits.assign(names, "paths")["test"]
+    assert splits.assign(plain, "hash", splits.WHOLE_PATHS) == splits.assign(plain, "hash")
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [("-x/", ["1", "y/2", "/z/3"]), ("+a/", ["a/x/1", "a/x/y/2", "a/z/3"])],
+)
+def test_keys_of_another_root(root, expected):
+    assert splits.keys(["w/x/1", "w/x/y/2", "w/z/3"], root) == expected
 
 
 @pytest.mark.parametrize(

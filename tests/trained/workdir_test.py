@@ -101,6 +101,7 @@ def as_macos(name):
     return unicodedata.normalize("NFD", f"B\u00e4ume/{name}")
 
 
+NAMES = splits.NAMES
 SPELLINGS = {
     "a folder": lambda name: f"my_images/{name}",
     "Windows": lambda name: f"my_images\\{name}".replace("/", "\\"),
@@ -185,9 +186,39 @@ def test_a_run_of_version_0_1_keeps_its_splits(begun):
     assert workdir.check_images(hparams)[0] == hparams  # nothing to strip: the same hash
     whole = moved(hparams, f"folder:{folder.parent}")
     found, digest = workdir.check_images(whole)
-    assert found.data.split == "paths" and len(digest) == 62
+    assert found.data.root == splits.WHOLE_PATHS and len(digest) == 62
+    workdir.write_digest(digest)
+    assert workdir.check_images(found)[0] == found
+    workdir.splits.unlink()
     workdir.checkpoints.rmdir()  # a new run
-    assert workdir.check_images(whole)[0].data.split == "auto"
+    assert workdir.check_images(whole)[0] == whole
+
+
+def members(hparams):
+    data = hparams.data
+    source = sources.open_source(data.dataset, data.split, 3, data.root)
+    return {split: {name.rpartition("/")[2] for name in source.names(split)} for split in NAMES}
+
+
+def test_a_run_keeps_its_splits_when_its_folder_becomes_one_of_two(tmp_path, capsys):
+    """And when it lies alone again, and when it is all there is."""
+    folder = photographs(tmp_path / "all", [f"one/{i}.png" for i in range(150)])
+    hparams = Hparams(data=DataHparams(f"folder:{folder}", image_size=8))
+    workdir = Workdir(tmp_path / "run")
+    workdir.write_digest(workdir.check_images(hparams)[1])
+    before = members(hparams)
+    photographs(folder, [f"two/b{i}.png" for i in range(90)])
+    for _ in range(2):
+        grown, digest = workdir.check_images(hparams)
+        after = members(grown)
+        assert all(before[split] <= after[split] for split in NAMES)
+        assert sum(map(len, after.values())) == 240
+        workdir.write_digest(digest)
+    assert capsys.readouterr().err.count("are not what they were: 90 added\n") == 1
+    again = members(workdir.check_images(moved(hparams, f"folder:{folder / 'one'}"))[0])
+    assert again == before
+    alone = members(workdir.check_images(moved(hparams, f"folder:{folder / 'two'}"))[0])
+    assert all(alone[split] <= after[split] for split in NAMES)
 
 
 def test_sets_without_names_are_not_compared(begun):
