@@ -279,16 +279,14 @@ def _root(names, known):
     if 2 * found(best) >= min(len(names), len(hashes)):
         return best
     scores = {best: found(best)}
-    for key in keys(names):  # it became a part
+    own = keys(names)
+    for key in own:  # it became a part
         end = key.find("/") + 1
         while end:
             if _hash(key[end:]) in hashes:
                 scores[f"-{key[:end]}"] = scores.get(f"-{key[:end]}", 0) + 1
             end = key.find("/", end) + 1
-    some = names[:: len(names) // 100 + 1]
-    if len(some) < len(names):  # whose common folder may be another
-        some = [names[0], names[-1], *some]
+    step = len(own) // 100 + 1
     for folder in known.folders:  # or this is one
-        present = sum(_hash(folder + key) in hashes for key in keys(some))
-        scores[f"+{folder}"] = present * len(names) // max(len(some), 1)
+        scores[f"+{folder}"] = step * sum(_hash(folder + key) in hashes for key in own[::step])
     return max(scores, key=scores.get)
