@@ -15,7 +15,7 @@ from prsr import host
 from prsr.data import listing
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, and starts programs for some
-_FILE_FORMATS = FORMATS + ("TIFF",) + (("AVIF",) if ".avif" in listing.EXTENSIONS else ())
+_FILE_FORMATS = FORMATS + (("AVIF",) if ".avif" in listing.EXTENSIONS else ())
 MOST_PIXELS = 2**26  # 67 million
 _MOST_JPEG_PIXELS = 2**28  # 268 million, which are reduced while they are decoded
 _BYTES = 20  # that Pillow may hold of each pixel at once
@@ -71,7 +71,7 @@ def decode(file, channels):
     that this process may use, or one image.
 
     Args:
-        file: path or binary file of a JPEG, PNG, WebP, BMP, GIF, TIFF or AVIF.
+        file: path or binary file of a JPEG, PNG, WebP, BMP, GIF or AVIF.
         channels: 1 for grey, 3 for RGB.
 
     Returns:

@@ -14,7 +14,7 @@ from prsr.errors import UserError
 _AVIF = (".avif",) if "avif" in features.get_supported() else ()  # since Pillow 11.3
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".mpo"),
-    *(".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff", *_AVIF),
+    *(".png", ".apng", ".webp", ".bmp", ".gif", *_AVIF),
 )
 
 # What systems, disks and editors keep beside one's files. Hidden ones begin with a dot.
@@ -29,7 +29,8 @@ _OTHER_IMAGES = {
     *(".exr", ".hdr", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2"),
     *(".raf", ".orf", ".rw2", ".pef", ".srw", ".x3f", ".raw", ".rwl", ".3fr", ".iiq", ".eps"),
     *(".ai", ".tga", ".pcx", ".dds", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".qoi"),
-    *(".jng", ".mng", ".wmf", ".emf", ".dcm", ".fits", ".icns", ".ico", ".svg", ".svgz"),
+    *(".jng", ".mng", ".wmf", ".emf", ".dcm", ".fits", ".icns", ".ico", ".svg", ".svgz", ".tif"),
+    ".tiff",
 }
 # SR3's prepare_data.py: hr_128, lr_16 and sr_16_128 (lr_16 enlarged), as folders or before keys.
 _SR3 = re.compile(r"(?:.*/)?(hr_\d+|lr_\d+|sr_\d+_\d+)[_/]\d+(?:\.\w+)?")

@@ -52,7 +52,7 @@ def test_truncated_files_are_refused(kind, keep):
         decoding.decode(io.BytesIO(content[: int(len(content) * keep)]), 3)
 
 
-@pytest.mark.parametrize("kind", ["PPM", "EPS", "ICO"])
+@pytest.mark.parametrize("kind", ["TIFF", "PPM", "EPS", "ICO"])
 def test_formats_that_are_not_documented_are_not_opened(kind):
     """Whatever a file is called: for some Pillow starts other programs."""
     with pytest.raises(ValueError, match="not a readable image"):

@@ -283,3 +283,26 @@ def test_a_quota_of_google_drive_leads_to_the_zip(unprepared, monkeypatch):
     with pytest.raises(UserError) as error:
         sources.open_source("tfds:mnist,download", "auto", 1)
     assert "celeba" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "counts"),
+    [
+        (["img\\000001.jpg", "img\\170000.jpg", "img\\190000.jpg"], [1, 1, 1]),
+        (
+            ["set\\train\\a.png", "set\\train\\b.png", "set\\val\\c.png", "set\\test\\d.png"],
+            [2, 1, 1],
+        ),
+        ([".\\train\\a.png", "./val/b.png", "train\\x\\c.png"], [2, 1, 1]),
+    ],
+)
+def test_a_zip_of_windows(tmp_path, names, counts):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i, name in enumerate(names):
+            info = zipfile.ZipInfo("x")
+            info.filename = name
+            archive.writestr(info, encoded(picture(i), "PNG"))
+    source = sources.open_source(f"zip:{tmp_path / 'a.zip'}", "auto", 3)
+    assert [len(source.names(split)) for split in ("train", "validation", "test")] == counts
+    for split in source.splits:
+        assert all(read().shape == (48, 40, 3) for read in source.arrays(split))
