@@ -74,6 +74,7 @@ BROKEN_TAGS = {
     "an unknown type": struct.pack("<HHII", 0x0131, 99, 1, 0),
     "a directory nowhere": struct.pack("<HHII", 0x8769, 4, 1, 99999),
     "a number where a text belongs": struct.pack("<HHII", 0x010E, 3, 1, 7),
+    "a text where a number belongs": struct.pack("<HHI4s", 0x0100, 2, 4, b"abc\0"),
     "a thousand widths": struct.pack("<HHII", 0x0100, 4, 1000, 8),
 }
 
