@@ -7,6 +7,7 @@ samples = model.sample(image, num_samples=4)
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from prsr.errors import UserError
@@ -29,8 +30,20 @@ def load(where: str | os.PathLike[str]) -> Model:
         A `prsr.api.Model`.
 
     Raises:
-        UserError: there is no model, or it cannot be read.
+        UserError: there is no model, or it cannot be read; or this program has set Keras to
+            another backend, data format or precision.
     """
+    keras = sys.modules.get("keras")
+    if keras is None:
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+    elif keras.config.backend() != "tensorflow":
+        raise UserError(
+            f"Keras computes with {keras.config.backend()} in this program, and the samplers need "
+            f"TensorFlow: set KERAS_BACKEND=tensorflow before it is imported, or call prsr.load "
+            f"first"
+        )
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # others may share a GPU
+    os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")  # some file systems have no locks
     from prsr import api  # TensorFlow takes seconds
 
     return api.load(where)

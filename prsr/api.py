@@ -28,7 +28,7 @@ _BATCH = 16  # samples at once; changes no image
 
 def load(where: str | os.PathLike[str]) -> "Model":
     """As `prsr.load`, which documents it."""
-    path = pathlib.Path(where)
+    path = pathlib.Path(where).expanduser()
     if (path / "settings.json").exists():
         return Model(*_run(Workdir(path)))
     if saved_model.versions(path) or (path / "saved_model.pb").exists():

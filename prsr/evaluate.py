@@ -66,7 +66,7 @@ def main():
     output = output_folder("evaluation")
     samplings = _samplings()
     hparams, model = workdir.load_model()
-    hparams = moved(hparams)
+    hparams, _ = workdir.check_images(moved(hparams))
     if hparams.data.pairs != "downsampled":
         raise UserError(
             f"--workdir={workdir.path} was trained with --pairs={hparams.data.pairs}, which is "

@@ -60,7 +60,7 @@ def main():
             f"--workdir={workdir.path} is a baseline ({hparams.model.architecture}); give the run "
             f"of a pixel_recursive model, and the baseline in --baselines"
         )
-    hparams = moved(hparams)
+    hparams, _ = workdir.check_images(moved(hparams))
     chosen = paper_figures.chosen(FLAGS.figures, hparams.data.pairs)
     count = max(paper_figures.images_needed(name, FLAGS.num_images) for name in chosen)
     _, low_res, high_res = pipeline.test_pairs(hparams, count)

@@ -14,10 +14,14 @@ import sys
 
 # Before TensorFlow is first imported: its remarks about the processor are no news here.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # others may share a GPU
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")  # some file systems have no locks
+# Keras as it comes, whatever another project has set.
+os.environ.update(KERAS_BACKEND="tensorflow", KERAS_HOME=os.devnull)
 
 from absl import app, flags, logging  # noqa: E402
 
-from prsr import progress  # noqa: E402
+from prsr import files, progress  # noqa: E402
 from prsr.errors import UserError, cause  # noqa: E402
 from prsr.hparams import (  # noqa: E402
     DataHparams,
@@ -158,7 +162,7 @@ def define_hparams(but=()):
     """One flag for each field of `prsr.hparams.Hparams`, but for some names."""
     for section in _SECTIONS.values():
         for field in dataclasses.fields(section):
-            if field.name not in but:
+            if field.name not in but and field.metadata["has_flag"]:
                 _define(field)
 
 
@@ -236,6 +240,9 @@ def hparams_from_flags(saved=None, **given):
             if field.name in given:
                 values[field.name] = given[field.name]
                 continue
+            if not field.metadata["has_flag"]:
+                values[field.name] = getattr(getattr(saved or Hparams(), name), field.name)
+                continue
             flag = FLAGS[field.name]
             values[field.name] = flag.value
             if saved is not None:
@@ -286,9 +293,13 @@ def run(main, define, argv=None, needs_tensorflow=True):
         logging.set_verbosity(logging.ERROR)
         if len(argv) > 1:
             fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
+        progress.begin()
+        with contextlib.suppress(AttributeError):  # a file's name may be more than a terminal knows
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             if needs_tensorflow:
                 quiet_tensorflow()
+                _usual_keras()
             return main()
         except Exception as error:
             message = _in_a_line(error)
@@ -328,6 +339,16 @@ def _in_a_line(error):
     return None
 
 
+def _usual_keras():
+    """Keras as it comes, also where this process has set it otherwise."""
+    if "keras" in sys.modules:
+        import keras
+
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+
+
 def quiet_tensorflow():
     """TensorFlow, imported without the remarks that come before its log level is read."""
     with progress.silenced(), _ctrl_c_afterwards():
@@ -357,9 +378,31 @@ def fail(message):
     sys.exit(1)
 
 
+# Flags with a path, with several of them, and with one behind KIND:.
+_PATHS = ("workdir", "input", "output", "study", "regression")
+_LISTS = ("baselines", "evaluations")
+
+
+def _expand_paths():
+    """Writes `~` and `$NAME` out in paths, which no shell has seen in a flagfile or behind `=`."""
+    for name in FLAGS:
+        value = FLAGS[name].value
+        if name in _PATHS and isinstance(value, str):
+            FLAGS[name].value = files.expanded(value)
+        elif name in _LISTS and value:
+            # An evaluation may be NAME=DIR.
+            FLAGS[name].value = ["=".join(map(files.expanded, one.split("="))) for one in value]
+        elif name == "dataset" and value and ":" in value:
+            kind, where = value.split(":", 1)
+            paths = map(files.expanded, where.split(",") if kind == "zip" else [where])
+            FLAGS[name].value = f"{kind}:{','.join(paths)}"
+
+
 def _parse(argv):
     try:
-        return FLAGS(argv)
+        rest = FLAGS(argv)
+        _expand_paths()
+        return rest
     except (flags.Error, OSError, ValueError) as error:
         # absl begins some of its messages with a word of its own.
         text = str(error).removeprefix("ERROR:: ")

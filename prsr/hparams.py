@@ -37,6 +37,7 @@ def setting(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    has_flag: bool = True,
 ) -> Value:
     """A dataclass field with its help and its bounds.
 
@@ -48,6 +49,7 @@ def setting(
         low, high: the least and the largest number, or None. Without `high` a number must
             be finite.
         above, below: the same, exclusive.
+        has_flag: whether it is the user who sets it.
 
     Returns:
         A `dataclasses.field`.
@@ -55,7 +57,13 @@ def setting(
     bounds = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(
         default=default,
-        metadata={"help": help, "choices": choices, "fixed": fixed, "bounds": bounds},
+        metadata={
+            "help": help,
+            "choices": choices,
+            "fixed": fixed,
+            "bounds": bounds,
+            "has_flag": has_flag,
+        },
     )
 
 
@@ -110,7 +118,8 @@ class DataHparams:
     split: str = setting(
         "auto",
         "celeba: the official partition by file name; folders: train/, val/, test/; "
-        "hash: 90/5/5 by a hash of the name; auto: the first of these that applies.",
+        "hash: 90/5/5 by a hash of the name, but for folders that all are in; auto: the first of "
+        "these that applies.",
         choices=SPLITS,
     )
     pairs: str = setting(
@@ -122,6 +131,12 @@ class DataHparams:
     )
     levels: int = setting(256, "Intensities that are kept of an image, 2 to 256.", low=2, high=256)
     mirror: bool = setting(False, "Mirror training images, each with probability one half.")
+    root: str = setting(
+        "",
+        "From which folder names are hashed, as a run found it: prsr.data.splits.keys.",
+        fixed=False,
+        has_flag=False,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,7 +51,8 @@ def resize(image, size):
         uint8 tensor of that size.
     """
     image = ops.cast(image, "float32")
-    return quantize(ops.image.resize(image, size, interpolation="bicubic", antialias=True))
+    options = {"interpolation": "bicubic", "antialias": True, "data_format": "channels_last"}
+    return quantize(ops.image.resize(image, size, **options))
 
 
 def reduce_levels(image, levels):

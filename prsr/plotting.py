@@ -2,12 +2,13 @@
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from prsr import files
 
 matplotlib.use("Agg")  # no window, wherever this runs
 
+SOFTWARE = "prsr"  # by which a PNG of this program is known
 _CELL = 128  # side of one picture on a sheet, in pixels, at least
 _GAP = 6
 _FONT_SIZE = 16
@@ -99,7 +100,9 @@ def save(image, path):
         path: `pathlib.Path` of the file; its folder is made.
     """
     with files.replacing(path) as partial:
-        image.save(partial, format="PNG")
+        note = PngImagePlugin.PngInfo()
+        note.add_text("Software", SOFTWARE)
+        image.save(partial, format="PNG", pnginfo=note)
 
 
 def curves(records, path):
@@ -142,7 +145,7 @@ def curves(records, path):
         axes.legend(fontsize=8)
     figure.tight_layout()
     with files.replacing(path) as partial:
-        figure.savefig(partial, format="png")
+        figure.savefig(partial, format="png", metadata={"Software": SOFTWARE})
     plt.close(figure)
 
 
@@ -172,5 +175,5 @@ def intervals(rows, label, path):
     axes.legend(handles.values(), handles.keys(), fontsize=8)
     figure.tight_layout()
     with files.replacing(path) as partial:
-        figure.savefig(partial, format="png")
+        figure.savefig(partial, format="png", metadata={"Software": SOFTWARE})
     plt.close(figure)

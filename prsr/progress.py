@@ -20,6 +20,21 @@ def silenced() -> Iterator[None]:
         os.close(kept)
 
 
+_said: set[str] = set()
+
+
+def say_once(line: str) -> None:
+    """Says a line on standard error, once in a command, however often it is found."""
+    if line not in _said:
+        _said.add(line)
+        print(line, file=sys.stderr)
+
+
+def begin() -> None:
+    """A new command begins: what an earlier one said may be said again."""
+    _said.clear()
+
+
 def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     minutes, seconds = divmod(int(seconds), 60)

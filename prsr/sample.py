@@ -57,6 +57,7 @@ def main():
         chosen = inputs.read_inputs(workdir.path / "examples", hparams)
         chosen = chosen[: FLAGS.num_images]
     else:
+        hparams, _ = workdir.check_images(hparams)
         chosen = inputs.test_inputs(hparams, FLAGS.num_images)
     super_resolution.super_resolve(
         model,

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from PIL import Image
 import prsr
 from prsr import images
 from prsr.data import faces
+from prsr.errors import UserError
 from prsr.hparams import Sampling
 from prsr.sampling import samplers
 from prsr.trained import pretrained, saved_model
@@ -157,3 +159,32 @@ def test_importing_is_quick_and_says_its_version():
     program = "import sys, prsr; print(prsr.__version__, 'tensorflow' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.stdout.split() == [prsr.__version__, "False"]
+
+
+def test_keras_as_others_have_set_it_is_refused_in_a_line(tiny_run, monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "torch")
+    with pytest.raises(UserError, match="computes with torch .*KERAS_BACKEND=tensorflow"):
+        prsr.load(tiny_run)
+
+
+@pytest.mark.parametrize(
+    ("change", "back"),
+    [
+        (lambda: keras.config.set_image_data_format("channels_first"), "channels_last"),
+        (lambda: keras.config.set_floatx("float16"), "float32"),
+    ],
+)
+def test_other_formats_of_keras_are_refused_in_a_line(tiny_run, change, back):
+    change()
+    try:
+        with pytest.raises(UserError, match=f"needs .*{back}"):
+            prsr.load(tiny_run)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_floatx("float32")
+
+
+def test_a_place_below_one_s_home(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run").symlink_to(tiny_run)
+    assert prsr.load("~/run").high_shape == (8, 8, 3)

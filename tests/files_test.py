@@ -1,5 +1,8 @@
+import errno
+import os
 import subprocess
 import sys
+import urllib.parse
 
 import pytest
 import tensorflow as tf
@@ -67,3 +70,62 @@ def test_failed_writes_of_python_and_tensorflow_are_told_in_words(error):
         raise error
     with pytest.raises(ValueError), files.disk_errors("a/b"):
         raise ValueError
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "a:b", "50%41", "tab\t", "caf\udce9", "\u00fc/x\\y", "%", 'q"<>|?*']
+)
+def test_a_portable_name_can_be_read_back(name):
+    portable = files.portable(name)
+    assert not set(portable) & set('<>:"/\\|?*\t')
+    assert urllib.parse.unquote_to_bytes(portable) == name.encode(errors="surrogateescape")
+
+
+def test_paths_are_written_out_as_by_a_shell(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/data")
+    assert files.expanded("~/x") == "/home/me/x" and files.expanded("~") == "/home/me"
+    assert files.expanded("$DATA/a") == "/data/a" and files.expanded("${DATA}/~") == "/data/~"
+    assert files.expanded("a~b") == "a~b" and files.expanded("$NOT_SET_HERE") == "$NOT_SET_HERE"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, capsys, number):
+    """Lustre and NFS, as some are mounted."""
+
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with files.lock(tmp_path / "new", "training in"):
+        (tmp_path / "new" / "a").touch()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert os.strerror(number) in line and "no other process is training in it" in line
+
+
+WINDOWS = """
+import errno, pathlib, sys, types
+import prsr.errors
+held = []
+def locking(file, how, count):
+    if held:
+        raise OSError(errno.EACCES, "Permission denied")
+    held.append(file)
+sys.modules["fcntl"] = None
+sys.modules["msvcrt"] = types.SimpleNamespace(locking=locking, LK_NBLCK=2)
+sys.platform = "win32"
+from prsr import files
+with files.lock(pathlib.Path(sys.argv[1]), "training in"):
+    try:
+        with files.lock(pathlib.Path(sys.argv[1]), "training in"):
+            print("twice")
+    except prsr.errors.UserError as error:
+        print(error)
+"""
+
+
+def test_windows_has_other_locks(tmp_path):
+    """Not Windows itself: what its Python has, and what it lacks."""
+    command = [sys.executable, "-c", WINDOWS, tmp_path]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.stdout.startswith("another process is training in"), result.stderr

@@ -1,7 +1,10 @@
 """What all commands share: how they begin, and how they end."""
 
 import importlib
+import json
+import os
 
+import keras
 import pytest
 from absl import app
 from absl import flags as absl_flags
@@ -143,3 +146,37 @@ def test_lists_of_numbers(text, capsys):
     found = []
     command(lambda: found.extend(flags.numbers("tau")), "--tau=1,2.5,inf", define=define)
     assert found == [1, 2.5, float("inf")]
+
+
+@pytest.fixture
+def another_s_keras(tmp_path):
+    """The environment of somebody who has another project, too."""
+    settings = {"backend": "torch", "image_data_format": "channels_first", "floatx": "float16"}
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
+    return {**os.environ, "HOME": str(tmp_path), "KERAS_BACKEND": "torch"}
+
+
+def test_another_project_s_keras_json_changes_no_image(baseline_runs, tmp_path, another_s_keras):
+    workdir = f"--workdir={baseline_runs / 'cross_entropy'}"
+    options = ["--num_images=1", "--num_samples=1"]
+    for name, environment in (("one", None), ("two", another_s_keras)):
+        options = [*options[:2], f"--output={tmp_path / name}"]
+        succeed(run("sample", workdir, *options, env=environment))
+    one, two = (sorted((tmp_path / name).glob("*_1.png")) for name in ("one", "two"))
+    assert one[0].read_bytes() == two[0].read_bytes()
+
+
+def test_keras_as_this_process_has_set_it_does_not_matter(baseline_runs, tmp_path):
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_floatx("float16")
+    try:
+        workdir = f"--workdir={baseline_runs / 'cross_entropy'}"
+        succeed(call("sample", workdir, f"--output={tmp_path}", "--num_images=1"))
+    finally:
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_floatx("float32")
+
+
+def test_a_gpu_is_shared():
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"

@@ -34,7 +34,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from prsr import flags
-from prsr.data import decoding, records, sources
+from prsr.data import decoding, listing, records, sources
 from prsr.errors import UserError
 from prsr.hparams import ARCHITECTURES, DataHparams, Hparams, ModelHparams, TrainingHparams
 from prsr.models.build import build_model
@@ -134,6 +134,8 @@ PICTURES = [
     encoded("BMP", "RGB"),
     encoded("GIF", "P", transparency=3, save_all=True, append_images=[Image.new("P", (5, 5))]),
 ]
+if ".avif" in listing.EXTENSIONS:
+    PICTURES.append(encoded("AVIF", "RGBA"))
 KINDS = [b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"zTXt", b"iTXt", b"acTL", b"fcTL", b"gAMA", b"IDAT"]
 ROWS = zlib.compress(bytes(200))
 

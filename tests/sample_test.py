@@ -122,3 +122,37 @@ def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, arguments, words)
         a.replace("=IN", f"={tmp_path}").replace("=OUT", f"={tmp_path / 'out'}") for a in arguments
     ]
     assert_one_line(call("sample", f"--workdir={tiny_run}", *arguments), *words)
+
+
+def test_an_output_folder_may_be_the_input_folder(baseline_runs, tmp_path):
+    """The second time it draws the same images, and no samples of samples."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    picture((8, 8)).save(folder / "what? 50%.png")
+    workdir = baseline_runs / "cross_entropy"
+    arguments = [f"--input={folder}", f"--output={folder}", "--num_samples=1"]
+    first = sample(workdir, *arguments)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"what? 50%.png", "what%3F 50%_1.png", "grid.png", "nats.json"}
+    again = sample(workdir, *arguments)
+    assert {path.name for path in folder.iterdir()} == names and again.stdout == first.stdout
+    assert "passed over 2 that this program wrote" in again.stderr
+
+
+def test_paths_of_a_flagfile_are_expanded(baseline_runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run").symlink_to(baseline_runs / "cross_entropy")
+    picture((8, 8)).save(tmp_path / "a.png")
+    lines = ["--workdir=~/run", "--input=$HOME/a.png", "--output=~/out", "--num_samples=1"]
+    (tmp_path / "a.flags").write_text("\n".join(lines))
+    result = call("sample", f"--flagfile={tmp_path / 'a.flags'}")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out" / "a_1.png").exists()
+    assert not any("~" in str(path) for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dataset", ["folder:~/in", "zip:~/b.zip,~/a.zip", "records:~/in"])
+def test_paths_of_a_data_set_are_expanded(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = call("prepare", f"--dataset={dataset}", "--output=~/out")
+    assert_one_line(result, str(tmp_path / ("b.zip" if "zip" in dataset else "in")))

@@ -1,23 +1,77 @@
 """From the bytes of an image file, or a PIL image, to uint8."""
 
 import contextlib
+import logging
 import math
-import pathlib
+import os
+import re
+import threading
+import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, JpegImagePlugin
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-MOST_PIXELS = 2**26  # 67 million; of each, Pillow may hold 20 bytes at once
+from prsr import host
+from prsr.data import listing
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, and starts programs for some
+_FILE_FORMATS = FORMATS + (("AVIF",) if ".avif" in listing.EXTENSIONS else ())
+MOST_PIXELS = 2**26  # 67 million
+_MOST_JPEG_PIXELS = 2**28  # 268 million, which are reduced while they are decoded
+_BYTES = 20  # that Pillow may hold of each pixel at once
+_PROGRESSIVE_BYTES = 6  # and of each pixel of such a JPEG, however much it is reduced
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _MODES = {1: "L", 3: "RGB"}
+_SILENT = ("ignore", None, Warning, re.compile("PIL"), 0)
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+class _Memory:
+    """Memory for images that are decoded at the same time: half of what there is."""
+
+    def __init__(self):
+        self._held, self._changed = 0, threading.Condition()
+
+    @contextlib.contextmanager
+    def of(self, size):
+        """Waits until so many bytes are free, or nobody holds any."""
+        most = host.memory() / 2
+        if size > 2 * most:
+            raise ValueError(
+                f"decoding it takes {size / 2**30:.1f} GiB of memory, and less is free"
+            )
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held or self._held + size <= most)
+            self._held += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= size
+                self._changed.notify_all()
+
+
+_memory = _Memory()
 
 
 def decode(file, channels):
     """Decodes one image file, of an animation the first picture.
 
+    A JPEG of more than 67 million pixels is reduced to a quarter of its width and height while it
+    is decoded, one of more than 268 million refused. All threads together hold half of the memory
+    that this process may use, or one image.
+
     Args:
-        file: path or binary file of a JPEG, PNG, WebP, BMP or GIF.
+        file: path or binary file of a JPEG, PNG, WebP, BMP, GIF or AVIF.
         channels: 1 for grey, 3 for RGB.
 
     Returns:
@@ -27,10 +81,20 @@ def decode(file, channels):
     Raises:
         ValueError: the file is no image, is broken or cut short, or is absurdly large.
     """
-    with _readable(), Image.open(file, formats=FORMATS) as image:
+    with _readable(), _open(file) as image:
+        width, height = image.size
+        size = width * height
+        is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+        if is_jpeg and MOST_PIXELS < size <= _MOST_JPEG_PIXELS:
+            if _length(image.fp) < size // 512:  # a bit for each block of 8x8 is the least
+                raise ValueError(f"cut short, it has not its {width}x{height} pixels")
+            image.draft(None, (width // 4, height // 4))
         if math.prod(image.size) > MOST_PIXELS:
-            raise ValueError("{}x{} pixels are too many".format(*image.size))
-        return _upright(image, channels)
+            raise ValueError(f"{width}x{height} pixels are too many")
+        progressive = size * _PROGRESSIVE_BYTES if image.info.get("progressive") else 0
+        with _memory.of(math.prod(image.size) * _BYTES + progressive):
+            _scale_transparency(image)
+            return _upright(image, channels)
 
 
 def from_pil(image, channels):
@@ -39,17 +103,54 @@ def from_pil(image, channels):
         return _upright(image, channels)
 
 
+def _open(file):
+    try:
+        return Image.open(file, formats=_FILE_FORMATS)
+    except Image.DecompressionBombError as error:  # its limit lies below what a telephone takes
+        if hasattr(file, "seek"):
+            file.seek(0)
+        try:
+            return JpegImagePlugin.JpegImageFile(file)
+        except SyntaxError:
+            raise ValueError("so many pixels are too many") from error
+
+
+def _length(file):
+    """The bytes of a file, which stays where it is."""
+    place = file.tell()
+    length = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return length
+
+
+def _scale_transparency(image):
+    """Makes the transparent colour of a PNG one of what Pillow makes of its pixels."""
+    colour, raw = image.info.get("transparency"), image.tile and image.tile[0][3]
+    if colour is not None and raw in ("L;2", "L;4"):
+        image.info["transparency"] = colour * {"L;2": 85, "L;4": 17}[raw]
+    elif colour is not None and raw == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
+
+
 def _upright(image, channels):
-    image = ImageOps.exif_transpose(image)
+    orientation = None
+    with contextlib.suppress(Exception):  # whatever else is wrong in the EXIF
+        orientation = image.getexif().get(_ORIENTATION)
+    image.load()
+    image = _eight_bits(image)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
+    if isinstance(orientation, int) and orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
     return to_channels(image, channels)
 
 
 @contextlib.contextmanager
 def _readable():
+    if _SILENT not in warnings.filters:  # warnings.catch_warnings is not for threads
+        warnings.filterwarnings("ignore", module="PIL")
     try:
         yield
     except FileNotFoundError:
@@ -59,22 +160,41 @@ def _readable():
 
 
 def to_channels(image, channels):
-    """A PIL image as a uint8 array `[height, width, channels]`."""
-    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would clip, not scale
-        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-    array = np.asarray(image.convert(_MODES[channels]))
+    """A PIL image as a uint8 array `[height, width, channels]`.
+
+    Of modes with more than 8 bits, `I;16` is 0..65535. `I` is 0..255, or 0..65535 if a value is
+    larger than 255; `F` is 0..1, or 0..255 if a value is larger than 1.
+
+    Raises:
+        ValueError: an image of such a mode has other values.
+    """
+    array = np.asarray(_eight_bits(image).convert(_MODES[channels]))
     return array.reshape(*array.shape[:2], channels)
 
 
-def find_images(folder):
-    """The image files below a folder, by extension: sorted relative paths."""
-    return sorted(
-        path.relative_to(folder).as_posix()
-        for path in pathlib.Path(folder).rglob("*")
-        if is_image(path) and path.is_file()
-    )
-
-
-def is_image(path):
-    # macOS leaves ._NAME beside NAME in zips and on foreign disks: no images.
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith("._")
+def _eight_bits(image):
+    """An image of a mode that Pillow cannot make RGB, or would clip, as one that it can."""
+    if image.mode == "LAB":
+        srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    if image.mode[0] not in "IF":
+        return image
+    values = np.asarray(image)
+    least, most = values.min(), values.max()
+    ends = {"I": (255, 65535), "F": (1, 255)}.get(image.mode, (65535,))
+    if image.format == "PNG":  # Pillow before 11 opens 16 bits as I
+        ends = (65535,)
+    end = next((end for end in ends if least >= 0 and most <= end), None)
+    if end is None:  # also where a value is no number
+        raise ValueError(f"values from {least} to {most}, and not from 0 to {ends[-1]}")
+    if end == 65535:
+        grey = values // 257
+    elif image.mode == "F":
+        grey = np.round(values * (255 / end))
+    else:
+        grey = values
+    result = Image.fromarray(grey.astype(np.uint8))
+    if "transparency" in image.info:
+        opaque = np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)
+        result.putalpha(Image.fromarray(opaque))
+    return result

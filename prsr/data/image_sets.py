@@ -2,14 +2,13 @@
 
 import collections
 import dataclasses
-import os
 import sys
 from concurrent import futures
 
 import numpy as np
 import tensorflow as tf
 
-from prsr import images, progress
+from prsr import host, images, progress
 from prsr.data import sources
 from prsr.errors import UserError, cause
 
@@ -57,7 +56,7 @@ def training_set(data, channels):
     Raises:
         UserError: as `load`.
     """
-    source = sources.open_source(data.dataset, data.split, channels)
+    source = sources.open_source(data.dataset, data.split, channels, data.root)
     source.check(data)
     if isinstance(source, sources.Records) and source.fits("train", data):
         return source.files("train")
@@ -116,12 +115,13 @@ def small_images(source, data, channels, split, ranges):
                 f"data set '{data.dataset}' cannot be read to its end: {cause(error)}"
             ) from error
 
-    with futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+    cores = host.cores()
+    with futures.ThreadPoolExecutor(cores) as threads:
         waiting = collections.deque()
         try:
             for number, read in reads():
                 waiting.append(threads.submit(prepare, number, read))
-                if len(waiting) > 4 * os.cpu_count():
+                if len(waiting) > 4 * cores:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -149,7 +149,7 @@ def load(data, channels, split, limit=None, with_labels=False):
         UserError: nothing could be read, an image does not fit the crop, or there are no
             labels.
     """
-    source = sources.open_source(data.dataset, data.split, channels)
+    source = sources.open_source(data.dataset, data.split, channels, data.root)
     source.check(data)
     names = source.names(split)[:limit]
     if not names:

@@ -1,13 +1,17 @@
 """What a trained model is given: images of one's own, or of the test split."""
 
+import contextlib
 import dataclasses
+import json
 import pathlib
 import sys
+import unicodedata
 
 import numpy as np
+from PIL import Image
 
-from prsr import images
-from prsr.data import decoding, faces, image_sets, pipeline
+from prsr import files, images, plotting
+from prsr.data import decoding, faces, image_sets, listing, pipeline
 from prsr.errors import UserError
 
 
@@ -51,14 +55,22 @@ def read_inputs(path, hparams, find_eyes=None):
     if path.is_file():
         try:
             image = decoding.decode(path, hparams.model.channels)
-            return [_prepared(path.stem, image, hparams, find_eyes)]
+            return [_prepared(*_labels([path.name]), image, hparams, find_eyes)]
         except (OSError, ValueError) as error:
             raise UserError(f"'{path}': {error}") from error
     if not path.is_dir():
         raise UserError(f"'{path}': no such file or folder")
-    names = decoding.find_images(path)
+    names = listing.find_images(path)
     if not names:
-        raise UserError(f"'{path}': no image there ({', '.join(decoding.EXTENSIONS)})")
+        raise UserError(f"'{path}': no image there ({', '.join(listing.EXTENSIONS)})")
+    outputs = _outputs(path, names)
+    if outputs:
+        some = ", ".join(sorted(outputs)[:3])
+        passed = f"passed over {len(outputs):,} that this program wrote before ({some}, ...)"
+        if len(outputs) == len(names):
+            raise UserError(f"'{path}': {passed}, and there are no others; name a single file")
+        print(f"'{path}': {passed}", file=sys.stderr)
+        names = [name for name in names if name not in outputs]
     inputs, problems = [], []
     for name, label in zip(names, _labels(names)):
         try:
@@ -76,15 +88,37 @@ def read_inputs(path, hparams, find_eyes=None):
     return inputs
 
 
+def _outputs(folder, names):
+    """Those images of a folder that are samples, grids or curves of this program."""
+    found = set()
+    for place in {name.rpartition("/")[0] for name in names}:  # as version 0.1 wrote them
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            for entry in json.loads((folder / place / "nats.json").read_text()):
+                for k in range(len(entry["nats_per_image"]["samples"])):
+                    found.add(f"{place}/{entry['name']}_{k + 1}.png".lstrip("/"))
+            found.add(f"{place}/grid.png".lstrip("/"))
+    for name in names:
+        if name.lower().endswith(".png"):
+            with (
+                contextlib.suppress(Exception),  # which decoding it will tell of
+                Image.open(folder / name, formats=["PNG"]) as image,
+            ):
+                if image.info.get("Software") == plotting.SOFTWARE:
+                    found.add(name)
+    return found & set(names)
+
+
 def _labels(names):
     """A distinct file name without ending for each of some distinct relative paths."""
-    labels = []
+    labels, taken = [], set()
     for name in names:
-        label = stem = str(pathlib.PurePosixPath(name).with_suffix("")).replace("/", "-")
-        number = 1
-        while label in labels:
+        stem = name.rsplit(".", 1)[0] if "." in name.rpartition("/")[2] else name
+        stem, number = stem.replace("/", "-"), 1
+        label = files.portable(stem)
+        while (key := unicodedata.normalize("NFC", label).casefold()) in taken:
             number += 1
-            label = f"{stem}-{number}"
+            label = files.portable(f"{stem}-{number}")
+        taken.add(key)  # some file systems tell neither case nor forms of Unicode apart
         labels.append(label)
     return labels
 

@@ -1,4 +1,4 @@
-"""LSUN's databases: LMDB files whose values are image files."""
+"""LSUN's databases, and others like them: LMDB files whose values are image files."""
 
 import collections.abc
 import pathlib
@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from prsr.data import listing
 from prsr.errors import UserError, first_line
 
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
@@ -112,6 +113,8 @@ class Database:
             with self._environment.begin() as transaction:
                 cursor = transaction.cursor()
                 self.keys = Keys(cursor.iternext(keys=True, values=False))
+                if transaction.get(b"length") is not None:  # how many, as SR3 and others write it
+                    self.keys = listing.targets([key for key in self.keys if key != "length"], path)
         except (lmdb.Error, OSError, ValueError) as error:
             raise UserError(
                 f"'{data}' cannot be read as an LMDB database: {first_line(error)}"

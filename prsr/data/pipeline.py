@@ -7,12 +7,11 @@ batch it would have seen next, and each of several machines reads its part of ev
 """
 
 import dataclasses
-import os
 
 import numpy as np
 import tensorflow as tf
 
-from prsr import images
+from prsr import host, images
 from prsr.data import corners, image_sets, sources
 
 
@@ -126,7 +125,7 @@ def blocks(data, channels, scale, split, block_size):
     Raises:
         UserError: as `load`.
     """
-    source = sources.open_source(data.dataset, data.split, channels)
+    source = sources.open_source(data.dataset, data.split, channels, data.root)
     source.check(data)
     if isinstance(source, sources.Records) and source.fits(split, data):
         files = source.files(split)
@@ -215,7 +214,7 @@ def training_pairs(image_set, data, scale, batch_size, seed, first_step=0, shard
 
 def _ahead(elements, pairs):
     """Computes `pairs` of elements on all cores, some before they are asked for."""
-    cores = os.cpu_count()
+    cores = host.cores()
     return _untuned(elements.map(pairs, num_parallel_calls=cores).prefetch(2 * cores))
 
 

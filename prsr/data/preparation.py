@@ -57,7 +57,7 @@ def prepare(data, channels, folder, images_per_file):
 
 
 def _prepare(data, channels, folder, images_per_file):
-    source = sources.open_source(data.dataset, data.split, channels)
+    source = sources.open_source(data.dataset, data.split, channels, data.root)
     names = {split: source.names(split) for split in splits.NAMES}
     if names["test"] == names["validation"]:
         del names["test"]  # readers know that one serves for the other
@@ -99,6 +99,10 @@ def _prepare(data, channels, folder, images_per_file):
                 f"'{folder / wrong[0].name}' is not what was written ({len(wrong)} such file(s)): "
                 f"the disk is not to be trusted; prepare on another one"
             )
+        found = source.digest()
+        if found:
+            with files.replacing(folder / records.SPLITS) as partial:
+                found[0].save(partial)
         manifest.write(complete=True)
     made = {split: manifest.totals([p for p in parts if p.split == split]) for split in names}
     unusable = [split for split, (_, kept, _) in made.items() if not kept]

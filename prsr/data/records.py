@@ -18,6 +18,7 @@ import tensorflow as tf
 from prsr.errors import UserError
 
 MANIFEST = "records.json"
+SPLITS = "splits.npz"  # which images are in them, where these had names: `splits.Digest`
 FRAME = 16  # bytes around a record: its length, and two checksums
 
 

@@ -2,29 +2,32 @@
 
 import collections.abc
 import contextlib
+import functools
 import gzip
 import io
 import itertools
 import math
 import pathlib
-import socket
 import threading
+import urllib.error
+import urllib.request
 import zipfile
 
 import numpy as np
 from PIL import Image
 
-from prsr.data import decoding, letters, lsun, records, splits
+from prsr.data import decoding, letters, listing, lsun, records, splits
 from prsr.errors import UserError, first_line
 
 
-def open_source(dataset, split, channels):
+def open_source(dataset, split, channels, root=""):
     """Opens a data set.
 
     Args:
         dataset: `KIND:WHERE`.
         split: how images are assigned, see `prsr.data.splits.assign`.
         channels: 1 or 3.
+        root: from where they are hashed, see `prsr.data.splits.keys`.
 
     Returns:
         A source: `names(split)` is a sequence of a split's images, and
@@ -32,7 +35,8 @@ def open_source(dataset, split, channels):
         function that returns it as uint8 `[height, width, channels]`, or raises `ValueError`
         or `OSError` if it cannot. `labels(split)` is a `[count]` int32 array of their classes.
         `made_with` has the settings that its images were made with before, and `check(data)`
-        raises `UserError` where they contradict a model's.
+        raises `UserError` where they contradict a model's. `digest(known)` says which image is in
+        which split.
 
     Raises:
         UserError: it names nothing that can be opened.
@@ -54,7 +58,7 @@ def open_source(dataset, split, channels):
         )
     if not where and kind != "drawn":
         raise UserError(f"data set '{kind}' needs a place: {kind}:WHERE")
-    return kinds[kind](where, split, channels)
+    return kinds[kind](where, functools.partial(splits.assign, how=split, root=root), channels)
 
 
 class _Source:
@@ -72,6 +76,10 @@ class _Source:
         names = self.names(split)
         for number in range(start, len(names) if stop is None else stop):
             yield lambda name=names[number]: self.read(name)
+
+    def digest(self, known=None):
+        """`prsr.data.splits.Digest.of` its images, or None if they have no names of their own."""
+        return splits.Digest.of(self.splits, known)
 
     def labels(self, split):
         raise UserError("these images have no labels; use mnist:DIR, a TFDS data set or drawn")
@@ -97,7 +105,7 @@ class _Numbered(collections.abc.Sequence):
 
 
 class _Drawn(_Source):
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         if where and not (where.isdecimal() and len(where) < 9 and int(where) >= 3):
             raise UserError(
                 f"drawn:COUNT expects a count of 3 or more, below 100 million, got '{where[:20]}'"
@@ -114,17 +122,17 @@ class _Drawn(_Source):
 
 
 class _Folder(_Source):
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         self.folder = pathlib.Path(where)
         if not self.folder.is_dir():
             raise UserError(f"expected a folder of images: no folder '{where}'")
-        names = decoding.find_images(self.folder)
+        names = listing.targets(listing.find_images(self.folder), where)
         if not names:
             raise UserError(
-                f"'{where}': no image there ({', '.join(decoding.EXTENSIONS)}), at any depth"
+                f"'{where}': no image there ({', '.join(listing.EXTENSIONS)}), at any depth"
             )
         self.channels = channels
-        self.splits = splits.assign(names, split)
+        self.splits = assign(names)
 
     def read(self, name):
         return decoding.decode(self.folder / name, self.channels)
@@ -133,41 +141,52 @@ class _Folder(_Source):
 class _Zip(_Source):
     _MOST_BYTES = 256 * 2**20  # an image file larger than this, unpacked, is no image for us
 
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         # One file, or several with commas; a comma may also be part of a file's name.
         paths = [where] if pathlib.Path(where).is_file() else where.split(",")
         self.members = {}
         for path in paths:
-            for name, archive in self._open(path).items():
+            for name, member in self._open(path).items():
                 if name in self.members:
                     raise UserError(f"'{where}': '{name}' is in two of the files")
-                self.members[name] = archive
+                self.members[name] = member
         self.lock = threading.Lock()  # one file position for all readers
         self.channels = channels
-        self.splits = splits.assign(sorted(self.members), split)
+        names = listing.targets(sorted(self.members), where)
+        self.splits = assign(names)
 
-    @staticmethod
-    def _open(path):
-        """The images of one zip: a dict from name to the open file."""
+    @classmethod
+    def _open(cls, path):
+        """The images of one zip: a dict from name to the open file and the entry in it."""
         if not pathlib.Path(path).is_file():
             raise UserError(f"expected a zip of images: no file '{path}'")
         try:
             archive = zipfile.ZipFile(path)
         except Exception as error:  # zipfile raises many kinds
             raise UserError(f"'{path}' is not a readable zip: {first_line(error)}") from error
-        names = [
-            name for name in archive.namelist() if decoding.is_image(pathlib.PurePosixPath(name))
-        ]
-        outside = next((name for name in names if _leads_out(name)), None)
+        members = {cls._name(info): info for info in archive.infolist()}
+        outside = next((n for n in members if listing.is_image(n) and _leads_out(n)), None)
         if outside is not None:
             raise UserError(f"'{path}': '{outside}' would lie outside of the zip; nothing is read")
+        names = listing.images_among(members, path)
         if not names:
-            raise UserError(f"'{path}': no image inside ({', '.join(decoding.EXTENSIONS)})")
-        return dict.fromkeys(names, archive)
+            raise UserError(f"'{path}': no image inside ({', '.join(listing.EXTENSIONS)})")
+        return {name: (archive, members[name]) for name in names}
+
+    @staticmethod
+    def _name(info):
+        """The path of an entry, whatever system wrote it."""
+        name = info.filename
+        if not info.flag_bits & 0x800:  # macOS writes UTF-8, and does not say so
+            with contextlib.suppress(UnicodeError):
+                name = name.encode("cp437").decode("utf-8")
+        name = name.replace("\\", "/")  # Windows
+        while name.startswith("./"):
+            name = name[2:]
+        return name
 
     def read(self, name):
-        archive = self.members[name]
-        info = archive.getinfo(name)
+        archive, info = self.members[name]
         if info.file_size > self._MOST_BYTES:
             raise ValueError("unpacks to more than 256 MiB")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -190,7 +209,7 @@ class _MnistFiles(_Source):
 
     _MOST_BYTES = 2**30  # MNIST has 47 million, EMNIST 547
 
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         self.folder, self.channels = pathlib.Path(where), channels
         self.digits = {part: self._read(part, "images-idx3", 2051) for part in ("train", "t10k")}
         train = [f"train/{i:05d}" for i in range(len(self.digits["train"]))]
@@ -239,7 +258,7 @@ class _MnistFiles(_Source):
 class Records(_Source):
     """Files of `prsr.data.records`. Where there are none to test with, validation's serve."""
 
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         self.folder, self.channels = where, channels
         self.made_with = records.made_with(where)
         self._files = {}
@@ -278,6 +297,10 @@ class Records(_Source):
         wanted = (data.image_size, "downsampled", 256)
         return (self.files(split).size, data.pairs, data.levels) == wanted
 
+    def digest(self, known=None):
+        path = pathlib.Path(self.folder) / records.SPLITS
+        return (splits.Digest.load(path), {}) if path.is_file() else None
+
     def names(self, split):
         return _Numbered(self._stored(split), 8, len(self.files(split)))
 
@@ -291,16 +314,20 @@ class Records(_Source):
 class _Lmdb(_Source):
     """LSUN's databases, or any LMDB of image files."""
 
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         self.channels = channels
         paths = lsun.databases(where)
+        self.is_one = "all" in paths
         opened = {path: lsun.Database(path) for path in set(paths.values())}
         self.databases = {split: opened[path] for split, path in paths.items()}
         self.splits = {split: database.keys for split, database in self.databases.items()}
-        if "all" in self.databases:
+        if self.is_one:
             database = self.databases["all"]
             self.databases = dict.fromkeys(splits.NAMES, database)
-            self.splits = splits.assign(list(database.keys), split)
+            self.splits = assign(list(database.keys))
+
+    def digest(self, known=None):
+        return super().digest(known) if self.is_one else None
 
     def arrays(self, split, start=0, stop=None):
         names, database = self.names(split), self.databases[split]
@@ -313,7 +340,7 @@ class _Lmdb(_Source):
 class _Tfds(_Source):
     """A TFDS data set with an `image` feature; its official splits where it has them."""
 
-    def __init__(self, where, split, channels):
+    def __init__(self, where, assign, channels):
         self.channels = channels
         name, _, option = where.partition(",")
         if option not in ("", "download"):
@@ -331,6 +358,9 @@ class _Tfds(_Source):
         if not pathlib.Path(self.builder.data_path).is_dir():
             self._prepare(name, option)
         self.instructions = self._instructions(self.builder.info.splits)
+
+    def digest(self, known=None):
+        return None
 
     def names(self, split):
         count = self.builder.info.splits[self.instructions[split]].num_examples
@@ -365,17 +395,21 @@ class _Tfds(_Source):
         missing = f"TFDS data set '{name}' is not prepared in {self.builder.data_path}"
         if option != "download":
             raise UserError(f"{missing}; to download it, use tfds:{name},download")
+        by_hand = _BY_HAND.get(name.partition("/")[0].partition(":")[0], "")
         try:
-            socket.create_connection(("storage.googleapis.com", 443), timeout=5).close()
+            with contextlib.suppress(urllib.error.HTTPError):  # an answer, whatever it says
+                urllib.request.urlopen("https://storage.googleapis.com", timeout=10).close()
         except OSError as error:
             raise UserError(
-                f"{missing}, and this machine is offline ({error}); prepare it on one that is "
-                f"not, and copy that folder here"
+                f"{missing}, and what it is made of cannot be fetched ({first_line(error)}); "
+                f"prepare it on a machine that is online, and copy that folder here{by_hand}"
             ) from error
         try:
             self.builder.download_and_prepare()
         except Exception as error:
-            raise UserError(f"TFDS could not prepare '{name}': {first_line(error)}") from error
+            raise UserError(
+                f"TFDS could not prepare '{name}': {first_line(error)}{by_hand}"
+            ) from error
 
     @staticmethod
     def _instructions(available):
@@ -385,6 +419,13 @@ class _Tfds(_Source):
         if "test" in available:
             return {"train": "train[:95%]", "validation": "train[95%:]", "test": "test"}
         return {"train": "train[:90%]", "validation": "train[90%:95%]", "test": "train[95%:]"}
+
+
+# Google Drive, where TFDS fetches them from, sends another page after many downloads of a day.
+_BY_HAND = {
+    "celeb_a": "; or get img_align_celeba.zip from CelebA's authors (their Google Drive or Baidu "
+    "Drive), and go on with dataset=zip:img_align_celeba.zip: the same images and splits"
+}
 
 
 @contextlib.contextmanager

@@ -1,9 +1,16 @@
 """Which image is for training, validation and testing."""
 
+import dataclasses
 import hashlib
+import itertools
+import os
 import pathlib
 import re
+import unicodedata
 
+import numpy as np
+
+from prsr import progress
 from prsr.errors import UserError
 
 NAMES = ("train", "validation", "test")
@@ -20,37 +27,68 @@ _CELEBA_NAME = re.compile(r"\d{6}\.(jpg|png)", re.IGNORECASE)
 _CELEBA_LAST = {"train": 162_770, "validation": 182_637, "test": 202_599}
 
 
-def assign(names, how="auto"):
+def assign(names, how="auto", root=""):
     """Divides images among the splits, by their names alone.
 
     Args:
         names: distinct relative paths with forward slashes.
         how: one of `prsr.hparams.SPLITS`. `"auto"` takes CelebA's official partition if
             every file bears an official name, else folders named train, val and test if
-            every file lies in one, else the hash.
+            every file lies in one, else the hash. Where only some fit, that is said.
+        root: as `keys`.
 
     Returns:
-        A dict from each of `NAMES` to a sorted list. Where folders give no test split,
-        validation serves as test, as for LSUN.
+        A dict from each of `NAMES` to a list, in the order of their `keys`. Where folders give no
+        test split, validation serves as test, as for LSUN.
 
     Raises:
         UserError: `how` does not fit the names.
     """
     if how == "auto":
-        how = next(kind for kind in (*_BY_NAME, "hash") if kind == "hash" or _fits(names, kind))
-    elif how in _BY_NAME and not _fits(names, how):
-        stray = next(name for name in names if _BY_NAME[how](name) is None)
+        how = _first_that_fits(names)
+    elif how in _BY_NAME and (strays := _strays(names, how)):
         raise UserError(
-            f"split={how} cannot place '{stray}': expected {_EXPECTED[how]}; use split=hash"
+            f"split={how} cannot place '{strays[0]}': expected {_EXPECTED[how]}; use split=hash"
         )
+    key_of = dict(zip(names, keys(names, root)))
     if how == "hash":
-        return _by_hash(names)
+        return _by_hash(key_of)
     result = {split: [] for split in NAMES}
-    for name in sorted(names):
+    for name in sorted(names, key=lambda name: (key_of[name], name)):
         result[_BY_NAME[how](name)].append(name)
     if how == "folders" and not result["test"]:
         result["test"] = result["validation"]
     return result
+
+
+WHOLE_PATHS = "="  # a root
+
+
+def keys(names, root=""):
+    """Names as they are hashed: in one form of Unicode, and without the folders that all are in.
+
+    So a folder, a zip of it and a copy on another system are divided alike.
+
+    Args:
+        names: relative paths with forward slashes.
+        root: the folder that they are seen from, for a set that became part of a larger one or is a
+            part of it: `"-FOLDER/"`, from one below their common one, so that names elsewhere begin
+            with a slash, or `"+FOLDER/"`, from above. `WHOLE_PATHS` leaves all as they are, which
+            is what versions before 0.2 hashed.
+
+    Returns:
+        A list of strings.
+    """
+    if root == WHOLE_PATHS:
+        return list(names)
+    names = [unicodedata.normalize("NFC", name) for name in names]
+    folders = [name.split("/")[:-1] for name in names]
+    common = os.path.commonprefix([min(folders, default=[]), max(folders, default=[])])
+    names = [name[sum(len(part) + 1 for part in common) :] for name in names]
+    folder = root[1:]
+    if root.startswith("-"):
+        return [n.removeprefix(folder) if n.startswith(folder) else f"/{n}" for n in names]
+    return [folder + name for name in names]
 
 
 def _celeba(name):
@@ -76,31 +114,179 @@ _EXPECTED = {
 }
 
 
-def _fits(names, how):
-    return all(_BY_NAME[how](name) is not None for name in names)
+def _strays(names, how):
+    return [name for name in names if _BY_NAME[how](name) is None]
+
+
+def _first_that_fits(names):
+    for kind in _BY_NAME:
+        strays = _strays(names, kind)
+        if not strays:
+            return kind
+        if len(strays) < len(names):
+            progress.say_once(
+                f"split=auto does not divide these {len(names):,} images by split={kind}: "
+                f"{len(strays):,} of them do not fit, such as '{strays[0]}'; take them away, or "
+                f"say which split is meant"
+            )
+    return "hash"
 
 
 def _hash(name):
-    return (
-        int.from_bytes(
-            hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest(), "big"
-        )
-        / 2**64
-    )
+    """64 bits."""
+    content = name.encode(errors="surrogateescape")
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
-def _by_hash(names):
+def _by_hash(key_of):
     """90% train, 5% validation, 5% test. A few images still give each split one."""
-    ranked = sorted(names, key=lambda name: (_hash(name), name))
+    shares = {name: _hash(key) / 2**64 for name, key in key_of.items()}
+    ranked = sorted(key_of, key=lambda name: (shares[name], key_of[name], name))
     if len(ranked) < len(NAMES):
         raise UserError(
             f"expected at least 3 images, one each to train, validate and test on, "
             f"and found {len(ranked)}"
         )
-    validation = max(1, sum(_hash(name) < 0.05 for name in ranked))
-    test = max(1, sum(0.05 <= _hash(name) < 0.10 for name in ranked))
-    return {
-        "validation": sorted(ranked[:validation]),
-        "test": sorted(ranked[validation : validation + test]),
-        "train": sorted(ranked[validation + test :]),
+    validation = max(1, sum(share < 0.05 for share in shares.values()))
+    test = max(1, sum(0.05 <= share < 0.10 for share in shares.values()))
+    parts = {
+        "train": ranked[validation + test :],
+        "validation": ranked[:validation],
+        "test": ranked[validation : validation + test],
     }
+    return {
+        split: sorted(part, key=lambda name: (key_of[name], name)) for split, part in parts.items()
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Digest:
+    """Which images are in which split, by the hashes of their `keys`.
+
+    Attributes:
+        hashes: a dict from each of `NAMES` to a sorted uint64 array, one a name.
+        trained: such an array of all images that were ever trained on.
+        folders: a list of the folders that they lie in, each with a slash behind; none if they
+            are too many.
+        root: of the `keys`.
+    """
+
+    hashes: dict
+    trained: np.ndarray
+    folders: list
+    root: str = ""
+
+    _MOST_FOLDERS = 1000
+
+    @classmethod
+    def of(cls, splits, known=None):
+        """The digest of some splits.
+
+        Args:
+            splits: as `assign` returns it.
+            known: the `Digest` of a set that may be a part of this one, or have it as a part, or
+                None. Its `keys` are those of the root from which most are found again.
+
+        Returns:
+            `(digest, names)`, where `names` is a dict from each hash to a name.
+        """
+        parts = [splits[split] for split in NAMES]
+        if parts[2] == parts[1]:
+            parts[2] = []  # one serves for the other
+        names = list(itertools.chain(*parts))
+        root = "" if known is None else _root(names, known)
+        spelt = keys(names, root)
+        hashes, folders = [_hash(key) for key in spelt], _folders(spelt)
+        numbers = iter(np.array(hashes, np.uint64))
+        found = {
+            split: np.unique(np.fromiter(itertools.islice(numbers, len(part)), np.uint64))
+            for split, part in zip(NAMES, parts)
+        }
+        trained = found["train"] if known is None else np.union1d(found["train"], known.trained)
+        kept = folders if len(folders) <= cls._MOST_FOLDERS else []
+        return cls(found, trained, kept, root), dict(zip(hashes, names))
+
+    @classmethod
+    def unknown(cls):
+        """The digest of a set whose images have no names."""
+        nothing = np.array([], np.uint64)
+        return cls(dict.fromkeys(NAMES, nothing), nothing, [])
+
+    def __len__(self):
+        return sum(map(len, self.hashes.values()))
+
+    def changes(self, before):
+        """What became of the images of another digest, in words: a list of strings."""
+        new, old = (np.concatenate(list(d.hashes.values())) for d in (self, before))
+        counts = {"added": len(np.setdiff1d(new, old)), "gone": len(np.setdiff1d(old, new))}
+        for source, target in itertools.permutations(NAMES, 2):
+            moved = np.intersect1d(before.hashes[source], self.hashes[target])
+            counts[f"moved from {source} to {target}"] = len(
+                np.setdiff1d(moved, before.hashes[target])
+            )
+        return [f"{count:,} {what}" for what, count in counts.items() if count]
+
+    def save(self, path):
+        """Writes it as NumPy's npz."""
+        with open(path, "wb") as file:
+            np.savez_compressed(
+                file,
+                folders=np.array(self.folders, np.str_),
+                trained=self.trained,
+                root=np.array(self.root),
+                **self.hashes,
+            )
+
+    @classmethod
+    def load(cls, path):
+        """Reads what `save` wrote.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                *parts, trained = (file[name] for name in (*NAMES, "trained"))
+                if any(part.dtype != np.uint64 or part.ndim != 1 for part in (*parts, trained)):
+                    raise ValueError("expected lists of 64 bits")
+                folders = [str(folder) for folder in file["folders"]]
+                return cls(dict(zip(NAMES, parts)), trained, folders, str(file["root"]))
+        except Exception as error:  # zip, zlib and NumPy raise many kinds
+            raise UserError(
+                f"'{path}' cannot be read as the digest of a run's images "
+                f"({type(error).__name__}: {error}); delete it, and nobody checks them"
+            ) from error
+
+
+def _folders(names):
+    """All folders of some paths, with a slash behind."""
+    found = set()
+    for folder in {key.rpartition("/")[0] for key in names}:
+        while folder and f"{folder}/" not in found:
+            found.add(f"{folder}/")
+            folder = folder.rpartition("/")[0]
+    return sorted(found)
+
+
+def _root(names, known):
+    """The root from which most names of a known set are found again."""
+    hashes = set(np.concatenate([known.trained, *known.hashes.values()]).tolist())
+
+    def found(root):
+        return sum(_hash(key) in hashes for key in keys(names, root))
+
+    best = max((known.root, ""), key=found)
+    if 2 * found(best) >= min(len(names), len(hashes)):
+        return best
+    scores = {best: found(best)}
+    own = keys(names)
+    for key in own:  # it became a part
+        end = key.find("/") + 1
+        while end:
+            if _hash(key[end:]) in hashes:
+                scores[f"-{key[:end]}"] = scores.get(f"-{key[:end]}", 0) + 1
+            end = key.find("/", end) + 1
+    step = len(own) // 100 + 1
+    for folder in known.folders:  # or this is one
+        scores[f"+{folder}"] = step * sum(_hash(folder + key) in hashes for key in own[::step])
+    return max(scores, key=scores.get)

@@ -157,6 +157,7 @@ def baseline_methods(names, hparams, seed, batch_size):
                     f"cross_entropy as a baseline, and got '{name}'"
                 )
             _check_fits(workdir.read_hparams(), hparams, name)
+            workdir.check_images(hparams)  # which it must not have been trained on, either
             result.extend(run_methods(workdir, *workdir.load_model(), (), seed, batch_size))
     return result
 

@@ -21,11 +21,19 @@ def build_model(hparams, dtype=None):
         A `PixelRecursiveSuperResolution`, `RegressionNetwork` or `ConditioningNetwork`.
 
     Raises:
-        UserError: the settings describe no model that works.
+        UserError: the settings describe no model that works, or Keras is set otherwise than it
+            comes.
     """
+    usual = ("channels_last", "float32")
+    if (found := (keras.config.image_data_format(), keras.config.floatx())) != usual:
+        raise UserError(
+            f"Keras is set to {' and '.join(found)} (keras.json, or keras.config), and this model "
+            f"needs {' and '.join(usual)}: call keras.config.set_image_data_format and "
+            f"keras.config.set_floatx with these"
+        )
     size, scale = hparams.data.image_size, hparams.model.scale
     try:
-        model = _construct(**vars(hparams.model), dtype=dtype)
+        model = _construct(**vars(hparams.model), dtype=dtype or "float32")
     except ValueError as error:
         raise UserError(str(error)) from error
     if size < scale or size % scale:

@@ -102,14 +102,18 @@ def draw(sampler, low_res, seeds, sampling, batch_size, bar=None):
     Returns:
         `[count, height * scale, width * scale, channels]` uint8 array.
     """
+    return np.stack(list(stream(sampler, low_res, seeds, sampling, batch_size, bar)))
+
+
+def stream(sampler, low_res, seeds, sampling, batch_size, bar=None):
+    """As `draw`, but yields the images one by one, as soon as their batch is drawn."""
     count, size = len(seeds), min(batch_size, len(seeds))
-    drawn = []
     for start in range(0, count, size):
         batch = np.arange(start, start + size) % count  # the last one begins anew
-        drawn.extend(sampler(low_res[batch], seeds[batch], sampling))
+        drawn = sampler(low_res[batch], seeds[batch], sampling)
         if bar:
             bar.update(min(start + size, count))
-    return np.stack(drawn[:count])
+        yield from drawn[: count - start]
 
 
 def draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar=None):

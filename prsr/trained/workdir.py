@@ -1,6 +1,7 @@
 """The run directory: all that later commands need to know about a training run.
 
 settings.json       every hyperparameter
+splits.npz          which images were in which split, by digests of their names
 model.weights.h5    the newest weights (their moving average, if one is kept)
 checkpoints/        what training continues from
 metrics.jsonl       one line of scores a record; logs/ has the same for TensorBoard
@@ -8,11 +9,14 @@ curves.png          bits per dimension against steps
 samples/            image grids, as training went on
 """
 
+import dataclasses
+import itertools
 import json
 import math
 import os
 import pathlib
 import shutil
+import sys
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -20,6 +24,7 @@ import h5py
 import keras
 
 from prsr import files
+from prsr.data import sources, splits
 from prsr.errors import UserError, first_line
 from prsr.hparams import Hparams
 from prsr.models.build import build_model
@@ -36,6 +41,7 @@ class Workdir:
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
         self.settings = self.path / "settings.json"
+        self.splits = self.path / "splits.npz"
         self.weights = self.path / "model.weights.h5"
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
@@ -68,6 +74,51 @@ class Workdir:
         settings = {"prsr": __version__, "hparams": hparams.to_dict()}
         with files.disk_errors(self.path), files.replacing(self.settings) as partial:
             partial.write_text(json.dumps(settings, indent=2) + "\n")
+
+    def check_images(self, hparams: Hparams) -> tuple[Hparams, splits.Digest]:
+        """Compares the images of a data set with those that the run had, if it keeps their digest.
+
+        What is other than it was, is said on standard error.
+
+        Args:
+            hparams: the run's, with the data set that is to be used.
+
+        Returns:
+            `(hparams, digest)`: as given, but that `data.root` divides images as the run did; and
+            what to keep by `write_digest` if they are trained on.
+
+        Raises:
+            UserError: the run was trained on images that would test it now.
+        """
+        known = splits.Digest.load(self.splits) if self.splits.exists() else None
+        hparams, source = _opened(hparams, hparams.data.root)
+        if known is None and self.checkpoints.is_dir() and _was_divided_otherwise(source):
+            hparams, source = _opened(hparams, splits.WHOLE_PATHS)
+        found = source.digest(known)
+        if found is None:
+            return hparams, known or splits.Digest.unknown()
+        if hparams.data.root not in (splits.WHOLE_PATHS, found[0].root):
+            hparams, source = _opened(hparams, found[0].root)
+            found = source.digest(known)
+        digest, names = found
+        if not known:
+            return hparams, digest
+        leaked = set(digest.hashes["test"].tolist()) & set(known.trained.tolist())
+        changes = ", ".join(digest.changes(known))
+        if leaked:
+            named = next((f", such as '{names[n]}'" for n in sorted(leaked) if n in names), "")
+            raise UserError(
+                f"the run in '{self.path}' was trained on {len(leaked):,} of the images that "
+                f"'{hparams.data.dataset}' would test it with{named} ({changes}); use its images "
+                f"as they were, with the same paths, or train another run"
+            )
+        if changes:
+            print(f"the images of '{self.path}' are not what they were: {changes}", file=sys.stderr)
+        return hparams, digest
+
+    def write_digest(self, digest: splits.Digest) -> None:
+        with files.disk_errors(self.path), files.replacing(self.splits) as partial:
+            digest.save(partial)
 
     def lock(self) -> AbstractContextManager[None]:
         """Makes the directory, and keeps other trainers out: `prsr.files.lock`."""
@@ -143,3 +194,20 @@ class Workdir:
                     lines.append(line + "\n")
         with files.replacing(self.metrics) as partial:
             partial.write_text("".join(lines))
+
+
+def _opened(hparams, root):
+    """Settings with a root of names, and their source."""
+    data = dataclasses.replace(hparams.data, root=root)
+    source = sources.open_source(data.dataset, data.split, hparams.model.channels, root)
+    return dataclasses.replace(hparams, data=data), source
+
+
+def _was_divided_otherwise(source):
+    """Whether images that are divided by a hash were divided otherwise before version 0.2."""
+    if source.digest() is None:
+        return False
+    names = sorted(set(itertools.chain(*source.splits.values())))
+    if len(names) < len(splits.NAMES) or splits.assign(names, "hash") != source.splits:
+        return False
+    return splits.assign(names, "hash", splits.WHOLE_PATHS) != source.splits

@@ -125,6 +125,10 @@ def workers():
     try:
         config = json.loads(os.environ["TF_CONFIG"])
         cluster, task = config["cluster"], config["task"]
+        if "master" in cluster and "chief" not in cluster:  # TensorFlow 1's name for it
+            cluster["chief"] = cluster.pop("master")
+            task["type"] = "chief" if task["type"] == "master" else task["type"]
+            os.environ["TF_CONFIG"] = json.dumps(config)
         named = sum(len(cluster[kind]) for kind in cluster)
         chief, index = cluster.get("chief", []), task["index"]
         found = [*chief, *cluster.get("worker", [])]

@@ -44,6 +44,7 @@ def run(workdir, hparams, schedule, strategy=None):
     channels = hparams.model.channels
     with workdir.lock() if is_chief else contextlib.nullcontext():
         build_model(hparams)  # what cannot work is refused before images are read
+        hparams, digest = workdir.check_images(hparams)
         train_set = image_sets.training_set(hparams.data, channels)
         validation_set = image_sets.load(hparams.data, channels, "validation", schedule.eval_images)
         _check_agreement(strategy, hparams, schedule, train_set, validation_set)
@@ -55,6 +56,7 @@ def run(workdir, hparams, schedule, strategy=None):
                 f"{len(validation_set):,} validation images, {trainer.replicas} device(s)"
             )
             if is_chief:
+                workdir.write_digest(digest)
                 workdir.write_hparams(hparams)
             try:
                 return Loop(trainer, workdir, validation_set, schedule).run()

@@ -1,10 +1,14 @@
 """Encoded images to arrays."""
 
 import io
+import struct
+import time
+import zlib
+from concurrent import futures
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps
 
 from prsr.data import decoding
 from tests.data.pictures import encoded, picture
@@ -53,3 +57,175 @@ def test_formats_that_are_not_documented_are_not_opened(kind):
     """Whatever a file is called: for some Pillow starts other programs."""
     with pytest.raises(ValueError, match="not a readable image"):
         decoding.decode(io.BytesIO(encoded(picture(size=(32, 32)), kind)), 3)
+
+
+def with_exif(entries, orientation=6):
+    """A JPEG whose EXIF has an orientation, and after it some raw entries of 12 bytes."""
+    all_entries = [struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0), *entries]
+    tiff = b"II*\0\x08\0\0\0" + struct.pack("<H", len(all_entries)) + b"".join(all_entries)
+    return encoded(picture(size=(60, 40)), "JPEG", exif=b"Exif\0\0" + tiff + bytes(4))
+
+
+BROKEN_TAGS = {
+    "a fraction without a denominator": struct.pack("<HHII", 0x011A, 5, 1, 8),
+    "a text of no length": struct.pack("<HHII", 0x010F, 2, 0, 0),
+    "a text beyond the end": struct.pack("<HHII", 0x0110, 2, 9000, 70000),
+    "a count of floats as text": struct.pack("<HHI4s", 0x9003, 2, 4, b"\xff\xfe\0\0"),
+    "an unknown type": struct.pack("<HHII", 0x0131, 99, 1, 0),
+    "a directory nowhere": struct.pack("<HHII", 0x8769, 4, 1, 99999),
+    "a number where a text belongs": struct.pack("<HHII", 0x010E, 3, 1, 7),
+    "a text where a number belongs": struct.pack("<HHI4s", 0x0100, 2, 4, b"abc\0"),
+    "a thousand widths": struct.pack("<HHII", 0x0100, 4, 1000, 8),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN_TAGS)
+def test_of_exif_only_the_orientation_matters(what, recwarn, capfd):
+    content = with_exif([BROKEN_TAGS[what]])
+    assert decoding.decode(io.BytesIO(content), 3).shape == (60, 40, 3)
+    with Image.open(io.BytesIO(content)) as image:
+        assert decoding.from_pil(image, 3).shape == (60, 40, 3)
+    assert not recwarn.list and capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_every_orientation(orientation):
+    content = with_exif([], orientation)
+    with Image.open(io.BytesIO(content)) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image) if 0 < orientation < 9 else image)
+    np.testing.assert_array_equal(decoding.decode(io.BytesIO(content), 3), expected)
+
+
+@pytest.mark.parametrize("exif", [b"nonsense", b"II*\0\xff\xff\xff\xff", b""])
+def test_exif_that_is_none_leaves_the_image_as_it_is(exif, recwarn):
+    content = encoded(picture(size=(60, 40)), "JPEG", exif=b"Exif\0\0" + exif)
+    assert decoding.decode(io.BytesIO(content), 3).shape == (40, 60, 3)
+    assert not recwarn.list
+
+
+def of_mode(mode):
+    """The colour (200, 100, 50), or a grey of 124, in each of Pillow's modes."""
+    colour = Image.new("RGB", (4, 4), (200, 100, 50))
+    grey = colour.convert("L")
+    if mode == "LAB":
+        profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        return ImageCms.profileToProfile(colour, *profiles, outputMode="LAB")
+    if mode.startswith("I;16"):
+        image = Image.new(mode, (4, 4))
+        image.putdata([124 * 257] * 16)
+        return image
+    by_way_of = {"La": "LA", "PA": "P", "RGBa": "RGBA"}
+    if mode in by_way_of:
+        return colour.convert(by_way_of[mode]).convert(mode)
+    return grey.convert(mode) if mode in ("I", "F") else colour.convert(mode)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    "1 L LA La P PA RGB RGBA RGBa RGBX CMYK YCbCr LAB HSV I I;16 I;16B I;16L F".split(),  # noqa: SIM905
+)
+def test_every_mode_of_pillow_has_a_meaning(mode):
+    image = of_mode(mode)
+    near = {"1": 255, "P": 5, "PA": 5}.get(mode, 1)
+    is_grey = mode[0] in "LI1F" and mode != "LAB"
+    colour = decoding.from_pil(image, 3)[0, 0].astype(int)
+    assert np.abs(colour - (124 if is_grey else (200, 100, 50))).max() <= near
+    assert abs(int(decoding.from_pil(image, 1)[0, 0, 0]) - 124) <= near
+    assert colour.tolist() in ([0] * 3, [255] * 3) if mode == "1" else colour.min() > 40
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "expected"),
+    [
+        ("I", [0, 7, 255], [0, 7, 255]),
+        ("I", [0, 257, 65535], [0, 1, 255]),
+        ("F", [0.0, 100.4, 255.0], [0, 100, 255]),
+        ("F", [0.0, 0.5, 1.0], [0, 128, 255]),
+        ("I;16", [0, 255, 65535], [0, 0, 255]),
+    ],
+)
+def test_numbers_beyond_eight_bits(mode, values, expected):
+    image = Image.new(mode, (3, 1))
+    image.putdata(values)
+    assert decoding.from_pil(image, 1)[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "value"), [("I", -1), ("I", 70000), ("F", 1e9), ("F", float("nan")), ("F", -0.5)]
+)
+def test_numbers_that_are_no_intensities_are_refused(mode, value):
+    image = Image.new(mode, (2, 2), 9)
+    image.putpixel((0, 0), value)
+    with pytest.raises(ValueError, match="and not from 0 to"):
+        decoding.from_pil(image, 3)
+
+
+def png(color_type, bits, rows, transparent):
+    """A PNG of raw rows, with a transparent colour: Pillow cannot write every kind."""
+
+    def chunk(kind, content):
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    width = len(rows[0]) * 8 // bits // {0: 1, 2: 3}[color_type]
+    header = struct.pack(">2I5B", width, len(rows), bits, color_type, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    parts = [(b"IHDR", header), (b"tRNS", transparent), (b"IDAT", data), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("color_type", "bits", "row", "transparent", "expected"),
+    [
+        (0, 16, struct.pack(">4H", 0, 257 * 9, 40000, 65535), struct.pack(">H", 0), [255, 9, 155]),
+        (0, 8, bytes([0, 9, 155, 3]), struct.pack(">H", 0), [255, 9, 155]),
+        (0, 4, bytes([0x12, 0x3F]), struct.pack(">H", 1), [255, 34, 51]),
+        (0, 2, bytes([0b01001011]), struct.pack(">H", 1), [255, 0, 170]),
+        (0, 1, bytes([0b10100000]), struct.pack(">H", 0), [255, 255, 255]),
+        (2, 16, struct.pack(">6H", *[5] * 3, *[2570] * 3), struct.pack(">3H", 5, 5, 5), [255, 10]),
+        (2, 8, bytes([5, 5, 5, 10, 10, 10]), struct.pack(">3H", 5, 5, 5), [255, 10]),
+    ],
+)
+def test_the_transparent_colour_lies_on_white(color_type, bits, row, transparent, expected):
+    content = png(color_type, bits, [row], transparent)
+    array = decoding.decode(io.BytesIO(content), 3)
+    assert array[0, : len(expected), 0].tolist() == expected
+
+
+@pytest.mark.parametrize("size", [(12000, 9000), (16320, 12240)])
+def test_photographs_of_a_telephone_are_reduced(size, recwarn):
+    """108 and 200 million pixels."""
+    image = Image.new("L", size, 40)
+    image.paste(200, (0, 0, size[0] // 2, size[1]))
+    array = decoding.decode(io.BytesIO(encoded(image, "JPEG")), 1)
+    assert array.shape == (size[1] // 4, size[0] // 4, 1)
+    assert abs(int(array[9, 9, 0]) - 200) < 3 and abs(int(array[9, -9, 0]) - 40) < 3
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("side", [9000, 14000])
+def test_other_images_of_so_many_pixels_are_refused_in_a_line(side, recwarn):
+    content = encoded(Image.new("1", (side, side)), "PNG")
+    with pytest.raises(ValueError, match="not a readable image: .*are too many") as error:
+        decoding.decode(io.BytesIO(content), 1)
+    assert "\n" not in str(error.value) and not recwarn.list
+
+
+def test_all_threads_together_hold_half_of_the_memory(monkeypatch):
+    held, most = 0, 0
+    memory = decoding._Memory()
+    monkeypatch.setattr(decoding.host, "memory", lambda: 1000)
+
+    def hold(size):
+        nonlocal held, most
+        with memory.of(size):
+            held += size
+            most = max(most, held)
+            time.sleep(0.002)
+            held -= size
+
+    with futures.ThreadPoolExecutor(16) as threads:
+        list(threads.map(hold, [200, 100, 300, 900] * 10))
+    assert most - 400 <= 500 and most == 900  # one image alone may take more than half
+    with pytest.raises(ValueError, match="GiB of memory"), memory.of(1001):
+        pass

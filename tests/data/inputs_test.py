@@ -1,11 +1,13 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from prsr import images
+from prsr import images, plotting
 from prsr.data import inputs
+from prsr.errors import UserError
 from prsr.hparams import DataHparams, Hparams
 
 HPARAMS = Hparams(data=DataHparams(crop="celeba"))
@@ -57,3 +59,56 @@ def test_grey_models_get_grey_images(tmp_path, size):
     model = dataclasses.replace(HPARAMS.model, channels=1, scale=2)
     hparams = Hparams(model, DataHparams(image_size=28))
     assert read(tmp_path, size, hparams)[1].low_res.shape == (14, 14, 1)
+
+
+def files_of(folder, *names):
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / name, "PNG")
+    return folder
+
+
+def test_earlier_outputs_are_no_inputs(tmp_path, capsys):
+    folder = files_of(tmp_path / "in", "a.png", "grid.png", "b.png")
+    picture = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+    for name in ("a_1.png", "out/grid.png", "out/step_00000006.png"):
+        plotting.save(picture, folder / name)
+    assert [i.name for i in inputs.read_inputs(folder, HPARAMS)] == ["a", "b", "grid"]
+    assert "passed over 3 that this program wrote" in capsys.readouterr().err
+    (image,) = inputs.read_inputs(folder / "a_1.png", HPARAMS)  # named by itself, it is meant
+    assert image.name == "a_1"
+    with pytest.raises(UserError, match="no others"):
+        inputs.read_inputs(folder / "out", HPARAMS)
+
+
+def test_outputs_of_version_0_1_are_known_by_their_list(tmp_path, capsys):
+    folder = files_of(tmp_path / "in", "a.png", "a_1.png", "a_2.png", "b_1.png", "grid.png")
+    report = [{"name": "a", "nats_per_image": {"bicubic": 1, "samples": [2, 3]}}]
+    (folder / "nats.json").write_text(json.dumps(report))
+    assert [i.name for i in inputs.read_inputs(folder, HPARAMS)] == ["a", "b_1"]
+    (folder / "nats.json").write_text("[3]")
+    assert len(inputs.read_inputs(folder, HPARAMS)) == 5
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["what?.png", "what:.png"], ["what%3F", "what%3A"]),
+        (["50%.png", "50%25.png"], ["50%", "50%2525"]),
+        (["A.png", "a.jpg"], ["A", "a-2"]),
+        (["\u00fc.png", "u\u0308.png"], ["\u00fc", "u\u0308-2"]),
+        (["caf\udce9.png"], ["caf%E9"]),
+        (["a\nb.png"], ["a%0Ab"]),
+    ],
+)
+def test_names_that_some_file_system_forbids(names, labels):
+    assert inputs._labels(names) == labels
+
+
+def test_long_names_are_cut_and_stay_distinct(tmp_path):
+    names = ["\u00fc" * 120 + end + ".png" for end in ("a", "b")]
+    labels = inputs._labels(names)
+    assert len(set(labels)) == 2
+    for label in labels:
+        assert len(f".partial-{label}_1000000.png".encode()) <= 255
+        assert label.startswith("\u00fc\u00fc")

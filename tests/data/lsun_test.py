@@ -76,3 +76,23 @@ def test_databases_that_are_not_lsun(tmp_path):
         write_lmdb(tmp_path / name, 3)
     with pytest.raises(UserError, match="bedroom_train_lmdb' and 'tower_train_lmdb'"):
         sources.open_source(f"lmdb:{tmp_path}", "auto", 3)
+
+
+def test_of_sr3_s_database_the_originals_are_taken(tmp_path):
+    """As `prepare_data.py --lmdb` writes it: inputs, blurred targets, targets, and their count."""
+    lmdb = pytest.importorskip("lmdb")
+    with (
+        lmdb.open(str(tmp_path / "lmdb"), map_size=2**28) as database,
+        database.begin(write=True) as transaction,
+    ):
+        for i in range(8):
+            for j, kind in enumerate(("lr_8", "hr_32", "sr_8_32")):
+                transaction.put(f"{kind}_{i:05d}".encode(), encoded(10 * i + j, "PNG"))
+        transaction.put(b"length", b"8")
+    source = sources.open_source(f"lmdb:{tmp_path / 'lmdb'}", "auto", 3)
+    names = sorted(name for split in source.splits.values() for name in split)
+    assert names == [f"hr_32_{i:05d}" for i in range(8)]
+    for split, found in source.splits.items():
+        for name, read in zip(found, source.arrays(split)):
+            index = 10 * int(name[-5:]) + 1
+            np.testing.assert_array_equal(read(), np.asarray(letters.render(index)))

@@ -1,5 +1,10 @@
+import contextlib
 import gzip
+import http.server
 import io
+import threading
+import urllib.error
+import urllib.request
 import zipfile
 
 import numpy as np
@@ -216,3 +221,88 @@ def test_a_zip_that_is_none(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK\3\4 and nothing")
     with pytest.raises(UserError, match="not a readable zip"):
         sources.open_source(f"zip:{tmp_path / 'a.zip'}", "auto", 3)
+
+
+@pytest.fixture
+def unprepared(tmp_path, monkeypatch):
+    """A TFDS folder with nothing in it, and a builder whose download fails."""
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", quota_is_exceeded)
+    builder = tfds.builder
+    monkeypatch.setattr(tfds, "builder", lambda name: builder(name, data_dir=tmp_path))
+
+
+def quota_is_exceeded(builder):
+    raise ValueError("Artifact https://drive.google.com/x, in y, has wrong checksum\nmore")
+
+
+@contextlib.contextmanager
+def server(answer):
+    """A web server on this machine, which notes whom it was asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self):
+            asked.append(self.path)
+            self.send_response(answer)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("localhost", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"http://localhost:{listening.server_port}", asked
+        listening.shutdown()
+        thread.join()
+
+
+def test_tfds_is_asked_through_the_proxy(unprepared, monkeypatch):
+    with server(403) as (address, asked):
+        monkeypatch.setenv("https_proxy", address)
+        monkeypatch.delenv("no_proxy", raising=False)
+        with pytest.raises(UserError, match="cannot be fetched .*403.*zip:img_align_celeba.zip"):
+            sources.open_source("tfds:celeb_a,download", "auto", 3)
+    assert asked == ["storage.googleapis.com:443"]
+
+
+def test_a_quota_of_google_drive_leads_to_the_zip(unprepared, monkeypatch):
+    """Our main command, `experiments/celeba.flags`."""
+
+    def answers(address, timeout):
+        raise urllib.error.HTTPError(address, 400, "Bad Request", {}, io.BytesIO())
+
+    monkeypatch.setattr(urllib.request, "urlopen", answers)
+    with pytest.raises(UserError) as error:
+        sources.open_source("tfds:celeb_a,download", "auto", 3)
+    assert "\n" not in str(error.value) and "wrong checksum" in str(error.value)
+    assert "zip:img_align_celeba.zip" in str(error.value)
+    with pytest.raises(UserError) as error:
+        sources.open_source("tfds:mnist,download", "auto", 1)
+    assert "celeba" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "counts"),
+    [
+        (["img\\000001.jpg", "img\\170000.jpg", "img\\190000.jpg"], [1, 1, 1]),
+        (
+            ["set\\train\\a.png", "set\\train\\b.png", "set\\val\\c.png", "set\\test\\d.png"],
+            [2, 1, 1],
+        ),
+        ([".\\train\\a.png", "./val/b.png", "train\\x\\c.png"], [2, 1, 1]),
+    ],
+)
+def test_a_zip_of_windows(tmp_path, names, counts):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i, name in enumerate(names):
+            info = zipfile.ZipInfo("x")
+            info.filename = name
+            archive.writestr(info, encoded(picture(i), "PNG"))
+    source = sources.open_source(f"zip:{tmp_path / 'a.zip'}", "auto", 3)
+    assert [len(source.names(split)) for split in ("train", "validation", "test")] == counts
+    for split in source.splits:
+        assert all(read().shape == (48, 40, 3) for read in source.arrays(split))

@@ -1,5 +1,9 @@
+import unicodedata
+
+import numpy as np
 import pytest
 
+from prsr import progress
 from prsr.data import splits
 from prsr.errors import UserError
 
@@ -59,3 +63,115 @@ def test_names_that_are_not_official(name):
     )
     with pytest.raises(UserError):
         splits.assign([name], "celeba")
+
+
+WORDS = [unicodedata.normalize("NFC", f"M\u00fcller {i:03d}.jpg") for i in range(300)]
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        lambda name: f"my_images/{name}",
+        lambda name: f"a/b/{name}",
+        lambda name: unicodedata.normalize("NFD", name),
+        lambda name: unicodedata.normalize("NFD", f"B\u00e4ume/{name}"),
+    ],
+)
+def test_common_folders_and_forms_of_unicode_do_not_matter(spelt):
+    """A zip of a folder, and a copy on macOS, have the order of the folder, too."""
+    expected = splits.assign(WORDS)
+    found = splits.assign([spelt(name) for name in WORDS])
+    assert found == {split: [spelt(name) for name in part] for split, part in expected.items()}
+
+
+def test_folders_within_the_set_do_matter():
+    names = [f"{folder}/{i}.png" for folder in "ab" for i in range(200)]
+    assert splits.keys(names) == names
+    assert splits.keys(["x/a/1.png", "x/a-b/1.png"]) == ["a/1.png", "a-b/1.png"]
+    assert splits.keys([]) == []
+
+
+def test_version_0_1_hashed_whole_paths():
+    names = [f"x/{i}.png" for i in range(300)]
+    before = splits.assign(names, "hash", splits.WHOLE_PATHS)
+    assert before != splits.assign(names, "hash") and "x/121.png" in before["test"]
+    plain = [name[2:] for name in names]
+    assert splits.assign(plain, "hash", splits.WHOLE_PATHS) == splits.assign(plain, "hash")
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [("-x/", ["1", "y/2", "/z/3"]), ("+a/", ["a/x/1", "a/x/y/2", "a/z/3"])],
+)
+def test_keys_of_another_root(root, expected):
+    assert splits.keys(["w/x/1", "w/x/y/2", "w/z/3"], root) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        ([f"{n:06d}.jpg" for n in (1, 162771, 182638, 5)] + ["cover.jpg"], "celeba"),
+        (["train/1.png", "val/2.png", "test/3.png", "cover.jpg"], "folders"),
+    ],
+)
+def test_auto_says_what_keeps_it_from_the_partition(names, kind, capsys):
+    progress.begin()
+    assert splits.assign(names) == splits.assign(names, "hash")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"split={kind}" in line and "1 of them" in line and "'cover.jpg'" in line
+    splits.assign(WORDS)
+    assert capsys.readouterr().err == ""
+
+
+def digest(parts, known=None):
+    return splits.Digest.of(dict(zip(splits.NAMES, parts)), known)[0]
+
+
+BEFORE = digest([["a.png", "b.png", "c.png"], ["d.png"], ["e.png"]])
+
+
+def test_a_digest_says_what_changed():
+    after = digest([["a.png", "e.png", "f.png"], ["d.png"], ["b.png"]], BEFORE)
+    assert after.changes(BEFORE) == [
+        "1 added",
+        "1 gone",
+        "1 moved from train to test",
+        "1 moved from test to train",
+    ]
+    assert len(after.trained) == 5  # a to c, and e and f
+    assert BEFORE.changes(BEFORE) == []
+
+
+@pytest.mark.parametrize("folder", ["cats/", "x/cats/"])
+def test_a_digest_knows_a_set_that_became_part_of_another(folder):
+    parts = [[f"{folder}{name}" for name in part] for part in (["a.png", "b.png"], ["d.png"], [])]
+    after = digest([[*parts[0], "dogs/1.png"], [*parts[1], f"{folder}c.png"], ["e.png"]], BEFORE)
+    assert after.changes(BEFORE) == ["2 added", "1 gone", "1 moved from train to validation"]
+    other = digest([["cats/a.png", "dogs/b.png", "c.png"], ["cats/d.png"], ["cats/e.png"]])
+    assert "1 moved from train to test" in digest([[], ["d.png"], ["a.png"]], other).changes(other)
+
+
+def test_a_digest_is_kept(tmp_path):
+    path = tmp_path / "splits.npz"
+    BEFORE.save(path)
+    again = splits.Digest.load(path)
+    assert again.changes(BEFORE) == [] and again.folders == BEFORE.folders
+    np.testing.assert_array_equal(again.trained, BEFORE.trained)
+    content = path.read_bytes()
+    for damaged in (
+        b"",
+        b"no zip",
+        content[:40],
+        content[:-30],
+        content.replace(b"train", b"trail"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="cannot be read as the digest"):
+            splits.Digest.load(path)
+
+
+def test_of_validation_that_serves_as_test_nothing_moves():
+    folders = ["train/1.png", "val/2.png"]
+    before = splits.Digest.of(splits.assign(folders))[0]
+    after = splits.Digest.of(splits.assign([*folders, "test/3.png"]), before)[0]
+    assert after.changes(before) == ["1 added"]

@@ -1,5 +1,6 @@
 """What is written of some inputs, by a model that needs no training."""
 
+import dataclasses
 import json
 
 import keras
@@ -13,7 +14,7 @@ from prsr.errors import UserError
 from prsr.hparams import DataHparams, Hparams, ModelHparams, Sampling
 from prsr.models import likelihood
 from prsr.models.build import build_model
-from prsr.sampling import super_resolution
+from prsr.sampling import samplers, super_resolution
 
 RNG = np.random.default_rng(0)
 
@@ -72,3 +73,44 @@ def test_where_nothing_can_be_written_nothing_is_drawn(trained, chosen, tmp_path
     with pytest.raises(UserError, match="could not write to"):
         super_resolve(trained, chosen, tmp_path / "file")
     assert "drawing" not in capsys.readouterr().err
+
+
+def many(count):
+    """Inputs of the low size."""
+    pixels = RNG.integers(0, 256, (count, 2, 2, 3), dtype=np.uint8)
+    return [inputs.Input(f"i{n:03d}", low_res, None) for n, low_res in enumerate(pixels)]
+
+
+def test_of_a_kill_all_batches_but_one_are_left(trained, tmp_path, monkeypatch):
+    out, batches = tmp_path / "out", []
+    whole = samplers.sampler(*trained[1:])
+
+    def killed_in_the_third(low_res, seeds, sampling):
+        batches.append(len(list(out.glob("*_*.png"))))
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return whole(low_res, seeds, sampling)
+
+    monkeypatch.setattr(samplers, "sampler", lambda *_: killed_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        super_resolve(trained, many(20), out)
+    assert batches == [0, 3, 6]  # samples, two of each input
+
+
+def test_the_grid_is_bounded_and_says_so(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(super_resolution, "_MOST_ROWS", 5)
+    super_resolve(trained, many(7), tmp_path, batch_size=4)
+    assert Image.open(tmp_path / "grid.png").height == 28 + 5 * (128 + 6)
+    assert len(list(tmp_path.glob("i*.png"))) == 14
+    captured = capsys.readouterr()
+    assert "14 samples and grid.png (the first 5 of 7 images)" in captured.out
+    assert "drawing samples: 12 of 14, 0:0" in captured.err
+    if trained[1].has_likelihood:
+        assert len(json.loads((tmp_path / "nats.json").read_text())) == 7
+
+
+def test_a_name_that_the_disk_refuses_is_found_before_drawing(trained, tmp_path, capsys):
+    (image,) = many(1)
+    with pytest.raises(UserError, match="could not write to"):
+        super_resolve(trained, [dataclasses.replace(image, name="x" * 250)], tmp_path)
+    assert "drawing" not in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -215,6 +215,20 @@ def test_which_strategy(monkeypatch):
     assert distribution.open_strategy() is None
 
 
+def test_a_master_is_a_chief(monkeypatch):
+    """As it was called in TensorFlow 1, and is by some who start processes."""
+    monkeypatch.setenv("TF_CONFIG", config(["alone:2222"], 0, "master"))
+    assert distribution.workers() == ["alone:2222"] and distribution.open_strategy() is None
+    cluster = {"master": ["one:2222"], "worker": TWO}
+    for task in ("master", "worker"):
+        text = json.dumps({"cluster": cluster, "task": {"type": task, "index": 0}})
+        monkeypatch.setenv("TF_CONFIG", text)
+        assert distribution.workers() == ["one:2222", *TWO]
+        found = json.loads(os.environ["TF_CONFIG"])
+        assert found["cluster"] == {"chief": ["one:2222"], "worker": TWO}
+        assert found["task"]["type"] == {"master": "chief"}.get(task, task)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -228,6 +242,7 @@ def test_which_strategy(monkeypatch):
         config(TWO, 0, "ps"),
         config(TWO, -1),
         config(TWO, 0, "chief"),
+        config(TWO, 0, "master"),
         config(["host1:port", "host2:2222"], 0),
         json.dumps({"cluster": {"worker": TWO}, "task": {"type": "chief", "index": 0}}),
         json.dumps({"cluster": {"worker": TWO, "ps": TWO}, "task": {"type": "worker", "index": 0}}),

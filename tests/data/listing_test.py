@@ -1,0 +1,125 @@
+"""Which files are images: folders as systems leave them."""
+
+import os
+
+import pytest
+
+from prsr import progress
+from prsr.data import listing, sources
+from prsr.errors import UserError
+from tests.data.pictures import picture
+
+
+@pytest.fixture(autouse=True)
+def nothing_said():
+    progress.begin()
+
+
+def fill(folder, *names):
+    for i, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(i, (8, 8)).save(path, "PNG")
+
+
+def test_hidden_files_and_those_of_systems_are_not_looked_at(tmp_path, capsys):
+    fill(
+        tmp_path,
+        "a.png",
+        "deep/@home/b.png",
+        ".ipynb_checkpoints/a-checkpoint.png",
+        "@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg",
+        "__MACOSX/._a.png",
+        "deep/.hidden/c.png",
+        ".partial-a.png",
+        "._a.png",
+        "$RECYCLE.BIN/S-1/d.png",
+        "#recycle/e.png",
+    )
+    assert listing.find_images(tmp_path) == ["a.png", "deep/@home/b.png"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_may_lie_in_a_hidden_one(tmp_path):
+    fill(tmp_path / ".cache" / "in", "a.png")
+    assert listing.find_images(tmp_path / ".cache" / "in") == ["a.png"]
+
+
+@pytest.mark.parametrize("ending", ["jfif", "JPE", "jpeg", "pjpeg", "apng", "mpo", "avif"])
+def test_every_ending_that_is_read(tmp_path, ending):
+    kind = {"apng": "PNG", "avif": "AVIF"}.get(ending.lower(), "JPEG")
+    if f".{ending.lower()}" not in listing.EXTENSIONS:
+        pytest.skip("this Pillow reads no AVIF")
+    for i in range(3):
+        picture(i).save(tmp_path / f"{i}.{ending}", kind)
+    source = sources.open_source(f"folder:{tmp_path}", "hash", 3)
+    assert sum(map(len, source.splits.values())) == 3
+    assert source.read(f"0.{ending}").shape == (48, 40, 3)
+
+
+def test_pictures_that_are_not_read_are_counted_and_named_once(tmp_path, capsys):
+    fill(tmp_path, "a.png", "b.heic", "deep/c.HEIC", "d.tif", "notes.txt", "labels.csv")
+    for _ in range(2):
+        assert listing.find_images(tmp_path) == ["a.png"]
+    (line,) = capsys.readouterr().err.splitlines()
+    for words in ("passed over 3", ".heic is not read: 2", ".tif is not read: 1", "'deep/c.HEIC'"):
+        assert words in line
+    assert "notes" not in line and "labels" not in line
+
+
+def test_links_are_followed_and_loops_end(tmp_path, capsys):
+    fill(tmp_path / "elsewhere", "1.png", "deep/2.png")
+    fill(tmp_path / "set", "train/0.png", "val/3.png")
+    (tmp_path / "set" / "test").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "train" / "again").symlink_to(tmp_path / "set")
+    (tmp_path / "elsewhere" / "4.png").symlink_to(tmp_path / "set" / "val" / "3.png")
+    found = listing.find_images(tmp_path / "set")
+    assert found == ["test/1.png", "test/4.png", "test/deep/2.png", "train/0.png", "val/3.png"]
+    source = sources.open_source(f"folder:{tmp_path / 'set'}", "auto", 3)
+    assert source.names("test") == ["test/1.png", "test/4.png", "test/deep/2.png"]
+    assert "'train/again'" in capsys.readouterr().err
+
+
+def test_one_folder_under_two_names_is_read_once_and_said(tmp_path, capsys):
+    fill(tmp_path, "train/0.png", "val/1.png")
+    (tmp_path / "a_test").symlink_to(tmp_path / "train")
+    (tmp_path / "test").symlink_to(tmp_path / "no such folder")
+    assert listing.find_images(tmp_path) == ["train/0.png", "val/1.png"]
+    line = capsys.readouterr().err
+    assert "already: 1" in line and "a link that leads nowhere: 1" in line and "'test'" in line
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, capsys):
+    fill(tmp_path, "a.png", "test/b.png")
+    (tmp_path / "test").chmod(0)
+    assert listing.find_images(tmp_path) == ["a.png"]
+    assert "'test'" in capsys.readouterr().err
+
+
+SR3 = [f"{kind}{i:05d}" for kind in ("hr_32_", "lr_8_", "sr_8_32_") for i in range(4)]
+
+
+def test_of_sr3_s_pairs_the_originals_are_taken(tmp_path, capsys):
+    assert listing.targets(SR3, "here") == SR3[:4]
+    assert "hr_32 is taken, and not lr_8, sr_8_32" in capsys.readouterr().err
+    folders = [f"x/{kind}/0000{i}.png" for kind in ("hr_32", "lr_8", "sr_8_32") for i in range(4)]
+    assert listing.targets(folders, "here") == folders[:4]
+    fill(tmp_path, *folders)
+    source = sources.open_source(f"folder:{tmp_path}", "auto", 3)
+    assert {name for part in source.splits.values() for name in part} == set(folders[:4])
+
+
+def test_of_several_sizes_the_largest_is_taken():
+    names = [f"{size}-{i:05d}" for size in (8, 128, 32) for i in range(3)]
+    assert listing.targets(names, "here") == names[3:6]
+
+
+@pytest.mark.parametrize("names", [["hr_1.png", "a.png"], ["128-2.png", "64-2.png"], ["sr_1"], []])
+def test_other_names_are_left_as_they_are(names):
+    assert listing.targets(names, "here") is names
+
+
+def test_a_place_that_is_no_folder(tmp_path):
+    with pytest.raises((UserError, OSError)):
+        listing.find_images(tmp_path / "none")
