@@ -7,7 +7,7 @@ from absl import flags
 from prsr.errors import UserError
 from prsr.flags import FLAGS, define_hparams, hparams_from_flags, run
 
-PARTS = ("sampling", "growth", "training", "replicas", "pipeline", "nearest")
+PARTS = ("sampling", "cold", "growth", "training", "replicas", "pipeline", "nearest")
 _QUICK = {
     "image_size": 8,
     "blocks_per_stage": 1,

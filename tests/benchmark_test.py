@@ -43,7 +43,7 @@ def test_everything(tmp_path):
     assert result.returncode == 0, result.stderr
     results = json.loads((tmp_path / "benchmark.json").read_text())
     assert [row["batch"] for row in results["sampling"]] == [1, 16]
-    assert {"training", "pipeline", "growth"} < set(results)
+    assert {"training", "pipeline", "growth", "cold"} < set(results)
     assert [row["devices"] for row in results["replicas"]] == [1, 2, 4]  # of a batch of four
     assert len(results["growth"]["depth"]) == 2
     assert "a step" in result.stdout

@@ -40,6 +40,26 @@ def markdown(results):
             f"One forward pass over finished samples, with their noise, draws {fixed['agree']:,} "
             f"of {fixed['of']:,} sub-pixels again."
         )
+    if "cold" in results:
+        cold = results["cold"]
+        once = cold["import"]
+        steps = [
+            ("import tensorflow", once, None),
+            ("prsr.sample: two inputs, four samples of each", cold["command"], None),
+            ("prsr.load, its imports included", cold["load"], None),
+        ]
+        steps += [
+            (f"then model.sample, {call['batch']} sample(s)", call["first"], call["later"])
+            for call in cold["calls"]
+        ]
+        lines += _table(
+            ["from nothing", "of TensorFlow's import", "first", "later"],
+            [
+                [name, f"**{first / once:.2f}**", f"{first:.2f} s"]
+                + [f"{later:.3f} s" if later else ""]
+                for name, first, later in steps
+            ],
+        )
     if "training" in results:
         rows = results["training"]
         lines += _table(
@@ -142,9 +162,8 @@ def plot(results, path):
     """
     from matplotlib import pyplot as plt
 
-    panels = ["sampling"] * ("sampling" in results) + ["image_size", "depth"] * (
-        "growth" in results
-    )
+    panels = [name for name in ("sampling", "cold") if name in results]
+    panels += ["image_size", "depth"] * ("growth" in results)
     if not panels:
         return
     figure, all_axes = plt.subplots(
@@ -153,10 +172,13 @@ def plot(results, path):
     for name, axes in zip(panels, all_axes[0]):
         if name == "sampling":
             _plot_batches(results["sampling"], axes)
+        elif name == "cold":
+            _plot_cold(results["cold"], axes)
         else:
             _plot_growth(name, results["growth"][name], axes)
         axes.grid(alpha=0.3, which="both")
-        axes.legend(fontsize=8)
+        if name != "cold":
+            axes.legend(fontsize=8)
     figure.tight_layout()
     with files.replacing(path) as partial:
         figure.savefig(partial, format="png")
@@ -175,6 +197,17 @@ def _plot_batches(rows, axes):
     axes.set_xticks(batches, batches)
     axes.set_xlabel("batch")
     axes.set_ylabel("seconds an image")
+
+
+def _plot_cold(cold, axes):
+    times = {"import tensorflow": cold["import"], "prsr.sample": cold["command"]}
+    times["prsr.load"] = cold["load"]
+    for call in cold["calls"]:
+        times[f"{call['batch']} sample(s), first"] = call["first"]
+        times[f"{call['batch']} sample(s), later"] = call["later"]
+    axes.barh(list(times), list(times.values()))
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds")
 
 
 def _plot_growth(name, points, axes):

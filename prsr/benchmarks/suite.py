@@ -5,7 +5,7 @@ import platform
 
 import tensorflow as tf
 
-from prsr.benchmarks import nearest, replicas, rounds, sampling, training
+from prsr.benchmarks import cold, nearest, replicas, rounds, sampling, training
 
 
 def measure(hparams, parts, batches, database_images, num_rounds, quick):
@@ -13,7 +13,7 @@ def measure(hparams, parts, batches, database_images, num_rounds, quick):
 
     Args:
         hparams: `prsr.hparams.Hparams` of the model.
-        parts: names of parts: sampling, growth, training, replicas, pipeline, nearest.
+        parts: names of parts: sampling, cold, growth, training, replicas, pipeline, nearest.
         batches: list of batch sizes of the samplers.
         database_images: to find nearest neighbours in.
         num_rounds: how often each contender is timed.
@@ -37,6 +37,10 @@ def measure(hparams, parts, batches, database_images, num_rounds, quick):
     if "sampling" in parts:
         results["sampling"] = sampling.compare(model, size, batches, num_rounds)
         results["agreement"] = sampling.agreement(model, size, max(batches))
+        yield results
+    if "cold" in parts:
+        few = [batch for batch in batches if batch <= 16] or [min(batches)]
+        results["cold"] = cold.compare(hparams, few, num_rounds)
         yield results
     if "growth" in parts:
         sizes, depths = [size // 4, size // 2, size, 2 * size], [5, 10, 20, 40]

@@ -22,6 +22,12 @@ TRAINING = {
 }  # fmt: skip
 PARTS = {
     "sampling": {"sampling": [SAMPLING], "agreement": {"agree": 384, "of": 384}},
+    "cold": {
+        "cold": {
+            "import": 2.0, "command": 5.0, "load": 3.0,
+            "calls": [{"batch": 8, "first": 2.5, "later": 0.25}],
+        },
+    },
     "training": {"training": [TRAINING]},
     "replicas": {
         "replicas": [{"devices": 2, "kind": "CPU", "seconds": 3.0, "relative": 1.25}],
@@ -40,6 +46,7 @@ PARTS = {
     ("part", "line"),
     [
         ("sampling", "| 2 | **40** | 1.50 | 50.0 ms an image | 2.0 s an image | 3.0 s |"),
+        ("cold", "| then model.sample, 8 sample(s) | **1.25** | 2.50 s | 0.250 s |"),
         ("training", "| ours | **1.00** | 2.00 s | 50% | - | 9 s |"),
         ("replicas", "| 2 CPU | 3.00 s | **1.25** |"),
         ("pipeline", "gives 300 images a second, 100 times what training takes"),
@@ -54,11 +61,11 @@ def test_any_part_alone(part, line):
 
 
 def test_what_is_written(tmp_path):
-    results = HEAD | PARTS["sampling"] | PARTS["growth"]
+    results = HEAD | PARTS["sampling"] | PARTS["cold"] | PARTS["growth"]
     report.write(results, tmp_path / "new")
     assert (tmp_path / "new" / "benchmark.md").read_text() == report.markdown(results)
     saved = json.loads((tmp_path / "new" / "benchmark.json").read_text())
     assert saved["sampling"] == [SAMPLING]
-    assert Image.open(tmp_path / "new" / "benchmark.png").width == 3 * 540
+    assert Image.open(tmp_path / "new" / "benchmark.png").width == 4 * 540
     report.write(HEAD, tmp_path / "nothing")
     assert not (tmp_path / "nothing" / "benchmark.png").exists()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prsr.benchmarks import nearest, replicas, sampling, suite, training
+from prsr.benchmarks import cold, nearest, replicas, sampling, suite, training
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
 
 HPARAMS = Hparams(
@@ -21,6 +21,7 @@ def asked(monkeypatch):
     for module, name in (
         (sampling, "compare"), (sampling, "agreement"), (sampling, "growth"), (training, "compare"),
         (replicas, "compare"), (training, "pipeline"), (nearest, "compare"), (nearest, "streaming"),
+        (cold, "compare"),
     ):  # fmt: skip
         key = f"{module.__name__.split('.')[-1]}.{name}"
         monkeypatch.setattr(module, name, lambda *given, key=key: asked.append((key, given)) or key)
@@ -28,21 +29,23 @@ def asked(monkeypatch):
 
 
 def test_results_so_far_after_each_part(asked):
-    parts = ["nearest", "replicas", "pipeline", "sampling", "training"]
+    parts = ["nearest", "replicas", "pipeline", "cold", "sampling", "training"]
     seen = [
         set(results) - {"device", "cores", "tensorflow", "weights", "image_size"}
-        for results in suite.measure(HPARAMS, parts, [1, 16], 500_000, 3, quick=False)
+        for results in suite.measure(HPARAMS, parts, [1, 64], 500_000, 3, quick=False)
     ]
     new = [later - earlier for earlier, later in zip([{"global_batch_size"}, *seen], seen)]
     assert new == [
         {"sampling", "agreement"},
+        {"cold"},
         {"training"},
         {"replicas"},
         {"pipeline"},
         {"nearest", "streaming"},
     ]
     given = dict(asked)
-    assert given["sampling.agreement"][1:] == (8, 16)  # the largest batch
+    assert given["sampling.agreement"][1:] == (8, 64)  # the largest batch
+    assert given["cold.compare"] == (HPARAMS, [1], 3)  # one call draws at most 16 at once
     assert given["nearest.compare"] == (300_000, 1000, 3)  # faiss must hold them
     assert given["nearest.streaming"] == (500_000, 1000)
 
