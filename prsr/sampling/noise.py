@@ -73,7 +73,8 @@ def draw(logits, tau, uniform):
 
 def _cumulative(weights):
     """Sums up to each of 256 weights, in 16 blocks of 16: XLA's own adds 16 times as often."""
-    blocks = tf.reshape(weights, (*weights.shape[:-1], 16, 16))
+    shape = tf.shape(weights)
+    blocks = tf.reshape(weights, tf.concat([shape[:-1], [16, 16]], axis=0))
     within = tf.cumsum(blocks, axis=-1)
     before = tf.cumsum(within[..., -1], axis=-1, exclusive=True)
-    return tf.reshape(within + before[..., None], weights.shape)
+    return tf.reshape(within + before[..., None], shape)
