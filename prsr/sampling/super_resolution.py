@@ -10,7 +10,9 @@ from prsr.models import likelihood, losses
 from prsr.sampling import samplers
 
 
-def super_resolve(model, hparams, inputs, output, num_samples, sampling, seed, batch_size):
+def super_resolve(
+    model, hparams, inputs, output, num_samples, sampling, seed, batch_size, given=None
+):
     """Draws samples, writes each as PNG, a grid of all, and their likelihoods.
 
     Writes `NAME_K.png` for sample K of each input, `grid.png` (input, bicubic, samples,
@@ -25,6 +27,7 @@ def super_resolve(model, hparams, inputs, output, num_samples, sampling, seed, b
         sampling: `prsr.hparams.Sampling`.
         seed: of the samples.
         batch_size: samples drawn at once.
+        given: what every sample continues, as `samplers.draw`; or None.
 
     Raises:
         UserError: `output` cannot be written.
@@ -35,7 +38,9 @@ def super_resolve(model, hparams, inputs, output, num_samples, sampling, seed, b
     low_res = np.stack([i.low_res for i in inputs])
     bar = progress.Progress("drawing samples", len(inputs) * num_samples, every=0)
     sampler = samplers.sampler(model, hparams.data.downsampling)
-    drawn = samplers.draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar)
+    drawn = samplers.draw_samples(
+        sampler, low_res, num_samples, seed, sampling, batch_size, bar, given
+    )
     rows, report = [], []
     for image, own in zip(inputs, drawn):
         bicubic = np.asarray(images.upsample_bicubic(image.low_res, hparams.model.scale))
