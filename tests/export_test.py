@@ -90,7 +90,8 @@ def test_tensorflow_s_own_command(tiny_export, tmp_path):
         [
             program, "run", "--dir", tiny_export / "1", "--tag_set=serve",
             "--signature_def=sample", "--inputs", f"low_res={tmp_path / 'low_res.npy'}",
-            "--input_exprs=tau=1.1;seed=[[5, 3]];guidance=0.0;match_input='off'", "--outdir", tmp_path,
+            "--input_exprs=tau=1.1;seed=[[5, 3]];guidance=0.0;match_input='off'",
+            "--outdir", tmp_path,
         ],
         capture_output=True,
         text=True,
