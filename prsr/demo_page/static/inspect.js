@@ -2,6 +2,7 @@
 // Inside of a picture: what A and B say of each sub-pixel; and drawing on from a pixel.
 
 const STEPS_A_NAT = 32; // of the server's numbers
+const MOST_STEPS = 2047; // which say no more of what is less likely
 const CHANNELS = { 1: ["grey"], 3: ["R", "G", "B"] };
 const OPINIONS = ["A", "B", "A + B"];
 // From dark to light in equal steps to the eye, also to the colour-blind (matplotlib's viridis).
@@ -192,6 +193,7 @@ function showPixel() {
   }
   $("place").textContent = `row ${y + 1}, column ${x + 1}`;
   if ($("inside").hidden || !selected.numbers) return;
+  const { a, b } = selected.numbers;
   const spoken = [`Row ${y + 1}, column ${x + 1}.`];
   CHANNELS[about.channels].forEach((name, c) => {
     const subPixel = about.channels * (y * about.size + x) + c;
@@ -201,7 +203,9 @@ function showPixel() {
     const all = distributions(selected, subPixel);
     const nats = all.map((own, k) => {
       plot(row.children[k + 1].firstChild, own, value);
-      return row.children[k + 1].lastChild.textContent = `${Math.abs(own[value]).toFixed(2)} nats`;
+      const sources = [[a], [b], [a, b]][k];
+      const more = sources.some((numbers) => numbers[256 * subPixel + value] === MOST_STEPS) ? "> " : "";
+      return row.children[k + 1].lastChild.textContent = `${more}${Math.abs(own[value]).toFixed(2)} nats`;
     });
     spoken.push(`${name} ${value}: A ${nats[0]}, B ${nats[1]}, both ${nats[2]}.`);
   });
