@@ -255,13 +255,13 @@ def webkit():
         pytest.skip("needs Debian's webkit2gtk-driver and xvfb")
     read, write = os.pipe()
     screen = subprocess.Popen(
-        [xvfb, "-displayfd", str(write), "-screen", "0", "1280x1024x24", "-nolisten", "tcp"],
+        [xvfb, "-displayfd", str(write), "-screen", "0", "1280x1024x24", "-noreset"],
         pass_fds=[write],
         stderr=subprocess.DEVNULL,
     )
     os.close(write)
     display = os.read(read, 20).decode().strip()
-    os.close(read)
+    assert display, "Xvfb did not start"
     environment = {
         **os.environ,
         "DISPLAY": f":{display}",
@@ -276,6 +276,7 @@ def webkit():
     browser.quit()
     screen.terminate()
     screen.wait()
+    os.close(read)  # Xvfb writes to it again
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def behind(address, path):
                 return
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             connection = http.client.HTTPConnection(target)
-            own = self.path.removeprefix(path.rstrip("/"))
+            own = "/" + self.path.removeprefix(path)
             connection.request(self.command, own, body, dict(self.headers))
             answer = connection.getresponse()
             content = answer.read()
@@ -66,14 +66,15 @@ def framing():
     return serving(Host)
 
 
-# What browsers have that are newer than Chrome 92, Firefox 93 and Safari 15: to be taken away.
+# What is newer than Chrome 92, Firefox 93 and Safari 15, to be taken away (but Object.hasOwn, which
+# the driver itself calls).
 WITHOUT_NEWER_PIECES = """
     delete AbortSignal.timeout; delete AbortSignal.any;
     for (const name of ["DecompressionStream", "CompressionStream", "structuredClone",
                         "requestIdleCallback", "scheduler", "navigation", "CSSContainerRule"]) {
       try { delete window[name]; } catch (error) {}
     }
-    delete Object.hasOwn; delete Object.groupBy; delete Promise.withResolvers;
+    delete Object.groupBy; delete Promise.withResolvers;
     delete Array.fromAsync; delete Uint8Array.fromBase64; delete Uint8Array.prototype.toBase64;
     delete URL.canParse; delete Crypto.prototype.randomUUID;
     for (const own of [Array, Uint8Array, Float32Array, String]) {
