@@ -75,7 +75,7 @@ def test_which_figures_a_run_can_have():
 
 
 def test_where_the_bits_are():
-    """Nats of a pixel are the sum of its sub-pixels'; all under one scale, entropy under its own."""
+    """A pixel's nats are the sum of its sub-pixels'; all have one scale, entropy its own."""
     inside = {f"{name}_nats": np.zeros((COUNT, 8, 8, 3)) for name in ("prior", "joint")}
     inside["conditioning_nats"] = np.full((COUNT, 8, 8, 3), 4.0)
     inside["prior_nats"][1, 2, 3] = 1, 2, 3
