@@ -516,7 +516,7 @@ def test_behind_a_path_and_in_a_frame(browser, demo, host):
     page = Page.__new__(Page)
     page.browser = browser
     page.wait(lambda: "the model draws" in page.text())
-    own_input(page, num_samples=1)
+    own_input(page)  # WebKit's driver cannot type in a frame
     with hosts.framing() as other:
         browser.get(f"{other}?{framed}")
         time.sleep(1)
