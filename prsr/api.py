@@ -16,12 +16,13 @@ from prsr import plotting
 from prsr.data import decoding, inputs
 from prsr.errors import UserError
 from prsr.hparams import MATCH_INPUT, Hparams, Sampling
-from prsr.models import likelihood
+from prsr.models import inspection, likelihood
 from prsr.sampling import samplers
 from prsr.trained import pretrained, saved_model
 from prsr.trained.workdir import Workdir
 
 Images = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
 
 _BATCH = 16  # samples at once; changes no image
 
@@ -46,15 +47,25 @@ def _run(workdir):
     hparams, model = workdir.load_model()
     sampler = samplers.sampler(model, hparams.data.downsampling)
 
-    def draw(low_res, num_samples, sampling, seed):
-        return samplers.draw_samples(sampler, low_res, num_samples, seed, sampling, _BATCH)
+    def draw(low_res, num_samples, sampling, seed, given):
+        return samplers.draw_samples(
+            sampler, low_res, num_samples, seed, sampling, _BATCH, given=given
+        )
 
     def log_prob(low_res, high_res):
         if not model.has_likelihood:
             raise ValueError("a regression predicts one image and gives no probability")
         return -likelihood.nats(model, low_res, high_res, _BATCH)
 
-    return hparams, draw, log_prob
+    def inspect(low_res, high_res, box):
+        if hparams.model.architecture != "pixel_recursive":
+            raise ValueError(
+                f"a {hparams.model.architecture} model has no A and B to look into, "
+                f"but a pixel_recursive one has"
+            )
+        return inspection.inspect(model.inspect, low_res, high_res, box, _BATCH)
+
+    return hparams, draw, log_prob, inspect
 
 
 def _export(path):
@@ -79,7 +90,9 @@ def _export(path):
             )
         return call("sample", low_res=tf.constant(low_res), seed=tf.constant(seeds), **named)
 
-    def draw(low_res, num_samples, sampling, seed):
+    def draw(low_res, num_samples, sampling, seed, given):
+        if given is not None:
+            raise ValueError("an export cannot continue images; load the run that it was made of")
         which = np.tile(np.arange(1, num_samples + 1), len(low_res))
         seeds = np.stack([np.full_like(which, seed % 2**31), which], axis=1).astype(np.int32)
         drawn = samplers.draw(sampler, low_res.repeat(num_samples, 0), seeds, sampling, _BATCH)
@@ -92,7 +105,18 @@ def _export(path):
     def log_prob(low_res, high_res):
         return -likelihood.nats(types.SimpleNamespace(scores=scores), low_res, high_res, _BATCH)
 
-    return hparams, draw, log_prob
+    def inspect(low_res, high_res, box):
+        if "inspect" not in loaded.signatures:
+            raise ValueError("an older version made this export; export the model again")
+
+        def inspect_batch(low_res, high_res):
+            return loaded.signatures["inspect"](
+                low_res=tf.constant(low_res), high_res=tf.constant(high_res)
+            )
+
+        return inspection.inspect(inspect_batch, low_res, high_res, box, _BATCH)
+
+    return hparams, draw, log_prob, inspect
 
 
 class Model:
@@ -103,9 +127,9 @@ class Model:
 
     Args:
         hparams: its `prsr.hparams.Hparams`.
-        draw: function `(low_res, num_samples, sampling, seed)` to `[count, num_samples, high,
-            high, channels]` uint8, where `sampling` is a `prsr.hparams.Sampling`.
-        log_prob: function of arrays, as the method.
+        draw: function `(low_res, num_samples, sampling, seed, given)` to `[count, num_samples,
+            high, high, channels]` uint8, where `sampling` is a `prsr.hparams.Sampling`.
+        log_prob, inspect: functions of arrays, as the methods.
 
     Attributes:
         hparams: as given.
@@ -116,14 +140,15 @@ class Model:
     def __init__(
         self,
         hparams: Hparams,
-        draw: Callable[[Images, int, float, int], Images],
+        draw: Callable[[Images, int, Sampling, int, npt.NDArray[np.integer] | None], Images],
         log_prob: Callable[[Images, Images], npt.NDArray[np.float32]],
+        inspect: Callable[[Images, Images, Box | None], dict[str, npt.NDArray[np.float32]]],
     ):
         self.hparams = hparams
         size, channels = hparams.data.image_size, hparams.model.channels
         self.low_shape = (size // hparams.model.scale,) * 2 + (channels,)
         self.high_shape = (size, size, channels)
-        self._draw, self._log_prob = draw, log_prob
+        self._draw, self._log_prob, self._inspect = draw, log_prob, inspect
         self._find_eyes = None  # loaded when it is first wanted
 
     @overload
@@ -136,6 +161,7 @@ class Model:
         align: bool = False,
         guidance: float = 0.0,
         match_input: str = "off",
+        given: npt.NDArray[np.integer] | None = None,
     ) -> Images: ...
 
     @overload
@@ -148,6 +174,7 @@ class Model:
         align: bool = False,
         guidance: float = 0.0,
         match_input: str = "off",
+        given: npt.NDArray[np.integer] | None = None,
     ) -> list[Image.Image]: ...
 
     def sample(
@@ -159,6 +186,7 @@ class Model:
         align=False,
         guidance=0.0,
         match_input="off",
+        given=None,
     ):
         """Draws samples from p(y | x): the images of `prsr.sample` with these arguments.
 
@@ -174,6 +202,9 @@ class Model:
                 paper's; 2 to 3 follow the input more closely, and samples differ less.
             match_input: `"end"` changes each sample as little as need be to reduce to x
                 exactly; `"off"` is the paper's.
+            given: `[high, high, channels]` integers that each sample continues: 0 to 255 where a
+                value stays as it is, -1 where one is to be drawn. What is drawn sees what was
+                given before it, in the order of drawing, and nothing below.
 
         Returns:
             Of a PIL image a list of PIL images; of one array `[num_samples, high, high,
@@ -196,10 +227,11 @@ class Model:
             samplers.check(sampling, self.hparams)
         except UserError as error:
             raise ValueError(str(error)) from error
+        self._check_given(given)
         if isinstance(image, np.ndarray) and image.ndim == 4:
             self._check("image", image, self.low_shape)
-            return self._draw(image, num_samples, sampling, seed)
-        drawn = self._draw(self.low_res(image, align)[None], num_samples, sampling, seed)[0]
+            return self._draw(image, num_samples, sampling, seed, given)
+        drawn = self._draw(self.low_res(image, align)[None], num_samples, sampling, seed, given)[0]
         return drawn if isinstance(image, np.ndarray) else [plotting.to_pil(x) for x in drawn]
 
     def low_res(self, image: Images | Image.Image, align: bool = False) -> Images:
@@ -244,11 +276,58 @@ class Model:
         Raises:
             ValueError: the arrays are not that, or the model is a regression.
         """
+        self._check_pairs(low_res, high_res)
+        return self._log_prob(low_res, high_res)
+
+    def inspect(
+        self, low_res: Images, high_res: Images, box: Box | None = None
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """What A(x) and B(y) say of each sub-pixel, and what their sum makes of it (equation 6).
+
+        One pass of the model. All of an image are 9 MB at 32x32, most of them logits.
+
+        Args:
+            low_res: x, `[count, low, low, channels]` uint8.
+            high_res: y, `[count, high, high, channels]` uint8: a sample, or any other image.
+            box: the pixels to keep, `(left, top, right, bottom)` as in PIL; None for all.
+
+        Returns:
+            A dict of float32 arrays `[count, rows, columns, channels]`, logits with 256 more at
+            the end. Of each NAME of `conditioning` (A), `prior` (B) and `joint` (A + B):
+            `NAME_logits`, normalised to log-probabilities; `NAME_nats`, the negative
+            log-probability of the value that is there; `NAME_entropy_bits`. And
+            `prior_moved_bits`, how far B moved A (the Kullback-Leibler divergence of A + B from
+            A), and `conditioning_moved_bits`, how far A moved B.
+
+        Raises:
+            ValueError: the arrays are not that, `box` is not within the image, or the model is
+                no pixel_recursive one.
+        """
+        self._check_pairs(low_res, high_res)
+        if box is not None:
+            size = self.high_shape[0]
+            left, top, right, bottom = box
+            if not (0 <= left < right <= size and 0 <= top < bottom <= size):
+                raise ValueError(
+                    f"box must be (left, top, right, bottom) within {size}x{size} pixels, not {box}"
+                )
+        return self._inspect(low_res, high_res, box)
+
+    def _check_pairs(self, low_res, high_res):
         self._check("low_res", low_res, self.low_shape)
         self._check("high_res", high_res, self.high_shape)
         if len(low_res) != len(high_res):
             raise ValueError(f"{len(low_res)} low_res for {len(high_res)} high_res")
-        return self._log_prob(low_res, high_res)
+
+    def _check_given(self, given):
+        if given is None:
+            return
+        if self.hparams.model.architecture != "pixel_recursive":
+            raise ValueError(
+                f"a {self.hparams.model.architecture} model draws no sub-pixel from those before "
+                f"it, so it has nothing to continue; leave given out"
+            )
+        samplers.check_given(given, self.high_shape)
 
     @staticmethod
     def _check(name, images, shape):

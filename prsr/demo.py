@@ -45,7 +45,7 @@ def main():
             )
     examples = _examples(workdir, hparams)
     drawer = drawing.Drawer(hparams, model, regression)
-    app = server.create_app(drawer, examples, *_faces(hparams))
+    app = server.create_app(drawer, examples, *_faces(hparams), FLAGS.allow_framing_by)
     with web.listening(app, FLAGS.host, FLAGS.port, connections=200) as (address, answer), drawer:
         print(f"open {address} (Ctrl-C stops it)", flush=True)
         answer()

@@ -126,6 +126,12 @@ def define_dataset():
 def define_address():
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 for all.")
     flags.DEFINE_integer("port", 8000, "Port to listen at; 0: any that is free.", 0, 65535)
+    flags.DEFINE_list(
+        "allow_framing_by",
+        [],
+        "Origins whose pages may show this one in a frame, such as https://example.org; others "
+        "may not.",
+    )
 
 
 def moved(hparams):

@@ -87,6 +87,19 @@ def _layout(rows, captions, notes):
     return size, cells, texts
 
 
+def heat(values, most):
+    """Numbers as colours, from dark (0) to bright (`most` and beyond).
+
+    Args:
+        values: `[height, width]` array, 0 or more.
+        most: positive.
+
+    Returns:
+        `[height, width, 3]` uint8, of viridis, which the colour-blind can read, too.
+    """
+    return (matplotlib.colormaps["viridis"](values / most)[..., :3] * 255).round().astype(np.uint8)
+
+
 def to_pil(picture):
     """A uint8 array `[height, width, 1 or 3]` as a PIL image."""
     return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)

@@ -31,6 +31,12 @@ def define():
         False,
         "Find the face in each image, and cut it as the model's training images were.",
     )
+    flags.DEFINE_string(
+        "given",
+        None,
+        "An image of the high-resolution size with transparent parts: these are drawn, and all "
+        "else stays as it is. What is drawn sees what was given before it, row by row.",
+    )
     flags.DEFINE_string("output", "samples", "The folder to write to.")
     flags.DEFINE_integer("num_samples", 4, "Samples for each image.", 1)
     flags.DEFINE_bool("greedy", False, "Always take the most likely value; the same as --tau=inf.")
@@ -50,6 +56,7 @@ def main():
     sampling = sampling_from_flags(hparams)
     if FLAGS.greedy:
         sampling = dataclasses.replace(sampling, tau=float("inf"))
+    given = None if FLAGS.given is None else inputs.read_given(FLAGS.given, hparams)
     find_eyes = inputs.eye_finder(hparams) if FLAGS.align else None
     if FLAGS.input is not None:
         chosen = inputs.read_inputs(FLAGS.input, hparams, find_eyes)
@@ -68,6 +75,7 @@ def main():
         sampling=sampling,
         seed=FLAGS.seed,
         batch_size=FLAGS.batch_size,
+        given=given,
     )
 
 

@@ -109,7 +109,7 @@ def serve():
         print(f"serving the study that is in {path}, as it was prepared")
     study = Study.open(path)
     store = Store(study, 60 * FLAGS.abandoned_after)
-    app = server.create_app(study, store, FLAGS.require_worker_id)
+    app = server.create_app(study, store, FLAGS.require_worker_id, FLAGS.allow_framing_by)
     with web.listening(app, FLAGS.host, FLAGS.port) as (address, answer):
         print(f"the study: {address}")
         print(f"its progress: {address}admin#{study.admin_token()}", flush=True)

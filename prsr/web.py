@@ -1,6 +1,7 @@
 """What the web pages of this package share: a waitress server for a Flask application."""
 
 import contextlib
+import re
 import signal
 import socket
 import sys
@@ -18,10 +19,15 @@ except ImportError as error:
 
 __all__ = ["HTTPException", "application", "flask", "listening"]
 
+_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors "
+)
+_ORIGIN = re.compile(
+    r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?"
+)
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
-    "media-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -29,13 +35,25 @@ _SMALL_BODY = 65536
 _LARGEST_ANSWER = 2**26
 
 
-def application(name, most_bytes):
+def application(name, most_bytes, framed_by=()):
     """A `flask.Flask` with the files of the package `name` in static/, and safe headers.
 
     Args:
         name: the package.
         most_bytes: of a request's body.
+        framed_by: origins of pages that may show this one in a frame, such as
+            `"https://example.org"` or `"https://*.example.org"`; nobody else may.
+
+    Raises:
+        UserError: one is no origin.
     """
+    for origin in framed_by:
+        if not _ORIGIN.fullmatch(origin):
+            raise UserError(
+                f"allow_framing_by expects origins such as https://example.org, without a path, "
+                f"and got '{origin}'"
+            )
+    policy = _POLICY + (" ".join(framed_by) or "'none'")
     app = flask.Flask(name, static_folder="static", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = most_bytes
     app.json.sort_keys = False
@@ -47,6 +65,7 @@ def application(name, most_bytes):
     @app.after_request
     def headers(response):
         response.headers.update(_HEADERS)
+        response.headers["Content-Security-Policy"] = policy
         return response
 
     return app

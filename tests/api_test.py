@@ -75,9 +75,58 @@ def test_log_prob(model, tiny_run):
     np.testing.assert_allclose(model.log_prob(low_res, high_res), expected, rtol=1e-5)
 
 
+def test_inspect(model, tiny_run):
+    """More images than are looked into at once, all of them and a part."""
+    high_res = RNG.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    low_res = np.tile(LOW_RES, (10, 1, 1, 1))
+    found = model.inspect(low_res, high_res)
+    expected = Workdir(tiny_run).load_model()[1].inspect(low_res, high_res)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-4, err_msg=name)
+    nats = found["joint_nats"].sum((1, 2, 3))
+    np.testing.assert_allclose(-nats, model.log_prob(low_res, high_res), rtol=1e-5)
+    part = model.inspect(low_res[:1], high_res[:1], box=(1, 2, 8, 3))
+    assert part["joint_logits"].shape == (1, 1, 7, 3, 256)
+    np.testing.assert_allclose(part["prior_nats"], found["prior_nats"][:1, 2:3, 1:8], atol=1e-4)
+
+
+@pytest.mark.parametrize("match_input", ["off", "end", "rows"])
+def test_an_image_is_continued(tiny_run, match_input):
+    model = prsr.load(tiny_run)
+    options = {"num_samples": 3, "guidance": 2, "match_input": match_input}
+    first = model.sample(LOW_RES[0], 1, guidance=2)[0]
+    given = first.astype(int)
+    given[5:] = -1
+    drawn = model.sample(LOW_RES[0], seed=2, given=given, **options)
+    assert (drawn[:, :5] == first[:5]).all() and (drawn[:, 5:] != first[5:]).any()
+    sampler = samplers.sampler(Workdir(tiny_run).load_model()[1])
+    sampling = Sampling(1.1, 2.0, match_input)
+    expected = samplers.draw_samples(sampler, LOW_RES, 3, 2, sampling, 16, given=given)
+    np.testing.assert_array_equal(drawn, expected[0])
+    np.testing.assert_array_equal(model.sample(LOW_RES, seed=2, given=given, **options), expected)
+
+
+def test_what_cannot_be_continued(tiny_run, tiny_export, baseline_runs):
+    given = np.full((8, 8, 3), -1)
+    for wrong in (given[:7], given.astype(float), given - 1, given + 257, [[0]]):
+        with pytest.raises(ValueError, match=r"given must be \[8, 8, 3\] integers"):
+            prsr.load(tiny_run).sample(LOW_RES, given=wrong)
+    with pytest.raises(ValueError, match="an export cannot continue"):
+        prsr.load(tiny_export).sample(LOW_RES, given=given)
+    baseline = prsr.load(baseline_runs / "cross_entropy")
+    with pytest.raises(ValueError, match="nothing to continue"):
+        baseline.sample(LOW_RES, given=given)
+    with pytest.raises(ValueError, match="no A and B to look into"):
+        baseline.inspect(LOW_RES, np.zeros((2, 8, 8, 3), np.uint8))
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [
+        ("inspect", [LOW_RES, LOW_RES], "high_res must be"),
+        ("inspect", [LOW_RES, np.zeros((2, 8, 8, 3), np.uint8), (0, 0, 9, 1)], "box must be"),
+        ("inspect", [LOW_RES, np.zeros((2, 8, 8, 3), np.uint8), (3, 0, 3, 1)], "box must be"),
         ("sample", [LOW_RES[0].astype(float)], "uint8"),
         ("sample", [LOW_RES[0, 0]], "uint8"),
         ("sample", [np.zeros((2, 8, 8, 3), np.uint8)], "image must be"),

@@ -205,8 +205,19 @@ def prepared(tmp_path_factory):
     return shared(tmp_path_factory, "prepared", make)
 
 
+@pytest.fixture(
+    scope="session", params=["chromium", pytest.param("webkit", marks=pytest.mark.slow)]
+)
+def browser(request):
+    """Headless Chromium; slow tests are tried in WebKit, the engine of Safari, as well."""
+    return request.getfixturevalue(request.param)
+
+
+in_chromium = pytest.mark.parametrize("browser", ["chromium"], indirect=True)  # wants its tools
+
+
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory):
+def chromium(tmp_path_factory):
     """Headless Chromium, with a camera that shows a moving picture."""
     webdriver = pytest.importorskip("selenium.webdriver")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
@@ -232,6 +243,40 @@ def browser(tmp_path_factory):
     browser = webdriver.Chrome(options=options, service=service)
     yield browser
     browser.quit()
+
+
+@pytest.fixture(scope="session")
+def webkit():
+    """WebKitGTK's small browser, on a screen of its own."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    driver, xvfb = shutil.which("WebKitWebDriver"), shutil.which("Xvfb")
+    browsers = sorted(pathlib.Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser"))
+    if not (driver and xvfb and browsers):
+        pytest.skip("needs Debian's webkit2gtk-driver and xvfb")
+    read, write = os.pipe()
+    screen = subprocess.Popen(
+        [xvfb, "-displayfd", str(write), "-screen", "0", "1280x1024x24", "-noreset"],
+        pass_fds=[write],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(write)
+    display = os.read(read, 20).decode().strip()
+    assert display, "Xvfb did not start"
+    environment = {
+        **os.environ,
+        "DISPLAY": f":{display}",
+        "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS": "1",  # which containers have no room for
+    }
+    options = webdriver.WebKitGTKOptions()
+    options.binary_location = str(browsers[-1])
+    options.add_argument("--automation")
+    service = webdriver.WebKitGTKService(executable_path=driver, env=environment)
+    browser = webdriver.WebKitGTK(options=options, service=service)
+    yield browser
+    browser.quit()
+    screen.terminate()
+    screen.wait()
+    os.close(read)  # Xvfb writes to it again
 
 
 @pytest.fixture

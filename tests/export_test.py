@@ -113,6 +113,7 @@ for shape in ((2, 2, 3), (1, 4, 4, 3), (1, 2, 2, 1)):
         "greedy": {},
         "conditioning_logits": {},
         "log_prob": {"high_res": high_res},
+        "inspect": {"high_res": high_res},
         "sample": {
             "tau": tf.constant(1.0),
             "seed": tf.zeros((shape[0], 2), tf.int32),
@@ -132,7 +133,7 @@ def test_wrong_shapes_are_refused_and_do_not_end_the_process(tiny_export):
     """An image without a batch did so, by a check deep in TensorFlow."""
     command = [sys.executable, "-c", WRONG_SHAPES, tiny_export / "1"]
     result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0 and result.stdout.split() == ["refused"] * 12, result.stderr
+    assert result.returncode == 0 and result.stdout.split() == ["refused"] * 15, result.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ def test_figures(tiny_run, baseline_runs, tmp_path):
     arguments = [f"--workdir={tiny_run}", baselines, "--num_images=1", "--num_samples=2"]
     result = run("figures", *arguments, f"--output={tmp_path}")
     assert result.returncode == 0, result.stderr
-    stems = ["figure1", "figure4", "figure5", "figure6", "temperature", "guidance", "appendix"]
+    stems = ["figure1", "figure4", "figure5", "figure6", "temperature", "guidance", "bits"]
+    stems += ["appendix"]
     for stem in stems:
         assert np.asarray(Image.open(tmp_path / f"{stem}.png")).std() > 10
         assert (tmp_path / f"{stem}.pdf").read_bytes().startswith(b"%PDF")

@@ -55,3 +55,11 @@ def test_intervals_beside_the_paper_s(tmp_path):
     rows = [("ours", 10.0, (8.0, 13.0), (11.0, 0.1)), ("new", 2.0, (2.0, 2.0), None)]
     plotting.intervals(rows, "% fooled", tmp_path / "a.png")
     assert np.asarray(Image.open(tmp_path / "a.png")).std() > 10
+
+
+def test_numbers_as_colours():
+    """Viridis begins dark and blue, and ends bright and yellow; beyond the end it stays there."""
+    colours = plotting.heat(np.array([[0.0, 5.0, 10.0, 99.0]]), 10)
+    assert colours.dtype == np.uint8 and colours[0, 0].tolist() == [68, 1, 84]
+    assert colours[0, 2].tolist() == colours[0, 3].tolist() == [253, 231, 37]
+    assert (np.diff(colours[0, :3].astype(int).sum(-1)) > 0).all()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import prsr
 from prsr import images
 from tests.conftest import assert_one_line, call
 
@@ -75,6 +76,24 @@ def test_greedy(tiny_run, tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "one/a_1.png"), read(tmp_path / "two/a_2.png"))
 
 
+def test_an_image_is_continued(tiny_run, tmp_path):
+    """Transparent parts are drawn, above, between and below; all else stays."""
+    picture((2, 2)).save(tmp_path / "a.png")
+    given = np.full((8, 8, 4), 77, np.uint8)
+    given[..., 3] = np.random.default_rng(0).choice([0, 128, 255], (8, 8))
+    Image.fromarray(given).save(tmp_path / "given.png")
+    arguments = [f"--input={tmp_path / 'a.png'}", f"--output={tmp_path}", "--num_samples=2"]
+    arguments += [f"--given={tmp_path / 'given.png'}", "--match_input=end", "--seed=4"]
+    sample(tiny_run, *arguments)
+    expected = np.where(given[..., 3:] == 255, given[..., :3].astype(int), -1)
+    drawn = prsr.load(tiny_run).sample(
+        read(tmp_path / "a.png"), 2, seed=4, match_input="end", given=expected
+    )
+    for k in range(2):
+        np.testing.assert_array_equal(read(tmp_path / f"a_{k + 1}.png"), drawn[k])
+    assert (drawn[:, given[..., 3] == 255] == 77).all()
+
+
 def test_without_input_it_takes_the_test_split(baseline_runs, tmp_path):
     arguments = [f"--output={tmp_path}", "--num_images=2", "--num_samples=1"]
     sample(baseline_runs / "cross_entropy", *arguments)
@@ -111,11 +130,16 @@ def test_the_grid_shows_input_bicubic_and_original(baseline_runs, tmp_path):
         (["--input=IN/good.png", "--output=OUT", "--tau=nan"], ["tau"]),
         (["--input=IN/good.png", "--output=IN/good.png"], ["could not write to"]),
         (["--input=IN/good.png", "--output=OUT", "--workdir=IN"], ["no run directory"]),
+        (["--input=IN/good.png", "--given=IN/broken.jpg"], ["not a readable image"]),
+        (["--input=IN/good.png", "--given=IN/none.png"], ["No such file"]),
+        (["--input=IN/good.png", "--given=IN/good.png"], ["has 2x2 pixels", "8x8"]),
+        (["--input=IN/good.png", "--given=IN/opaque.png"], ["no transparent part"]),
     ],
 )
 def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, arguments, words):
     (tmp_path / "empty").mkdir()
     picture((2, 2)).save(tmp_path / "good.png")
+    picture((8, 8)).save(tmp_path / "opaque.png")
     picture((1, 9)).save(tmp_path / "small.png")
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     arguments = [

@@ -30,6 +30,29 @@ def test_a_page_with_safe_headers(app):
     assert page.headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.parametrize(
+    ("framed_by", "policy"),
+    [
+        ([], "frame-ancestors 'none'"),
+        (
+            ["https://a.org", "https://*.b.org:8080"],
+            "frame-ancestors https://a.org https://*.b.org:8080",
+        ),
+    ],
+)
+def test_who_may_frame_it(framed_by, policy):
+    app = web.application("prsr.demo_page", 1000, framed_by)
+    assert app.test_client().get("/").headers["Content-Security-Policy"].endswith(policy)
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "a.org", "https://a.org/", "'self'", "https://a.org; x", ""]
+)
+def test_what_is_no_origin(origin):
+    with pytest.raises(UserError, match="allow_framing_by expects origins"):
+        web.application("prsr.demo_page", 1000, [origin])
+
+
 def test_it_answers_at_the_port_that_it_says_and_refuses_what_is_too_large(app):
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with web.listening(app, "127.0.0.1", 0) as (address, answer):

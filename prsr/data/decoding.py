@@ -97,6 +97,15 @@ def decode(file, channels):
             return _upright(image, channels)
 
 
+def decode_with_alpha(file, channels):
+    """As `decode`, and its opacity, `[height, width]` uint8: 255 where nothing shines through."""
+    with _readable(), Image.open(file, formats=FORMATS) as image:
+        if math.prod(image.size) > MOST_PIXELS:
+            raise ValueError("{}x{} pixels are too many".format(*image.size))
+        alpha = ImageOps.exif_transpose(image).convert("RGBA").getchannel("A")
+        return _upright(image, channels), np.asarray(alpha)
+
+
 def from_pil(image, channels):
     """A PIL image as `decode` returns it, with the same errors."""
     with _readable():

@@ -123,6 +123,39 @@ def _labels(names):
     return labels
 
 
+def read_given(path, hparams):
+    """Reads an image whose transparent parts are to be drawn.
+
+    Args:
+        path: file of an image of the high-resolution size. What is not wholly opaque is to draw.
+        hparams: the model's `Hparams`.
+
+    Returns:
+        `[size, size, channels]` int32: -1 where to draw, else 0..255.
+
+    Raises:
+        UserError: it is no such image, or the model cannot continue one.
+    """
+    size, architecture = hparams.data.image_size, hparams.model.architecture
+    if architecture != "pixel_recursive":
+        raise UserError(
+            f"only a pixel_recursive model continues images, and this is a {architecture}; leave "
+            f"given out"
+        )
+    try:
+        image, alpha = decoding.decode_with_alpha(path, hparams.model.channels)
+    except (OSError, ValueError) as error:
+        raise UserError(f"'{path}': {error}") from error
+    if alpha.shape != (size, size):
+        raise UserError(
+            f"'{path}' has {alpha.shape[1]}x{alpha.shape[0]} pixels; an image to continue has the "
+            f"model's {size}x{size}"
+        )
+    if alpha.min() == 255:
+        raise UserError(f"'{path}' has no transparent part, and such parts are what is drawn")
+    return np.where(alpha[..., None] == 255, image.astype(np.int32), -1)
+
+
 def eye_finder(hparams):
     """`prsr.data.faces.detector`, for a model that knows faces with CelebA's alignment.
 

@@ -6,27 +6,34 @@ little more than one and is compiled once.
 
 import collections
 import dataclasses
+import gzip
 import secrets
 import sys
 import threading
 import time
 
 import numpy as np
+import tensorflow as tf
 
 from prsr import images
 from prsr.data import inputs
 from prsr.errors import first_line
 from prsr.hparams import Sampling
 from prsr.models import likelihood
-from prsr.sampling import cached, noise, samplers
+from prsr.sampling import cached, noise, projection, samplers
 
+BEST = Sampling(1.2, 2.0, "end")  # of experiments/guidance_search.py, on validation images
 MOST_SAMPLES = 8
 _MOST_WAITING = 20
 _MOST_KEPT = 100  # finished ones, for whoever still looks at them
+_MOST_INSIDE = 16  # what is inside of pictures: 0.7 MB each
+_MOST_SECONDS = 5.0  # to wait for one's turn to look inside
+_STEPS_A_NAT = 32
+_MOST_STEPS = 64 * _STEPS_A_NAT - 1
 
 
 class Full(Exception):
-    """So many pictures wait that no more are taken now."""
+    """So many pictures wait, or are looked into, that no more are taken now."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -37,11 +44,14 @@ class Picture:
         low_res: `[low size, low size, channels]` uint8.
         high_res: the original, `[size, size, channels]` uint8, or None.
         num_samples: 1 to `MOST_SAMPLES`.
-        tau: positive, multiplies the logits.
+        sampling: `prsr.hparams.Sampling`.
         seed: int.
+        given: `[size, size, channels]` int32 that the samples continue, -1 where to draw; or None.
         id: a random word that nobody guesses.
         state: `"waiting"`, `"drawing"`, `"done"`, or `"failed"`.
         rows: those drawn so far, each `[num_samples, size, channels]` uint8.
+        matched: the samples after matching, `[num_samples, size, size, channels]` uint8; None
+            before, and where they are not matched.
         others: dict from a name to a uint8 image: what is shown beside the samples.
         nats: dict from a name to nats an image; `"samples"` has a list. Empty until the end.
         looked: when somebody last asked for it.
@@ -50,18 +60,27 @@ class Picture:
     low_res: np.ndarray
     high_res: np.ndarray | None
     num_samples: int
-    tau: float
+    sampling: Sampling
     seed: int
+    given: np.ndarray | None = None
     id: str = dataclasses.field(default_factory=lambda: secrets.token_urlsafe(16))
     state: str = "waiting"
     rows: list = dataclasses.field(default_factory=list)
+    matched: np.ndarray | None = None
     others: dict = dataclasses.field(default_factory=dict)
     nats: dict = dataclasses.field(default_factory=dict)
     looked: float = 0.0
 
     def samples(self):
         """The finished samples, `[num_samples, size, size, channels]` uint8."""
-        return np.stack(self.rows, axis=1)
+        return np.stack(self.rows, axis=1) if self.matched is None else self.matched
+
+    def shown(self):
+        """Dict from a name to a uint8 image, of all that is shown of a finished picture."""
+        others = dict(self.others)
+        original = {"original": others.pop("original")} if "original" in others else {}
+        samples = {f"sample {k + 1}": sample for k, sample in enumerate(self.samples())}
+        return {"input": self.low_res, **others, **samples, **original}
 
 
 class Drawer:
@@ -82,6 +101,12 @@ class Drawer:
         )
         self.patience, self.clock = patience, clock
         self._model, self._sample_rows = model, cached.row_sampler(model)
+        self._logits = {
+            "input": tf.function(lambda low_res, _: model.conditioning(low_res)),
+            "images": tf.function(lambda _, high_res: model.prior(high_res)),
+        }
+        self._inside = collections.OrderedDict()  # by id and name, as `inside` returns it
+        self._looking_inside = threading.Lock()
         self._regression = regression and samplers.sampler(regression)
         self._pictures = collections.OrderedDict()  # by id, in the order in which they came
         self._changed = threading.Condition()
@@ -99,14 +124,14 @@ class Drawer:
             self._changed.notify_all()
         self._thread.join(30)  # XLA's compiler cannot be interrupted
 
-    def submit(self, image, num_samples, tau, seed):
+    def submit(self, image, num_samples, sampling, seed):
         """Puts a picture at the end of the queue.
 
         Args:
             image: `[height, width, channels]` uint8; its middle square is reduced, and
                 one of the low-resolution size is taken as it is.
             num_samples: 1 to `MOST_SAMPLES`.
-            tau: positive.
+            sampling: `prsr.hparams.Sampling`, matched at the end or not at all.
             seed: int.
 
         Returns:
@@ -117,7 +142,30 @@ class Drawer:
             Full: too many wait.
         """
         made = inputs.preprocess(image, self.hparams)
-        picture = Picture(made.low_res, made.high_res, num_samples, tau, seed, looked=self.clock())
+        return self._wait_for(Picture(made.low_res, made.high_res, num_samples, sampling, seed))
+
+    def go_on(self, id, given, sampling, seed):
+        """Puts one sample of a picture's input, which continues an image, at the end of the queue.
+
+        Args:
+            id: of the picture.
+            given: as `Picture`'s.
+            sampling, seed: as `submit`.
+
+        Returns:
+            Its own `Picture`.
+
+        Raises:
+            KeyError: there is none, or not any more.
+            Full: too many wait.
+        """
+        picture, _ = self.look(id)
+        return self._wait_for(
+            Picture(picture.low_res, picture.high_res, 1, sampling, seed, given=given)
+        )
+
+    def _wait_for(self, picture):
+        picture.looked = self.clock()
         with self._changed:
             self._forget()
             if len(self._waiting()) >= _MOST_WAITING:
@@ -137,6 +185,45 @@ class Drawer:
             picture.looked = self.clock()
             waiting = self._waiting()
             return picture, waiting.index(picture) + 1 if picture in waiting else 0
+
+    def inside(self, id, name):
+        """What the model says of each sub-pixel of a finished picture.
+
+        Args:
+            id: of the picture.
+            name: one of `Picture.shown`: `"input"` for A, any other for B along that image.
+
+        Returns:
+            Bytes, gzip of little-endian uint16 `[size, size, channels, 256]`: the negative
+            log-probability of each value by that network alone, in 32nds of a nat, at most 64 nats.
+
+        Raises:
+            KeyError: there is no such picture or name, or not any more.
+            Full: too many look inside.
+        """
+        picture, _ = self.look(id)
+        if picture.state != "done":
+            raise KeyError(id)
+        image = picture.shown()[name]
+        if not self._looking_inside.acquire(timeout=_MOST_SECONDS):
+            raise Full("too many look inside of pictures just now; try again in a moment")
+        try:
+            if (id, name) not in self._inside:
+                self._inside[id, name] = self._look_inside(picture.low_res, name, image)
+            self._inside.move_to_end((id, name))
+            while len(self._inside) > _MOST_INSIDE:
+                self._inside.popitem(last=False)
+            return self._inside[id, name]
+        finally:
+            self._looking_inside.release()
+
+    def _look_inside(self, low_res, name, image):
+        logits = self._logits["input" if name == "input" else "images"]
+        nats = -tf.nn.log_softmax(tf.cast(logits(low_res[None], image[None]), tf.float32))[
+            0
+        ].numpy()
+        steps = np.minimum(np.round(nats * _STEPS_A_NAT), _MOST_STEPS)
+        return gzip.compress(steps.astype("<u2").tobytes(), 6)
 
     def cancel(self, id):
         """Gives a picture up. One that is not there is no error."""
@@ -179,7 +266,7 @@ class Drawer:
         """Compiles what `_draw` needs."""
         size, channels = self.hparams.data.image_size, self.hparams.model.channels
         low_res = np.zeros((size // self.hparams.model.scale,) * 2 + (channels,), np.uint8)
-        picture = Picture(low_res, None, 1, 1.0, 1, state="drawing", looked=float("inf"))
+        picture = Picture(low_res, None, 1, BEST, 1, state="drawing", looked=float("inf"))
         with self._changed:
             self._pictures[picture.id] = picture
         self._try(picture)
@@ -201,11 +288,20 @@ class Drawer:
             others["original"] = picture.high_res
         picture.others = {name: np.asarray(image) for name, image in others.items()}
         seeds = noise.image_seeds(picture.low_res, picture.seed, MOST_SAMPLES)
-        for row in self._sample_rows(low_res.repeat(MOST_SAMPLES, 0), seeds, picture.tau):
+        repeated, given = low_res.repeat(MOST_SAMPLES, 0), picture.given
+        if given is not None:
+            given = np.broadcast_to(given, (MOST_SAMPLES, *given.shape))
+        sampling = picture.sampling
+        for row in self._sample_rows(repeated, seeds, sampling.tau, given, sampling.guidance):
             if self._is_left(picture):
                 self.cancel(picture.id)
                 return
             picture.rows.append(row[: picture.num_samples])
+        if sampling.match_input == "end":
+            count, method = picture.num_samples, self.hparams.data.downsampling
+            given = None if given is None else given[:count]
+            matched = projection.match(picture.samples(), repeated[:count], method, given)
+            picture.matched = np.asarray(matched)
         pictures = np.concatenate([np.stack([*picture.others.values()]), picture.samples()])
         repeated = low_res.repeat(len(pictures), 0)
         nats = likelihood.nats(self._model, repeated, pictures, len(pictures)).tolist()

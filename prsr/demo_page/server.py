@@ -4,18 +4,23 @@ GET    /                    the page
 GET    /api/about           what the page needs to know of the model
 GET    /api/examples/N      a picture for a first try, as PNG
 POST   /api/eyes            an image; where the eyes of its largest face are
-POST   /api/pictures?tau=&num_samples=&seed=   an image; the id of what will be drawn
-GET    /api/pictures/ID?row=R   its state, the rows from R on that are drawn by now, and for R = 0
-                            what stands beside them
+POST   /api/pictures?tau=&guidance=&match_input=&num_samples=&seed=   an image; the id of what will
+                            be drawn
+POST   /api/pictures/ID?keep=N&tau=&guidance=&match_input=&seed=   an image's pixels; the id of one
+                            sample of ID's input, which keeps the first N pixels
+GET    /api/pictures/ID?row=R   its state, the rows from R on that are drawn by now, for R = 0
+                            what stands beside them, and at the end the samples if they were matched
 DELETE /api/pictures/ID     nobody waits for it any more
 GET    /api/pictures/ID/grid.png   all of it, once it is done
+GET    /api/pictures/ID/inside/NAME   `Drawer.inside`: what the model says of an image of it
 
 An image is a body of at most `_MOST_BYTES`: JPEG, PNG, WebP, BMP or GIF. It stays in memory.
-Pixels in answers are base64 of uint8, rows, columns, channels. Errors are
+Pixels are uint8, rows, columns, channels, in answers as base64. Errors are
 `{"error": what was expected, what came, what to do}`.
 """
 
 import base64
+import dataclasses
 import io
 import math
 import sys
@@ -26,15 +31,17 @@ from PIL import Image
 
 from prsr import plotting
 from prsr.data import decoding, faces
-from prsr.demo_page.drawing import MOST_SAMPLES, Full
+from prsr.demo_page.drawing import BEST, MOST_SAMPLES, Full
+from prsr.hparams import Sampling
 from prsr.models import losses
 from prsr.web import HTTPException, application, flask
 
 _MOST_BYTES = 2 * 2**20
+_GONE = "this picture is not here any more; draw it again"
 _MOST_PIXELS = 2**20  # the page sends fewer, and decoding takes far more memory than the file
 
 
-def create_app(drawer, examples, of_faces=False, find_eyes=None):
+def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
     """The pages and what they ask for.
 
     Args:
@@ -42,11 +49,12 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None):
         examples: list of names and images, `[height, width, channels]` uint8.
         of_faces: whether the model knows faces with CelebA's alignment.
         find_eyes: what `prsr.data.faces.detector` returned, or None.
+        framed_by: as `prsr.web.application`.
 
     Returns:
         A `flask.Flask`.
     """
-    app = application("prsr.demo_page", _MOST_BYTES)
+    app = application("prsr.demo_page", _MOST_BYTES, framed_by)
     hparams = drawer.hparams
     size, channels = hparams.data.image_size, hparams.model.channels
     looking_for_eyes = threading.Lock()
@@ -59,6 +67,8 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None):
             "low_size": size // hparams.model.scale,
             "channels": channels,
             "most_samples": MOST_SAMPLES,
+            "best": dataclasses.asdict(BEST),
+            "paper": dataclasses.asdict(Sampling()),
             "examples": [name for name, _ in examples],
             "eyes": faces.EYES_IN_CROP.tolist() if of_faces else None,
             "finds_eyes": find_eyes is not None,
@@ -87,22 +97,34 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None):
 
     @app.post("/api/pictures")
     def submit():
-        given = flask.request.args
-        tau = _number(given, "tau", float, lambda tau: tau > 0, "a positive number")
+        sampling, seed = _sampling(), _seed()
         num_samples = _number(
-            given, "num_samples", int, lambda n: 1 <= n <= MOST_SAMPLES, f"1 to {MOST_SAMPLES}"
+            "num_samples", int, lambda n: 1 <= n <= MOST_SAMPLES, f"1 to {MOST_SAMPLES}"
         )
-        seed = _number(given, "seed", int, lambda n: 0 <= n < 2**31, "0 to 2147483647")
         try:
-            picture = drawer.submit(_image(channels), num_samples, tau, seed)
+            picture = drawer.submit(_image(channels), num_samples, sampling, seed)
         except ValueError as error:
             flask.abort(422, f"{error} pixels; choose a larger part")
         return {"id": picture.id}, 202
 
+    @app.post("/api/pictures/<id>")
+    def go_on(id):
+        sampling, seed = _sampling(), _seed()
+        keep = _number("keep", int, lambda n: 0 <= n < size**2, f"0 to {size**2 - 1}")
+        body, shape = flask.request.get_data(), (size, size, channels)
+        if len(body) != math.prod(shape):
+            flask.abort(422, f"an image of {len(body)} bytes; expected {math.prod(shape)}")
+        given = np.frombuffer(body, np.uint8).astype(np.int32).reshape(-1, channels)
+        given[keep:] = -1
+        try:
+            return {"id": drawer.go_on(id, given.reshape(shape), sampling, seed).id}, 202
+        except KeyError:
+            flask.abort(404, _GONE)
+
     @app.get("/api/pictures/<id>")
     def look(id):
         picture, position = looked_at(id)
-        start = _number(flask.request.args, "row", int, lambda n: 0 <= n <= size, f"0 to {size}")
+        start = _number("row", int, lambda n: 0 <= n <= size, f"0 to {size}")
         # Before its rows: what is done has all of them.
         state = picture.state
         answer = {"state": state, "position": position, "ready": drawer.ready, "row": start}
@@ -114,6 +136,8 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None):
         if state == "done":
             shape = (size, size, channels)
             answer["nats"] = picture.nats
+            if picture.matched is not None:
+                answer["matched"] = [_base64(sample) for sample in picture.matched]
             answer["dimensions"] = math.prod(shape) * math.log(2)
         return answer
 
@@ -129,16 +153,27 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None):
             flask.abort(409, "this picture is not finished yet")
         return _png(_sheet(picture, size, channels))
 
+    @app.get("/api/pictures/<id>/inside/<name>")
+    def inside(id, name):
+        try:
+            content = drawer.inside(id, name)
+        except KeyError:
+            flask.abort(404, _GONE)
+        return flask.Response(
+            content, mimetype="application/octet-stream", headers={"Content-Encoding": "gzip"}
+        )
+
     def looked_at(id):
         try:
             return drawer.look(id)
         except KeyError:
-            flask.abort(404, "this picture is not here any more; draw it again")
+            flask.abort(404, _GONE)
 
     @app.before_request
     def own_page_only():
-        # A page from elsewhere may not give this machine work.
-        if flask.request.headers.get("Sec-Fetch-Site") == "cross-site":
+        # A page from elsewhere may link to the page, or show it, but not give this machine work.
+        is_work = flask.request.path.startswith("/api/")
+        if is_work and flask.request.headers.get("Sec-Fetch-Site") == "cross-site":
             flask.abort(403, "this was asked by a page from elsewhere")
 
     @app.errorhandler(Full)
@@ -171,9 +206,21 @@ def _image(channels):
         flask.abort(422, "this is no picture that can be read (JPEG, PNG, WebP, BMP or GIF)")
 
 
-def _number(given, name, kind, is_good, expected):
-    """A number of the query."""
-    text = given.get(name, "")
+def _sampling():
+    """The `Sampling` of the query."""
+    tau = _number("tau", float, lambda tau: tau > 0, "a positive number")
+    guidance = _number("guidance", float, lambda g: 0 <= g < math.inf, "0 or more, and finite")
+    is_known = ("off", "end").__contains__
+    return Sampling(tau, guidance, _number("match_input", str, is_known, "off or end"))
+
+
+def _seed():
+    return _number("seed", int, lambda n: 0 <= n < 2**31, "0 to 2147483647")
+
+
+def _number(name, kind, is_good, expected):
+    """A value of the query."""
+    text = flask.request.args.get(name, "")
     try:
         value = kind(text)
         if is_good(value):
@@ -195,11 +242,7 @@ def _png(image):
 
 def _sheet(picture, size, channels):
     """All images with their captions, as a PIL image."""
-    shown = {"input": picture.low_res, **picture.others}
-    original = shown.pop("original", None)
-    shown |= {f"sample {k + 1}": sample for k, sample in enumerate(picture.samples())}
-    if original is not None:
-        shown["original"] = original
+    shown = picture.shown()
     nats = dict(picture.nats)
     nats |= {f"sample {k + 1}": value for k, value in enumerate(nats.pop("samples"))}
     notes = [

@@ -6,13 +6,15 @@ Each layout is a function that returns `(rows, captions, notes)` for `prsr.plott
 import dataclasses
 import math
 
+import numpy as np
+
 from prsr import files, plotting, progress
 from prsr.errors import UserError
 from prsr.hparams import Sampling
-from prsr.models import likelihood, losses
+from prsr.models import inspection, likelihood, losses
 from prsr.sampling import samplers
 
-FIGURES = ("1", "2", "4", "5", "6", "temperature", "guidance", "appendix")
+FIGURES = ("1", "2", "4", "5", "6", "temperature", "guidance", "bits", "appendix")
 _TAUS, _GUIDANCE = (1.0, 1.2, 1.35, 1.5), (0.0, 1.0, 2.0, 3.0, 5.0)  # of the figure "guidance"
 
 
@@ -118,6 +120,11 @@ class PaperFigures:
             return temperatures(self.low_res, by_title, self.high_res)
         if name == "guidance":
             return self._guidance()
+        if name == "bits":
+            sample = self._first_drawn([self.sampling])[self.sampling.title]
+            return where_the_bits_are(
+                self.low_res, sample, self.high_res, self._inspect(self.high_res)
+            )
         count = images_needed(name, self.num_images)
         low_res, high_res = self.all_low_res[:count], self.all_high_res[:count]
         groups = {"1": 1, "4": 4, "appendix": 5}[name]
@@ -159,6 +166,10 @@ class PaperFigures:
 
     def _predicted(self):
         return {method.title: method.predict(self.low_res) for method in self.baselines()}
+
+    def _inspect(self, images):
+        model, size = self.model, self.batch_size
+        return inspection.inspect(model.inspect, self.low_res, images, batch_size=size)
 
     def _nats(self, low_res, images):
         return likelihood.nats(self.model, low_res, images, self.batch_size)
@@ -220,6 +231,32 @@ def by_method(low_res, by_title, high_res, nats):
     notes = [["", *(losses.in_words(n, high_res.shape[1:]) for n in own)] for own in zip(*scores)]
     notes[0][0] = "nats (bits/dim):"
     return rows, ["input", *_short(pictures)], notes
+
+
+def where_the_bits_are(low_res, samples, high_res, inside):
+    """What each pixel of the truth costs under A, B and A + B, and how uncertain A + B was.
+
+    Args:
+        low_res: `[count, low size, low size, channels]` uint8.
+        samples: `[count, size, size, channels]` uint8.
+        high_res: the same, the truth.
+        inside: what `prsr.models.inspection.inspect` found in the truth.
+    """
+    titles = {"conditioning": "nats: A", "prior": "B", "joint": "A + B"}
+    nats = {name: inside[f"{name}_nats"].sum(-1) for name in titles}
+    entropy = inside["joint_entropy_bits"].sum(-1)
+    most = math.ceil(float(np.percentile(nats["conditioning"], 99)))  # a few are far beyond
+    most_bits = 8 * high_res.shape[-1]  # of which no pixel has more
+    rows, notes = [], []
+    for k, own in enumerate(zip(low_res, samples, high_res)):
+        heat = [plotting.heat(values[k], most) for values in nats.values()]
+        rows.append([*own, *heat, plotting.heat(entropy[k], most_bits)])
+        words = [losses.in_words(values[k].sum(), high_res.shape[1:]) for values in nats.values()]
+        notes.append(["", "", "", *words, f"{entropy[k].mean():.1f} bits a pixel"])
+    notes[0][0] = "nats (bits/dim):"
+    notes[0][2] = f"0 to {most} nats:"
+    captions = ["input", "sample", "truth", *titles.values(), "entropy: A + B"]
+    return rows, captions, notes
 
 
 def corners(low_res, by_title, samples):

@@ -15,10 +15,14 @@ _COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
 # A spreadsheet that reads workers.csv takes what begins with a sign for a formula.
 _WORKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+_NO_COOKIES = (
+    "This browser keeps no cookies for this page, and without one your answers could not be kept "
+    "apart from those of others. Allow cookies for it, or use another browser, and come again."
+)
 _LONGEST_MS = 24 * 3600 * 1000
 
 
-def create_app(study, store, require_worker_id=False):
+def create_app(study, store, require_worker_id=False, framed_by=()):
     """The pages and what they ask for.
 
     GET  /                the page; `?worker=ID` names the worker
@@ -32,11 +36,12 @@ def create_app(study, store, require_worker_id=False):
         study: a `prsr.human_study.directory.Study`.
         store: its `Store`.
         require_worker_id: whether a worker needs an identifier of a recruiting platform.
+        framed_by: as `prsr.web.application`. In a frame only HTTPS keeps a cookie.
 
     Returns:
         A `flask.Flask`.
     """
-    app = application("prsr.human_study", most_bytes=2048)
+    app = application("prsr.human_study", 2048, framed_by)
     admin_token, consent = study.admin_token(), study.consent()
     algorithms = {algorithm.key: algorithm for algorithm in study.algorithms}
 
@@ -44,6 +49,10 @@ def create_app(study, store, require_worker_id=False):
 
     def token():
         return flask.request.cookies.get(cookie, "")
+
+    def has_secret():
+        """Whether the browser has kept the cookie that it was given with the first answer."""
+        return _TOKEN.fullmatch(token()) is not None
 
     def with_cookie(body, value):
         """An answer that gives the browser its secret."""
@@ -53,8 +62,9 @@ def create_app(study, store, require_worker_id=False):
             value,
             max_age=_COOKIE_SECONDS,
             httponly=True,
-            samesite="Strict",
-            secure=flask.request.is_secure,
+            samesite="None" if framed_by else "Strict",
+            secure=bool(framed_by) or flask.request.is_secure,
+            partitioned=bool(framed_by),
         )
         return response
 
@@ -84,16 +94,18 @@ def create_app(study, store, require_worker_id=False):
             "enlarge": study.enlarge,
             "practice": study.protocol.practice,
             "pairs": study.protocol.pairs + study.protocol.golden,
+            "keeps_cookies": has_secret(),
         }
         # Before anything begins, so that a browser which never hears that it has begun is known.
-        return with_cookie(body, token() if _TOKEN.fullmatch(token()) else new_token())
+        return with_cookie(body, token() if has_secret() else new_token())
 
     @app.post("/api/begin")
     def begin():
         worker = _body().get("worker")
         check_worker(worker)
-        secret = token() if _TOKEN.fullmatch(token()) else new_token()
-        return with_cookie(store.begin(secret, worker), secret)
+        if not has_secret():  # nor would its answers come with one: it would hold a place in vain
+            raise Refused(_NO_COOKIES)
+        return with_cookie(store.begin(token(), worker), token())
 
     @app.post("/api/answer")
     def answer():

@@ -2,7 +2,7 @@
 
 import keras
 
-from prsr.models import losses
+from prsr.models import inspection, losses
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.prior import GatedPixelCNN
 
@@ -103,6 +103,23 @@ class PixelRecursiveSuperResolution(keras.Model):
             negative is the score in bits per dimension.
         """
         return -losses.nats_per_image(self(low_res, high_res), high_res)
+
+    def inspect(self, low_res, high_res):
+        """What A and B say of each sub-pixel, and what their sum makes of it, in one pass.
+
+        Args:
+            low_res: as `call`.
+            high_res: as `call`; each sub-pixel's distributions are given those before it.
+
+        Returns:
+            `prsr.models.inspection.compare`'s dict of tensors `[batch, height * scale,
+            width * scale, channels]`, with 256 more at the end for logits.
+
+        Raises:
+            ValueError: the two do not fit each other.
+        """
+        self._check(low_res, high_res)
+        return inspection.compare(self.conditioning(low_res), self.prior(high_res), high_res)
 
     def _check(self, low_res, high_res):
         (low_height, low_width, low_channels) = low_res.shape[1:]

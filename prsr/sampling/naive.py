@@ -8,7 +8,7 @@ import tensorflow as tf
 from prsr.sampling import noise, projection
 
 
-def sample(prior, conditioning_logits, seeds, tau, count=None, plan=None):
+def sample(prior, conditioning_logits, seeds, tau, count=None, plan=None, given=None):
     """Draws images (equation 6), in the order rows, columns, channels.
 
     Args:
@@ -21,6 +21,7 @@ def sample(prior, conditioning_logits, seeds, tau, count=None, plan=None):
         count: draw only so many sub-pixels and leave the others zero; None for all.
         plan: a `prsr.sampling.projection.RowPlan` by which each row, when all of it is drawn,
             is moved towards its input; or None.
+        given: `[batch, height, width, channels]` int32, -1 to draw or 0..255 to keep; or None.
 
     Returns:
         `[batch, height, width, channels]` uint8.
@@ -31,7 +32,8 @@ def sample(prior, conditioning_logits, seeds, tau, count=None, plan=None):
 
     def match(i, flat, missing):
         rows, row = tf.reshape(flat, (batch, height, width, channels)), i // (width * channels)
-        matched, missing = projection.match_row(plan, row, missing, rows[:, row])
+        kept = None if given is None else given[:, row] >= 0
+        matched, missing = projection.match_row(plan, row, missing, rows[:, row], kept)
         rows = tf.concat([rows[:, :row], matched[:, None], rows[:, row + 1 :]], axis=1)
         return tf.reshape(rows, tf.shape(flat)), missing
 
@@ -42,6 +44,9 @@ def sample(prior, conditioning_logits, seeds, tau, count=None, plan=None):
         logits = tf.reshape(logits, (batch, height * width * channels, -1))[:, i]
         uniform = tf.reshape(uniforms, (batch, -1))[:, i]
         drawn = noise.draw(logits, tau, uniform)
+        if given is not None:
+            own = tf.reshape(given, (batch, -1))[:, i]
+            drawn = tf.where(own < 0, drawn, own)
         index = tf.stack([tf.range(batch), tf.fill((batch,), i)], axis=1)
         flat = tf.tensor_scatter_nd_update(flat, index, drawn)
         if plan:
@@ -72,22 +77,23 @@ def sampler(model, count=None):
         count: as `sample`.
 
     Returns:
-        A function `(low_res, seeds, tau, guidance=0, match_rows=None)` to `[batch, height, width,
-        channels]` uint8, with the arguments of `prsr.sampling.cached.sampler`:
-        `low_res` is `[batch, low height, low width, channels]` in 0..255, `seeds`
-        `[batch, 2]` int32, `tau` a scalar, and `guidance` how much more A counts.
+        A function `(low_res, seeds, tau, given=None, guidance=0, match_rows=None)` to `[batch,
+        height, width, channels]` uint8, with the arguments of `prsr.sampling.cached.sampler`.
     """
 
     @tf.function(reduce_retracing=True)
-    def run(low_res, seeds, tau, guidance, plan):
+    def run(low_res, seeds, tau, given, guidance, plan):
         logits = tf.cast(model.conditioning(low_res), tf.float32) * (1.0 + guidance)
         prior = model.prior
-        return sample(lambda y: tf.cast(prior(y), tf.float32), logits, seeds, tau, count, plan)
+        return sample(
+            lambda y: tf.cast(prior(y), tf.float32), logits, seeds, tau, count, plan, given
+        )
 
-    def sample_images(low_res, seeds, tau, guidance=0.0, match_rows=None):
+    def sample_images(low_res, seeds, tau, given=None, guidance=0.0, match_rows=None):
         plan = match_rows and projection.row_plan(low_res, model.scale, match_rows)
         seeds = tf.convert_to_tensor(seeds, tf.int32)
         tau, guidance = tf.constant(tau, tf.float32), tf.constant(guidance, tf.float32)
-        return run(tf.convert_to_tensor(low_res), seeds, tau, guidance, plan).numpy()
+        given = None if given is None else tf.constant(given, tf.int32)
+        return run(tf.convert_to_tensor(low_res), seeds, tau, given, guidance, plan).numpy()
 
     return sample_images

@@ -55,13 +55,15 @@ def _inverse(size, scale, method):
     return matrix.T @ np.linalg.inv(matrix @ matrix.T)
 
 
-def match(high_res, low_res, method="antialiased", rounds=_ROUNDS):
+def match(high_res, low_res, method="antialiased", given=None, rounds=_ROUNDS):
     """Changes images as little as need be to reduce to their inputs.
 
     Args:
         high_res: `[batch, size, size, channels]`, 0..255, any dtype.
         low_res: `[batch, size / scale, size / scale, channels]`, 0..255, any dtype.
         method: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
+        given: `[batch, size, size, channels]`, 0..255 where a value stays as it is and -1
+            elsewhere; or None. What is off then, the other pixels take over as far as they can.
         rounds: how often to project and clip.
 
     Returns:
@@ -73,9 +75,12 @@ def match(high_res, low_res, method="antialiased", rounds=_ROUNDS):
     matrix = ops.convert_to_tensor(reduction_matrix(size, scale, method), "float32")
     inverse = ops.convert_to_tensor(_inverse(size, scale, method), "float32")
     image, goal = ops.cast(high_res, "float32"), ops.cast(low_res, "float32")
+    kept = None if given is None else ops.cast(given, "float32")
     for _ in range(rounds):
         missing = goal - ops.einsum("rh,bhwc,sw->brsc", matrix, image, matrix)
         image = ops.clip(image + ops.einsum("hr,brsc,ws->bhwc", inverse, missing, inverse), 0, 255)
+        if kept is not None:
+            image = ops.where(kept >= 0, kept, image)
     return ops.cast(ops.round(image), "uint8")
 
 

@@ -20,29 +20,28 @@ def sampler(model, downsampling="antialiased", jit_compile=True):
             more than a few images.
 
     Returns:
-        A function `(low_res, seeds, sampling)` to `[batch, height, width, channels]` uint8:
-        `low_res` is `[batch, low height, low width, channels]` uint8, `seeds` `[batch, 2]`
-        int32 and `sampling` a `prsr.hparams.Sampling`.
+        A function `(low_res, seeds, sampling, given=None)` to `[batch, height, width, channels]`
+        uint8: `low_res` is `[batch, low height, low width, channels]` uint8, `seeds` `[batch, 2]`
+        int32 and `sampling` a `prsr.hparams.Sampling`. `given`, of the paper's model alone,
+        continues images, as `prsr.sampling.cached.sampler` does; what was given stays.
     """
     if isinstance(model, PixelRecursiveSuperResolution):
         draw_images = cached.sampler(model, jit_compile)
 
-        def draw_all(low_res, seeds, sampling):
+        def draw_all(low_res, seeds, sampling, given):
             rows = downsampling if sampling.match_input == "rows" else None
-            return draw_images(
-                low_res, seeds, sampling.tau, guidance=sampling.guidance, match_rows=rows
-            )
+            return draw_images(low_res, seeds, sampling.tau, given, sampling.guidance, rows)
     else:
         draw_each = _each_by_itself(model)
 
-        def draw_all(low_res, seeds, sampling):
+        def draw_all(low_res, seeds, sampling, given):
             return draw_each(low_res, seeds, sampling.tau)
 
-    def sample_images(low_res, seeds, sampling):
-        drawn = draw_all(low_res, seeds, sampling)
+    def sample_images(low_res, seeds, sampling, given=None):
+        drawn = draw_all(low_res, seeds, sampling, given)
         if sampling.match_input == "off":
             return drawn
-        return np.asarray(projection.match(drawn, low_res, downsampling))
+        return np.asarray(projection.match(drawn, low_res, downsampling, given))
 
     return sample_images
 
@@ -88,7 +87,28 @@ def check(sampling, hparams):
         )
 
 
-def draw(sampler, low_res, seeds, sampling, batch_size, bar=None):
+def check_given(given, shape):
+    """Refuses what cannot be continued.
+
+    Args:
+        given: what should be an integer array of `shape`, -1 (to draw) to 255.
+        shape: `(height, width, channels)` of an image.
+
+    Raises:
+        ValueError: says why.
+    """
+    came = type(given).__name__
+    if isinstance(given, np.ndarray):
+        came = f"{list(given.shape)} {given.dtype}"
+        if given.shape == shape and np.issubdtype(given.dtype, np.integer):
+            least, most = int(given.min()), int(given.max())
+            if least >= -1 and most <= 255:
+                return
+            came += f" in {least}..{most}"
+    raise ValueError(f"given must be {list(shape)} integers from -1 (to draw) to 255, not {came}")
+
+
+def draw(sampler, low_res, seeds, sampling, batch_size, bar=None, given=None):
     """Draws any number of images in batches of one size, for which a sampler is compiled once.
 
     Args:
@@ -98,25 +118,30 @@ def draw(sampler, low_res, seeds, sampling, batch_size, bar=None):
         sampling: `prsr.hparams.Sampling`.
         batch_size: images at once; changes no image.
         bar: a `prsr.progress.Progress` that is told how many are done, or None.
+        given: `[height * scale, width * scale, channels]`, -1 to draw or 0..255, which every image
+            continues; or None.
 
     Returns:
         `[count, height * scale, width * scale, channels]` uint8 array.
     """
-    return np.stack(list(stream(sampler, low_res, seeds, sampling, batch_size, bar)))
+    return np.stack(list(stream(sampler, low_res, seeds, sampling, batch_size, bar, given)))
 
 
-def stream(sampler, low_res, seeds, sampling, batch_size, bar=None):
+def stream(sampler, low_res, seeds, sampling, batch_size, bar=None, given=None):
     """As `draw`, but yields the images one by one, as soon as their batch is drawn."""
     count, size = len(seeds), min(batch_size, len(seeds))
+    continued = {}
+    if given is not None:
+        continued["given"] = np.broadcast_to(given, (size, *given.shape))
     for start in range(0, count, size):
         batch = np.arange(start, start + size) % count  # the last one begins anew
-        drawn = sampler(low_res[batch], seeds[batch], sampling)
+        drawn = sampler(low_res[batch], seeds[batch], sampling, **continued)
         if bar:
             bar.update(min(start + size, count))
         yield from drawn[: count - start]
 
 
-def draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar=None):
+def draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar=None, given=None):
     """Several samples of each input.
 
     Args:
@@ -124,11 +149,12 @@ def draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar=
         low_res: `[count, height, width, channels]` uint8.
         num_samples: of each.
         seed: the user's, from which each sample's own is made.
-        sampling, batch_size, bar: as `draw`.
+        sampling, batch_size, bar, given: as `draw`.
 
     Returns:
         `[count, num_samples, size, size, channels]` uint8 array.
     """
     seeds = np.concatenate([noise.image_seeds(image, seed, num_samples) for image in low_res])
-    drawn = draw(sampler, low_res.repeat(num_samples, 0), seeds, sampling, batch_size, bar)
+    repeated = low_res.repeat(num_samples, 0)
+    drawn = draw(sampler, repeated, seeds, sampling, batch_size, bar, given)
     return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])

@@ -15,7 +15,9 @@ _MOST_ROWS = 64  # of the grid
 _WRITE_EVERY = 30  # seconds between two versions of nats.json
 
 
-def super_resolve(model, hparams, inputs, output, num_samples, sampling, seed, batch_size):
+def super_resolve(
+    model, hparams, inputs, output, num_samples, sampling, seed, batch_size, given=None
+):
     """Draws samples, writes each as PNG, a grid of the first inputs, and the likelihoods.
 
     Writes `NAME_K.png` for sample K of each input as soon as its batch is drawn, `grid.png` (input,
@@ -30,6 +32,7 @@ def super_resolve(model, hparams, inputs, output, num_samples, sampling, seed, b
         sampling: `prsr.hparams.Sampling`.
         seed: of the samples.
         batch_size: samples drawn at once.
+        given: what every sample continues, as `samplers.draw`; or None.
 
     Raises:
         UserError: `output` cannot be written.
@@ -47,7 +50,7 @@ def super_resolve(model, hparams, inputs, output, num_samples, sampling, seed, b
         [noise.image_seeds(image.low_res, seed, num_samples) for image in inputs]
     )
     sampler = samplers.sampler(model, hparams.data.downsampling)
-    drawn = samplers.stream(sampler, low_res, seeds, sampling, batch_size, bar)
+    drawn = samplers.stream(sampler, low_res, seeds, sampling, batch_size, bar, given)
     rows, report, written = [], [], time.monotonic()
     for number, image in enumerate(inputs):
         own = []

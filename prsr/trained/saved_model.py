@@ -10,6 +10,7 @@ sample                low_res, tau, seed, guidance, match_input -> high_res
 greedy                low_res -> high_res
 log_prob              low_res, high_res -> log_prob
 conditioning_logits   low_res -> conditioning_logits
+inspect               low_res, high_res -> the dict of `PixelRecursiveSuperResolution.inspect`
 
 low_res               [batch, low, low, channels] uint8, of any batch size
 high_res              [batch, high, high, channels] uint8
@@ -163,6 +164,7 @@ def _endpoints(hparams, model, jit_compile):
         "greedy": (greedy, [low_res]),
         "log_prob": (log_prob, [low_res, high_res]),
         "conditioning_logits": (conditioning_logits, [low_res]),
+        "inspect": (model.inspect, [low_res, high_res]),
     }
 
 

@@ -38,7 +38,7 @@ class Rows:
         self.allowed = threading.Semaphore(0)
         self.begun = []
 
-    def __call__(self, low_res, seeds, tau):
+    def __call__(self, low_res, seeds, tau, given, guidance):
         self.begun.append(tau)
         if tau == 13:
             raise RuntimeError("bad luck")
@@ -70,7 +70,7 @@ def wait(condition):
 def test_rows_are_the_sampler_s(trained):
     hparams, model = trained
     with drawing.Drawer(hparams, model) as drawer:
-        picture = drawer.submit(LOW_RES, 3, 0.9, 5)
+        picture = drawer.submit(LOW_RES, 3, Sampling(0.9), 5)
         wait(lambda: picture.state == "done")
     seeds = noise.image_seeds(LOW_RES, 5, 3)
     expected = samplers.sampler(model)(LOW_RES[None].repeat(3, 0), seeds, Sampling(0.9))
@@ -90,7 +90,7 @@ def test_a_picture_is_reduced_and_compared_with_its_original_and_a_regression(tr
             return np.full((1, 8, 8, 3), 127, np.uint8)
 
     with drawing.Drawer(hparams, model, Half()) as drawer:
-        picture = drawer.submit(PICTURE, 1, 1.0, 1)
+        picture = drawer.submit(PICTURE, 1, Sampling(), 1)
         wait(lambda: picture.state == "done")
     assert list(picture.others) == ["bicubic", "regression", "original"]
     assert list(picture.nats) == ["bicubic", "regression", "original", "samples"]
@@ -99,7 +99,7 @@ def test_a_picture_is_reduced_and_compared_with_its_original_and_a_regression(tr
 
 
 def test_pictures_are_drawn_in_turn_and_know_their_place(queue):
-    first, second, third = (queue.submit(LOW_RES, 1, tau, 1) for tau in (1.0, 2.0, 3.0))
+    first, second, third = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (1.0, 2.0, 3.0))
     wait(lambda: first.state == "drawing")
     assert [queue.look(p.id)[1] for p in (first, second, third)] == [0, 1, 2]
     queue.rows.allowed.release(3)
@@ -115,12 +115,12 @@ def test_pictures_are_drawn_in_turn_and_know_their_place(queue):
 
 
 def test_who_cancels_or_leaves_while_it_is_drawn_stops_it(queue):
-    first, second = (queue.submit(LOW_RES, 1, tau, 1) for tau in (1.0, 2.0))
+    first, second = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (1.0, 2.0))
     wait(lambda: first.state == "drawing")
     queue.cancel(first.id)
     queue.rows.allowed.release(1)
     wait(lambda: second.state == "drawing")
-    third = queue.submit(LOW_RES, 1, 3.0, 1)
+    third = queue.submit(LOW_RES, 1, Sampling(3.0), 1)
     queue.clock.now += 19
     queue.look(third.id)
     queue.clock.now += 2  # nobody looked at the second for 21 seconds
@@ -130,7 +130,7 @@ def test_who_cancels_or_leaves_while_it_is_drawn_stops_it(queue):
 
 
 def test_what_nobody_waits_for_is_never_begun(queue):
-    first, second, third = (queue.submit(LOW_RES, 1, tau, 1) for tau in (1.0, 2.0, 3.0))
+    first, second, third = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (1.0, 2.0, 3.0))
     queue.clock.now += 21
     for kept in (first, third):
         queue.look(kept.id)
@@ -139,17 +139,17 @@ def test_what_nobody_waits_for_is_never_begun(queue):
 
 
 def test_no_more_are_taken_than_may_wait(queue):
-    first = queue.submit(LOW_RES, 1, 1.0, 1)
+    first = queue.submit(LOW_RES, 1, Sampling(1.0), 1)
     wait(lambda: first.state == "drawing")
-    waiting = [queue.submit(LOW_RES, 1, 2.0, 1) for _ in range(20)]
+    waiting = [queue.submit(LOW_RES, 1, Sampling(2.0), 1) for _ in range(20)]
     with pytest.raises(drawing.Full, match="20 pictures are waiting"):
-        queue.submit(LOW_RES, 1, 2.0, 1)
+        queue.submit(LOW_RES, 1, Sampling(2.0), 1)
     queue.cancel(waiting[7].id)
-    queue.submit(LOW_RES, 1, 2.0, 1)
+    queue.submit(LOW_RES, 1, Sampling(2.0), 1)
 
 
 def test_one_that_fails_does_not_stop_the_next(queue, capfd):
-    bad, good = (queue.submit(LOW_RES, 1, tau, 1) for tau in (13, 1.0))
+    bad, good = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (13, 1.0))
     queue.rows.allowed.release(8)
     wait(lambda: good.state == "done")
     assert bad.state == "failed" and "bad luck" in capfd.readouterr().err
@@ -158,14 +158,14 @@ def test_one_that_fails_does_not_stop_the_next(queue, capfd):
 def test_finished_ones_are_kept_for_a_while(queue, monkeypatch):
     monkeypatch.setattr(drawing, "_MOST_KEPT", 2)
     queue.rows.allowed.release(100)
-    pictures = [queue.submit(LOW_RES, 1, 1.0, k) for k in range(4)]
+    pictures = [queue.submit(LOW_RES, 1, Sampling(1.0), k) for k in range(4)]
     wait(lambda: pictures[-1].state == "done")
-    queue.submit(LOW_RES, 1, 1.0, 9)
+    queue.submit(LOW_RES, 1, Sampling(1.0), 9)
     assert [p.id in queue._pictures for p in pictures] == [False, False, True, True]
 
 
 def test_it_stops_in_the_middle_of_a_picture(queue):
-    first, second = (queue.submit(LOW_RES, 1, 1.0, 1) for _ in range(2))
+    first, second = (queue.submit(LOW_RES, 1, Sampling(1.0), 1) for _ in range(2))
     queue.rows.allowed.release(3)
     wait(lambda: len(first.rows) == 3)
     threading.Timer(0.2, queue.rows.allowed.release).start()  # one row more
@@ -180,7 +180,7 @@ def test_a_failing_warm_up_is_told_and_the_next_picture_tried(trained, capfd):
     with drawer:
         wait(lambda: drawer.ready)
         drawer._sample_rows = sample_rows
-        picture = drawer.submit(LOW_RES, 1, 1.0, 1)
+        picture = drawer.submit(LOW_RES, 1, Sampling(1.0), 1)
         wait(lambda: picture.state == "done")
     assert "could not be drawn" in capfd.readouterr().err
 
@@ -200,7 +200,7 @@ def test_a_grey_model_that_crops_digits_is_shown_the_square_that_was_chosen():
     )
     square = RNG.integers(0, 256, (8, 8, 1), dtype=np.uint8)
     with drawing.Drawer(hparams, build_model(hparams)) as drawer:
-        picture = drawer.submit(square, 2, 1.0, 1)
+        picture = drawer.submit(square, 2, Sampling(), 1)
         wait(lambda: picture.state == "done")
     np.testing.assert_array_equal(picture.others["original"], square)
     np.testing.assert_array_equal(picture.low_res, images.downsample(square, 2))

@@ -1,12 +1,14 @@
 """The demonstration's server, asked without a browser."""
 
 import base64
+import gzip
 import io
 import struct
 import tempfile
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import zlib
 
@@ -16,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import prsr.api
 from prsr import web
 from prsr.demo_page import drawing, server
 from prsr.trained.workdir import Workdir
@@ -23,7 +26,7 @@ from tests.properties import tried
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
-QUERY = {"tau": "1.1", "num_samples": "2", "seed": "3"}
+QUERY = {"tau": "1.1", "guidance": "0", "match_input": "off", "num_samples": "2", "seed": "3"}
 
 
 def encoded(image, kind="PNG"):
@@ -39,6 +42,7 @@ def find_eyes(image):
 @pytest.fixture(scope="module")
 def drawer(tiny_run):
     with drawing.Drawer(*Workdir(tiny_run).load_model()) as drawer:
+        drawer.workdir = tiny_run
         yield drawer
 
 
@@ -57,11 +61,15 @@ def draw(client, body, **query):
     answer = client.post("/api/pictures", query_string=QUERY | query, data=body)
     assert answer.status_code == 202, answer.json
     address = f"/api/pictures/{answer.json['id']}"
+    wait_for(lambda: client.get(address + "?row=0").json["state"] == "done")
+    return address, client.get(address + "?row=0").json
+
+
+def wait_for(condition):
     end = time.monotonic() + 60
-    while (now := client.get(address + "?row=0").json)["state"] != "done":
-        assert time.monotonic() < end and now["state"] in ("waiting", "drawing")
+    while not condition():
+        assert time.monotonic() < end
         time.sleep(0.02)
-    return address, now
 
 
 def pixels(text, *shape):
@@ -75,6 +83,8 @@ def test_about(client):
         "low_size": 2,
         "channels": 3,
         "most_samples": 8,
+        "best": {"tau": 1.2, "guidance": 2.0, "match_input": "end"},
+        "paper": {"tau": 1.1, "guidance": 0.0, "match_input": "off"},
         "examples": ["one"],
         "eyes": None,
         "finds_eyes": True,
@@ -107,6 +117,71 @@ def test_an_input_is_taken_as_it_is(client):
     _, answer = draw(client, encoded(low_res), tau="inf")
     np.testing.assert_array_equal(pixels(answer["images"]["input"], 2, 2, 3), low_res)
     assert "original" not in answer["images"]
+
+
+def test_one_is_continued(client, drawer):
+    """The first pixels stay, whatever matching does to the others."""
+    address, _ = draw(client, encoded(PICTURE))
+    given = RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    query = QUERY | {"keep": "20", "guidance": "2", "match_input": "end"}
+    answer = client.post(address, query_string=query, data=given.tobytes())
+    assert answer.status_code == 202
+    own = f"/api/pictures/{answer.json['id']}?row=0"
+    wait_for(lambda: client.get(own).json["state"] == "done")
+    (text,) = client.get(own).json["matched"]
+    drawn = pixels(text, 8, 8, 3)
+    model = prsr.api.load(drawer.workdir)
+    low_res = model.low_res(PICTURE)
+    kept = given.astype(int)
+    kept.reshape(-1, 3)[20:] = -1
+    options = {"tau": 1.1, "guidance": 2, "match_input": "end", "seed": 3}
+    np.testing.assert_array_equal(drawn, model.sample(low_res, given=kept, **options)[0])
+    assert (drawn.reshape(-1, 3)[:20] == given.reshape(-1, 3)[:20]).all()
+    for wrong, status, words in (
+        ({"keep": "64"}, 400, "keep must be 0 to 63"),
+        ({"data": b"12"}, 422, "2 bytes; expected 192"),
+        ({"address": "/api/pictures/none"}, 404, "not here any more"),
+    ):
+        answer = client.post(
+            wrong.get("address", address),
+            query_string=query | {"keep": wrong.get("keep", "20")},
+            data=wrong.get("data", given.tobytes()),
+        )
+        assert answer.status_code == status and words in answer.json["error"]
+
+
+def test_what_is_inside(client, drawer, monkeypatch):
+    """In 32nds of a nat: A of the input, B of any other picture."""
+    address, answer = draw(client, encoded(PICTURE))
+    model = prsr.api.load(drawer.workdir)
+    low_res = model.low_res(PICTURE)
+    bicubic = pixels(answer["images"]["bicubic"], 8, 8, 3)
+    expected = model.inspect(low_res[None], bicubic[None])
+    for name, part in {"input": "conditioning", "bicubic": "prior"}.items():
+        coming = client.get(f"{address}/inside/{name}")
+        assert coming.headers["Content-Encoding"] == "gzip"
+        found = np.frombuffer(gzip.decompress(coming.data), "<u2").reshape(8, 8, 3, 256) / 32
+        nats = np.minimum(-expected[f"{part}_logits"][0], 2047 / 32)
+        np.testing.assert_allclose(found, nats, atol=1 / 63)
+    assert client.get(f"{address}/inside/sample 2").status_code == 200
+    for missing in (f"{address}/inside/sample 3", "/api/pictures/none/inside/input"):
+        assert client.get(missing).status_code == 404
+    # Nobody waits long, what is kept is bounded, and what is kept is not computed again.
+    monkeypatch.setattr(drawing, "_MOST_INSIDE", 2)
+    monkeypatch.setattr(drawer, "_look_inside", lambda *_: b"new")
+    assert client.get(f"{address}/inside/bicubic").data != b"new"
+    assert client.get(f"{address}/inside/original").data == b"new" and len(drawer._inside) == 2
+    monkeypatch.setattr(drawing, "_MOST_SECONDS", 0.01)
+    with drawer._looking_inside:
+        answer = client.get(f"{address}/inside/original")
+    assert answer.status_code == 503 and "too many look inside" in answer.json["error"]
+
+
+def test_a_link_from_elsewhere_may_lead_to_the_page(client):
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    assert client.get("/", headers=elsewhere).status_code == 200
+    assert client.get("/static/page.js", headers=elsewhere).status_code == 200
+    assert client.get("/api/about", headers=elsewhere).status_code == 403
 
 
 def test_eyes(client, app, drawer):
@@ -151,6 +226,7 @@ def test_what_is_no_picture_is_refused_in_words(client, body, status, words):
     "wrong",
     [
         {"tau": "0"}, {"tau": "nan"}, {"tau": ""}, {"tau": "x" * 5000}, {"num_samples": "9"},
+        {"guidance": "-1"}, {"guidance": "inf"}, {"match_input": "rows"}, {"match_input": ""},
         {"num_samples": "0"}, {"num_samples": "1.5"}, {"seed": "-1"}, {"seed": str(2**31)},
     ],
 )  # fmt: skip
@@ -206,7 +282,9 @@ def test_nothing_is_ever_written_to_disk(drawer, monkeypatch):
         threading.Thread(target=answer, daemon=True).start()
         body = RNG.bytes(2 * 2**20)
         with pytest.raises(urllib.error.HTTPError) as error:
-            urllib.request.urlopen(f"{address}api/pictures?tau=1&num_samples=1&seed=1", body)
+            urllib.request.urlopen(
+                f"{address}api/pictures?tau=1&guidance=0&match_input=off&num_samples=1&seed=1", body
+            )
         with urllib.request.urlopen(f"{address}api/examples/0") as answer:
             np.testing.assert_array_equal(Image.open(answer), big)
     assert error.value.code == 422 and b"no picture" in error.value.read() and not opened

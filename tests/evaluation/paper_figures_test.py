@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from prsr import plotting
 from prsr.errors import UserError
 from prsr.evaluation import paper_figures
 
@@ -73,7 +74,7 @@ def test_corners_without_a_truth():
 
 def test_which_figures_a_run_can_have():
     assert paper_figures.chosen(None, "corners") == ["2"]
-    others = ["1", "4", "5", "6", "temperature", "guidance", "appendix"]
+    others = ["1", "4", "5", "6", "temperature", "guidance", "bits", "appendix"]
     assert paper_figures.chosen([], "downsampled") == others
     assert paper_figures.chosen(["5"], "downsampled") == ["5"]
     with pytest.raises(UserError, match="expected figures among 1, 2, .*, and got '3'"):
@@ -81,3 +82,20 @@ def test_which_figures_a_run_can_have():
     with pytest.raises(UserError, match="has no figure 5; it can have 2"):
         paper_figures.chosen(["5"], "diagonal_corners")
     assert [paper_figures.images_needed(name, 4) for name in ("1", "4", "appendix")] == [4, 12, 40]
+
+
+def test_where_the_bits_are():
+    """A pixel's nats are the sum of its sub-pixels'; all have one scale, entropy its own."""
+    inside = {f"{name}_nats": np.zeros((COUNT, 8, 8, 3)) for name in ("prior", "joint")}
+    inside["conditioning_nats"] = np.full((COUNT, 8, 8, 3), 4.0)
+    inside["prior_nats"][1, 2, 3] = 1, 2, 3
+    inside["joint_entropy_bits"] = np.full((COUNT, 8, 8, 3), 8.0)
+    rows, captions, notes = paper_figures.where_the_bits_are(LOW_RES, SAMPLES, HIGH_RES, inside)
+    assert captions == ["input", "sample", "truth", "nats: A", "B", "A + B", "entropy: A + B"]
+    assert shades([row[:3] for row in rows])[1] == [1, 151, 101]
+    dark, bright = plotting.heat(np.array([[0.0, 1.0]]), 1)[0]
+    assert (rows[1][3] == bright).all() and (rows[1][6] == bright).all()
+    assert (rows[0][4] == dark).all() and (rows[1][5] == dark).all()
+    np.testing.assert_array_equal(rows[1][4][2, 3], plotting.heat(np.array([[6.0]]), 12)[0, 0])
+    assert notes[0][2:4] == ["0 to 12 nats:", "768 (5.77)"] and notes[1][4] == "6 (0.05)"
+    assert notes[2][6] == "24.0 bits a pixel"

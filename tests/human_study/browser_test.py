@@ -1,11 +1,14 @@
-"""The study in a real browser, headless Chromium, against the real server."""
+"""The study in real browsers, Chromium and WebKit, against the real server."""
 
+import contextlib
 import time
 
 import pytest
 
 from prsr.human_study import simulation, store
 from prsr.human_study.protocol import GOLDEN, Protocol
+from tests import hosts
+from tests.conftest import in_chromium, start
 from tests.human_study import studies
 
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
@@ -154,6 +157,112 @@ def test_a_page_that_is_hidden_shows_the_pair_again(browser, served):
     assert trial["exposures"] == 2 and abs(trial["exposure_ms"] - 1000) <= 50
 
 
+def test_in_webkit(webkit, served):
+    """The engine of Safari; the other tests are tried in it by `pytest -m slow`."""
+    worker = Worker(webkit, *served)
+    worker.agree()
+    worker.wait_for_pair("Practice 1 of 2")
+    worker.answer(0)
+    worker.wait_for_pair("Practice 2 of 2")
+    assert abs(worker.trials()[0]["exposure_ms"] - 1000) <= 50
+
+
+def places(study):
+    counts = studies.open_store(study, time.time).progress().values()
+    return sum(c["active"] + c["kept"] for c in counts)
+
+
+@in_chromium
+def test_cookies_that_are_blocked_are_noticed_before_a_place_is_taken(browser, served):
+    study, url = served
+    before = places(study)
+    # The browser's own switch is out of a driver's reach: cookies go as soon as they come.
+    script = "const f = window.fetch; window.fetch = (p, o) => f(p, {...o, credentials: 'omit'});"
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+    try:
+        worker = Worker(browser, study, url)
+        worker.wait(lambda: "Cookies are needed" in worker.text())
+        assert "Nothing has begun yet" in worker.text() and places(study) == before
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+    worker.element("go").click()  # try again
+    worker.agree()
+    worker.wait_for_pair("Practice 1 of 2")
+    assert places(study) == before + 1
+
+
+@in_chromium
+def test_a_browser_of_2021(browser, served):
+    """Newer pieces are taken away before the page runs."""
+    added = browser.execute_cdp_cmd(
+        "Page.addScriptToEvaluateOnNewDocument", {"source": hosts.WITHOUT_NEWER_PIECES}
+    )
+    try:
+        worker = Worker(browser, *served)
+        worker.agree()
+        worker.wait_for_pair("Practice 1 of 2")
+        worker.answer(0)
+        worker.wait_for_pair("Practice 2 of 2")
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+@contextlib.contextmanager
+def serving(study, *flags):
+    process = start("study", "serve", f"--study={study.path}", "--port=0", *flags)
+    try:
+        yield process.stdout.readline().split()[-1]
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_behind_a_path(browser, served):
+    study, url = served
+    with hosts.behind(url, "/deep/study/") as address:
+        worker = Worker(browser, study, f"{address}deep/study/")
+        worker.agree()
+        worker.wait_for_pair("Practice 1 of 2")
+        worker.answer(0)
+        worker.wait(lambda: worker.trials()[0]["choice"])
+        browser.get(f"{address}deep/study/admin#{study.admin_token()}")
+        worker.wait(lambda: "As of" in worker.element("status").text)
+
+
+@in_chromium
+def test_in_a_frame(browser, tmp_path):
+    """Of a page that may; one that may not shows nothing."""
+    study = studies.make(tmp_path / "study", QUICK, size=32)
+    with contextlib.ExitStack() as stack:
+        host, other = (stack.enter_context(hosts.framing()) for _ in range(2))
+        url = stack.enter_context(serving(study, f"--allow_framing_by={host.rstrip('/')}"))
+        framed = url.replace("127.0.0.1", "localhost")
+        worker = Worker(browser, study, f"{host}?{framed}")
+        browser.switch_to.frame("frame")
+        worker.agree()
+        worker.wait_for_pair("Practice 1 of 2")
+        worker.answer(0, by="click")
+        worker.wait(lambda: worker.trials()[0]["choice"])
+        browser.get(f"{other}?{framed}")
+        time.sleep(0.5)
+        browser.switch_to.frame("frame")
+        assert "camera" not in browser.find_element(By.TAG_NAME, "body").text
+    browser.switch_to.default_content()
+
+
+@pytest.mark.slow
+def test_a_frame_in_which_no_cookies_are_kept(webkit, tmp_path):
+    """The study is then offered in a window of its own. WebKit keeps none in frames."""
+    study = studies.make(tmp_path / "study", QUICK, size=32)
+    with hosts.framing() as host, serving(study, f"--allow_framing_by={host.rstrip('/')}") as url:
+        worker = Worker(webkit, study, f"{host}?{url.replace('127.0.0.1', 'localhost')}")
+        webkit.switch_to.frame("frame")
+        worker.wait(lambda: "Cookies are needed" in worker.text())
+        assert worker.element("go").text == "Open it in a window of its own"
+        assert places(study) == 0
+    webkit.switch_to.default_content()
+
+
 @pytest.mark.slow
 def test_two_tabs_are_one_session(browser, served):
     worker = Worker(browser, *served)
@@ -198,6 +307,7 @@ def test_a_reload_in_mid_session_and_a_missed_golden_pair(browser, served):
     assert sum(c["missed"] for c in counts.values()) == 1
 
 
+@in_chromium
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (640, 360)])
 def test_a_telephone(browser, served, width, height):
     browser.execute_cdp_cmd(

@@ -16,8 +16,9 @@ from tests.properties import tried
 class Page:
     """The Flask test client of one browser."""
 
-    def __init__(self, app):
-        self.client = app.test_client()
+    def __init__(self, app, keeps_cookies=True):
+        self.client = app.test_client(use_cookies=keeps_cookies)
+        self.client.get("/api/state")  # as the page does: it brings the cookie
 
     def get(self, path, **options):
         return self.client.get(path, **options)
@@ -102,6 +103,26 @@ def test_a_browser_that_did_not_hear_that_it_began(app):
     weak.client.set_cookie(name, "1")
     weak.post("/api/begin", {"worker": "bob"})
     assert app.store.worker("1") is None
+
+
+def test_a_browser_without_cookies_takes_no_place(app):
+    page = Page(app, keeps_cookies=False)
+    assert page.get("/api/state?worker=ann").json["keeps_cookies"] is False
+    refused = page.post("/api/begin", {"worker": "ann"})
+    assert refused.status_code == 403 and "keeps no cookies" in refused.json["error"]
+    assert app.store._database.execute("SELECT count(*) FROM sessions").fetchone()[0] == 0
+    other = Page(app)  # the same worker, who came again with cookies
+    assert other.get("/api/state?worker=ann").json["keeps_cookies"] is True
+    assert other.post("/api/begin", {"worker": "ann"}).json["state"] == "pair"
+
+
+def test_in_a_frame_the_cookie_is_one_for_frames(study, clock, tmp_path):
+    store = studies.open_store(study, clock)
+    app = server.create_app(study, store, framed_by=["https://example.org"])
+    answer = app.test_client().get("/api/state")
+    for part in ("SameSite=None", "Secure", "Partitioned", "HttpOnly"):
+        assert part in answer.headers["Set-Cookie"]
+    assert "frame-ancestors https://example.org" in answer.headers["Content-Security-Policy"]
 
 
 def test_studies_on_one_host_have_cookies_of_their_own(app, tmp_path, clock):
@@ -307,7 +328,7 @@ def test_any_bytes(app, path, body, kind):
 @given(worker=st.text(max_size=200) | st.from_regex(r"[A-Za-z0-9._:@-]{1,140}"))
 def test_any_identifier(app, worker):
     empty(app)
-    response = app.test_client().post("/api/begin", json={"worker": worker})
+    response = Page(app).post("/api/begin", {"worker": worker})
     letters = set(string.ascii_letters + string.digits)
     right = 1 <= len(worker) <= 128 and worker[0] in letters
     right = right and set(worker) <= letters | set("._:@-")

@@ -185,6 +185,20 @@ def test_a_sample_continues_as_it_was():
     np.testing.assert_array_equal(np.stack(rows, axis=1), other)
 
 
+@pytest.mark.parametrize("match_rows", [None, "antialiased"])
+def test_images_are_continued_as_by_the_reference(match_rows):
+    model, sampler, low_res, seeds = standard()
+    rng = np.random.default_rng(1)
+    given = rng.integers(0, 256, (3, 6, 6, 3))
+    given[0].reshape(-1)[50:] = -1  # from a sub-pixel on
+    given[1, 2:4] = -1  # rows below are given, too
+    given[2][rng.random(given[2].shape) < 0.5] = -1
+    settings = {"given": given, "guidance": 0.5, "match_rows": match_rows}
+    drawn = sampler(low_res, seeds, 1.1, **settings)
+    np.testing.assert_array_equal(drawn, naive.sampler(model)(low_res, seeds, 1.1, **settings))
+    np.testing.assert_array_equal(drawn[given >= 0], given[given >= 0])
+
+
 def test_given_must_fit():
     _, sampler, low_res, seeds = standard()
     with pytest.raises(ValueError, match=r"\[3, 6, 6, 3\] in -1..255.*\[3, 6, 5, 3\]"):

@@ -37,6 +37,17 @@ def test_by_hand():
     assert matched[0, 0, 0, 0] == 255 and matched.mean() == pytest.approx(96, abs=0.5)
 
 
+def test_what_was_given_stays_and_the_others_make_up_for_it():
+    """Sixty more are wanted in all, of three pixels: twenty each."""
+    high_res = np.array([[10, 20], [30, 40]], np.uint8)[None, :, :, None]
+    given = np.array([[10, -1], [-1, -1]])[None, :, :, None]
+    goal = np.full((1, 1, 1, 1), 40)
+    matched = np.asarray(projection.match(high_res, goal, given=given, rounds=40))
+    np.testing.assert_array_equal(matched[0, :, :, 0], [[10, 40], [50, 60]])
+    three = np.asarray(projection.match(high_res, goal, given=given))
+    assert three[0, 0, 0, 0] == 10 and abs(three.mean() - 40) < 1
+
+
 @pytest.mark.parametrize("method", DOWNSAMPLING)
 def test_a_matched_image_reduces_to_its_input_and_is_the_nearest(method):
     rng = np.random.default_rng(1)

@@ -7,7 +7,7 @@ const percent = (part, all) => (all ? ((100 * part) / all).toFixed(1) + "%" : ""
 
 async function update() {
   try {
-    const response = await fetch("/api/progress", { headers: { Authorization: "Bearer " + token } });
+    const response = await fetch("api/progress", { headers: { Authorization: "Bearer " + token } });
     const body = await response.json();
     if (!response.ok) throw new Error(body.error);
     document.getElementById("rows").replaceChildren(...body.algorithms.map((a) => {

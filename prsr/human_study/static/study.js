@@ -1,5 +1,6 @@
 "use strict";
 // The page of one worker. What is right is known to the server alone.
+// It keeps to Chrome 92, Firefox 93 and Safari 15, and its addresses are relative.
 
 const $ = (id) => document.getElementById(id);
 const worker = new URLSearchParams(location.search).get("worker");
@@ -11,13 +12,19 @@ const TOLERANCE_MS = 50;
 const MOST_EXPOSURES = 3; // on a device that is never in time
 const LONGEST_MS = 24 * 3600 * 1000; // that the server believes
 
+function timeLimit(ms) { // AbortSignal.timeout is newer
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), ms);
+  return controller.signal;
+}
+
 // Asks until there is an answer: a server that is started again loses nothing, and what was
 // kept is not kept twice.
 async function request(path, body) {
   for (let wait = 500; ; wait = Math.min(2 * wait, 8000)) {
     try {
       const response = await fetch(path, {
-        signal: AbortSignal.timeout(15000),
+        signal: timeLimit(15000),
         ...(body === undefined ? {} : {
           method: "POST",
           headers: { "Content-Type": "application/json" },
@@ -38,7 +45,7 @@ async function request(path, body) {
 }
 
 const state = () =>
-  request("/api/state" + (worker === null ? "" : "?worker=" + encodeURIComponent(worker)));
+  request("api/state" + (worker === null ? "" : "?worker=" + encodeURIComponent(worker)));
 
 // Images are loaded and decoded before they are needed, and drawn from memory. One that is not
 // to be had any more, because its pair was answered in another tab, is null.
@@ -46,7 +53,7 @@ const loaded = new Map();
 function load(id) {
   if (!loaded.has(id)) {
     loaded.set(id, (async () => {
-      const answer = await request("/api/image/" + id);
+      const answer = await request("api/image/" + id);
       if (!answer.image) return null;
       const image = new Image();
       image.alt = "";
@@ -139,12 +146,17 @@ async function run() {
   for (;;) {
     if (now.enlarge) $("pair").classList.toggle("nearest", now.enlarge === "nearest");
     if (now.question) $("question").textContent = now.question;
+    if (now.state === "new" && !now.keeps_cookies) { // it was given one just now
+      now = await state();
+      if (now.state === "new" && !now.keeps_cookies) return showNoCookies();
+      continue;
+    }
     if (now.state === "new") {
       const text = [...now.consent,
         `First come ${now.practice} pairs for practice, where you are told whether you are right. ` +
         `Then come ${now.pairs} pairs without that.`];
       await showText(now.question, text, "I agree, begin");
-      now = await request("/api/begin", { worker });
+      now = await request("api/begin", { worker });
       continue;
     }
     if (now.state === "finished") {
@@ -164,6 +176,20 @@ async function run() {
   }
 }
 
+// Before a place is taken: without a cookie no answer could be kept.
+function showNoCookies() {
+  const text = ["This browser keeps no cookies for this page, and without one your answers could " +
+    "not be kept apart from those of others. Nothing has begun yet."];
+  if (window.top === window) {
+    text.push("Allow cookies for this page, or use another browser.");
+    showText("Cookies are needed", text, "Try again").then(() => location.reload());
+  } else { // browsers may keep none for what another page shows in a frame
+    text.push("It may keep them if the study has a window of its own.");
+    showText("Cookies are needed", text, "Open it in a window of its own")
+      .then(() => window.open(location.href));
+  }
+}
+
 async function onePair(pair) {
   $("text").hidden = true;
   $("study").hidden = false;
@@ -180,7 +206,7 @@ async function onePair(pair) {
   }
   const [exposure, exposures] = shown;
   const [choice, response] = await choose();
-  const next = await request("/api/answer", {
+  const next = await request("api/answer", {
     number: pair.number,
     choice,
     exposure_ms: Math.min(exposure, LONGEST_MS),

@@ -1,0 +1,48 @@
+"use strict";
+// Talking to the server and to the person: what the other scripts of the page share.
+// All of them keep to Chrome 92, Firefox 93 and Safari 15, and addresses are relative.
+
+const $ = (id) => document.getElementById(id);
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+let about; // what the server says of the model
+
+function timeLimit(ms) { // AbortSignal.timeout is newer
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), ms);
+  return controller.signal;
+}
+
+// One request; no answer, or an error in words, is thrown.
+async function ask(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { signal: timeLimit(30000), ...options });
+  } catch (error) {
+    throw new Error("The server does not answer. Is it still running?");
+  }
+  if (response.ok) return response;
+  const { error } = await response.json().catch(() => ({}));
+  throw Object.assign(new Error(error || `The server answered ${response.status}.`), { status: response.status });
+}
+
+const request = async (path, options) => (await ask(path, options)).json();
+
+function trouble(text) {
+  $("trouble").textContent = text ? text[0].toUpperCase() + text.slice(1) : "";
+  $("trouble").hidden = !text;
+}
+
+// What is going on, and how much of it is done: a share, null if nobody knows, undefined for no bar.
+function say(text, done) {
+  $("status").textContent = text;
+  $("progress").hidden = done === undefined;
+  if (done === null) $("progress").removeAttribute("value");
+  else if (done !== undefined) $("progress").value = done;
+}
+
+// Runs what a person asked for; what goes wrong is said on the page.
+const tries = (action) => async (...given) => {
+  trouble("");
+  try { await action(...given); } catch (error) { say(""); trouble(error.message); }
+};

@@ -1,0 +1,60 @@
+"use strict";
+// A picture is chosen: opened, dropped, pasted or photographed.
+
+let picture = null; // ImageBitmap
+
+async function take(blob) {
+  let taken;
+  try {
+    taken = await createImageBitmap(blob);
+  } catch (error) {
+    throw new Error("This is no picture that this browser can read.");
+  }
+  if (Math.min(taken.width, taken.height) < about.low_size) {
+    throw new Error(`This picture has ${taken.width} x ${taken.height} pixels; the model wants at least ${about.low_size} x ${about.low_size}.`);
+  }
+  if (picture) picture.close();
+  picture = taken;
+  view = { x: picture.width / 2, y: picture.height / 2, side: Math.min(picture.width, picture.height), turn: 0 };
+  closeCamera();
+  $("prepare").hidden = false;
+  $("find").hidden = !about.finds_eyes;
+  $("advice").textContent = about.eyes
+    ? "Bring the eyes to the two circles: the model knows faces in this place only."
+    : "Drag the picture to move it.";
+  show();
+}
+
+async function openCamera() {
+  closeCamera();
+  if (!navigator.mediaDevices || !navigator.mediaDevices.getUserMedia) {
+    $("capture").click(); // telephones have an application of their own for it
+    return;
+  }
+  const before = picture;
+  try {
+    $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
+  } catch (error) {
+    throw new Error("No camera can be used here. Open a picture instead.");
+  }
+  if (picture !== before) { // one was opened meanwhile
+    closeCamera();
+    return;
+  }
+  $("viewfinder").hidden = false;
+  await $("video").play();
+}
+
+function closeCamera() {
+  const stream = $("video").srcObject;
+  if (stream) stream.getTracks().forEach((track) => track.stop());
+  $("video").srcObject = null;
+  $("viewfinder").hidden = true;
+}
+
+async function shoot() {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [$("video").videoWidth, $("video").videoHeight];
+  canvas.getContext("2d").drawImage($("video"), 0, 0);
+  await take(await new Promise((done) => canvas.toBlob(done)));
+}

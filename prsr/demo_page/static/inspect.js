@@ -1,0 +1,408 @@
+"use strict";
+// Inside of a picture: what A and B say of each sub-pixel; and drawing on from a pixel.
+
+const STEPS_A_NAT = 32; // of the server's numbers
+const MOST_STEPS = 2047; // which say no more of what is less likely
+const CHANNELS = { 1: ["grey"], 3: ["R", "G", "B"] };
+const OPINIONS = ["A", "B", "A + B"];
+// From dark to light in equal steps to the eye, also to the colour-blind (matplotlib's viridis).
+const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]];
+const SIDES = [[230, 120, 0], [246, 240, 230], [0, 90, 180]]; // orange for B, blue for A
+const OVERLAYS = {
+  nats: { title: "nats a pixel under A + B: bright where the picture surprises", colors: VIRIDIS },
+  entropy: { title: "entropy of A + B in bits a pixel: bright where much was possible", colors: VIRIDIS },
+  decided: { title: "who decided", colors: SIDES, ends: ["B, the pixels before", "A, the input"] },
+};
+let selected = null; // the figure in the large picture
+let chosen = { x: 0, y: 0 }; // the pixel that was chosen
+let hovered = null; // the one beneath the mouse
+let painted = null; // the values of the selected picture with what was painted on it
+let undos = [];
+let looks = 0; // how often a look inside was asked for
+const insides = new Map(); // promises, by id and name
+
+const same = (a, b) => a && b && a.x === b.x && a.y === b.y;
+const pixelNow = () => hovered || chosen;
+
+// The large picture ------------------------------------------------------------------------------
+
+function makeSelectable(figure) {
+  const name = document.createElement("button");
+  name.type = "button";
+  name.textContent = figure.name;
+  name.title = "Look at it in large";
+  name.onclick = () => select(figure);
+  figure.element.querySelector("span").replaceWith(name);
+  figure.canvas.onpointerdown = (event) => {
+    select(figure);
+    choose(pixelAt(figure.canvas, event));
+  };
+  figure.canvas.onpointermove = (event) => { if (selected === figure) hover(pixelAt(figure.canvas, event)); };
+  figure.canvas.onpointerleave = () => hover(null);
+}
+
+function select(figure) {
+  const before = selected;
+  selected = figure;
+  painted = null;
+  hovered = null;
+  if (before) before.element.classList.remove("selected");
+  if (!figure) {
+    undos = [];
+    insides.clear();
+    chosen = { x: about.size >> 1, y: about.size >> 1 };
+    return;
+  }
+  figure.element.classList.add("selected");
+  $("selected").textContent = figure.name;
+  $("comparison").hidden = figure.name === "bicubic";
+  showSelected();
+  lookInside();
+}
+
+function showSelected() {
+  const size = about.size;
+  for (const id of ["look", "other", "overlay"]) $(id).width = $(id).height = size;
+  $("look").getContext("2d").drawImage(selected.canvas, 0, 0);
+  if (painted) put($("look"), painted, 0);
+  const bicubic = figures.get("bicubic");
+  if (bicubic) $("other").getContext("2d").drawImage(bicubic.canvas, 0, 0);
+  $("other").hidden = $("comparison").hidden;
+  $("other").style.clipPath = `inset(0 ${100 - $("split").value}% 0 0)`;
+  $("drawOn").disabled = $("paint").disabled = !(selected.done && drawn);
+  $("undo").disabled = !undos.length;
+}
+
+function pixelAt(canvas, event) {
+  const box = canvas.getBoundingClientRect();
+  const place = (at, from, side) => Math.min(Math.max(Math.floor(((at - from) / side) * about.size), 0), about.size - 1);
+  return { x: place(event.clientX, box.left, box.width), y: place(event.clientY, box.top, box.height) };
+}
+
+function choose(pixel) {
+  chosen = pixel;
+  hovered = null;
+  showPixel();
+}
+
+function hover(pixel) {
+  if (same(pixel, hovered) || (!pixel && !hovered)) return;
+  hovered = pixel;
+  showPixel();
+}
+
+// Numbers ----------------------------------------------------------------------------------------
+
+// The server's numbers of a picture, fetched once: A's are of the input, B's of the picture.
+function inside(id, name) {
+  const key = `${id}/inside/${encodeURIComponent(name)}`;
+  if (!insides.has(key)) {
+    const coming = ask("api/pictures/" + key).then(async (response) => new Uint16Array(await response.arrayBuffer()));
+    coming.catch(() => insides.delete(key)); // and it may be tried again
+    insides.set(key, coming);
+  }
+  return insides.get(key);
+}
+
+async function lookInside() {
+  const figure = selected;
+  const mine = ++looks;
+  $("inside").hidden = true;
+  showOverlay();
+  if (!figure || !figure.done || painted) return;
+  if (!figure.numbers) {
+    $("loading").hidden = false;
+    try {
+      const [a, b] = await Promise.all([inside(figure.id, "input"), inside(figure.id, figure.inside)]);
+      figure.numbers = { a, b };
+    } finally {
+      if (mine === looks) $("loading").hidden = true;
+    }
+  }
+  if (mine !== looks) return;
+  $("loading").hidden = true;
+  $("inside").hidden = false;
+  $("asDrawn").disabled = !figure.sampling || figure.sampling.tau === "inf";
+  $("moved").hidden = !(figure.sampling && figure.sampling.match_input === "end");
+  showPixel();
+  showOverlay();
+}
+
+// What A and B are multiplied with: as the model learnt them, or as the picture was drawn.
+function weights(figure) {
+  const { tau, guidance } = figure.sampling || {};
+  if (!$("asDrawn").checked || $("asDrawn").disabled) return { a: 1, b: 1, key: "learnt" };
+  return { a: Number(tau) * (1 + Number(guidance)), b: Number(tau), key: "drawn" };
+}
+
+// Log-probabilities of the 256 values of a sub-pixel under A, B and A + B.
+function distributions(figure, subPixel) {
+  const { a, b } = weights(figure);
+  const result = OPINIONS.map(() => new Float32Array(256));
+  for (let v = 0, at = 256 * subPixel; v < 256; v++, at++) {
+    result[0][v] = (-a * figure.numbers.a[at]) / STEPS_A_NAT;
+    result[1][v] = (-b * figure.numbers.b[at]) / STEPS_A_NAT;
+    result[2][v] = result[0][v] + result[1][v];
+  }
+  for (const logits of result) {
+    let [most, sum] = [-Infinity, 0];
+    for (const one of logits) most = Math.max(most, one);
+    for (const one of logits) sum += Math.exp(one - most);
+    const all = most + Math.log(sum);
+    for (let v = 0; v < 256; v++) logits[v] -= all;
+  }
+  return result;
+}
+
+// For each pixel: nats and entropy under A + B, and how much of the decision was A's, 0 to 1.
+function measures(figure) {
+  const { key } = weights(figure);
+  figure.measures = figure.measures || {};
+  if (figure.measures[key]) return figure.measures[key];
+  const count = about.size * about.size;
+  const found = { nats: new Float32Array(count), entropy: new Float32Array(count), decided: new Float32Array(count) };
+  for (let i = 0; i < count; i++) {
+    let [fromA, fromB] = [1e-6, 1e-6];
+    for (let c = 0; c < about.channels; c++) {
+      const subPixel = about.channels * i + c;
+      const [a, b, joint] = distributions(figure, subPixel);
+      found.nats[i] -= joint[figure.pixels[subPixel]];
+      for (let v = 0; v < 256; v++) {
+        const p = Math.exp(joint[v]);
+        found.entropy[i] -= (p * joint[v]) / Math.LN2;
+        fromA += p * (joint[v] - a[v]);
+        fromB += p * (joint[v] - b[v]);
+      }
+    }
+    found.decided[i] = Math.min(Math.max(fromB / (fromA + fromB), 0), 1);
+  }
+  return figure.measures[key] = found;
+}
+
+// Showing ----------------------------------------------------------------------------------------
+
+function showPixel() {
+  if (!selected) return;
+  const { x, y } = pixelNow();
+  for (const [id, pixel] of [["cursor", chosen], ["hover", hovered]]) {
+    $(id).hidden = !pixel;
+    if (!pixel) continue;
+    $(id).style.left = `${(100 * pixel.x) / about.size}%`;
+    $(id).style.top = `${(100 * pixel.y) / about.size}%`;
+    $(id).style.width = $(id).style.height = `${100 / about.size}%`;
+  }
+  $("place").textContent = `row ${y + 1}, column ${x + 1}`;
+  if ($("inside").hidden || !selected.numbers) return;
+  const { a, b } = selected.numbers;
+  const spoken = [`Row ${y + 1}, column ${x + 1}.`];
+  CHANNELS[about.channels].forEach((name, c) => {
+    const subPixel = about.channels * (y * about.size + x) + c;
+    const value = selected.pixels[subPixel];
+    const row = $("opinions").children[c];
+    row.firstChild.textContent = `${name} ${value}`;
+    const all = distributions(selected, subPixel);
+    const nats = all.map((own, k) => {
+      plot(row.children[k + 1].firstChild, own, value);
+      const sources = [[a], [b], [a, b]][k];
+      const more = sources.some((numbers) => numbers[256 * subPixel + value] === MOST_STEPS) ? "> " : "";
+      return row.children[k + 1].lastChild.textContent = `${more}${Math.abs(own[value]).toFixed(2)} nats`;
+    });
+    spoken.push(`${name} ${value}: A ${nats[0]}, B ${nats[1]}, both ${nats[2]}.`);
+  });
+  clearTimeout(showPixel.later); // to be read aloud when it rests
+  showPixel.later = setTimeout(() => { $("spoken").textContent = spoken.join(" "); }, 400);
+}
+
+function plot(canvas, own, value) {
+  const style = getComputedStyle(document.documentElement);
+  const pen = canvas.getContext("2d");
+  const [width, height] = [canvas.width, canvas.height];
+  const top = Math.max(...own);
+  pen.clearRect(0, 0, width, height);
+  pen.fillStyle = style.getPropertyValue("--mark");
+  pen.fillRect((value * width) / 256 - 0.5, 0, width / 256 + 1, height);
+  pen.fillStyle = style.getPropertyValue("--bars");
+  for (let v = 0; v < 256; v++) {
+    const tall = Math.exp(own[v] - top) * (height - 6);
+    pen.fillRect((v * width) / 256, height - tall, width / 256, tall);
+  }
+  pen.fillStyle = style.getPropertyValue("--mark");
+  const x = ((value + 0.5) * width) / 256;
+  pen.beginPath();
+  pen.moveTo(x - 8, 0);
+  pen.lineTo(x + 8, 0);
+  pen.lineTo(x, 10);
+  pen.fill();
+}
+
+function color(colors, share) {
+  const at = Math.min(Math.max(share, 0), 1) * (colors.length - 1);
+  const low = Math.min(Math.floor(at), colors.length - 2);
+  return colors[low].map((from, c) => Math.round(from + (at - low) * (colors[low + 1][c] - from)));
+}
+
+function showOverlay() {
+  const kind = document.querySelector("input[name=overlay]:checked").value;
+  const canvas = $("overlay");
+  const isShown = kind !== "none" && selected && selected.numbers && selected.done && !painted;
+  canvas.hidden = $("legend").hidden = !isShown;
+  if (!isShown) return;
+  const { title, colors, ends } = OVERLAYS[kind];
+  const values = measures(selected)[kind];
+  const most = ends ? 1 : Math.ceil(Math.max(...values));
+  const shown = new ImageData(about.size, about.size);
+  values.forEach((value, i) => shown.data.set([...color(colors, value / most), 255], 4 * i));
+  canvas.getContext("2d").putImageData(shown, 0, 0);
+  $("legend").firstElementChild.textContent = title;
+  const [low, scale, high] = $("legend").lastElementChild.children;
+  low.textContent = ends ? ends[0] : "0";
+  high.textContent = ends ? ends[1] : String(most);
+  const steps = colors.map((_, i) => `rgb(${color(colors, i / (colors.length - 1)).join(",")})`);
+  scale.style.backgroundImage = `linear-gradient(to right, ${steps.join(",")})`;
+}
+
+// Drawing on, and painting -----------------------------------------------------------------------
+
+// Everything before the chosen pixel stays; the rest is drawn anew, as a picture of its own.
+async function drawOn() {
+  const source = selected;
+  const pixels = (painted || source.pixels).slice();
+  const keep = chosen.y * about.size + chosen.x;
+  const sampling = settings();
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  const id = await begin("api/pictures/" + drawn, { ...sampling, seed, keep }, pixels);
+  if (!id) return;
+  const strokes = painted;
+  const number = 1 + [...figures.keys()].filter((name) => name.startsWith("continued")).length;
+  const figure = frame(`continued ${number}`, about.size, "sample 1");
+  figure.sampling = sampling;
+  figures.set(figure.name, figure);
+  $("pictures").append(figure.element);
+  const undo = () => {
+    if (drawing === id) {
+      turns++;
+      giveUp(id);
+      drawing = null;
+      say("");
+    }
+    figures.delete(figure.name);
+    figure.element.remove();
+    select(source);
+    painted = strokes;
+    showSelected();
+    lookInside();
+  };
+  undos.push(undo);
+  select(figure);
+  let answer = null;
+  try {
+    answer = await follow(id, (now) => fillAll([figure], now));
+  } finally {
+    if (!answer && figures.get(figure.name) === figure) { // it failed, or something else was begun
+      undos = undos.filter((one) => one !== undo);
+      figures.delete(figure.name);
+      figure.element.remove();
+      if (selected === figure) select(source);
+    }
+  }
+  if (!answer) return;
+  finish(figure, id, answer.nats.samples[0], answer.dimensions);
+  showSelected();
+  lookInside();
+}
+
+const isPainting = () => $("paint").getAttribute("aria-pressed") === "true";
+
+function setPainting(on) {
+  $("paint").setAttribute("aria-pressed", on);
+  $("brushes").hidden = !on;
+  $("viewer").classList.toggle("painting", on);
+}
+
+// Before a stroke: a copy to go back to.
+function beginStroke() {
+  const before = painted && painted.slice();
+  painted = (painted || selected.pixels).slice();
+  undos.push(() => {
+    painted = before;
+    showSelected();
+    lookInside();
+  });
+  lookInside(); // which hides what is not so any more
+}
+
+// Fills a square with the brush's colour; drawing will go on after the last pixel that was painted.
+function dab(pixel) {
+  const brush = Number($("brush").value);
+  const rgb = [1, 3, 5].map((at) => parseInt($("color").value.slice(at, at + 2), 16));
+  const color = about.channels === 3 ? rgb : [Math.round(0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2])];
+  const [left, top] = [pixel.x, pixel.y].map((at) => Math.max(at - ((brush - 1) >> 1), 0));
+  const [right, bottom] = [left, top].map((at) => Math.min(at + brush, about.size));
+  for (let y = top; y < bottom; y++) {
+    for (let x = left; x < right; x++) painted.set(color, about.channels * (y * about.size + x));
+  }
+  const next = Math.max((bottom - 1) * about.size + right, chosen.y * about.size + chosen.x);
+  const last = Math.min(next, about.size ** 2 - 1);
+  chosen = { x: last % about.size, y: Math.floor(last / about.size) };
+  showSelected();
+  showPixel();
+}
+
+// The controls -----------------------------------------------------------------------------------
+
+let pressed = false;
+$("viewer").onpointerdown = (event) => {
+  if (!selected) return;
+  pressed = true;
+  $("viewer").setPointerCapture(event.pointerId);
+  if (isPainting()) {
+    chosen = { x: 0, y: 0 };
+    beginStroke();
+    dab(pixelAt($("look"), event));
+  } else choose(pixelAt($("look"), event));
+};
+$("viewer").onpointermove = (event) => {
+  if (!selected) return;
+  const pixel = pixelAt($("look"), event);
+  if (pressed && isPainting()) dab(pixel);
+  else if (pressed) choose(pixel);
+  else if (event.pointerType === "mouse" && !isPainting()) hover(pixel);
+};
+$("viewer").onpointerup = $("viewer").onpointercancel = () => { pressed = false; };
+$("viewer").onpointerleave = () => hover(null);
+$("viewer").onkeydown = (event) => {
+  if (!selected || event.ctrlKey || event.metaKey || event.altKey) return;
+  const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if (step) {
+    const within = (at) => Math.min(Math.max(at, 0), about.size - 1);
+    choose({ x: within(chosen.x + step[0]), y: within(chosen.y + step[1]) });
+  } else if (event.key === " " && isPainting()) {
+    beginStroke();
+    dab({ ...chosen });
+  } else if (event.key === "Enter" && !$("drawOn").disabled) tries(drawOn)();
+  else return;
+  event.preventDefault();
+};
+$("drawOn").onclick = tries(drawOn);
+$("paint").onclick = () => setPainting(!isPainting());
+$("undo").onclick = tries(async () => {
+  undos.pop()();
+  $("undo").disabled = !undos.length;
+});
+$("split").oninput = showSelected;
+$("asDrawn").onchange = () => { showPixel(); showOverlay(); };
+for (const choice of document.querySelectorAll("input[name=overlay]")) choice.onchange = showOverlay;
+
+function makeTable() {
+  $("opinions").replaceChildren(...CHANNELS[about.channels].map(() => {
+    const row = document.createElement("tr");
+    row.append(document.createElement("th"));
+    for (const _ of OPINIONS) {
+      const [cell, canvas, nats] = ["td", "canvas", "div"].map((name) => document.createElement(name));
+      [canvas.width, canvas.height] = [512, 96];
+      cell.append(canvas, nats);
+      row.append(cell);
+    }
+    return row;
+  }));
+}

@@ -1,0 +1,145 @@
+"use strict";
+// The settings, the link that holds them, and how the page begins.
+
+const takeFirst = tries(async (files) => {
+  const file = [...files].find((one) => one.type.startsWith("image/")) || files[0];
+  if (!file) throw new Error("That was no file. Save the picture first, then open it here.");
+  await take(file);
+  $("prepare").scrollIntoView({ block: "nearest" });
+});
+const takeExample = tries(async (number) => {
+  await take(await (await ask("api/examples/" + number)).blob());
+  await draw();
+});
+
+// Settings ---------------------------------------------------------------------------------------
+
+function set({ tau, guidance, match_input }) {
+  $("greedy").checked = tau === "inf";
+  if (tau !== "inf") $("tau").value = tau;
+  $("guidance").value = guidance;
+  $("match").checked = match_input === "end";
+  explain();
+}
+
+// The switch shows whether the settings are the paper's, and the text what they do.
+function explain() {
+  const now = settings();
+  $("tau").disabled = $("greedy").checked;
+  $("paper").checked = ["tau", "guidance", "match_input"].every((name) => String(about.paper[name]) === String(now[name]));
+  const parts = [];
+  if (Number(now.guidance) > 0) {
+    parts.push(`Guidance ${now.guidance}: the input counts ${1 + Number(now.guidance)} times as much as in the paper.`);
+  }
+  if (now.match_input === "end") {
+    parts.push("Matching: each finished sample is changed as little as need be to reduce to the input again.");
+  }
+  $("manner").textContent = parts.length
+    ? parts.join(" ") + " Colours and shapes then agree with the input, and samples differ less."
+    : "Without guidance and matching, as in the paper: samples differ more, and drift away from the input.";
+}
+
+$("paper").onchange = () => set($("paper").checked ? about.paper : about.best);
+for (const id of ["tau", "guidance", "match", "greedy"]) $(id).addEventListener("input", explain);
+
+// The link ---------------------------------------------------------------------------------------
+
+// It holds the input's own pixels, as few as they are: nothing of the picture beyond them.
+function holdInLink(input, all) {
+  const x = btoa(String.fromCharCode(...input)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
+  const { tau, guidance, match_input, samples, seed } = all;
+  const hash = "#" + new URLSearchParams({ x, tau, guidance, match: match_input, samples, seed });
+  history.replaceState(null, "", hash);
+  $("link").href = hash;
+  $("copy").textContent = "Copy the link";
+  $("copy").hidden = !(navigator.clipboard && navigator.clipboard.writeText);
+}
+
+async function openLink() {
+  const held = new URLSearchParams(location.hash.slice(1));
+  if (!held.has("x")) return;
+  let input;
+  try {
+    input = bytes(held.get("x").replace(/-/g, "+").replace(/_/g, "/"));
+  } catch (error) {
+    input = [];
+  }
+  if (input.length !== about.low_size ** 2 * about.channels) {
+    throw new Error("This link is broken, or of another model.");
+  }
+  set({ tau: held.get("tau"), guidance: held.get("guidance"), match_input: held.get("match") });
+  $("num_samples").value = held.get("samples");
+  $("seed").value = held.get("seed");
+  if (!$("settings").checkValidity()) throw new Error("This link holds settings that cannot be used.");
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = about.low_size;
+  put(canvas, input, 0);
+  await take(await new Promise((done) => canvas.toBlob(done)));
+  await draw();
+}
+
+$("copy").onclick = tries(async () => {
+  await navigator.clipboard.writeText($("link").href);
+  $("copy").textContent = "Copied";
+});
+window.addEventListener("hashchange", tries(openLink));
+
+// The page ---------------------------------------------------------------------------------------
+
+$("open").onclick = () => $("file").click();
+$("camera").onclick = tries(openCamera);
+$("shoot").onclick = tries(shoot);
+$("leave").onclick = closeCamera;
+$("find").onclick = tries(findFace);
+$("settings").onsubmit = (event) => { event.preventDefault(); tries(draw)(); };
+$("settings").addEventListener("invalid", () => { $("more").open = true; }, true); // to be seen
+for (const input of [$("file"), $("capture")]) {
+  input.onchange = () => { if (input.files.length) takeFirst([...input.files]); input.value = ""; };
+}
+document.addEventListener("paste", (event) => {
+  if (about && event.clipboardData.files.length) takeFirst(event.clipboardData.files); // not text into a field
+});
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dropping");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("dropping");
+});
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  if (about) takeFirst(event.dataTransfer.files);
+});
+window.addEventListener("pagehide", () => { if (drawing) giveUp(drawing); });
+
+// While the model compiles, until somebody draws.
+async function waitUntilReady() {
+  for (let now = about; !now.ready && !turns; now = await request("api/about")) {
+    say("The model is being made ready; this takes some seconds. You may choose a picture meanwhile.", null);
+    await pause(500);
+  }
+  if (!turns) say("");
+}
+
+tries(async () => {
+  about = await request("api/about");
+  makeTable();
+  set(about.best);
+  $("num_samples").max = about.most_samples;
+  for (const button of [$("open"), $("camera")]) button.disabled = false;
+  $("about").textContent = `From ${about.low_size} x ${about.low_size} pixels the model draws ` +
+    `${about.size} x ${about.size}, sub-pixel by sub-pixel. What it adds is invented.`;
+  about.examples.forEach((name, number) => {
+    const button = document.createElement("button");
+    const image = document.createElement("img");
+    image.src = "api/examples/" + number;
+    image.alt = button.title = name;
+    button.append(image);
+    button.onclick = () => takeExample(number);
+    $("examples").append(button);
+  });
+  $("examples").hidden = !about.examples.length;
+  if (location.hash) await openLink();
+  else await waitUntilReady();
+})();

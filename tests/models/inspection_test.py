@@ -1,0 +1,86 @@
+"""What is looked into is what the model computes, and the scores have their definitions."""
+
+import numpy as np
+import pytest
+
+from prsr.models import inspection, losses
+from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
+
+RNG = np.random.default_rng(0)
+
+
+def log_softmax(x):
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def test_scores_by_hand():
+    """Two sub-pixels, A certain of 3 to one half and B of 7; beside them nothing is possible."""
+    a, b = (np.full((1, 1, 2, 1, 256), -40.0) for _ in range(2))
+    a[..., [3, 7]] = np.log([0.5, 0.5])
+    b[..., [3, 7]] = np.log([0.25, 0.75])
+    found = inspection.compare(a, b, np.array([3, 7]).reshape(1, 1, 2, 1))
+    found = {name: np.asarray(x)[0, 0] for name, x in found.items()}
+    for name, expected in {
+        "conditioning_nats": [np.log(2)] * 2,
+        "prior_nats": [-np.log(0.25), -np.log(0.75)],
+        "joint_nats": [-np.log(0.25), -np.log(0.75)],
+        "conditioning_entropy_bits": [1, 1],
+        "joint_entropy_bits": [0.811278] * 2,
+        "prior_moved_bits": [1 - 0.811278] * 2,  # from a coin's toss
+        "conditioning_moved_bits": [0, 0],
+    }.items():
+        np.testing.assert_allclose(found[name][:, 0], expected, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def looked_into():
+    model = PixelRecursiveSuperResolution(
+        scale=2, blocks_per_stage=1, conditioning_width=8, prior_width=8, prior_layers=2,
+        prior_hidden=10,
+    )  # fmt: skip
+    low_res = RNG.integers(0, 256, (3, 3, 4, 3), dtype=np.uint8)
+    high_res = RNG.integers(0, 256, (3, 6, 8, 3), dtype=np.uint8)
+    model(low_res, high_res)
+    for variable in model.trainable_variables:  # or it would say next to nothing
+        variable.assign(RNG.normal(0, 0.3, variable.shape))
+    found = inspection.inspect(model.inspect, low_res, high_res, batch_size=2)
+    return model, low_res, high_res, found
+
+
+def test_the_logits_and_the_likelihood_are_the_model_s(looked_into):
+    model, low_res, high_res, found = looked_into
+    parts = {"conditioning": model.conditioning(low_res), "prior": model.prior(high_res)}
+    for name, logits in {**parts, "joint": model(low_res, high_res)}.items():
+        expected = log_softmax(np.asarray(logits))
+        np.testing.assert_allclose(found[f"{name}_logits"], expected, atol=1e-4)
+        assert found[f"{name}_nats"].shape == high_res.shape
+        entropy = -(np.exp(expected) * expected).sum(-1) / np.log(2)
+        np.testing.assert_allclose(found[f"{name}_entropy_bits"], entropy, atol=1e-4)
+    log_likelihood = np.asarray(model.log_likelihood(low_res, high_res))
+    np.testing.assert_allclose(-found["joint_nats"].sum((1, 2, 3)), log_likelihood, rtol=1e-5)
+    scores = losses.cross_entropies(*parts.values(), high_res)
+    for name in parts:
+        np.testing.assert_allclose(found[f"{name}_nats"].sum((1, 2, 3)), scores[name], rtol=1e-5)
+
+
+def test_how_far_one_moved_the_other(looked_into):
+    found = looked_into[-1]
+    joint = found["joint_logits"].astype(float)
+    for name, mover in {"conditioning": "prior", "prior": "conditioning"}.items():
+        moved = (np.exp(joint) * (joint - found[f"{name}_logits"])).sum(-1) / np.log(2)
+        np.testing.assert_allclose(found[f"{mover}_moved_bits"], moved, atol=1e-4)
+        assert found[f"{mover}_moved_bits"].min() >= 0 and moved.max() > 0.01
+
+
+def test_a_box_is_a_part_of_it(looked_into):
+    model, low_res, high_res, found = looked_into
+    part = inspection.inspect(model.inspect, low_res, high_res, (2, 1, 7, 3))
+    for name, whole in found.items():
+        np.testing.assert_allclose(part[name], whole[:, 1:3, 2:7], atol=1e-5)
+        assert part[name].base is None or part[name].base.nbytes == part[name].nbytes
+
+
+def test_images_must_fit(looked_into):
+    model, low_res, high_res, _ = looked_into
+    with pytest.raises(ValueError, match="do not fit"):
+        model.inspect(low_res, high_res[:, :4])
