@@ -51,7 +51,10 @@ def resize(image, size):
         uint8 tensor of that size.
     """
     image = ops.cast(image, "float32")
-    return quantize(ops.image.resize(image, size, interpolation="bicubic", antialias=True))
+    resized = ops.image.resize(
+        image, size, interpolation="bicubic", antialias=True, data_format="channels_last"
+    )
+    return quantize(resized)
 
 
 def reduce_levels(image, levels):
