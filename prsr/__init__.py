@@ -31,6 +31,9 @@ def load(where: str | os.PathLike[str]) -> Model:
     Raises:
         UserError: there is no model, or it cannot be read.
     """
+    from prsr import backend
+
+    backend.require_tensorflow("prsr.load")
     from prsr import api  # TensorFlow takes seconds
 
     return api.load(where)

@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags, logging  # noqa: E402
 
-from prsr import progress  # noqa: E402
+from prsr import backend, progress  # noqa: E402
 from prsr.errors import UserError, cause  # noqa: E402
 from prsr.hparams import (  # noqa: E402
     DataHparams,
@@ -289,6 +289,7 @@ def run(main, define, argv=None, needs_tensorflow=True):
         try:
             if needs_tensorflow:
                 quiet_tensorflow()
+                backend.require_tensorflow("this command")
             return main()
         except Exception as error:
             message = _in_a_line(error)

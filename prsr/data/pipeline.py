@@ -12,8 +12,10 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from prsr import images
+from prsr import backend, images
 from prsr.data import corners, image_sets, sources
+
+backend.require_tensorflow("prsr.data.pipeline")
 
 
 @dataclasses.dataclass(frozen=True)
