@@ -41,6 +41,9 @@ def gradient(function, x):
 def seen():
     """Which sub-pixels the logits of each depend on, bool `[positions, *SHAPE]`."""
     model = GatedPixelCNN(3, width=13, num_layers=1, hidden=25)
+    model.build((None, *SHAPE))
+    random = np.random.default_rng(1)  # each backend's own would differ
+    model.set_weights([random.normal(0, 0.1, value.shape) for value in model.get_weights()])
     positions = np.eye(np.prod(SHAPE), dtype="float32").reshape(-1, *SHAPE, 1)
     # Fixed random weights: the sum of a softmax's logits may not cancel.
     chosen = positions * np.random.default_rng(7).normal(size=256).astype("float32")
