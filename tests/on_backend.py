@@ -14,7 +14,7 @@ from prsr.models import GatedPixelCNN, likelihood
 from prsr.trained import pretrained
 from prsr.training.callbacks import FreshStatistics
 
-SHAPE = (6, 7, 3)
+SHAPE = (5, 6, 3)
 TAU = 1.1
 
 
@@ -51,7 +51,7 @@ def seen():
     # A narrow ReLU layer may be dead at a position for one image: any of four counts.
     for image in np.random.default_rng(0).uniform(0, 255, (4, *SHAPE)).astype("float32"):
         batch = np.repeat(image[None], len(positions), axis=0)
-        result |= gradient(lambda y: ops.sum(model(y) * chosen), batch) != 0
+        result |= gradient(lambda y: ops.sum(ops.multiply(model(y), chosen)), batch) != 0
     return result
 
 
@@ -60,7 +60,7 @@ def draw(model, low_res, uniforms):
     drawn = np.zeros(uniforms.shape, np.uint8)
     for place in np.ndindex(*uniforms.shape[1:]):
         at = (slice(None), *place)
-        logits = ops.convert_to_numpy(model(low_res, drawn))[at]
+        logits = ops.cast(model(low_res, drawn)[at], "float32")
         weights = ops.exp(TAU * (logits - ops.max(logits, axis=-1, keepdims=True)))
         cumulative = ops.convert_to_numpy(ops.cumsum(weights, axis=-1))
         threshold = uniforms[at][:, None] * cumulative[:, -1:]
@@ -77,7 +77,7 @@ def findings(folder):
 
     model = keras.saving.load_model(folder / "start.keras")
     low_res, high_res = low_res[:, :2, :2], high_res[:, :8, :8]
-    result["drawn"] = draw(model, low_res[:2], given["uniforms"])
+    result["drawn"] = draw(model, low_res[:2, :1, :1], given["uniforms"])
     batch = low_res[:4], high_res[:4]
     history = model.fit(
         *batch,
