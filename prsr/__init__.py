@@ -33,17 +33,13 @@ def load(where: str | os.PathLike[str]) -> Model:
         UserError: there is no model, or it cannot be read; or this program has set Keras to
             another backend, data format or precision.
     """
-    keras = sys.modules.get("keras")
-    if keras is None:
+    if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"
-    elif keras.config.backend() != "tensorflow":
-        raise UserError(
-            f"Keras computes with {keras.config.backend()} in this program, and the samplers need "
-            f"TensorFlow: set KERAS_BACKEND=tensorflow before it is imported, or call prsr.load "
-            f"first"
-        )
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # others may share a GPU
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")  # some file systems have no locks
+    from prsr import backend
+
+    backend.require_tensorflow("prsr.load")
     from prsr import api  # TensorFlow takes seconds
 
     return api.load(where)

@@ -27,8 +27,8 @@ def define():
         None,
         "Any of 1 (input, sample, truth), 2 (MNIST corners), 4 (the same as 1, more of them), 5 "
         "(diversity), 6 (every method with its negative log-likelihood), temperature, guidance (by "
-        "tau), bits (what each pixel costs under A, B and A + B), appendix (many samples). Left out: "
-        "2 for a run of corners, the others for one of super resolution.",
+        "tau), bits (what each pixel costs under A, B and A + B), appendix (many samples). Left "
+        "out: 2 for a run of corners, the others for one of super resolution.",
     )
     flags.DEFINE_list(
         "baselines",

@@ -21,7 +21,7 @@ os.environ.update(KERAS_BACKEND="tensorflow", KERAS_HOME=os.devnull)
 
 from absl import app, flags, logging  # noqa: E402
 
-from prsr import files, progress  # noqa: E402
+from prsr import backend, files, progress  # noqa: E402
 from prsr.errors import UserError, cause  # noqa: E402
 from prsr.hparams import (  # noqa: E402
     DataHparams,
@@ -305,7 +305,7 @@ def run(main, define, argv=None, needs_tensorflow=True):
         try:
             if needs_tensorflow:
                 quiet_tensorflow()
-                _usual_keras()
+                backend.require_tensorflow("this command")
             return main()
         except Exception as error:
             message = _in_a_line(error)
@@ -343,16 +343,6 @@ def _in_a_line(error):
     if isinstance(error, OSError):  # a place that may not even be looked at
         return f"{error}; check the paths that were given"
     return None
-
-
-def _usual_keras():
-    """Keras as it comes, also where this process has set it otherwise."""
-    if "keras" in sys.modules:
-        import keras
-
-        keras.config.set_image_data_format("channels_last")
-        keras.config.set_floatx("float32")
-        keras.config.set_dtype_policy("float32")
 
 
 def quiet_tensorflow():

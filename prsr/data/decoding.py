@@ -99,10 +99,10 @@ def decode(file, channels):
 
 def decode_with_alpha(file, channels):
     """As `decode`, and its opacity, `[height, width]` uint8: 255 where nothing shines through."""
-    with _readable(), Image.open(file, formats=FORMATS) as image:
+    with _readable(), _open(file) as image:
         if math.prod(image.size) > MOST_PIXELS:
             raise ValueError("{}x{} pixels are too many".format(*image.size))
-        alpha = ImageOps.exif_transpose(image).convert("RGBA").getchannel("A")
+        alpha = _turned(image.convert("RGBA").getchannel("A"), _orientation(image))
         return _upright(image, channels), np.asarray(alpha)
 
 
@@ -142,18 +142,27 @@ def _scale_transparency(image):
 
 
 def _upright(image, channels):
-    orientation = None
-    with contextlib.suppress(Exception):  # whatever else is wrong in the EXIF
-        orientation = image.getexif().get(_ORIENTATION)
+    orientation = _orientation(image)
     image.load()
     image = _eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
+    return to_channels(_turned(image, orientation), channels)
+
+
+def _orientation(image):
+    """What the EXIF of an image says, whatever else is wrong in it; None if it says nothing."""
+    with contextlib.suppress(Exception):
+        return image.getexif().get(_ORIENTATION)
+
+
+def _turned(image, orientation):
+    """An image as the number in its EXIF says, if it is one."""
     if isinstance(orientation, int) and orientation in _UPRIGHT:
-        image = image.transpose(_UPRIGHT[orientation])
-    return to_channels(image, channels)
+        return image.transpose(_UPRIGHT[orientation])
+    return image
 
 
 @contextlib.contextmanager

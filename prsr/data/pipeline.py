@@ -11,8 +11,10 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from prsr import host, images
+from prsr import backend, host, images
 from prsr.data import corners, image_sets, sources
+
+backend.require_tensorflow("prsr.data.pipeline")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Settings to a model."""
 
-import keras
-
 from prsr.errors import UserError
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
@@ -10,40 +8,27 @@ from prsr.models.regression import RegressionNetwork
 _BASELINES = {"regression": RegressionNetwork, "cross_entropy": ConditioningNetwork}
 
 
-def build_model(hparams, dtype=None):
+def build_model(hparams, dtype="float32"):
     """The model of some settings, with its weights made.
 
     Args:
         hparams: `prsr.hparams.Hparams`.
-        dtype: Keras dtype policy, such as `"mixed_bfloat16"`; None for float32.
+        dtype: Keras dtype policy, such as `"mixed_bfloat16"`.
 
     Returns:
         A `PixelRecursiveSuperResolution`, `RegressionNetwork` or `ConditioningNetwork`.
 
     Raises:
-        UserError: the settings describe no model that works, or Keras is set otherwise than it
-            comes.
+        UserError: the settings describe no model that works.
     """
-    usual = ("channels_last", "float32")
-    if (found := (keras.config.image_data_format(), keras.config.floatx())) != usual:
-        raise UserError(
-            f"Keras is set to {' and '.join(found)} (keras.json, or keras.config), and this model "
-            f"needs {' and '.join(usual)}: call keras.config.set_image_data_format and "
-            f"keras.config.set_floatx with these"
-        )
     size, scale = hparams.data.image_size, hparams.model.scale
     try:
-        model = _construct(**vars(hparams.model), dtype=dtype or "float32")
+        model = _construct(**vars(hparams.model), dtype=dtype)
     except ValueError as error:
         raise UserError(str(error)) from error
     if size < scale or size % scale:
         raise UserError(f"image_size must be a multiple of scale, not {size} with scale {scale}")
-    low_shape = (1, size // scale, size // scale, hparams.model.channels)
-    high_shape = (1, size, size, hparams.model.channels)
-    if hparams.model.architecture == "pixel_recursive":
-        model(keras.ops.zeros(low_shape), keras.ops.zeros(high_shape))
-    else:
-        model(keras.ops.zeros(low_shape))
+    model.build((None, size // scale, size // scale, hparams.model.channels))
     return model
 
 

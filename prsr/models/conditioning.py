@@ -9,6 +9,7 @@ from prsr.models.trunk import ResNetTrunk
 INTENSITIES = 256
 
 
+@layers.registered
 class ConditioningNetwork(ResNetTrunk):
     """Upper half of Table 2: a low-resolution image to logits of every sub-pixel.
 
@@ -23,15 +24,20 @@ class ConditioningNetwork(ResNetTrunk):
     """
 
     has_likelihood = True
+    score_names = ("conditioning",)
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.logits = keras.layers.Conv2D(
             self.channels * INTENSITIES,
             1,
+            data_format=layers.DATA_FORMAT,
             kernel_initializer=layers.initializer(),
             dtype=self.dtype_policy,
         )
+
+    def build(self, input_shape):
+        layers.build_in_turn([*self.chain(), self.logits], input_shape)
 
     def call(self, low_res, training=False):
         """A(x).
@@ -46,19 +52,11 @@ class ConditioningNetwork(ResNetTrunk):
         logits = self.logits(self.features(low_res, training=training))
         return ops.reshape(logits, (*ops.shape(logits)[:3], self.channels, INTENSITIES))
 
-    def scores(self, low_res, high_res, training=False):
-        """What training watches; the loss is their sum.
+    def compute_output_shape(self, input_shape):
+        return (*super().compute_output_shape(input_shape), INTENSITIES)
 
-        Args:
-            low_res: as `call`.
-            high_res: `[batch, height * scale, width * scale, channels]`, 0..255, any dtype.
-            training: as `call`.
-
-        Returns:
-            A dict: `"conditioning"`, -log p(y | x), `[batch]` in nats an image.
-        """
-        logits = self(low_res, training=training)
-        return {"conditioning": losses.nats_per_image(logits, high_res)}
+    def output_scores(self, outputs, high_res):
+        return {"conditioning": losses.nats_per_image(outputs, high_res)}
 
     def log_likelihood(self, low_res, high_res):
         """log p(y | x) of the pixel independent model (equation 2).

@@ -18,11 +18,31 @@ import numpy as np
 from keras import ops
 
 NORMALIZATIONS = ("batch", "none")
+# Every layer says it, so that keras.json does not matter.
+DATA_FORMAT = "channels_last"
+
+registered = keras.saving.register_keras_serializable("prsr")
 
 
 def initializer():
     """Table 2's initialisation: truncated normal, standard deviation 0.1."""
     return keras.initializers.TruncatedNormal(stddev=0.1)
+
+
+def build_in_turn(chain, shape):
+    """Makes the weights of layers of which each is given what the one before returns.
+
+    Args:
+        chain: list of layers.
+        shape: of what the first is given; unknown sizes are None.
+
+    Returns:
+        The shape of what the last returns.
+    """
+    for layer in chain:
+        layer.build(shape)
+        shape = layer.compute_output_shape(shape)
+    return shape
 
 
 def channel_groups(features, channels):
@@ -62,12 +82,18 @@ def shift_down(x):
     return ops.pad(above, [[0, 0], [1, 0], [0, 0], [0, 0]])
 
 
+def _conv(x, kernel):
+    """`[batch, height, width, in]` to the places where the whole kernel fits."""
+    return ops.conv(x, kernel, padding="valid", data_format=DATA_FORMAT)
+
+
 def gate(pre_activation):
     """tanh(first half) * sigmoid(second half), over the last axis: 2F features to F."""
     filtered, gated = ops.split(pre_activation, 2, axis=-1)
     return ops.tanh(filtered) * ops.sigmoid(gated)
 
 
+@registered
 class VerticalConv(keras.layers.Layer):
     """A convolution that sees its own row and the rows above.
 
@@ -91,9 +117,17 @@ class VerticalConv(keras.layers.Layer):
     def call(self, x):
         """`[batch, height, width, in]` to `[batch, height, width, features]`."""
         x = ops.pad(x, [[0, 0], [self.reach, 0], [self.reach, self.reach], [0, 0]])
-        return ops.conv(x, self.kernel, padding="valid") + self.bias
+        return _conv(x, self.kernel) + self.bias
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.features)
+
+    def get_config(self):
+        size = 2 * self.reach + 1
+        return {**super().get_config(), "features": self.features, "size": size}
 
 
+@registered
 class HorizontalConv(keras.layers.Layer):
     """A convolution that sees the pixels to the left, and earlier channels of its own pixel.
 
@@ -109,6 +143,8 @@ class HorizontalConv(keras.layers.Layer):
 
     def __init__(self, in_groups, out_groups, size=1, mask_type="B", **kwargs):
         super().__init__(**kwargs)
+        self.in_groups, self.out_groups = tuple(map(int, in_groups)), tuple(map(int, out_groups))
+        self.mask_type = mask_type
         self.features = len(out_groups)
         self.reach = size // 2
         center = channel_mask(in_groups, out_groups, mask_type)
@@ -125,9 +161,22 @@ class HorizontalConv(keras.layers.Layer):
         """`[batch, height, width, in]` to `[batch, height, width, features]`."""
         x = ops.pad(x, [[0, 0], [0, 0], [self.reach, 0], [0, 0]])
         kernel = self.kernel * ops.cast(self.mask, self.compute_dtype)
-        return ops.conv(x, kernel, padding="valid") + self.bias
+        return _conv(x, kernel) + self.bias
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.features)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "in_groups": self.in_groups,
+            "out_groups": self.out_groups,
+            "size": 2 * self.reach + 1,
+            "mask_type": self.mask_type,
+        }
 
 
+@registered
 class GatedLayer(keras.layers.Layer):
     """One gated PixelCNN layer, 5x5 in Table 2 (van den Oord et al., 2016, Figure 2).
 
@@ -139,6 +188,7 @@ class GatedLayer(keras.layers.Layer):
 
     def __init__(self, features, channels, size=5, **kwargs):
         super().__init__(**kwargs)
+        self.channels = channels
         groups = channel_groups(features, channels)
         # A gate's 2F pre-activations carry the F groups twice: for tanh and for sigmoid.
         gate_groups = np.concatenate([groups, groups])
@@ -151,9 +201,7 @@ class GatedLayer(keras.layers.Layer):
         self.residual = HorizontalConv(groups, groups, dtype=dtype)
 
     def build(self, vertical_shape, horizontal_shape):
-        self.vertical.build(vertical_shape)
-        gate_shape = (*vertical_shape[:-1], self.vertical.features)
-        self.vertical_to_horizontal.build(gate_shape)
+        build_in_turn([self.vertical, self.vertical_to_horizontal], vertical_shape)
         self.horizontal.build(horizontal_shape)
         self.residual.build(horizontal_shape)
 
@@ -164,7 +212,19 @@ class GatedLayer(keras.layers.Layer):
         horizontal_gate += self.vertical_to_horizontal(shift_down(vertical_gate))
         return gate(vertical_gate), horizontal + self.residual(gate(horizontal_gate))
 
+    def compute_output_shape(self, vertical_shape, horizontal_shape):
+        return vertical_shape, horizontal_shape
 
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "features": self.residual.features,
+            "channels": self.channels,
+            "size": 2 * self.vertical.reach + 1,
+        }
+
+
+@registered
 class ResidualBlock(keras.layers.Layer):
     """Two 3x3 convolutions around a skip connection, in SRResNet's order.
 
@@ -175,27 +235,43 @@ class ResidualBlock(keras.layers.Layer):
 
     def __init__(self, features, normalization="batch", **kwargs):
         super().__init__(**kwargs)
+        self.normalization = normalization
         dtype = self.dtype_policy
+        # Statistics are those of the global batch, on however many devices it lies.
+        synchronized = keras.backend.backend() == "tensorflow"  # others refuse it
 
         def convolution():
             return keras.layers.Conv2D(
-                features, 3, padding="same", kernel_initializer=initializer(), dtype=dtype
+                features,
+                3,
+                padding="same",
+                data_format=DATA_FORMAT,
+                kernel_initializer=initializer(),
+                dtype=dtype,
             )
 
         def normalize():
             if normalization == "none":
                 return keras.layers.Identity(dtype=dtype)
-            # Statistics are those of the global batch, on however many devices it lies.
-            return keras.layers.BatchNormalization(synchronized=True, dtype=dtype)
+            return keras.layers.BatchNormalization(synchronized=synchronized, dtype=dtype)
 
         self.first, self.first_norm = convolution(), normalize()
         self.second, self.second_norm = convolution(), normalize()
 
     def build(self, input_shape):
-        for layer in (self.first, self.first_norm, self.second, self.second_norm):
-            layer.build(input_shape)
+        build_in_turn([self.first, self.first_norm, self.second, self.second_norm], input_shape)
 
     def call(self, x, training=False):
         """`[batch, height, width, features]` to the same shape."""
         y = ops.relu(self.first_norm(self.first(x), training=training))
         return x + self.second_norm(self.second(y), training=training)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "features": self.first.filters,
+            "normalization": self.normalization,
+        }

@@ -1,6 +1,7 @@
 """Scores of many images under a model, in nats an image."""
 
 import numpy as np
+from keras import ops
 
 
 def scores(model, low_res, high_res, batch_size):
@@ -19,7 +20,10 @@ def scores(model, low_res, high_res, batch_size):
         model.scores(low_res[start:][:batch_size], high_res[start:][:batch_size])
         for start in range(0, len(low_res), batch_size)
     ]
-    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+    return {
+        name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts])
+        for name in parts[0]
+    }
 
 
 def nats(model, low_res, high_res, batch_size):

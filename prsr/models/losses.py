@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 from keras import ops
 
 
@@ -24,7 +25,8 @@ def nats_per_image(logits, high_res):
 
 def _widen(logits):
     """To float32 at least: sums of many terms need it."""
-    return logits if logits.dtype == "float64" else ops.cast(logits, "float32")
+    dtype = keras.backend.standardize_dtype(logits.dtype)
+    return logits if dtype == "float64" else ops.cast(logits, "float32")
 
 
 def cross_entropies(conditioning_logits, prior_logits, high_res):

@@ -1,13 +1,13 @@
 """p(y | x): the sum of A(x) and B(y)."""
 
-import keras
-
-from prsr.models import inspection, losses
+from prsr.models import inspection, layers, losses
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.prior import GatedPixelCNN
+from prsr.models.scored import ScoredModel
 
 
-class PixelRecursiveSuperResolution(keras.Model):
+@layers.registered
+class PixelRecursiveSuperResolution(ScoredModel):
     """The model of the paper (equation 6).
 
     p(y_i | x, y_<i) = softmax(A_i(x) + B_i(y_<i)), for sub-pixels i in the order rows,
@@ -28,6 +28,7 @@ class PixelRecursiveSuperResolution(keras.Model):
     """
 
     has_likelihood = True
+    score_names = ("joint", "conditioning", "prior")
 
     def __init__(
         self,
@@ -55,12 +56,19 @@ class PixelRecursiveSuperResolution(keras.Model):
             channels, prior_width, prior_layers, prior_hidden, dtype=self.dtype_policy
         )
 
-    def call(self, low_res, high_res):
+    def build(self, input_shape):
+        self.conditioning.build(input_shape)
+        self.prior.build(self.conditioning.compute_output_shape(input_shape)[:-1])
+
+    def call(self, low_res, high_res=None, training=False):
         """Joint logits of every sub-pixel given those before it.
 
         Args:
             low_res: `[batch, height, width, channels]`, 0..255, any dtype.
-            high_res: `[batch, height * scale, width * scale, channels]`, 0..255, any dtype.
+            high_res: `[batch, height * scale, width * scale, channels]`, 0..255, any dtype. Without
+                it the result is A(x), all that the low-resolution image says: Keras' steps and
+                `predict` know only one input.
+            training: whether batch normalisation uses (and tracks) the batch's statistics.
 
         Returns:
             Logits `[batch, height * scale, width * scale, channels, 256]`.
@@ -68,24 +76,32 @@ class PixelRecursiveSuperResolution(keras.Model):
         Raises:
             ValueError: the two do not fit each other.
         """
+        if high_res is None:
+            return self.conditioning(low_res, training=training)
         self._check(low_res, high_res)
-        conditioning_logits = self.conditioning(low_res)
+        conditioning_logits = self.conditioning(low_res, training=training)
         prior_logits = self.prior(high_res)
         return conditioning_logits + prior_logits  # equation 6
 
-    def scores(self, low_res, high_res, training=False):
-        """What training watches: the terms of equation 8, and CE(B).
+    def compute_output_shape(self, input_shape):
+        return self.conditioning.compute_output_shape(input_shape)
 
-        Args:
-            low_res: as `call`.
-            high_res: as `call`.
-            training: whether batch normalisation uses (and tracks) the batch's statistics.
+    def get_config(self):
+        conditioning, prior = self.conditioning.get_config(), self.prior.get_config()
+        return {
+            **super().get_config(),
+            "channels": self.channels,
+            "scale": self.scale,
+            "blocks_per_stage": conditioning["blocks_per_stage"],
+            "conditioning_width": conditioning["width"],
+            "normalization": conditioning["normalization"],
+            "prior_width": prior["width"],
+            "prior_layers": prior["num_layers"],
+            "prior_hidden": prior["hidden"],
+        }
 
-        Returns:
-            A dict of `[batch]` nats an image, see `losses.cross_entropies`.
-        """
-        conditioning_logits = self.conditioning(low_res, training=training)
-        return losses.cross_entropies(conditioning_logits, self.prior(high_res), high_res)
+    def output_scores(self, outputs, high_res):
+        return losses.cross_entropies(outputs, self.prior(high_res), high_res)
 
     def recalibrate_batch_norm(self, batches):
         """`ResNetTrunk.recalibrate_batch_norm` of the conditioning network."""

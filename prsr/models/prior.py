@@ -9,6 +9,7 @@ from prsr.models import layers
 from prsr.models.conditioning import INTENSITIES
 
 
+@layers.registered
 class GatedPixelCNN(keras.Model):
     """Lower half of Table 2: logits of every sub-pixel from the sub-pixels before it.
 
@@ -51,6 +52,14 @@ class GatedPixelCNN(keras.Model):
         self.hidden = layers.HorizontalConv(groups, hidden_groups, dtype=dtype)
         self.logits = layers.HorizontalConv(hidden_groups, logit_groups, dtype=dtype)
 
+    def build(self, input_shape):
+        self.vertical.build(input_shape)
+        self.horizontal.build(input_shape)
+        shape = self.horizontal.compute_output_shape(input_shape)
+        for layer in self.gated_layers:
+            layer.build(shape, shape)
+        layers.build_in_turn([self.hidden, self.logits], shape)
+
     def call(self, high_res):
         """B(y).
 
@@ -68,3 +77,15 @@ class GatedPixelCNN(keras.Model):
         # Paper: Table 2 names no non-linearity around the 1024 features.
         logits = self.logits(ops.relu(self.hidden(ops.relu(horizontal))))
         return ops.reshape(logits, (*ops.shape(logits)[:3], self.channels, INTENSITIES))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, INTENSITIES)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "channels": self.channels,
+            "width": self.vertical.features,
+            "num_layers": len(self.gated_layers),
+            "hidden": self.hidden.features,
+        }

@@ -8,6 +8,7 @@ from prsr.models import layers
 from prsr.models.trunk import ResNetTrunk
 
 
+@layers.registered
 class RegressionNetwork(ResNetTrunk):
     """Bicubic interpolation plus a residual: y = bicubic(x) + tanh(C(x)), on [0, 1].
 
@@ -23,6 +24,7 @@ class RegressionNetwork(ResNetTrunk):
     """
 
     has_likelihood = False
+    score_names = ("squared_error",)
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -30,9 +32,13 @@ class RegressionNetwork(ResNetTrunk):
             self.channels,
             1,
             activation="tanh",
+            data_format=layers.DATA_FORMAT,
             kernel_initializer=layers.initializer(),
             dtype=self.dtype_policy,
         )
+
+    def build(self, input_shape):
+        layers.build_in_turn([*self.chain(), self.residual], input_shape)
 
     def call(self, low_res, training=False):
         """The estimated mean of every sub-pixel.
@@ -49,19 +55,9 @@ class RegressionNetwork(ResNetTrunk):
         residual = self.residual(self.features(low_res, training=training))
         return bicubic + ops.cast(residual, "float32")
 
-    def scores(self, low_res, high_res, training=False):
-        """What training watches, and its loss.
-
-        Args:
-            low_res: as `call`.
-            high_res: `[batch, height * scale, width * scale, channels]`, 0..255, any dtype.
-            training: as `call`.
-
-        Returns:
-            A dict: `"squared_error"`, `[batch]`: summed over sub-pixels, on [0, 1].
-        """
+    def output_scores(self, outputs, high_res):
         truth = ops.cast(high_res, "float32") / 255.0
-        errors = ops.square(truth - self(low_res, training=training))
+        errors = ops.square(truth - outputs)
         return {"squared_error": ops.sum(errors, axis=(1, 2, 3))}
 
     def predict_images(self, low_res):

@@ -4,15 +4,13 @@ import keras
 
 from prsr import images
 from prsr.models import layers
+from prsr.models.scored import ScoredModel
 
 
-class ResNetTrunk(keras.Model):
+class ResNetTrunk(ScoredModel):
     """Upper half of Table 2 but for its last layer: a low-resolution image to features.
 
     ResNet blocks, with a transposed convolution wherever the size doubles.
-
-    Attributes:
-        has_likelihood: whether the model gives images a probability.
 
     Args:
         channels: 3 (RGB) or 1 (grey).
@@ -41,8 +39,12 @@ class ResNetTrunk(keras.Model):
             raise ValueError(
                 f"normalization must be one of {layers.NORMALIZATIONS}, not {normalization}"
             )
-        self.channels, self.scale = channels, scale
-        options = {"kernel_initializer": layers.initializer(), "dtype": self.dtype_policy}
+        self.channels, self.scale, self.normalization = channels, scale, normalization
+        options = {
+            "data_format": layers.DATA_FORMAT,
+            "kernel_initializer": layers.initializer(),
+            "dtype": self.dtype_policy,
+        }
         # Paper: Table 2 starts at 32 features; a 1x1 convolution takes the 3 channels there.
         self.stem = keras.layers.Conv2D(width, 1, **options)
         self.stages, self.upsamplings = [], []
@@ -59,6 +61,13 @@ class ResNetTrunk(keras.Model):
                     for _ in range(blocks_per_stage)
                 ]
             )
+
+    def chain(self):
+        """The layers, in order."""
+        chain = [self.stem, *self.stages[0]]
+        for upsampling, blocks in zip(self.upsamplings, self.stages[1:]):
+            chain += [upsampling, *blocks]
+        return chain
 
     def features(self, low_res, training=False):
         """The features that the last layer sees.
@@ -77,6 +86,21 @@ class ResNetTrunk(keras.Model):
             for block in blocks:
                 x = block(x, training=training)
         return x
+
+    def compute_output_shape(self, input_shape):
+        """Of an image: `[batch, height * scale, width * scale, channels]`."""
+        batch, *sizes, channels = input_shape
+        return (batch, *(size and size * self.scale for size in sizes), channels)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "channels": self.channels,
+            "scale": self.scale,
+            "blocks_per_stage": len(self.stages[0]),
+            "width": self.stem.filters,
+            "normalization": self.normalization,
+        }
 
     def recalibrate_batch_norm(self, batches):
         """Sets batch normalisation's statistics to their means over some batches.

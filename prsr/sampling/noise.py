@@ -5,6 +5,10 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
+from prsr import backend
+
+backend.require_tensorflow("sampling")
+
 
 def image_seeds(low_res, seed, num_samples):
     """The seeds of an image's samples: of what it shows, and of nothing else drawn with it.

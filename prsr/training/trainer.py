@@ -44,7 +44,7 @@ class Trainer:
         check_devices(hparams, self.replicas)
         keras.utils.set_random_seed(training.seed)
         with self.strategy.scope():
-            dtype = "mixed_bfloat16" if training.mixed_precision else None
+            dtype = "mixed_bfloat16" if training.mixed_precision else "float32"
             self.model = build_model(hparams, dtype)
             self.optimizer = optimizers.from_hparams(training)
             self.optimizer.build(self.model.trainable_variables)

@@ -1,6 +1,8 @@
 """What comes with the package is what was shipped, is whole, and works."""
 
 import dataclasses
+import json
+import re
 import shutil
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 from prsr.data import image_sets, inputs, pipeline
 from prsr.errors import UserError
-from prsr.models import losses
+from prsr.models import likelihood, losses
 from prsr.trained import pretrained
 from tests.conftest import assert_one_line, call, run
 
@@ -112,3 +114,39 @@ def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, command, argument
     for name, path in places.items():
         arguments = [argument.replace(name, str(path)) for argument in arguments]
     assert_one_line(call(command, *arguments), *words)
+
+
+def results():
+    return json.loads((pretrained.workdir("faces").path / "results.json").read_text())
+
+
+def test_results_are_of_these_weights_and_those_of_the_card():
+    folder, found = pretrained.workdir("faces").path, results()
+    assert f"{found['weights_sha256']}  model.weights.h5" in (folder / "SHA256SUMS").read_text()
+    card = (folder / "MODEL_CARD.md").read_text()
+    rows = {
+        line.split("|")[1].strip(): line for line in card.splitlines() if re.match(r"\|.* ± ", line)
+    }
+    for row in found["methods"]:
+        for name, value in row.items():
+            if isinstance(value, dict):
+                assert name in found["definitions"]
+                shown = [float(n) for n in re.findall(r"[\d.]+", rows[row["title"]])]
+                assert value["mean"] in shown and value["standard_error"] in shown
+    assert len(found["methods"]) == 10 and f"`{found['command']}`" in card
+
+
+@pytest.mark.slow
+def test_results_come_out_again(celeba):
+    """Of the truth: the likelihood needs no draw."""
+    hparams, model = pretrained.workdir("faces").load_model()
+    data = dataclasses.replace(hparams.data, dataset=f"records:{celeba / 'records'}")
+    low_res, high_res = pipeline.evaluation_arrays(image_sets.load(data, 3, "test"), data, 4)
+    found = results()
+    assert len(low_res) == found["data"]["test_images"] == 360
+    for name, nats in likelihood.scores(model, low_res, high_res, 32).items():
+        kept = found["truth"][name]["bits_per_dim"]
+        bits_per_dim = losses.bits_per_dim(nats, (32, 32, 3))
+        assert np.mean(bits_per_dim) == pytest.approx(kept["mean"], abs=1e-3)
+        error = np.std(bits_per_dim, ddof=1) / np.sqrt(360)
+        assert error == pytest.approx(kept["standard_error"], abs=1e-3)

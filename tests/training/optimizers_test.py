@@ -40,19 +40,7 @@ def test_first_step_by_hand():
     np.testing.assert_allclose(weight, [1 - 4e-4 * 2 / np.sqrt(1.15)], rtol=1e-6)
 
 
-def test_keras_start_by_hand():
-    """mean square 0.05 * 2^2 = 0.2."""
-    weight = tf.Variable([1.0])
-    optimizers.from_hparams(TrainingHparams(rms_start=0.0)).apply([tf.constant([2.0])], [weight])
-    np.testing.assert_allclose(weight, [1 - 4e-4 * 2 / np.sqrt(0.2)], rtol=1e-6)
-
-
 def test_schedule_halves_at_500000():
     schedule = optimizers.from_hparams(TrainingHparams())._learning_rate
     rates = [float(schedule(step)) for step in (0, 499_999, 500_000, 999_999, 1_000_000)]
     np.testing.assert_allclose(rates, [4e-4, 4e-4, 2e-4, 2e-4, 1e-4], rtol=1e-6)
-
-
-def test_survives_serialisation():
-    optimizer = optimizers.from_hparams(TrainingHparams(rms_start=0.5))
-    assert optimizers.RMSProp.from_config(optimizer.get_config()).rms_start == 0.5

@@ -1,0 +1,55 @@
+"""RMSProp as Table 2 used it. It lies here so that a model that was compiled with it loads."""
+
+import keras
+
+
+def halving(learning_rate=4e-4, halve_every=500_000):
+    """Table 2's learning rate: halved after every `halve_every` steps, as a staircase.
+
+    Args:
+        learning_rate: of the first step.
+        halve_every: in steps.
+
+    Returns:
+        A `keras.optimizers.schedules.ExponentialDecay`.
+    """
+    return keras.optimizers.schedules.ExponentialDecay(
+        learning_rate, halve_every, 0.5, staircase=True
+    )
+
+
+@keras.saving.register_keras_serializable("prsr")
+class RMSProp(keras.optimizers.RMSprop):
+    """RMSProp with TensorFlow 1's update. The defaults are Table 2's.
+
+        mean_square = rho * mean_square + (1 - rho) * gradient ** 2
+        step        = momentum * step + learning_rate * gradient / sqrt(mean_square + epsilon)
+        weight      = weight - step
+
+    Keras computes the same, but starts `mean_square` at zero, where TensorFlow 1's
+    `tf.train.RMSPropOptimizer`, which the paper used, starts it at one: the first steps
+    are then small instead of `learning_rate / sqrt(1 - rho)` an element.
+
+    Args:
+        learning_rate: a number or a schedule; None for `halving()`.
+        rho: decay of the mean square.
+        momentum: of the steps.
+        epsilon: inside the root.
+        rms_start: where `mean_square` starts.
+        **kwargs: the others of `keras.optimizers.RMSprop`.
+    """
+
+    def __init__(
+        self, learning_rate=None, rho=0.95, momentum=0.9, epsilon=1e-8, rms_start=1.0, **kwargs
+    ):
+        learning_rate = halving() if learning_rate is None else learning_rate
+        super().__init__(learning_rate, rho=rho, momentum=momentum, epsilon=epsilon, **kwargs)
+        self.rms_start = rms_start
+
+    def add_optimizer_variables(self, trainable_variables, name, initializer="zeros"):
+        if name == "velocity":  # Keras' name for the mean square
+            initializer = keras.initializers.Constant(self.rms_start)
+        return super().add_optimizer_variables(trainable_variables, name, initializer)
+
+    def get_config(self):
+        return {**super().get_config(), "rms_start": self.rms_start}

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from prsr.hparams import TrainingHparams
+from prsr.models.rmsprop import RMSProp
+from prsr.training import optimizers
+
+
+def test_keras_start_by_hand():
+    """mean square 0.05 * 2^2 = 0.2."""
+    weight = tf.Variable([1.0])
+    RMSProp(rms_start=0.0).apply([tf.constant([2.0])], [weight])
+    np.testing.assert_allclose(weight, [1 - 4e-4 * 2 / np.sqrt(0.2)], rtol=1e-6)
+
+
+def test_the_defaults_are_table_2_s():
+    expected, actual = (
+        optimizers.from_hparams(TrainingHparams()).get_config(),
+        RMSProp().get_config(),
+    )
+    assert actual == {**expected, "name": actual["name"]}
+
+
+@pytest.mark.parametrize("learning_rate", [None, 0.25])
+def test_survives_serialisation(learning_rate):
+    optimizer = RMSProp(learning_rate, rho=0.5, rms_start=0.5)
+    again = RMSProp.from_config(optimizer.get_config())
+    assert again.get_config() == optimizer.get_config() and again.rms_start == 0.5

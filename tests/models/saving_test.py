@@ -1,0 +1,168 @@
+"""Keras' etiquette: configurations, files, clones, summaries."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from prsr.models import (
+    ConditioningNetwork,
+    GatedPixelCNN,
+    PixelRecursiveSuperResolution,
+    RegressionNetwork,
+    RMSProp,
+    layers,
+)
+from tests.conftest import ROOT
+
+TRUNK = {"channels": 1, "scale": 2, "blocks_per_stage": 2, "width": 4, "normalization": "none"}
+SIZES = {
+    PixelRecursiveSuperResolution: {
+        "channels": 1,
+        "scale": 2,
+        "blocks_per_stage": 2,
+        "conditioning_width": 4,
+        "normalization": "none",
+        "prior_width": 5,
+        "prior_layers": 2,
+        "prior_hidden": 7,
+    },
+    ConditioningNetwork: TRUNK,
+    RegressionNetwork: TRUNK,
+    GatedPixelCNN: {"channels": 1, "width": 5, "num_layers": 2, "hidden": 7},
+    layers.VerticalConv: {"features": 4, "size": 5},
+    layers.HorizontalConv: {
+        "in_groups": (0, 1),
+        "out_groups": (0, 0, 1),
+        "size": 5,
+        "mask_type": "A",
+    },
+    layers.GatedLayer: {"features": 6, "channels": 3, "size": 7},
+    layers.ResidualBlock: {"features": 4, "normalization": "none"},
+}
+
+
+@pytest.mark.parametrize("kind", SIZES, ids=lambda kind: kind.__name__)
+def test_a_configuration_is_the_constructor_s_arguments(kind):
+    config = kind(**SIZES[kind], name="mine", dtype="mixed_bfloat16").get_config()
+    assert config["name"] == "mine" and config.items() >= SIZES[kind].items()
+    json.dumps(config)
+    again = kind.from_config(config)
+    assert again.get_config() == config and again.compute_dtype == "bfloat16"
+    assert keras.saving.get_registered_name(kind) == f"prsr>{kind.__name__}"
+
+
+def images(count=2):
+    random = np.random.default_rng(0)
+    low_res = random.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
+    return low_res, random.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+
+
+def trained(kind, **sizes):
+    keras.utils.set_random_seed(1)
+    model = kind(blocks_per_stage=1, **sizes)
+    model.compile(optimizer=RMSProp(), run_eagerly=True)
+    model.fit(*images(), epochs=2, verbose=0)
+    return model
+
+
+def small():
+    return trained(
+        PixelRecursiveSuperResolution,
+        conditioning_width=4,
+        prior_width=6,
+        prior_layers=1,
+        prior_hidden=6,
+    )
+
+
+MODELS = {
+    "pixel_recursive": small,
+    "cross_entropy": lambda: trained(ConditioningNetwork, width=4),
+    "regression": lambda: trained(RegressionNetwork, width=4),
+}
+
+LOAD = """
+import sys
+import keras
+import numpy as np
+import prsr.models
+
+for name in sys.argv[1:]:
+    model = keras.saving.load_model(f"{name}.keras", safe_mode=True)
+    scores = model.scores(*np.load("images.npz").values())
+    np.savez(f"{name}.npz", *scores.values(), *(variable.numpy() for variable in model.variables))
+    assert int(model.optimizer.iterations) == 2 and model.optimizer.rms_start == 1
+"""
+
+
+def test_a_file_is_loaded_where_only_the_models_are_imported(tmp_path):
+    """Bit for bit, with the optimizer, in safe mode."""
+    np.savez(tmp_path / "images.npz", *images())
+    expected = {}
+    for name, make in MODELS.items():
+        model = make()
+        model.save(tmp_path / f"{name}.keras")
+        expected[name] = [*model.scores(*images()).values(), *model.variables]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", LOAD, *MODELS], cwd=tmp_path, env=environment, check=True)
+    for name, arrays in expected.items():
+        actual = np.load(tmp_path / f"{name}.npz").values()
+        for one, other in zip(arrays, actual, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_clone_is_built_and_has_weights_of_its_own():
+    model = small()
+    clone = keras.models.clone_model(model)
+    assert [v.shape for v in clone.variables] == [v.shape for v in model.variables]
+    clone.set_weights(model.get_weights())
+    np.testing.assert_array_equal(clone(*images()), model(*images()))
+    clone.set_weights([np.zeros_like(value) for value in model.get_weights()])
+    assert np.any(model.get_weights()[0])
+
+
+def test_a_summary_has_a_shape_for_every_layer():
+    model = PixelRecursiveSuperResolution(
+        blocks_per_stage=1, prior_width=6, prior_layers=1, prior_hidden=9
+    )
+    model.build((None, 8, 8, 3))
+    lines = []
+    model.summary(expand_nested=True, print_fn=lines.append, line_length=120)
+    text = "\n".join(lines)
+    assert "?" not in text
+    for shape in ("32, 32, 3, 256", "16, 16, 32", "32, 32, 9"):
+        assert f"(None, {shape})" in text
+
+
+@pytest.mark.parametrize("kind", [ConditioningNetwork, RegressionNetwork, GatedPixelCNN])
+def test_shapes_are_foretold(kind):
+    model = kind()
+    input_shape = (2, 4, 4, 3)
+    assert model.compute_output_shape(input_shape) == model(np.zeros(input_shape)).shape
+
+
+def test_keras_json_does_not_matter(tmp_path):
+    """Another order of axes and another precision change no bit."""
+    text = '{"backend": "tensorflow", "image_data_format": "channels_first", "floatx": "float16"}'
+    (tmp_path / "keras.json").write_text(text)
+    code = (
+        "import numpy as np, keras\n"
+        "from prsr.trained import pretrained\n"
+        "assert keras.config.floatx() == 'float16', 'keras.json is not read'\n"
+        "_, model = pretrained.workdir('faces').load_model()\n"
+        "np.save('found.npy', model.log_likelihood(*np.load('images.npz').values()))\n"
+    )
+    random = np.random.default_rng(0)
+    pair = [random.integers(0, 256, (2, size, size, 3), np.uint8) for size in (8, 32)]
+    np.savez(tmp_path / "images.npz", *pair)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    from prsr.trained import pretrained
+
+    _, model = pretrained.workdir("faces").load_model()
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), model.log_likelihood(*pair))

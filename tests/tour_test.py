@@ -1,0 +1,56 @@
+"""The notebook: it runs where there is no network, and what it shows is what it gave."""
+
+import json
+import os
+import re
+import time
+
+import pytest
+
+from tests.conftest import ROOT
+
+TOUR = ROOT / "docs" / "tour.ipynb"
+
+
+def cells(kind):
+    notebook = json.loads(TOUR.read_text())
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == kind]
+
+
+def test_it_is_kept_with_its_outputs_and_small():
+    assert TOUR.stat().st_size < 1_500_000
+    outputs = [output for cell in cells("code") for output in cell["outputs"]]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) >= 8
+    assert not any(output["output_type"] == "error" for output in outputs)
+    assert [cell["execution_count"] for cell in cells("code")] == list(
+        range(1, len(cells("code")) + 1)
+    )
+    assert not re.search(r"/home/|/root/|/tmp/|Traceback", TOUR.read_text())
+
+
+def test_its_links_lead_somewhere():
+    text = "\n".join("".join(cell["source"]) for cell in cells("markdown"))
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert len(links) >= 3
+    for link in links:
+        assert (TOUR.parent / link).exists(), link
+
+
+@pytest.mark.slow
+def test_it_runs(tmp_path, monkeypatch):
+    """In minutes, and prints and draws as many things as it shows."""
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    nbformat = pytest.importorskip("nbformat")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    notebook = nbformat.read(TOUR, 4)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    begin = time.monotonic()
+    nbclient.NotebookClient(notebook, timeout=900, resources=resources).execute()
+    print(f"{time.monotonic() - begin:.0f} s")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for now, kept in zip(code, cells("code"), strict=True):
+        assert [output.output_type for output in now.outputs] == [
+            output["output_type"] for output in kept["outputs"]
+        ]
