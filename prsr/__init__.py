@@ -7,7 +7,6 @@ samples = model.sample(image, num_samples=4)
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from prsr.errors import UserError
@@ -33,12 +32,9 @@ def load(where: str | os.PathLike[str]) -> Model:
         UserError: there is no model, or it cannot be read; or this program has set Keras to
             another backend, data format or precision.
     """
-    if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # others may share a GPU
-    os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")  # some file systems have no locks
     from prsr import backend
 
+    backend.prepare()
     backend.require_tensorflow("prsr.load")
     from prsr import api  # TensorFlow takes seconds
 

@@ -76,18 +76,18 @@ def _export(path):
         (output,) = loaded.signatures[name](**inputs).values()
         return output.numpy()
 
-    is_new = "match_input" in loaded.signatures["sample"].structured_input_signature[1]
+    taken = loaded.signatures["sample"].structured_input_signature[1]
 
     def sampler(low_res, seeds, sampling):
         named = {"tau": tf.constant(sampling.tau, tf.float32)}
-        if is_new:
-            named["guidance"] = tf.constant(sampling.guidance, tf.float32)
-            named["match_input"] = tf.constant(sampling.match_input)
-        elif sampling.guidance or sampling.match_input != "off":
-            raise ValueError(
-                "an older version made this export, without guidance or match_input; export the "
-                "model again"
-            )
+        for name, usual in (("guidance", 0.0), ("match_input", "off")):
+            value = getattr(sampling, name)
+            if name in taken:
+                named[name] = tf.constant(value, taken[name].dtype)
+            elif value != usual:
+                raise ValueError(
+                    f"an older version made this export, without {name}; export the model again"
+                )
         return call("sample", low_res=tf.constant(low_res), seed=tf.constant(seeds), **named)
 
     def draw(low_res, num_samples, sampling, seed, given):
@@ -200,8 +200,9 @@ class Model:
             align: as `low_res`.
             guidance: how much more A counts: logits are tau (B + (1 + guidance) A). 0 is the
                 paper's; 2 to 3 follow the input more closely, and samples differ less.
-            match_input: `"end"` changes each sample as little as need be to reduce to x
-                exactly; `"off"` is the paper's.
+            match_input: `"end"` changes each finished sample as little as possible, so that it
+                reduces to x exactly; `"rows"` also moves each row towards x before the next is
+                drawn; `"off"` is the paper's.
             given: `[high, high, channels]` integers that each sample continues: 0 to 255 where a
                 value stays as it is, -1 where one is to be drawn. What is drawn sees what was
                 given before it, in the order of drawing, and nothing below.

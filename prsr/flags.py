@@ -14,8 +14,6 @@ import sys
 
 # Before TensorFlow is first imported: its remarks about the processor are no news here.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # others may share a GPU
-os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")  # some file systems have no locks
 # Keras as it comes, whatever another project has set.
 os.environ.update(KERAS_BACKEND="tensorflow", KERAS_HOME=os.devnull)
 
@@ -32,6 +30,7 @@ from prsr.hparams import (  # noqa: E402
     TrainingHparams,
 )
 
+backend.prepare()
 FLAGS = flags.FLAGS
 flags.disclaim_key_flags()  # they are the command's that defines them: its --help lists them
 
@@ -375,7 +374,7 @@ def fail(message):
 
 
 # Flags with a path, with several of them, and with one behind KIND:.
-_PATHS = ("workdir", "input", "output", "study", "regression")
+_PATHS = ("workdir", "input", "given", "output", "study", "regression")
 _LISTS = ("baselines", "evaluations")
 
 

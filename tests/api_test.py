@@ -3,14 +3,16 @@
 import shutil
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import prsr
-from prsr import images
+from prsr import api, images
 from prsr.data import faces
 from prsr.errors import UserError
 from prsr.hparams import Sampling
@@ -225,6 +227,28 @@ def test_other_formats_of_keras_do_not_matter(model, tiny_run):
     finally:
         keras.config.set_image_data_format("channels_last")
         keras.config.set_floatx("float32")
+
+
+@pytest.mark.parametrize("taken", [{}, {"guidance": 0}, {"guidance": 0, "match_input": 0}])
+def test_exports_of_older_versions_draw_as_far_as_they_can(monkeypatch, tiny_run, taken):
+    hparams = Workdir(tiny_run).read_hparams()
+
+    def sample(low_res, seed, tau, **named):
+        assert named.keys() == taken.keys()
+        return {"high_res": tf.zeros((len(low_res), 8, 8, 3), tf.uint8)}
+
+    specs = {"guidance": tf.TensorSpec((), tf.float32), "match_input": tf.TensorSpec((), tf.string)}
+    sample.structured_input_signature = ((), {name: specs[name] for name in taken})
+    export = types.SimpleNamespace(signatures={"sample": sample})
+    monkeypatch.setattr(saved_model, "load", lambda path: (hparams, export))
+    model = api.Model(*api._export("old"))
+    assert model.sample(LOW_RES).shape == (2, 1, 8, 8, 3)
+    for name, value in {"guidance": 2.0, "match_input": "end"}.items():
+        if name in taken:
+            model.sample(LOW_RES, **{name: value})
+        else:
+            with pytest.raises(ValueError, match=f"without {name}; export the model again"):
+                model.sample(LOW_RES, **{name: value})
 
 
 def test_a_place_below_one_s_home(tiny_run, tmp_path, monkeypatch):

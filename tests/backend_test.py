@@ -17,7 +17,7 @@ from prsr.models import PixelRecursiveSuperResolution, RMSProp
 from prsr.sampling import naive, noise
 from prsr.trained import pretrained
 from tests import on_backend
-from tests.conftest import DATA, ROOT, assert_one_line, run, shared
+from tests.conftest import DATA, ROOT, shared
 from tests.models.prior_test import before
 
 BACKENDS = [
@@ -141,9 +141,3 @@ def test_what_needs_tensorflow_says_so(name):
         ("prsr.load", "prsr.data.pipeline", "sampling"), printed.splitlines(), strict=True
     ):
         assert line.startswith(f"{what} needs TensorFlow as Keras' backend, not {name}: set ")
-
-
-def test_a_command_says_so(tmp_path):
-    environment = {**os.environ, "KERAS_BACKEND": "numpy"}
-    result = run("sample", "--model=faces", f"--output={tmp_path}", env=environment)
-    assert_one_line(result, "not numpy: set KERAS_BACKEND=tensorflow")

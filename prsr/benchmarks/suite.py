@@ -1,10 +1,10 @@
 """Every benchmark, one after the other."""
 
-import os
 import platform
 
 import tensorflow as tf
 
+from prsr import host
 from prsr.benchmarks import cold, nearest, replicas, rounds, sampling, training
 
 
@@ -28,7 +28,7 @@ def measure(hparams, parts, batches, database_images, num_rounds, quick):
     gpus = tf.config.list_physical_devices("GPU")
     results = {
         "device": f"{len(gpus)} GPUs" if gpus else f"CPU ({platform.machine()})",
-        "cores": os.cpu_count(),
+        "cores": host.cores(),
         "tensorflow": tf.__version__,
         "weights": model.count_params(),
         "image_size": size,

@@ -36,7 +36,9 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 class _Memory:
-    """Memory for images that are decoded at the same time: half of what there is."""
+    """Memory for images that are decoded at the same time: half of what is free."""
+
+    _SMALL = 2**24  # bytes; so many need not be asked for
 
     def __init__(self):
         self._held, self._changed = 0, threading.Condition()
@@ -44,13 +46,18 @@ class _Memory:
     @contextlib.contextmanager
     def of(self, size):
         """Waits until so many bytes are free, or nobody holds any."""
-        most = host.memory() / 2
-        if size > 2 * most:
-            raise ValueError(
-                f"decoding it takes {size / 2**30:.1f} GiB of memory, and less is free"
-            )
+        if size <= self._SMALL:
+            yield
+            return
         with self._changed:
-            self._changed.wait_for(lambda: not self._held or self._held + size <= most)
+            # What others hold is no longer among what is free.
+            self._changed.wait_for(
+                lambda: not self._held or self._held + size <= (host.memory() + self._held) / 2
+            )
+            if not self._held and size > host.memory():
+                raise ValueError(
+                    f"decoding it takes {size / 2**30:.1f} GiB of memory, and less is free"
+                )
             self._held += size
         try:
             yield
@@ -81,35 +88,41 @@ def decode(file, channels):
     Raises:
         ValueError: the file is no image, is broken or cut short, or is absurdly large.
     """
-    with _readable(), _open(file) as image:
-        width, height = image.size
-        size = width * height
-        is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
-        if is_jpeg and MOST_PIXELS < size <= _MOST_JPEG_PIXELS:
-            if _length(image.fp) < size // 512:  # a bit for each block of 8x8 is the least
-                raise ValueError(f"cut short, it has not its {width}x{height} pixels")
-            image.draft(None, (width // 4, height // 4))
-        if math.prod(image.size) > MOST_PIXELS:
-            raise ValueError(f"{width}x{height} pixels are too many")
-        progressive = size * _PROGRESSIVE_BYTES if image.info.get("progressive") else 0
-        with _memory.of(math.prod(image.size) * _BYTES + progressive):
-            _scale_transparency(image)
-            return _upright(image, channels)
+    with _opened(file) as image:
+        return _upright(image, channels)
 
 
 def decode_with_alpha(file, channels):
     """As `decode`, and its opacity, `[height, width]` uint8: 255 where nothing shines through."""
-    with _readable(), _open(file) as image:
-        if math.prod(image.size) > MOST_PIXELS:
-            raise ValueError("{}x{} pixels are too many".format(*image.size))
-        alpha = _turned(image.convert("RGBA").getchannel("A"), _orientation(image))
-        return _upright(image, channels), np.asarray(alpha)
+    with _opened(file) as image:
+        orientation = _orientation(image)
+        alpha = _eight_bits(image).convert("RGBA").getchannel("A")
+        return _upright(image, channels), np.asarray(_turned(alpha, orientation))
 
 
 def from_pil(image, channels):
     """A PIL image as `decode` returns it, with the same errors."""
     with _readable():
         return _upright(image, channels)
+
+
+@contextlib.contextmanager
+def _opened(file):
+    """An image file whose pixels may be read, in memory that it has to itself."""
+    with _readable(), _open(file) as image:
+        width, height = image.size
+        size = width * height
+        is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+        if is_jpeg and MOST_PIXELS < size <= _MOST_JPEG_PIXELS:
+            if _length(image.fp) < size // 512:  # a bit for each block of 8x8 is the least
+                raise ValueError(f"cut short: some of its {width}x{height} pixels are missing")
+            image.draft(None, (width // 4, height // 4))
+        if math.prod(image.size) > MOST_PIXELS:
+            raise ValueError(f"{width}x{height} pixels are too many")
+        progressive = size * _PROGRESSIVE_BYTES if image.info.get("progressive") else 0
+        with _memory.of(math.prod(image.size) * _BYTES + progressive):
+            _scale_transparency(image)
+            yield image
 
 
 def _open(file):

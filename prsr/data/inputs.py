@@ -65,8 +65,8 @@ def read_inputs(path, hparams, find_eyes=None):
         raise UserError(f"'{path}': no image there ({', '.join(listing.EXTENSIONS)})")
     outputs = _outputs(path, names)
     if outputs:
-        some = ", ".join(sorted(outputs)[:3])
-        passed = f"passed over {len(outputs):,} that this program wrote before ({some}, ...)"
+        some = ", ".join(sorted(outputs)[:3]) + ", ..." * (len(outputs) > 3)
+        passed = f"passed over {len(outputs):,} that this program wrote before ({some})"
         if len(outputs) == len(names):
             raise UserError(f"'{path}': {passed}, and there are no others; name a single file")
         print(f"'{path}': {passed}", file=sys.stderr)

@@ -54,13 +54,14 @@ def find_images(folder):
     found, passed, links, seen = [], [], [""], set()
     while links:  # of two ways to a folder, the one without a link counts
         begin = links.pop(0)
-        if not _first_time(folder / begin, seen):
-            passed.append((begin, "a link to a folder that is read already"))
-            continue
         waiting = [begin]
         while waiting:
             inside = waiting.pop()
             try:
+                if not _first_time(folder / inside, seen):
+                    if inside == begin:
+                        passed.append((begin, "a link to a folder that is read already"))
+                    continue
                 entries = sorted(os.scandir(folder / inside), key=lambda entry: entry.name)
             except OSError as error:
                 if inside == "":
@@ -71,20 +72,29 @@ def find_images(folder):
                 name = f"{inside}/{entry.name}" if inside else entry.name
                 if not is_ones_own(entry.name):
                     continue
-                if entry.is_dir():
-                    if entry.is_symlink():
-                        links.append(name)
-                    elif _first_time(entry.path, seen):
-                        waiting.append(name)
-                elif not entry.is_file():
-                    if entry.is_symlink():
-                        passed.append((name, "a link that leads nowhere"))
-                elif is_image(name):
+                kind = _kind(entry)
+                if kind == "folder":
+                    (links if entry.is_symlink() else waiting).append(name)
+                elif kind == "nothing":
+                    passed.append((name, "a link that leads nowhere"))
+                elif kind == "file" and is_image(name):
                     found.append(name)
-                elif _is_other_image(name):
+                elif kind == "file" and _is_other_image(name):
                     passed.append((name, None))
     _tell(folder, passed)
     return sorted(found)
+
+
+def _kind(entry):
+    """What an `os.DirEntry` is: a folder, a file, a link to nothing, or something else."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+    except OSError:  # a link to itself, say
+        return "nothing"
+    return "nothing" if entry.is_symlink() else "other"
 
 
 def _first_time(path, seen):
@@ -161,5 +171,7 @@ def targets(names, where):
             progress.say_once(
                 f"'{where}': {best} is taken, and not {others}, the same at other sizes"
             )
-            return sorted(kinds[best])
+            matched = {name for kind in kinds.values() for name in kind}
+            unlike = [name for name in names if name not in matched and is_image(name)]
+            return sorted([*kinds[best], *unlike])
     return names

@@ -57,6 +57,10 @@ def prepare(data, channels, folder, images_per_file):
 
 
 def _prepare(data, channels, folder, images_per_file):
+    begun = records.read_manifest(folder)
+    if begun:  # older versions hashed whole paths
+        root = begun["settings"].get("root", splits.WHOLE_PATHS)
+        data = dataclasses.replace(data, root=root)
     source = sources.open_source(data.dataset, data.split, channels, data.root)
     names = {split: source.names(split) for split in splits.NAMES}
     if names["test"] == names["validation"]:
@@ -69,6 +73,7 @@ def _prepare(data, channels, folder, images_per_file):
         {
             "dataset": data.dataset,
             "split": data.split,
+            "root": data.root,
             "crop": source.made_with.get("crop", data.crop),
             "image_size": data.image_size,
             "channels": channels,
@@ -125,7 +130,8 @@ class _Manifest:
                     f"else wrote; choose another folder"
                 )
             return
-        before, self.files = saved["settings"], saved["files"]
+        self.files = saved["files"]
+        before = {"root": splits.WHOLE_PATHS, **saved["settings"]}
         other = [name for name in settings if before.get(name) != settings[name]]
         if other:
             raise UserError(

@@ -65,6 +65,7 @@ class _Source:
     """Images with names, read one by one, as they were taken."""
 
     made_with = {}
+    splits = {}  # names by split, where images have names
 
     def check(self, data):
         pass

@@ -254,7 +254,7 @@ class Digest:
         except Exception as error:  # zip, zlib and NumPy raise many kinds
             raise UserError(
                 f"'{path}' cannot be read as the digest of a run's images "
-                f"({type(error).__name__}: {error}); delete it, and nobody checks them"
+                f"({type(error).__name__}: {error}); delete it to go on without the check"
             ) from error
 
 

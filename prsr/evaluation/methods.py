@@ -157,7 +157,12 @@ def baseline_methods(names, hparams, seed, batch_size):
                     f"cross_entropy as a baseline, and got '{name}'"
                 )
             _check_fits(workdir.read_hparams(), hparams, name)
-            workdir.check_images(hparams)  # which it must not have been trained on, either
+            own, _ = workdir.check_images(hparams)  # it must not have been trained on them, either
+            if own.data.root != hparams.data.root:
+                raise UserError(
+                    f"the baseline '{name}' divided '{hparams.data.dataset}' otherwise into "
+                    f"training and test images; train it again on the same path"
+                )
             result.extend(run_methods(workdir, *workdir.load_model(), (), seed, batch_size))
     return result
 

@@ -2,6 +2,8 @@
 
 import keras
 
+from prsr.models import layers
+
 
 def halving(learning_rate=4e-4, halve_every=500_000):
     """Table 2's learning rate: halved after every `halve_every` steps, as a staircase.
@@ -18,7 +20,7 @@ def halving(learning_rate=4e-4, halve_every=500_000):
     )
 
 
-@keras.saving.register_keras_serializable("prsr")
+@layers.registered
 class RMSProp(keras.optimizers.RMSprop):
     """RMSProp with TensorFlow 1's update. The defaults are Table 2's.
 

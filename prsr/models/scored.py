@@ -17,7 +17,7 @@ class _Mean(keras.losses.Loss):
 class ScoredModel(keras.Model):
     """A model that is trained on pairs of low and high resolution.
 
-    `compile(optimizer=prsr.training.optimizers.RMSProp())` needs no loss, and `fit` takes batches
+    `compile(optimizer=prsr.models.RMSProp())` needs no loss, and `fit` takes batches
     of `(low_res, high_res)`, or `(low_res, high_res, weight)` with a `[batch]` weight of each
     image. Keras' own step, on whatever backend, then asks `compute_loss`.
 

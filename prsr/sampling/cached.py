@@ -17,13 +17,12 @@ of G, of B. The columns of features s to e are then 2 s to 2 e.
 `L`, `F` and `hidden` in shapes are the prior's layers, width and hidden features.
 """
 
-import os
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from prsr import images
+from prsr import host, images
 from prsr.models import layers
 from prsr.sampling import noise, projection
 
@@ -370,7 +369,7 @@ def _parallel_parts(batch):
     """
     if tf.config.list_logical_devices("GPU"):
         return 1
-    most = min(os.cpu_count() or 1, batch // _LEAST_PART)
+    most = min(host.cores(), batch // _LEAST_PART)
     return next(parts for parts in range(max(1, most), 0, -1) if batch % parts == 0)
 
 

@@ -190,6 +190,9 @@ def test_the_transparent_colour_lies_on_white(color_type, bits, row, transparent
     content = png(color_type, bits, [row], transparent)
     array = decoding.decode(io.BytesIO(content), 3)
     assert array[0, : len(expected), 0].tolist() == expected
+    same, alpha = decoding.decode_with_alpha(io.BytesIO(content), 3)
+    np.testing.assert_array_equal(same, array)
+    assert (alpha == 0).any() and (array[alpha == 0] == 255).all()
 
 
 @pytest.mark.parametrize("size", [(12000, 9000), (16320, 12240)])
@@ -214,7 +217,8 @@ def test_other_images_of_so_many_pixels_are_refused_in_a_line(side, recwarn):
 def test_all_threads_together_hold_half_of_the_memory(monkeypatch):
     held, most = 0, 0
     memory = decoding._Memory()
-    monkeypatch.setattr(decoding.host, "memory", lambda: 1000)
+    monkeypatch.setattr(memory, "_SMALL", 0)
+    monkeypatch.setattr(decoding.host, "memory", lambda: 1000 - held)
 
     def hold(size):
         nonlocal held, most

@@ -80,6 +80,13 @@ def test_links_are_followed_and_loops_end(tmp_path, capsys):
     assert "'train/again'" in capsys.readouterr().err
 
 
+def test_a_link_to_itself_is_passed_over(tmp_path, capsys):
+    fill(tmp_path, "a.png")
+    os.symlink("loop", tmp_path / "loop")
+    assert listing.find_images(tmp_path) == ["a.png"]
+    assert "a link that leads nowhere" in capsys.readouterr().err
+
+
 def test_one_folder_under_two_names_is_read_once_and_said(tmp_path, capsys):
     fill(tmp_path, "train/0.png", "val/1.png")
     (tmp_path / "a_test").symlink_to(tmp_path / "train")
@@ -105,6 +112,7 @@ def test_of_sr3_s_pairs_the_originals_are_taken(tmp_path, capsys):
     assert "hr_32 is taken, and not lr_8, sr_8_32" in capsys.readouterr().err
     folders = [f"x/{kind}/0000{i}.png" for kind in ("hr_32", "lr_8", "sr_8_32") for i in range(4)]
     assert listing.targets(folders, "here") == folders[:4]
+    assert listing.targets([*folders, "y/z.png"], "here") == [*folders[:4], "y/z.png"]
     fill(tmp_path, *folders)
     source = sources.open_source(f"folder:{tmp_path}", "auto", 3)
     assert {name for part in source.splits.values() for name in part} == set(folders[:4])

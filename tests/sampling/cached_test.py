@@ -81,7 +81,7 @@ def test_a_sample_does_not_depend_on_its_batch():
 
 def test_a_sample_does_not_depend_on_parallel_parts(monkeypatch):
     """Batches of 16 and 64 are drawn in parts, one a core."""
-    monkeypatch.setattr(cached.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(cached.host, "cores", lambda: 2)
     model, sampler, _, _ = standard()
     low_res, seeds = ask(model, (3, 3), batch=64)
     plain = cached.sampler(model, jit_compile=False)
@@ -91,7 +91,7 @@ def test_a_sample_does_not_depend_on_parallel_parts(monkeypatch):
 
 
 def test_a_part_for_each_core(monkeypatch):
-    monkeypatch.setattr(cached.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(cached.host, "cores", lambda: 4)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
     assert [cached._parallel_parts(batch) for batch in (1, 15, 16, 17, 24, 64)] == [
         *(1, 1, 2, 1, 3, 4)

@@ -38,7 +38,7 @@ def test_seeds_are_those_of_the_sampler(shape):
 
 
 def test_signatures_have_names_and_any_batch(signatures):
-    names = {"sample", "greedy", "log_prob", "conditioning_logits", "serving_default"}
+    names = {"sample", "greedy", "log_prob", "conditioning_logits", "inspect", "serving_default"}
     assert set(signatures) == names
     _, named = signatures["sample"].structured_input_signature
     assert {name: (spec.shape.as_list(), spec.dtype) for name, spec in named.items()} == {
