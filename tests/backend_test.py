@@ -132,7 +132,7 @@ for code in ("prsr.load('faces')", "import prsr.data.pipeline", "import prsr.sam
 """
 
 
-@pytest.mark.parametrize("name", [*BACKENDS, "numpy"])
+@pytest.mark.parametrize("name", BACKENDS)
 def test_what_needs_tensorflow_says_so(name):
     environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", NEEDY]
