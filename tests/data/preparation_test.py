@@ -2,12 +2,13 @@
 
 import dataclasses
 import io
+import json
 import shutil
 
 import numpy as np
 import pytest
 
-from prsr.data import image_sets, letters, pipeline, preparation, records
+from prsr.data import image_sets, letters, pipeline, preparation, records, splits
 from prsr.errors import UserError
 from prsr.hparams import DataHparams
 
@@ -106,3 +107,24 @@ def test_nowhere_to_write(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write to"):
         preparation.prepare(DATA, 3, tmp_path / "file" / "x", 50)
+
+
+def test_what_an_older_version_began_keeps_its_division(tmp_path):
+    """It hashed whole paths, and did not say so."""
+    for i in range(60):
+        path = tmp_path / "images" / "one" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(i, "PNG"))
+    data = DataHparams(f"folder:{tmp_path / 'images'}", 8)
+    older = dataclasses.replace(data, root=splits.WHOLE_PATHS)
+    expected = preparation.prepare(older, 3, tmp_path / "older", 20)
+    before = content(tmp_path / "older")
+    manifest = tmp_path / "older" / "records.json"
+    saved = json.loads(manifest.read_text())
+    assert saved["settings"].pop("root") == splits.WHOLE_PATHS
+    manifest.write_text(json.dumps(saved))
+    (tmp_path / "older" / "train-00001.tfrecord").unlink()
+    assert preparation.prepare(data, 3, tmp_path / "older", 20) == expected
+    assert content(tmp_path / "older") == before
+    preparation.prepare(data, 3, tmp_path / "newer", 20)
+    assert content(tmp_path / "newer") != before

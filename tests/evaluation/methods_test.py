@@ -1,5 +1,6 @@
 """Baselines by their names and run directories."""
 
+import dataclasses
 import json
 
 import pytest
@@ -9,7 +10,7 @@ from prsr.evaluation import methods
 from prsr.trained.workdir import Workdir
 
 
-def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs):
+def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs, monkeypatch):
     hparams = Workdir(tiny_run).read_hparams()
 
     def chosen(run_directory):
@@ -23,3 +24,8 @@ def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs):
     with pytest.raises(UserError, match="crop=celeba"):
         chosen(tmp_path)
     assert [method.key for method in chosen(baseline_runs / "regression")] == ["regression"]
+    data = dataclasses.replace(hparams.data, root="-one/")
+    other = dataclasses.replace(hparams, data=data)
+    monkeypatch.setattr(Workdir, "check_images", lambda *_: (other, None))
+    with pytest.raises(UserError, match="divided 'drawn:60' otherwise"):
+        chosen(baseline_runs / "regression")

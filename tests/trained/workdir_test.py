@@ -241,6 +241,9 @@ def test_commands_refuse_to_test_on_what_was_trained_on(tiny_run, tmp_path, comm
 def test_records_know_whose_images_they_are(prepared, tmp_path):
     hparams = Hparams(data=DataHparams(f"records:{prepared}", image_size=8))
     workdir = Workdir(tmp_path)
+    workdir.checkpoints.mkdir()  # as of a run of version 0.1, which kept no digest
+    assert workdir.check_images(hparams)[0] == hparams
+    workdir.checkpoints.rmdir()
     workdir.write_digest(workdir.check_images(moved(hparams, "drawn:200"))[1])
     again = workdir.check_images(hparams)[1]
     assert again.changes(splits.Digest.load(workdir.splits)) == [] and len(again) == 200
