@@ -81,7 +81,7 @@ def test_serving_prepares_what_is_not_there_yet(evaluated, tmp_path):
         assert "2 algorithms" in lines[0]
         url, admin = (line.split()[-1] for line in lines[1:])
         with urllib.request.urlopen(url) as page:
-            assert b"/static/study.js" in page.read()
+            assert b"static/study.js" in page.read()
         assert admin == f"{url}admin#{(tmp_path / 'tried' / 'admin_token').read_text().strip()}"
         # A second server, at the same port.
         port = url.strip("/").split(":")[-1]

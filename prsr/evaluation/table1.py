@@ -162,8 +162,9 @@ def markdown(report):
     head, cells = ["method"], []
     for score in columns:
         head += [score.title, "paper"] if with_paper and score.paper else [score.title]
-    apart = [entry for entry in rows if not entry["in_paper"]]
-    for entry in [entry for entry in rows if entry["in_paper"]] + apart:
+    # Reports of version 0.1 have the paper's rows alone.
+    apart = [entry for entry in rows if not entry.get("in_paper", True)]
+    for entry in [entry for entry in rows if entry not in apart] + apart:
         if apart and entry is apart[0]:
             cells.append(["**not in the paper:**", *[""] * (len(head) - 1)])
         line = [entry["title"]]

@@ -264,6 +264,7 @@ def test_tfds_is_asked_through_the_proxy(unprepared, monkeypatch):
     with server(403) as (address, asked):
         monkeypatch.setenv("https_proxy", address)
         monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setattr(urllib.request, "_opener", None)  # which has read the environment
         with pytest.raises(UserError, match="cannot be fetched .*403.*zip:img_align_celeba.zip"):
             sources.open_source("tfds:celeb_a,download", "auto", 3)
     assert asked == ["storage.googleapis.com:443"]
