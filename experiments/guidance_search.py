@@ -123,7 +123,7 @@ def ways():
         for guidance in (0, 1, 2, 3, 5):
             yield Way(f"tau {tau}, g {guidance}", tau, guidance)
     for guidance in (0, 2):
-        for ridge in (1.0, 4.0, 16.0):
+        for ridge in (0.2, 1.0, 4.0, 16.0):
             name = f"tau 1.2, g {guidance}, rows, ridge {ridge:g}"
             yield Way(name, 1.2, guidance, mode="rows", ridge=ridge)
         for mode in ("groups", "late"):
