@@ -46,6 +46,7 @@ def _run(workdir):
     """`Model`'s arguments, of a run directory."""
     hparams, model = workdir.load_model()
     sampler = samplers.sampler(model, hparams.data.downsampling)
+    scored = likelihood.Repeated(model) if model.has_likelihood else None
 
     def draw(low_res, num_samples, sampling, seed, given):
         return samplers.draw_samples(
@@ -53,9 +54,9 @@ def _run(workdir):
         )
 
     def log_prob(low_res, high_res):
-        if not model.has_likelihood:
+        if not scored:
             raise ValueError("a regression predicts one image and gives no probability")
-        return -likelihood.nats(model, low_res, high_res, _BATCH)
+        return -likelihood.nats(scored, low_res, high_res, _BATCH)
 
     def inspect(low_res, high_res, box):
         if hparams.model.architecture != "pixel_recursive":
@@ -98,12 +99,12 @@ def _export(path):
         drawn = samplers.draw(sampler, low_res.repeat(num_samples, 0), seeds, sampling, _BATCH)
         return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])
 
-    def scores(low_res, high_res):
-        inputs = {"low_res": tf.constant(low_res), "high_res": tf.constant(high_res)}
-        return {"joint": -call("log_prob", **inputs)}
+    def log_likelihood(low_res, high_res):
+        return call("log_prob", low_res=tf.constant(low_res), high_res=tf.constant(high_res))
 
     def log_prob(low_res, high_res):
-        return -likelihood.nats(types.SimpleNamespace(scores=scores), low_res, high_res, _BATCH)
+        scored = types.SimpleNamespace(log_likelihood=log_likelihood)
+        return -likelihood.nats(scored, low_res, high_res, _BATCH)
 
     def inspect(low_res, high_res, box):
         if "inspect" not in loaded.signatures:

@@ -2,11 +2,13 @@
 
 from absl import flags
 
+from prsr import backend
 from prsr.errors import UserError
 from prsr.flags import (
     FLAGS,
     define_batch_size,
     define_dataset,
+    define_replicas,
     define_seed,
     define_trained,
     moved,
@@ -55,6 +57,7 @@ def define():
     )
     define_seed()
     define_batch_size()
+    define_replicas()
 
 
 def main():
@@ -62,6 +65,7 @@ def main():
     from prsr.evaluation import methods, results, table1
     from prsr.sampling import samplers
 
+    devices = backend.devices(FLAGS.num_replicas)
     workdir = trained()
     output = output_folder("evaluation")
     samplings = _samplings()
@@ -77,7 +81,7 @@ def main():
         if not sampling.in_paper:
             samplers.check(sampling, hparams)
     pixel_independent = methods.baseline_methods(FLAGS.baselines, hparams, seed, batch_size)
-    own = methods.run_methods(workdir, hparams, model, samplings, seed, batch_size)
+    own = methods.run_methods(workdir, hparams, model, samplings, seed, batch_size, devices)
     chosen = pixel_independent + own
     if FLAGS.match_input != "off":
         if hparams.model.architecture != "pixel_recursive":

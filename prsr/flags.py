@@ -6,6 +6,7 @@ an exit status. `run(main, define)` calls both, so that importing a command does
 
 import contextlib
 import dataclasses
+import gc
 import math
 import os
 import pathlib
@@ -203,8 +204,8 @@ def define_replicas():
     flags.DEFINE_integer(
         "num_replicas",
         0,
-        "Devices of this machine that share each batch; 0: all GPUs, or one CPU. Without GPUs "
-        "so many logical devices on the CPU, to try it. TF_CONFIG adds other machines.",
+        "Devices of this machine that share each batch; 0: all GPUs, or one CPU. Without GPUs, "
+        "logical devices on the CPU, to try it.",
         0,
     )
 
@@ -345,9 +346,18 @@ def _in_a_line(error):
 
 
 def quiet_tensorflow():
-    """TensorFlow, imported without the remarks that come before its log level is read."""
+    """TensorFlow, imported without the remarks that come before its log level is read.
+
+    Its million objects stay: the garbage collector would take seconds to look through them again
+    and again, while they are made and afterwards.
+    """
     with progress.silenced(), _ctrl_c_afterwards():
-        import tensorflow
+        gc.disable()
+        try:
+            import tensorflow
+        finally:
+            gc.freeze()
+            gc.enable()
     return tensorflow
 
 

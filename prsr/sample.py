@@ -5,10 +5,12 @@ import pathlib
 
 from absl import flags
 
+from prsr import backend
 from prsr.errors import UserError
 from prsr.flags import (
     FLAGS,
     define_batch_size,
+    define_replicas,
     define_sampling,
     define_trained,
     run,
@@ -43,40 +45,57 @@ def define():
     flags.DEFINE_integer("seed", 1, "Sample k of an image depends on this seed, k and the image.")
     flags.DEFINE_integer("num_images", 8, "Without --input: how many images.", 1)
     define_batch_size()
+    define_replicas()
 
 
 def main():
     from prsr.data import inputs
-    from prsr.sampling import super_resolution
+    from prsr.sampling import samplers, super_resolution
 
+    devices = backend.devices(FLAGS.num_replicas)
     workdir = trained()
     if FLAGS.align and FLAGS.input is None:
         raise UserError("--align needs --input, the image or folder to find faces in")
-    hparams, model = workdir.load_model()
+    hparams = workdir.read_hparams()
     sampling = sampling_from_flags(hparams)
     if FLAGS.greedy:
         sampling = dataclasses.replace(sampling, tau=float("inf"))
+    num_samples = 1 if FLAGS.greedy else FLAGS.num_samples
     given = None if FLAGS.given is None else inputs.read_given(FLAGS.given, hparams)
+    # Faces take seconds to find, so the sampler is compiled meanwhile, for as many as there may be.
     find_eyes = inputs.eye_finder(hparams) if FLAGS.align else None
-    if FLAGS.input is not None:
-        chosen = inputs.read_inputs(FLAGS.input, hparams, find_eyes)
-    elif FLAGS.model is not None:
-        chosen = inputs.read_inputs(workdir.path / "examples", hparams)
-        chosen = chosen[: FLAGS.num_images]
-    else:
-        hparams, _ = workdir.check_images(hparams)
-        chosen = inputs.test_inputs(hparams, FLAGS.num_images)
+    chosen = None if find_eyes else _chosen(workdir, hparams)
+    count = len(chosen) if chosen else inputs.count(FLAGS.input)
+    hparams, model = workdir.build_model()
+    low_size = hparams.data.image_size // model.scale
+    shape = (min(count * num_samples, FLAGS.batch_size), low_size, low_size, model.channels)
+    sampler = samplers.sampler(
+        model, hparams.data.downsampling, first=(shape, sampling), devices=devices
+    )
+    workdir.load_weights(model)
     super_resolution.super_resolve(
         model,
-        hparams,
-        chosen,
+        sampler,
+        chosen or inputs.read_inputs(FLAGS.input, hparams, find_eyes),
         pathlib.Path(FLAGS.output),
-        num_samples=1 if FLAGS.greedy else FLAGS.num_samples,
+        num_samples=num_samples,
         sampling=sampling,
         seed=FLAGS.seed,
         batch_size=FLAGS.batch_size,
         given=given,
     )
+
+
+def _chosen(workdir, hparams):
+    """The images to super-resolve, as a list of `inputs.Input`."""
+    from prsr.data import inputs
+
+    if FLAGS.input is not None:
+        return inputs.read_inputs(FLAGS.input, hparams)
+    if FLAGS.model is not None:
+        return inputs.read_inputs(workdir.path / "examples", hparams)[: FLAGS.num_images]
+    hparams, _ = workdir.check_images(hparams)
+    return inputs.test_inputs(hparams, FLAGS.num_images)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ def test_samples_depend_on_seed_and_image_alone(tiny_run, tmp_path):
     for i in range(3):
         picture((2, 2), i).save(tmp_path / f"{i}.png")
     one, two, three = tmp_path / "one", tmp_path / "two", tmp_path / "three"
-    sample(tiny_run, f"--input={tmp_path}", f"--output={one}", "--num_samples=2")
+    devices = "--num_replicas=2"  # which share each batch
+    sample(tiny_run, f"--input={tmp_path}", f"--output={one}", "--num_samples=2", devices)
     sample(
         tiny_run, f"--input={tmp_path / '1.png'}", f"--output={two}", "--num_samples=2",
         "--batch_size=1",

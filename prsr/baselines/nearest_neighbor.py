@@ -88,7 +88,7 @@ def _shifted(image):
     return tf.cast(flat, tf.float32) - 128.0
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _search(queries, best, block):
     entries = _shifted(block)
     norms = tf.reduce_sum(tf.square(entries), axis=1, keepdims=True)

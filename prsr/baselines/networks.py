@@ -70,7 +70,7 @@ class CrossEntropy:
 def _mean(model):
     """What minimises the expected squared error, in the shape of a sampler."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def expect(low_res):
         probabilities = tf.nn.softmax(tf.cast(model(low_res), tf.float32))
         values = tf.range(probabilities.shape[-1], dtype=tf.float32)

@@ -88,6 +88,12 @@ def read_inputs(path, hparams, find_eyes=None):
     return inputs
 
 
+def count(path):
+    """How many images `read_inputs` will try, at most; 0 if it cannot use the path."""
+    path = pathlib.Path(path)
+    return len(listing.find_images(path)) if path.is_dir() else int(path.is_file())
+
+
 def _outputs(folder, names):
     """Those images of a folder that are samples, grids or curves of this program."""
     found = set()

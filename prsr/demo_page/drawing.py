@@ -102,8 +102,8 @@ class Drawer:
         self.patience, self.clock = patience, clock
         self._model, self._sample_rows = model, cached.row_sampler(model)
         self._logits = {
-            "input": tf.function(lambda low_res, _: model.conditioning(low_res)),
-            "images": tf.function(lambda _, high_res: model.prior(high_res)),
+            "input": tf.function(lambda low_res, _: model.conditioning(low_res), autograph=False),
+            "images": tf.function(lambda _, high_res: model.prior(high_res), autograph=False),
         }
         self._inside = collections.OrderedDict()  # by id and name, as `inside` returns it
         self._looking_inside = threading.Lock()

@@ -70,7 +70,7 @@ def matched(method, downsampling):
     )
 
 
-def run_methods(workdir, hparams, model, samplings, seed, batch_size):
+def run_methods(workdir, hparams, model, samplings, seed, batch_size, devices=()):
     """The methods of a run: samples drawn in each of some ways, or a baseline's images.
 
     Args:
@@ -79,6 +79,7 @@ def run_methods(workdir, hparams, model, samplings, seed, batch_size):
         samplings: list of `prsr.hparams.Sampling`; a baseline knows none.
         seed: of the samples.
         batch_size: samples at once; changes no image.
+        devices: that share each batch, as `prsr.sampling.samplers.sampler`.
 
     Returns:
         A list of `Method`.
@@ -89,7 +90,7 @@ def run_methods(workdir, hparams, model, samplings, seed, batch_size):
         return [Method(kind, "Regression", Regression(model, batch_size).predict, weights)]
     if kind == "cross_entropy":
         return [_pixel_independent(model, c, seed, batch_size, weights) for c in CHOICES]
-    sampler = samplers.sampler(model, hparams.data.downsampling)
+    sampler = samplers.sampler(model, hparams.data.downsampling, devices=devices)
     return [_pixel_recursive(sampler, one, seed, batch_size, weights) for one in samplings]
 
 

@@ -225,8 +225,8 @@ def report(runs, folder, num_images, tau, classifier_epochs, batch_size):
     figure = paper_figures.corners(low_res[first], shown, draw(low_res[first], 4))
     _, pixel_independent = runs["cross_entropy"].load_model()
     nats = {
-        "PixelCNN": likelihood.nats(model, low_res, high_res, batch_size),
-        "Cross-entropy, sample": likelihood.nats(pixel_independent, low_res, high_res, batch_size),
+        title: likelihood.nats(likelihood.Repeated(own), low_res, high_res, batch_size)
+        for title, own in (("PixelCNN", model), ("Cross-entropy, sample", pixel_independent))
     }
     rows = [
         row(title, images, digits, labels, data.pairs, reader, nats.get(title))

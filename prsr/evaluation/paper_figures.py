@@ -82,6 +82,7 @@ class PaperFigures:
         self.num_images, self.num_samples = num_images, num_samples
         self.sampling, self.seed, self.batch_size = sampling, seed, batch_size
         self.sampler = samplers.sampler(model, downsampling)
+        self._scored = likelihood.Repeated(model)
 
     def save(self, name, folder):
         """Draws a figure, and writes it as PNG and PDF.
@@ -172,7 +173,7 @@ class PaperFigures:
         return inspection.inspect(model.inspect, self.low_res, images, batch_size=size)
 
     def _nats(self, low_res, images):
-        return likelihood.nats(self.model, low_res, images, self.batch_size)
+        return likelihood.nats(self._scored, low_res, images, self.batch_size)
 
 
 def side_by_side(low_res, by_title, high_res, groups):

@@ -57,18 +57,19 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
     evaluation.check(methods)
     low_res, high_res = evaluation.low_res, evaluation.high_res
     rows, scores = [], {}
+    scored = likelihood.Repeated(model) if model.has_likelihood else None
     for method in methods:
         images = evaluation.images(method)
         own = metrics.scores(images, high_res, low_res, downsampling)
-        if model.has_likelihood:
-            own["nats_per_image"] = likelihood.nats(model, low_res, images, batch_size)
+        if scored:
+            own["nats_per_image"] = likelihood.nats(scored, low_res, images, batch_size)
         scores[method.key] = own
         rows.append(row(method, own, high_res.shape[1:], paper))
         if method.draw_samples:
             rows[-1]["diversity"] = tables.summary(diversity(method, low_res))
     report = {"test_images": len(low_res), "rows": rows}
-    if model.has_likelihood:
-        truth = likelihood.scores(model, low_res, high_res, batch_size)
+    if scored:
+        truth = likelihood.scores(scored, low_res, high_res, batch_size)
         report["truth"] = {
             key: {
                 "nats_per_image": tables.summary(nats),

@@ -32,7 +32,7 @@ class ConditioningNetwork(ResNetTrunk):
             self.channels * INTENSITIES,
             1,
             data_format=layers.DATA_FORMAT,
-            kernel_initializer=layers.initializer(),
+            kernel_initializer=layers.Initializer(),
             dtype=self.dtype_policy,
         )
 

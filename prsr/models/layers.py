@@ -13,6 +13,9 @@ features belong to channels (`channel_groups`), and a 0/1 matrix over (input fea
 output feature) keeps R, G, B in sequence. That mask is part of the forward pass.
 """
 
+import contextlib
+import contextvars
+
 import keras
 import numpy as np
 from keras import ops
@@ -24,9 +27,28 @@ DATA_FORMAT = "channels_last"
 registered = keras.saving.register_keras_serializable("prsr")
 
 
-def initializer():
+_draws = contextvars.ContextVar("whether Initializer draws", default=True)
+
+
+@registered
+class Initializer(keras.initializers.TruncatedNormal):
     """Table 2's initialisation: truncated normal, standard deviation 0.1."""
-    return keras.initializers.TruncatedNormal(stddev=0.1)
+
+    def __init__(self, stddev=0.1, **kwargs):
+        super().__init__(stddev=stddev, **kwargs)
+
+    def __call__(self, shape, dtype=None):
+        return super().__call__(shape, dtype) if _draws.get() else ops.zeros(shape, dtype)
+
+
+@contextlib.contextmanager
+def to_be_loaded():
+    """Within it, weights begin with zeros, which saves a third of the time to make them."""
+    token = _draws.set(False)
+    try:
+        yield
+    finally:
+        _draws.reset(token)
 
 
 def build_in_turn(chain, shape):
@@ -111,7 +133,7 @@ class VerticalConv(keras.layers.Layer):
 
     def build(self, input_shape):
         shape = (self.reach + 1, 2 * self.reach + 1, input_shape[-1], self.features)
-        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=initializer())
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=Initializer())
         self.bias = self.add_weight(name="bias", shape=(self.features,), initializer="zeros")
 
     def call(self, x):
@@ -153,7 +175,7 @@ class HorizontalConv(keras.layers.Layer):
 
     def build(self, input_shape):
         self.kernel = self.add_weight(
-            name="kernel", shape=self.mask.shape, initializer=initializer()
+            name="kernel", shape=self.mask.shape, initializer=Initializer()
         )
         self.bias = self.add_weight(name="bias", shape=(self.features,), initializer="zeros")
 
@@ -195,7 +217,7 @@ class GatedLayer(keras.layers.Layer):
         dtype = self.dtype_policy
         self.vertical = VerticalConv(2 * features, size, dtype=dtype)
         self.vertical_to_horizontal = keras.layers.Dense(
-            2 * features, kernel_initializer=initializer(), dtype=dtype
+            2 * features, kernel_initializer=Initializer(), dtype=dtype
         )
         self.horizontal = HorizontalConv(groups, gate_groups, size, dtype=dtype)
         self.residual = HorizontalConv(groups, groups, dtype=dtype)
@@ -246,7 +268,7 @@ class ResidualBlock(keras.layers.Layer):
                 3,
                 padding="same",
                 data_format=DATA_FORMAT,
-                kernel_initializer=initializer(),
+                kernel_initializer=Initializer(),
                 dtype=dtype,
             )
 

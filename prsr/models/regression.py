@@ -33,7 +33,7 @@ class RegressionNetwork(ResNetTrunk):
             1,
             activation="tanh",
             data_format=layers.DATA_FORMAT,
-            kernel_initializer=layers.initializer(),
+            kernel_initializer=layers.Initializer(),
             dtype=self.dtype_policy,
         )
 

@@ -42,7 +42,7 @@ class ResNetTrunk(ScoredModel):
         self.channels, self.scale, self.normalization = channels, scale, normalization
         options = {
             "data_format": layers.DATA_FORMAT,
-            "kernel_initializer": layers.initializer(),
+            "kernel_initializer": layers.Initializer(),
             "dtype": self.dtype_policy,
         }
         # Paper: Table 2 starts at 32 features; a 1x1 convolution takes the 3 channels there.

@@ -17,6 +17,8 @@ of G, of B. The columns of features s to e are then 2 s to 2 e.
 `L`, `F` and `hidden` in shapes are the prior's layers, width and hidden features.
 """
 
+import contextlib
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +26,7 @@ import tensorflow as tf
 
 from prsr import host, images
 from prsr.models import layers
+from prsr.models.conditioning import INTENSITIES
 from prsr.sampling import noise, projection
 
 _LEAST_PART = 8  # images
@@ -187,7 +190,7 @@ def _no_rows_yet(weights, batch, width, plan):
         reach, width, F]`; and `missing` of `prsr.sampling.projection.match_row`.
     """
     height, _, channels, features = weights.first_kernel.shape
-    num_layers, reach = len(weights.left), weights.rows.kernels.shape[1] - 1
+    num_layers, reach = weights.left.shape[0], weights.rows.kernels.shape[1] - 1
     dtype = weights.left.dtype
     low = plan.to_come.shape[2] if plan else 0
     return (
@@ -224,7 +227,7 @@ def _start_row(weights, row, kept):
         return layers.gate(vertical_gate), (vertical_gate, window[:, 1:])
 
     shapes = [(*vertical.shape[:-1], 2 * vertical.shape[-1]), feature_rows.shape[1:]]
-    _, (gates, feature_rows) = _through_layers(layer, vertical, shapes, len(weights.left))
+    _, (gates, feature_rows) = _through_layers(layer, vertical, shapes, weights.left.shape[0])
     gates = tf.einsum("lbwf,lfg->lbwg", gates, rows.projections)
     gates += rows.gate_biases[:, None, None]
     # Columns first: what a pixel reads is then contiguous.
@@ -340,8 +343,12 @@ def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau, pla
     return (image_rows, feature_rows, missing), tf.cast(pixels, tf.uint8)
 
 
-def _draw_image(weights, conditioning_logits, uniforms, given, tau, plan=None):
-    """Draws all rows; arguments as `_draw_row`. `[batch, height, width, channels]` uint8."""
+def _draw_image(weights, conditioning_logits, uniforms, given, tau, plan=None, num_rows=None):
+    """Draws all rows, or so many; arguments as `_draw_row`.
+
+    Returns:
+        `[batch, height, width, channels]` uint8.
+    """
     batch, height, width, channels = uniforms.shape
 
     def draw_next(row, kept, drawn):
@@ -351,7 +358,7 @@ def _draw_image(weights, conditioning_logits, uniforms, given, tau, plan=None):
         return row + 1, kept, drawn.write(row, pixels)
 
     *_, drawn = tf.while_loop(
-        lambda row, *_: row < height,
+        lambda row, *_: row < (height if num_rows is None else num_rows),
         draw_next,
         (
             tf.constant(0),
@@ -381,21 +388,24 @@ def _prepare(model):
     XLA would gain nothing here, and take seconds more to compile.
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def conditioning_logits(low_res, guidance):
         return tf.cast(model.conditioning(low_res), tf.float32) * (1.0 + guidance)
 
-    @tf.function
-    def weights_and_uniforms(seeds, image_shape):
-        return _read_weights(model.prior), noise.uniforms(seeds, image_shape)
+    traced = tf.function(_read_weights, autograph=False)
+    uniforms = tf.function(noise.uniforms, autograph=False)
+    is_first = True
 
     def prepare(low_res, seeds, guidance):
+        nonlocal is_first
         # Of equal inputs, as for several samples of one, A(x) is computed once.
         distinct, which = np.unique(low_res, axis=0, return_inverse=True)
         guidance = tf.constant(guidance, tf.float32)
         logits = tf.gather(conditioning_logits(tf.constant(distinct), guidance), which.reshape(-1))
-        weights, uniforms = weights_and_uniforms(seeds, tuple(logits.shape[1:4]))
-        return weights, logits, uniforms
+        # Tracing takes longer than reading once.
+        weights = (_read_weights if is_first else traced)(model.prior)
+        is_first = False
+        return weights, logits, uniforms(seeds, tuple(logits.shape[1:4]))
 
     return prepare
 
@@ -422,12 +432,16 @@ def _arguments(model, low_res, seeds, tau, given):
     )
 
 
-def sampler(model, jit_compile=True):
+def sampler(model, jit_compile=True, first=None, devices=()):
     """The fast sampler of a model, compiled for each batch size that it meets.
 
     Args:
         model: a built `PixelRecursiveSuperResolution`. Its weights are read at each call.
-        jit_compile: whether XLA compiles it: faster at small batches.
+        jit_compile: whether XLA compiles it. That pays from the first image on.
+        first: `(low_res.shape, match_rows)` of the first call: what it needs is compiled from now
+            on, in a thread, so that the caller can prepare other things. None compiles when it is
+            called.
+        devices: names of TensorFlow's devices that share each batch; none leaves it to TensorFlow.
 
     Returns:
         A function `(low_res, seeds, tau, given=None, guidance=0, match_rows=None)` to `[batch,
@@ -441,23 +455,48 @@ def sampler(model, jit_compile=True):
     """
 
     prepare = _prepare(model)
-    draw_part = tf.function(_draw_image, jit_compile=jit_compile)
+    draw_part = tf.function(_draw_image, autograph=False, jit_compile=jit_compile)
 
-    @tf.function
-    def draw_image(weights, conditioning_logits, uniforms, given, tau, plan):
-        parts = _parallel_parts(len(uniforms))
-        split = [tf.split(x, parts) for x in (conditioning_logits, uniforms, given)]
-        plans = [None] * parts
-        if plan:
-            plans = [plan._replace(to_come=own) for own in tf.split(plan.to_come, parts)]
-        # They depend on nothing of each other, so TensorFlow runs them side by side.
-        drawn = [draw_part(weights, *own, tau, plan) for *own, plan in zip(*split, plans)]
-        return tf.concat(drawn, axis=0)
+    @tf.function(autograph=False)
+    def draw_image(weights, conditioning_logits, uniforms, given, tau, plan, num_rows):
+        batch = uniforms.shape[0]
+        places = devices[:batch] or (None,)
+        parts = len(places) * _parallel_parts(-(-batch // len(places)))
+        size = -(-batch // parts)
+        to_come = [plan.to_come] if plan else []
+        drawn = []
+        for number in range(parts):
+            # The last parts begin anew with the first images, if the batch cannot be divided.
+            which = np.arange(number * size, (number + 1) * size) % batch
+            own = [tf.gather(x, which) for x in (conditioning_logits, uniforms, given, *to_come)]
+            own_plan = plan and plan._replace(to_come=own.pop())
+            # They depend on nothing of each other, so TensorFlow runs them side by side.
+            with tf.device(places[number * len(places) // parts]):
+                drawn.append(draw_part(weights, *own, tau, own_plan, num_rows))
+        return tf.concat(drawn, axis=0)[:batch]
+
+    def compile_for(shape, match_rows):
+        """Draws no rows of images of zeros."""
+        nothing = np.zeros(shape, np.uint8)
+        plan = match_rows and projection.row_plan(nothing, model.scale, match_rows)
+        _, _, tau, given = _arguments(model, nothing, [], 1.0, None)
+        weights, uniforms = _read_weights(model.prior), tf.zeros(given.shape)
+        logits = tf.zeros((*given.shape, INTENSITIES))
+        with contextlib.suppress(tf.errors.OpError):  # which the first call will meet again
+            draw_image(weights, logits, uniforms, given, tau, plan, tf.constant(0))
+
+    compiling = threading.Thread(target=compile_for, args=first or ())
+    if first:
+        compiling.start()
 
     def sample_images(low_res, seeds, tau, given=None, guidance=0.0, match_rows=None):
         plan = match_rows and projection.row_plan(low_res, model.scale, match_rows)
         low_res, seeds, tau, given = _arguments(model, low_res, seeds, tau, given)
-        return draw_image(*prepare(low_res, seeds, guidance), given, tau, plan).numpy()
+        prepared = prepare(low_res, seeds, guidance)
+        if first:
+            compiling.join()
+        num_rows = tf.constant(given.shape[1])
+        return draw_image(*prepared, given, tau, plan, num_rows).numpy()
 
     return sample_images
 
@@ -477,7 +516,7 @@ def graph_sampler(model, jit_compile=True):
         arguments and result as `sampler`'s, tensors, whose batch need not be known; `plan` is a
         `prsr.sampling.projection.RowPlan` of the inputs.
     """
-    draw_part = tf.function(_draw_image, jit_compile=jit_compile)
+    draw_part = tf.function(_draw_image, autograph=False, jit_compile=jit_compile)
 
     def draw_parts(size, weights, own, tau, plan):
         count, shape = tf.shape(own[0])[0], own[1].shape[1:]
@@ -524,7 +563,7 @@ def row_sampler(model, jit_compile=True):
     """
 
     prepare = _prepare(model)
-    draw_row = tf.function(_draw_row, jit_compile=jit_compile)
+    draw_row = tf.function(_draw_row, autograph=False, jit_compile=jit_compile)
 
     def sample_rows(low_res, seeds, tau, given=None, guidance=0.0, match_rows=None):
         plan = match_rows and projection.row_plan(low_res, model.scale, match_rows)

@@ -8,7 +8,7 @@ from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.sampling import cached, noise, projection
 
 
-def sampler(model, downsampling="antialiased", jit_compile=True):
+def sampler(model, downsampling="antialiased", jit_compile=True, first=None, devices=()):
     """The sampler of a model.
 
     Args:
@@ -16,8 +16,10 @@ def sampler(model, downsampling="antialiased", jit_compile=True):
             sub-pixel is then drawn by itself) or `RegressionNetwork` (whose one
             prediction knows neither seeds nor tau).
         downsampling: how the model's inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
-        jit_compile: whether XLA compiles the paper's model, which takes seconds and pays for
-            more than a few images.
+        jit_compile: whether XLA compiles the paper's model.
+        first: `(low_res.shape, sampling)` of the first call: what it needs is compiled in the
+            background from now on. None compiles when it is called.
+        devices: names of the devices that share each batch, as `prsr.backend.devices` returns them.
 
     Returns:
         A function `(low_res, seeds, sampling, given=None)` to `[batch, height, width, channels]`
@@ -26,11 +28,16 @@ def sampler(model, downsampling="antialiased", jit_compile=True):
         continues images, as `prsr.sampling.cached.sampler` does; what was given stays.
     """
     if isinstance(model, PixelRecursiveSuperResolution):
-        draw_images = cached.sampler(model, jit_compile)
+
+        def rows(sampling):
+            return downsampling if sampling.match_input == "rows" else None
+
+        ahead = first and (first[0], rows(first[1]))
+        draw_images = cached.sampler(model, jit_compile, ahead, devices)
 
         def draw_all(low_res, seeds, sampling, given):
-            rows = downsampling if sampling.match_input == "rows" else None
-            return draw_images(low_res, seeds, sampling.tau, given, sampling.guidance, rows)
+            tau, guidance = sampling.tau, sampling.guidance
+            return draw_images(low_res, seeds, tau, given, guidance, rows(sampling))
     else:
         draw_each = _each_by_itself(model)
 
@@ -49,7 +56,7 @@ def sampler(model, downsampling="antialiased", jit_compile=True):
 def _each_by_itself(model):
     """A function `(low_res, seeds, tau)` to the images of a model without a prior."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def draw_each(low_res, seeds, tau):
         if not model.has_likelihood:
             return model.predict_images(low_res)

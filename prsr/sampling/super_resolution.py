@@ -16,16 +16,17 @@ _WRITE_EVERY = 30  # seconds between two versions of nats.json
 
 
 def super_resolve(
-    model, hparams, inputs, output, num_samples, sampling, seed, batch_size, given=None
+    model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given=None
 ):
     """Draws samples, writes each as PNG, a grid of the first inputs, and the likelihoods.
 
     Writes `NAME_K.png` for sample K of each input as soon as its batch is drawn, `grid.png` (input,
-    bicubic, samples, and the original if there is one) and `nats.json`, and prints the table.
+    bicubic, samples, and the original if there is one) as soon as its rows are, then `nats.json`,
+    and prints the table.
 
     Args:
-        model: a built `PixelRecursiveSuperResolution`.
-        hparams: its `Hparams`.
+        model: a trained model, which scores the images if it has a likelihood.
+        sampler: the model's, as `samplers.sampler` returns it.
         inputs: list of `Input`.
         output: `pathlib.Path` of the folder.
         num_samples: samples an input.
@@ -49,48 +50,68 @@ def super_resolve(
     seeds = np.concatenate(
         [noise.image_seeds(image.low_res, seed, num_samples) for image in inputs]
     )
-    sampler = samplers.sampler(model, hparams.data.downsampling)
     drawn = samplers.stream(sampler, low_res, seeds, sampling, batch_size, bar, given)
-    rows, report, written = [], [], time.monotonic()
+    rows, report, unscored, written = [], [], [], time.monotonic()
+    scored = likelihood.Repeated(model) if model.has_likelihood else None
     for number, image in enumerate(inputs):
         own = []
         for k in range(num_samples):
             own.append(next(drawn))
             with files.disk_errors(output):
                 plotting.save(plotting.to_pil(own[k]), output / f"{image.name}_{k + 1}.png")
-        bicubic = np.asarray(images.upsample_bicubic(image.low_res, hparams.model.scale))
+        bicubic = np.asarray(images.upsample_bicubic(image.low_res, model.scale))
         if number < _MOST_ROWS:
             rows.append([image.low_res, bicubic, *own, image.high_res])
-        if not model.has_likelihood:
+        if number == min(len(inputs), _MOST_ROWS) - 1:
+            with files.disk_errors(output):
+                plotting.save(_sheet(rows, num_samples), output / "grid.png")
+        if not scored:
             continue
+        unscored.append((image, bicubic, own))
+        is_last = number == len(inputs) - 1
+        if (len(unscored) + 1) * (num_samples + 2) <= batch_size and not is_last:
+            continue  # the next one can be scored in the same batch
         if not report:
             print("nats per image (bits/dim), by the model:")
-        nats = _nats(model, image, bicubic, own, batch_size)
-        report.append({"name": image.name, "nats_per_image": nats})
-        _print_row(report[-1], bicubic.shape)
-        if time.monotonic() - written > _WRITE_EVERY or number == len(inputs) - 1:
+        for entry in _nats(scored, unscored, batch_size):
+            report.append(entry)
+            _print_row(entry, bicubic.shape)
+        unscored = []
+        if time.monotonic() - written > _WRITE_EVERY or is_last:
             with files.disk_errors(output), files.replacing(output / "nats.json") as partial:
                 partial.write_text(json.dumps(report, indent=2) + "\n")
             written = time.monotonic()
-    captions = ["input", "bicubic", *[f"sample {k + 1}" for k in range(num_samples)]]
-    if any(row[-1] is not None for row in rows):
-        captions.append("original")
-    else:
-        rows = [row[:-1] for row in rows]
-    with files.disk_errors(output):
-        plotting.save(plotting.sheet(rows, captions), output / "grid.png")
     part = f" (the first {len(rows)} of {len(inputs):,} images)" if len(rows) < len(inputs) else ""
     print(f"wrote {count:,} samples and grid.png{part} to {output}")
 
 
-def _nats(model, image, bicubic, own, batch_size):
-    """The negative log-likelihoods of an input's images, by name."""
-    truth = [] if image.high_res is None else [image.high_res]
-    pictures = np.stack([bicubic, *own, *truth])
-    repeated = np.repeat(image.low_res[None], len(pictures), axis=0)
-    nats = likelihood.nats(model, repeated, pictures, batch_size).tolist()
-    scores = {"bicubic": nats[0], "samples": nats[1 : len(own) + 1]}
-    return {**scores, "original": nats[-1]} if truth else scores
+def _sheet(rows, num_samples):
+    """The grid of rows of an input, bicubic, samples, and an original or None."""
+    captions = ["input", "bicubic", *[f"sample {k + 1}" for k in range(num_samples)]]
+    if all(row[-1] is None for row in rows):
+        return plotting.sheet([row[:-1] for row in rows], captions)
+    return plotting.sheet(rows, [*captions, "original"])
+
+
+def _nats(scored, drawn, batch_size):
+    """The negative log-likelihoods of each input's images, as nats.json holds them.
+
+    Args:
+        scored: a model, as `likelihood.nats` takes it.
+        drawn: list of `(image, bicubic, samples)`, an `Input` and its images.
+        batch_size: images at once.
+    """
+    low_res, pictures = [], []
+    for image, bicubic, samples in drawn:
+        own = [bicubic, *samples, *([] if image.high_res is None else [image.high_res])]
+        low_res += [image.low_res] * len(own)
+        pictures += own
+    nats = iter(likelihood.nats(scored, np.stack(low_res), np.stack(pictures), batch_size).tolist())
+    for image, _, samples in drawn:
+        own = {"bicubic": next(nats), "samples": [next(nats) for _ in samples]}
+        if image.high_res is not None:
+            own["original"] = next(nats)
+        yield {"name": image.name, "nats_per_image": own}
 
 
 def _print_row(entry, image_shape):

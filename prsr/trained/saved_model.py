@@ -86,7 +86,9 @@ def export(hparams, model, folder, jit_compile=True):
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     signatures = {
-        name: tf.function(_checking_shapes(function), signature).get_concrete_function()
+        name: tf.function(
+            _checking_shapes(function), signature, autograph=False
+        ).get_concrete_function()
         for name, (function, signature) in _endpoints(hparams, model, jit_compile).items()
     }
     signatures["serving_default"] = signatures["sample"]

@@ -27,6 +27,7 @@ from prsr import files
 from prsr.data import sources, splits
 from prsr.errors import UserError, first_line
 from prsr.hparams import Hparams
+from prsr.models import layers
 from prsr.models.build import build_model
 from prsr.version import __version__
 
@@ -146,14 +147,35 @@ class Workdir:
             `(hparams, model)`.
 
         Raises:
-            UserError: no weights yet, or weights of another architecture.
+            UserError: as `build_model` and `load_weights`.
+        """
+        hparams, model = self.build_model()
+        self.load_weights(model)
+        return hparams, model
+
+    def build_model(self) -> tuple[Hparams, keras.Model]:
+        """The model before its weights are read: what needs their shapes alone can begin.
+
+        Returns:
+            `(hparams, model)`.
+
+        Raises:
+            UserError: no settings, or no weights yet.
         """
         hparams = self.read_hparams()
         if not self.weights.is_file():
             raise UserError(
                 f"'{self.path}' has no weights yet (no model.weights.h5); train it further"
             )
-        model = build_model(hparams)
+        with layers.to_be_loaded():
+            return hparams, build_model(hparams)
+
+    def load_weights(self, model: keras.Model) -> None:
+        """Reads the weights of training into a model that `build_model` returned.
+
+        Raises:
+            UserError: they are of another architecture, or damaged.
+        """
         try:
             sizes = []
             with h5py.File(self.weights) as file:
@@ -169,7 +191,6 @@ class Workdir:
                 f"'{self.weights}' does not hold the weights that settings.json describes: "
                 f"{first_line(error)}"
             ) from error
-        return hparams, model
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         with open(self.metrics, "a") as file:

@@ -14,6 +14,7 @@ import time
 
 import tensorflow as tf
 
+from prsr import backend
 from prsr.errors import UserError, cause, first_line
 
 # What a step raises when another worker is gone.
@@ -49,7 +50,7 @@ def open_strategy(num_replicas=0):
         UserError: there are not so many GPUs, or `TF_CONFIG` cannot be read.
     """
     addresses = workers()
-    names = devices(num_replicas)
+    names = backend.devices(num_replicas)
     if len(addresses) > 1:
         return _several_machines(addresses, names)
     return tf.distribute.MirroredStrategy(names) if len(names) > 1 else None
@@ -84,34 +85,6 @@ def _gather(strategy, numbers):
         return tf.distribute.get_replica_context().all_gather(numbers[None], axis=0)
 
     return strategy.experimental_local_results(strategy.run(say))[0]
-
-
-def devices(count):
-    """Makes so many devices of this machine known to TensorFlow.
-
-    Args:
-        count: as `open_strategy`'s `num_replicas`.
-
-    Returns:
-        Their names.
-
-    Raises:
-        UserError: there are not so many GPUs.
-    """
-    gpus = tf.config.list_physical_devices("GPU")
-    if count > len(gpus) > 0:
-        raise UserError(f"{count} devices were asked for, and this machine has {len(gpus)} GPU(s)")
-    if gpus:
-        count = count or len(gpus)
-        tf.config.set_visible_devices(gpus[:count], "GPU")
-        return [f"GPU:{i}" for i in range(count)]
-    count = count or 1
-    if count > 1:
-        tf.config.set_logical_device_configuration(
-            tf.config.list_physical_devices("CPU")[0],
-            [tf.config.LogicalDeviceConfiguration()] * count,
-        )
-    return [f"CPU:{i}" for i in range(count)]
 
 
 def workers():

@@ -60,9 +60,9 @@ class Trainer:
         self.image_shape = (size, size, hparams.model.channels)
         self._names = {}
         self._evaluated = None, None  # checksums of weights, and all variables to score them with
-        compiled = tf.function(jit_compile=training.jit_compile or None)
+        compiled = tf.function(autograph=False, jit_compile=training.jit_compile or None)
         self._train_step = compiled(self._train_step)
-        self._eval_step = tf.function(self._eval_step)
+        self._eval_step = tf.function(self._eval_step, autograph=False)
 
     def pairs(self, first_step=0, shard=pipeline.WHOLE):
         """The batches of training, from a step on, as a `tf.data.Dataset`."""

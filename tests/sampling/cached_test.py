@@ -1,4 +1,5 @@
 import functools
+import threading
 import types
 
 import keras
@@ -98,6 +99,35 @@ def test_a_part_for_each_core(monkeypatch):
     ]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
     assert cached._parallel_parts(64) == 1
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_devices_share_a_batch_and_draw_the_same_images(batch, jit_compile, monkeypatch):
+    model, sampler, low_res, seeds = standard()
+    used, device = [], tf.device
+    monkeypatch.setattr(tf, "device", lambda name: used.append(name) or device(name))
+    shared = cached.sampler(model, jit_compile, devices=("CPU:0", "CPU:1"))
+    drawn = shared(low_res[:batch], seeds[:batch], 1.0)
+    assert [name for name in used if name in ("CPU:0", "CPU:1")] == ["CPU:0", "CPU:1"][:batch]
+    np.testing.assert_array_equal(drawn, sampler(low_res[:batch], seeds[:batch], 1.0))
+
+
+@pytest.mark.parametrize("match_rows", [None, "antialiased"])
+def test_what_is_compiled_ahead_is_what_the_first_call_needs(match_rows, monkeypatch):
+    model, sampler, low_res, seeds = standard()
+    traces, draw = [], cached._draw_image
+
+    def spied(*arguments):
+        traces.append(threading.current_thread())
+        return draw(*arguments)
+
+    monkeypatch.setattr(cached, "_draw_image", spied)
+    ahead = cached.sampler(model, first=(low_res.shape, match_rows))
+    drawn = ahead(low_res, seeds, 1.0, match_rows=match_rows)
+    (thread,) = traces
+    assert thread is not threading.main_thread()
+    np.testing.assert_array_equal(drawn, sampler(low_res, seeds, 1.0, match_rows=match_rows))
 
 
 def test_conditioning_is_computed_once_for_equal_inputs():

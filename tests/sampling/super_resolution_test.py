@@ -41,7 +41,8 @@ def chosen(trained, tmp_path):
 def super_resolve(trained, chosen, output, **changes):
     hparams, model = trained
     options = {"num_samples": 2, "sampling": Sampling(1.0), "seed": 1, "batch_size": 3} | changes
-    super_resolution.super_resolve(model, hparams, chosen, output, **options)
+    sampler = samplers.sampler(model, hparams.data.downsampling)
+    super_resolution.super_resolve(model, sampler, chosen, output, **options)
 
 
 def test_samples_a_grid_and_scores(trained, chosen, tmp_path, capsys):
@@ -83,7 +84,7 @@ def many(count):
 
 def test_of_a_kill_all_batches_but_one_are_left(trained, tmp_path, monkeypatch):
     out, batches = tmp_path / "out", []
-    whole = samplers.sampler(*trained[1:])
+    whole = samplers.sampler(trained[1])
 
     def killed_in_the_third(low_res, seeds, sampling):
         batches.append(len(list(out.glob("*_*.png"))))
