@@ -47,10 +47,10 @@ def compare(hparams, batches, num_rounds):
         num_rounds: how often each process is timed.
 
     Returns:
-        A dict of medians in seconds: `"import"`, `"command"` (two inputs, four samples of each,
-        all files written), `"load"`, and `"calls"`, a list of dicts: `"batch"`, `"first"` and
-        `"later"`. Each process draws the batches in order, so only the first pays for what all
-        of them need.
+        A dict of medians in seconds: `"import"`, `"picture"` (of two inputs, four samples of each:
+        from the command to `grid.png`), `"command"` (until it has ended), `"load"`, and `"calls"`,
+        a list of dicts: `"batch"`, `"first"` and `"later"`. Each process draws the batches in
+        order, so only the first pays for what all of them need.
     """
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -72,19 +72,21 @@ def compare(hparams, batches, num_rounds):
             ],
             "load": ["-c", _LOADS, str(run.path), ",".join(map(str, batches))],
         }
-        times, loads = {name: [] for name in contenders}, []
+        grid = folder / "samples" / "grid.png"
+        times, loads = {name: [] for name in ("picture", *contenders)}, []
         for number in range(num_rounds):
             for name, arguments in contenders.items():
-                begin = time.perf_counter()
+                begun, begin = time.time_ns(), time.perf_counter()
                 done = _run(arguments)
                 times[name].append(time.perf_counter() - begin)
+                if name == "command":
+                    times["picture"].append((grid.stat().st_mtime_ns - begun) / 1e9)
                 if name == "load":
                     loads.append(json.loads(done))
             print(f"cold, round {number + 1} of {num_rounds}", file=sys.stderr)
     calls = np.array([calls for _, calls in loads])  # [rounds, batches, calls]
     return {
-        "import": float(np.median(times["import"])),
-        "command": float(np.median(times["command"])),
+        **{name: float(np.median(times[name])) for name in ("import", "picture", "command")},
         "load": float(np.median([seconds for seconds, _ in loads])),
         "calls": [
             {

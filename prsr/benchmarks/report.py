@@ -45,7 +45,8 @@ def markdown(results):
         once = cold["import"]
         steps = [
             ("import tensorflow", once, None),
-            ("prsr.sample: two inputs, four samples of each", cold["command"], None),
+            ("prsr.sample, two inputs, four samples of each: the picture", cold["picture"], None),
+            ("its likelihoods, and the end of the process", cold["command"], None),
             ("prsr.load, its imports included", cold["load"], None),
         ]
         steps += [
@@ -200,7 +201,8 @@ def _plot_batches(rows, axes):
 
 
 def _plot_cold(cold, axes):
-    times = {"import tensorflow": cold["import"], "prsr.sample": cold["command"]}
+    times = {"import tensorflow": cold["import"], "prsr.sample: picture": cold["picture"]}
+    times["prsr.sample: end"] = cold["command"]
     times["prsr.load"] = cold["load"]
     for call in cold["calls"]:
         times[f"{call['batch']} sample(s), first"] = call["first"]

@@ -1,6 +1,8 @@
 """Which processes are timed, and what is made of their times."""
 
 import json
+import pathlib
+import time
 
 import pytest
 
@@ -18,6 +20,10 @@ def test_medians_of_processes_in_turns(monkeypatch):
         if "prsr.sample" in arguments:
             path = next(a for a in arguments if a.startswith("--workdir=")).split("=", 1)[1]
             assert Workdir(path).load_model()[0] == HPARAMS
+            out = pathlib.Path(next(a for a in arguments if "--output=" in a).split("=", 1)[1])
+            out.mkdir(exist_ok=True)
+            (out / "grid.png").touch()
+            time.sleep(0.1)  # the likelihoods
         return json.dumps([0.5, next(calls)]) if cold._LOADS in arguments else ""
 
     monkeypatch.setattr(cold, "_run", run)
@@ -26,12 +32,13 @@ def test_medians_of_processes_in_turns(monkeypatch):
     assert all("prsr.sample" in arguments for arguments in asked[1::3])
     assert results["load"] == 0.5
     assert results["calls"] == [{"batch": 8, "first": 6.0, "later": 2.0}]
-    assert 0 < results["import"] < results["command"]  # which reads the model here
+    assert 0 < results["import"] < results["picture"]  # for which the model is read here
+    assert results["picture"] < results["command"] - 0.05
 
 
 @pytest.mark.slow
 def test_real_processes():
     results = cold.compare(HPARAMS, [1, 2], 1)
-    assert 0.5 < results["import"] < results["command"]
+    assert 0.5 < results["import"] < results["picture"] < results["command"]
     assert [call["batch"] for call in results["calls"]] == [1, 2]
     assert all(call["first"] > call["later"] > 0 for call in results["calls"])

@@ -24,7 +24,7 @@ PARTS = {
     "sampling": {"sampling": [SAMPLING], "agreement": {"agree": 384, "of": 384}},
     "cold": {
         "cold": {
-            "import": 2.0, "command": 5.0, "load": 3.0,
+            "import": 2.0, "picture": 4.0, "command": 5.0, "load": 3.0,
             "calls": [{"batch": 8, "first": 2.5, "later": 0.25}],
         },
     },
