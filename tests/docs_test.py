@@ -63,6 +63,16 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, **ids)
+def test_quoted_code_is_in_the_file_that_is_named(page):
+    """A block of `py` follows a link to the file it comes from."""
+    text = page.read_text()
+    quotes = re.findall(r"^From \[`(\S+)`\][^\n]*\n\n```py\n(.*?)^```$", text, re.M | re.S)
+    assert len(quotes) == text.count("```py\n")
+    for path, code in quotes:
+        assert code in (ROOT / path).read_text(), (path, code)
+
+
 PARSE = """
 import importlib, json, sys
 from absl import flags
