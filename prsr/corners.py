@@ -21,7 +21,7 @@ from prsr.flags import (
 
 def define():
     define_workdir()
-    define_hparams(but=["architecture"])
+    define_hparams(but=["architecture", "initial_weights"])
     define_schedule()
     define_replicas()
     flags.DEFINE_integer("num_images", 1000, "Test digits to score.", 1)
@@ -48,7 +48,7 @@ def main():
     runs = {kind: Workdir(folder / kind) for kind in ARCHITECTURES}
     for kind, workdir in runs.items():
         saved = workdir.read_hparams() if workdir.settings.exists() else None
-        hparams = hparams_from_flags(saved, architecture=kind)
+        hparams = hparams_from_flags(saved, architecture=kind, initial_weights="")
         print(f"{kind}: training in {workdir.path}")
         stopped = loop.run(workdir, hparams, schedule_from_flags(), strategy)
         if stopped:

@@ -234,11 +234,11 @@ def hparams_from_flags(saved=None, **given):
         `Hparams`.
 
     Raises:
-        UserError: a flag contradicts what the run was started with, or what the records of
-            `--dataset` were made with.
+        UserError: a flag contradicts what the run was started with, what the records of
+            `--dataset` were made with, or the model of `--initial_weights`.
     """
     if saved is None:
-        given = {**_made_with(), **given}
+        given = {**_made_with(), **_initial_model(), **given}
     sections = {}
     for name, section in _SECTIONS.items():
         values = {}
@@ -273,13 +273,31 @@ def _made_with():
     from prsr.data import records
 
     settings = records.made_with(folder)
+    _check_same(
+        settings,
+        f"the records in '{folder}' were made",
+        "leave the flag out, or make others with prsr.prepare",
+    )
+    return settings
+
+
+def _initial_model():
+    """The settings of the model that `--initial_weights` names; none of a bare file."""
+    where = FLAGS.initial_weights if "initial_weights" in FLAGS else ""
+    if not where:
+        return {}
+    from prsr.trained import initial
+
+    settings = initial.model_settings(where)
+    _check_same(settings, f"--initial_weights={where} is a model", "leave the flag out")
+    return settings
+
+
+def _check_same(settings, what, advice):
+    """Refuses flags that contradict settings that are given already."""
     for name, value in settings.items():
         if FLAGS[name].present and FLAGS[name].value != value:
-            raise UserError(
-                f"the records in '{folder}' were made with --{name}={value}, not "
-                f"{FLAGS[name].value}; leave the flag out, or make others with prsr.prepare"
-            )
-    return settings
+            raise UserError(f"{what} with --{name}={value}, not {FLAGS[name].value}; {advice}")
 
 
 def run(main, define, argv=None, needs_tensorflow=True):
@@ -384,7 +402,7 @@ def fail(message):
 
 
 # Flags with a path, with several of them, and with one behind KIND:.
-_PATHS = ("workdir", "input", "given", "output", "study", "regression")
+_PATHS = ("workdir", "input", "given", "output", "study", "regression", "initial_weights")
 _LISTS = ("baselines", "evaluations")
 
 

@@ -177,6 +177,11 @@ class TrainingHparams:
     seed: int = setting(
         1, "Seed of the weights, the order of the data and the samples.", low=0, high=2**31 - 1
     )
+    initial_weights: str = setting(
+        "",
+        "Start from these weights instead of random ones: faces, a run directory, or a "
+        ".weights.h5 file. The first two bring the model's settings.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

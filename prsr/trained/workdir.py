@@ -176,21 +176,7 @@ class Workdir:
         Raises:
             UserError: they are of another architecture, or damaged.
         """
-        try:
-            sizes = []
-            with h5py.File(self.weights) as file:
-                # Links are not followed, so what lies in another file is missing here.
-                file.visititems(lambda _, item: sizes.append(getattr(item, "size", None)))
-            sizes = sorted(size for size in sizes if size is not None)
-            expected = sorted(math.prod(variable.shape) for variable in model.variables)
-            if sizes != expected:  # Keras minds neither weights left over nor huge ones
-                raise ValueError(f"{len(sizes)} arrays for {len(expected)} variables, or others")
-            model.load_weights(self.weights)
-        except Exception as error:  # h5py and Keras raise many kinds
-            raise UserError(
-                f"'{self.weights}' does not hold the weights that settings.json describes: "
-                f"{first_line(error)}"
-            ) from error
+        read_weights(self.weights, model)
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         with open(self.metrics, "a") as file:
@@ -215,6 +201,28 @@ class Workdir:
                     lines.append(line + "\n")
         with files.replacing(self.metrics) as partial:
             partial.write_text("".join(lines))
+
+
+def read_weights(path: pathlib.Path, model: keras.Model) -> None:
+    """Reads a `.weights.h5` file into a built model.
+
+    Raises:
+        UserError: it holds the weights of another model, or is damaged.
+    """
+    try:
+        sizes = []
+        with h5py.File(path) as file:
+            # Links are not followed, so what lies in another file is missing here.
+            file.visititems(lambda _, item: sizes.append(getattr(item, "size", None)))
+        sizes = sorted(size for size in sizes if size is not None)
+        expected = sorted(math.prod(variable.shape) for variable in model.variables)
+        if sizes != expected:  # Keras minds neither weights left over nor huge ones
+            raise ValueError(f"{len(sizes)} arrays for {len(expected)} variables, or others")
+        model.load_weights(path)
+    except Exception as error:  # h5py and Keras raise many kinds
+        raise UserError(
+            f"'{path}' does not hold the weights that the settings describe: {first_line(error)}"
+        ) from error
 
 
 def _opened(hparams, root):

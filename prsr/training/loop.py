@@ -16,6 +16,7 @@ from prsr.errors import UserError, cause
 from prsr.hparams import Sampling
 from prsr.models.build import build_model
 from prsr.sampling import samplers
+from prsr.trained import initial
 from prsr.training import checkpoints, distribution, interrupts, reporting
 from prsr.training.trainer import Diverged, Trainer, check_devices
 
@@ -130,6 +131,9 @@ class Loop:
         """
         trainer, workdir, schedule = self.trainer, self.workdir, self.schedule
         checkpoints.restore(trainer, workdir)
+        if trainer.step == 0 and trainer.hparams.training.initial_weights:
+            with trainer.strategy.scope():
+                initial.load(trainer.hparams.training.initial_weights, trainer.model)
         self.step = trainer.step
         self._writer = tf.summary.create_noop_writer()
         if trainer.is_chief:
