@@ -1,10 +1,10 @@
-"""Numbered images of an evaluation, truths among them, to be judged by somebody who knows none.
+"""Numbered sheets of true and generated images, for a judge who has seen none of them.
 
-    python experiments/blind_sheet.py --evaluation=runs/faces/evaluation \
-        --methods=truth,tau_1.2,tau_1.2_guidance_2_matched --output=runs/faces/blind
+    python experiments/blind_sheet.py --evaluation=runs/guided \
+        --methods=truth,tau_1.2,tau_1.2_guidance_2_matched --output=runs/blind
 
-Every image is of another test image, enlarged alike (bicubic, four times). Writes sheet_1.png and
-so on, 20 images each, and key.json, which the judge must not see.
+Shows each test image at most once, by one method, enlarged four times (bicubic). Writes
+sheet_1.png and so on with 20 images each, and key.json, which the judge must not see.
 """
 
 import json
@@ -19,7 +19,7 @@ flags.DEFINE_string("evaluation", None, "The folder that prsr.evaluate wrote.", 
 flags.DEFINE_list("methods", None, "Folders in its images/, such as truth,tau_1.2.", required=True)
 flags.DEFINE_string("output", None, "The folder to write to.", required=True)
 flags.DEFINE_integer("each", 20, "Images of each method.", 1)
-flags.DEFINE_integer("seed", 1, "Which images, and in which order.")
+flags.DEFINE_integer("seed", 1, "Determines which images, and in which order.")
 
 COLUMNS, ROWS, SIDE, GAP = 5, 4, 128, 24
 

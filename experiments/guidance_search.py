@@ -1,9 +1,10 @@
-"""The search for the best guidance, tau and matching, on validation images.
+"""Searches for the best guidance, tau and matching on validation images.
 
     python experiments/guidance_search.py --dataset=zip:img_align_celeba.zip --output=runs/guidance
 
-Draws two samples of each of so many validation images in every way that is listed below, prints
-a table (also in table.md), and draws some faces in each way (faces.png). An hour on two cores.
+Draws two samples of each image with the face model, in every way that `ways` lists, and prints a
+table. Writes it to table.md, and ten samples of each way to faces.npy, their ways to names.txt.
+Takes an hour on two cores.
 """
 
 import dataclasses
@@ -25,11 +26,11 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Aligned CelebA images.", required=True)
 flags.DEFINE_string("output", None, "The folder to write to.", required=True)
 flags.DEFINE_integer("images", 96, "Validation images.")
-flags.DEFINE_string("only", "", "Only the ways whose names contain this.")
+flags.DEFINE_string("only", "", "Tries only the ways whose names contain this.")
 
 
 def scaled(model, change):
-    """The model with other conditioning logits: `change` of A's, `[batch, h, w, channels, 256]`."""
+    """The model with conditioning logits `change(A)`, `[batch, h, w, channels, 256]`."""
 
     def conditioning(low_res):
         return change(tf.cast(model.conditioning(low_res), tf.float32))
@@ -38,7 +39,7 @@ def scaled(model, change):
 
 
 def by_rows(first, last):
-    """Guidance that goes from one value in the first row to another in the last."""
+    """Guidance that changes linearly from the first row to the last."""
 
     def change(logits):
         g = tf.linspace(float(first), float(last), logits.shape[1])
@@ -48,6 +49,7 @@ def by_rows(first, last):
 
 
 def by_channel(*guidance):
+    """One guidance per channel."""
     return lambda logits: logits * (1 + tf.constant(guidance, tf.float32)[:, None])
 
 
@@ -64,7 +66,7 @@ def by_certainty(least, most):
 
 
 def top_p(p):
-    """`prsr.sampling.noise.draw` from the likeliest values that together have probability p."""
+    """Makes `prsr.sampling.noise.draw` keep the likeliest values, with total probability p."""
 
     def draw(logits, tau, uniform):
         ordered = tf.sort(logits * tau, direction="DESCENDING")
@@ -77,9 +79,10 @@ def top_p(p):
 
 
 def in_groups(sampler, late):
-    """Four rows at a time, matched with bicubic rows below; `late`: four rows behind.
+    """A sampler that matches after every four rows, with bicubic rows in place of those to come.
 
-    The rest is drawn from the matched rows, by drawing the image again with these given.
+    With `late`, the last four rows drawn stay unmatched until the next four are there. Draws the
+    whole image again for every four rows, with the matched rows given: slow, for this test only.
     """
 
     def draw(low_res, seeds, tau, guidance):
@@ -102,11 +105,12 @@ class Way:
     """A way to draw.
 
     Attributes:
-        name: in the table.
+        name: its name in the table.
         tau, guidance: as in `prsr.hparams.Sampling`.
-        change: of A's logits, or None.
-        top_p: the probability that is kept, or None.
-        mode: of matching while drawing: None, `"rows"`, `"groups"` or `"late"`.
+        change: a function from A's logits to others, or None.
+        top_p: the total probability of the values that are kept, or None.
+        mode: how to match while drawing: None, `"rows"`, `"groups"` or `"late"`.
+        ridge: replaces `_RIDGE` of `prsr.sampling.projection`, for `"rows"`.
     """
 
     name: str
@@ -119,6 +123,7 @@ class Way:
 
 
 def ways():
+    """Yields every `Way` to try."""
     for tau in (1.0, 1.2, 1.35, 1.5):
         for guidance in (0, 1, 2, 3, 5):
             yield Way(f"tau {tau}, g {guidance}", tau, guidance)
@@ -154,7 +159,7 @@ def main(_):
     folder.mkdir(parents=True, exist_ok=True)
 
     def sharpness(drawn):
-        """The mean difference of neighbours, of the truth's."""
+        """The mean difference of vertical neighbours, relative to the truth's."""
         steps = [np.abs(np.diff(np.asarray(x, float), axis=1)).mean() for x in (drawn, truth)]
         return steps[0] / steps[1]
 
