@@ -28,7 +28,7 @@ def main():
     made = preparation.prepare(data, FLAGS.channels, FLAGS.output, FLAGS.images_per_file)
     for split, (count, images, skipped) in made.items():
         print(f"{split}: {images:,} images in {count:,} file(s), {skipped:,} skipped")
-    print(f"all of them read again and whole: --dataset=records:{FLAGS.output} trains on them")
+    print(f"checked every image; train with --dataset=records:{FLAGS.output}")
     return 0
 
 

@@ -163,7 +163,7 @@ def simulate():
     )
     study = original.simulated_copy(output)
     needed = study.protocol.workers * study.protocol.images * len(study.algorithms)
-    bar = Progress("answers (some more, for workers who are thrown out)", needed)
+    bar = Progress("answers (and some to replace excluded workers)", needed)
     with simulation.server(study) as url:
         outcome = simulation.run(url, study, ability, FLAGS.concurrency, FLAGS.seed, bar.update)
     print(report.write(study, output / "report", 8, FLAGS.seed))
