@@ -7,7 +7,7 @@ import sys
 
 from prsr.version import __version__
 
-# In the order in which a reader meets them.
+# In the order of docs/commands.md.
 COMMANDS = (
     "sample",
     "demo",
@@ -23,9 +23,9 @@ COMMANDS = (
 
 
 def summary(command):
-    """What a command does, in one line, read from its file: importing it takes longer."""
+    """The first line of a command's docstring, from its file: importing it would take longer."""
     source = pathlib.Path(__file__).with_name(f"{command}.py").read_text(encoding="utf-8")
-    return ast.get_docstring(ast.parse(source)).splitlines()[0].split(": python -m")[0].rstrip(".")
+    return ast.get_docstring(ast.parse(source)).splitlines()[0].rstrip(".")
 
 
 def overview():
@@ -38,16 +38,16 @@ def overview():
             "",
             *lines,
             "",
-            "prsr COMMAND --help lists the flags of one; prsr COMMAND is python -m prsr.COMMAND.",
+            "prsr COMMAND --help lists its flags; prsr COMMAND means python -m prsr.COMMAND.",
         ]
     )
 
 
 def main():
-    """Runs the command that the program's arguments name.
+    """Runs the command that the first argument names.
 
     Raises:
-        SystemExit: there is no such command; or as the command ends.
+        SystemExit: the command ended, or there is no such command.
     """
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in ("--help", "-h"):
@@ -55,11 +55,11 @@ def main():
     elif command == "--version":
         print(f"prsr {__version__}")
     elif command in COMMANDS:
-        # It finds its own arguments, and itself as the program, as after python -m prsr.COMMAND.
+        # As after python -m prsr.COMMAND: with its own arguments, and as the program.
         sys.argv[1:] = arguments
         runpy.run_module(f"prsr.{command}", run_name="__main__", alter_sys=True)
     else:
-        sys.exit(f"error: '{command}' is no command of prsr, which has {', '.join(COMMANDS)}")
+        sys.exit(f"error: '{command}' is no command of prsr; choose one of {', '.join(COMMANDS)}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""Times samplers, train step, input pipeline and searches: python -m prsr.benchmark"""
+"""Times samplers, training and nearest neighbour search.
+
+python -m prsr.benchmark --parts=sampling,training --output=benchmark
+"""
 
 import pathlib
 
 from absl import flags
 
 from prsr.errors import UserError
-from prsr.flags import FLAGS, define_hparams, hparams_from_flags, run
+from prsr.flags import FLAGS, define_hparams, group, hparams_from_flags, run
 
 PARTS = ("sampling", "cold", "growth", "training", "replicas", "pipeline", "nearest")
 _QUICK = {
@@ -20,13 +23,18 @@ _QUICK = {
 
 
 def define():
+    with group("Benchmark"):
+        flags.DEFINE_list("parts", list(PARTS), "What to measure: any of these")
+        flags.DEFINE_list("batches", ["1", "16", "64"], "Batch sizes of the samplers")
+        flags.DEFINE_integer(
+            "database_images", None, "Images to search for nearest neighbours: 300,000", 1
+        )
+        flags.DEFINE_integer("rounds", None, "Times to measure each, for the median: 5", 1)
+        flags.DEFINE_string(
+            "output", None, "Folder for benchmark.md, benchmark.json and benchmark.png"
+        )
+        flags.DEFINE_bool("quick", False, "A tiny model and one round, to see that it runs")
     define_hparams()
-    flags.DEFINE_list("parts", list(PARTS), f"What to measure, any of {', '.join(PARTS)}.")
-    flags.DEFINE_list("batches", ["1", "16", "64"], "Batch sizes of the samplers.")
-    flags.DEFINE_integer("database_images", None, "To find nearest neighbours in: 300,000.", 1)
-    flags.DEFINE_integer("rounds", None, "How often each contender is timed: 5; medians count.", 1)
-    flags.DEFINE_string("output", None, "A folder for benchmark.md, benchmark.json, benchmark.png.")
-    flags.DEFINE_bool("quick", False, "A tiny model and one round: to see that it runs.")
 
 
 def main():
@@ -51,7 +59,7 @@ def main():
         FLAGS.rounds or (1 if FLAGS.quick else 5),
         FLAGS.quick,
     ):
-        if output:  # after each part: they take long
+        if output:  # after each part, as they take minutes
             report.write(results, output)
     print(report.markdown(results))
 

@@ -1,6 +1,6 @@
-"""MNIST corners, from training to Figure 2.
+"""Trains and scores MNIST corners, and draws Figure 2.
 
-python -m prsr.corners --flagfile=experiments/mnist_corners.flags
+python -m prsr.corners --flagfile=experiments/mnist_corners.flags --dataset=mnist:DIR
 """
 
 from absl import flags
@@ -13,6 +13,7 @@ from prsr.flags import (
     define_replicas,
     define_schedule,
     define_workdir,
+    group,
     hparams_from_flags,
     run,
     schedule_from_flags,
@@ -20,13 +21,15 @@ from prsr.flags import (
 
 
 def define():
-    define_workdir()
+    with group("Run"):
+        define_workdir()
+        define_replicas()
+    with group("Scores"):
+        flags.DEFINE_integer("num_images", 1000, "Test digits to score", 1)
+        flags.DEFINE_integer("classifier_epochs", 3, "Epochs of the network that reads digits", 1)
+        define_batch_size(50)
     define_hparams(but=["architecture", "initial_weights"])
     define_schedule()
-    define_replicas()
-    flags.DEFINE_integer("num_images", 1000, "Test digits to score.", 1)
-    flags.DEFINE_integer("classifier_epochs", 3, "Epochs of the network that reads digits.", 1)
-    define_batch_size(50)
 
 
 def main():
@@ -37,13 +40,13 @@ def main():
     from prsr.training import distribution, loop
 
     if FLAGS.pairs == "downsampled":
-        raise UserError("--pairs must be corners or diagonal_corners here, not downsampled")
+        raise UserError("prsr.corners needs --pairs=corners or --pairs=diagonal_corners")
     if len(distribution.workers()) > 1:
         raise UserError("prsr.corners trains on one machine only; unset TF_CONFIG")
     strategy = distribution.open_strategy(FLAGS.num_replicas)
     source = sources.open_source(FLAGS.dataset, FLAGS.split, FLAGS.channels)
     for split in ("train", "test"):
-        source.labels(split)  # refuses images without classes before anything is trained on them
+        source.labels(split)  # rejects images without classes before training starts
     folder = Workdir(FLAGS.workdir).path
     runs = {kind: Workdir(folder / kind) for kind in ARCHITECTURES}
     for kind, workdir in runs.items():

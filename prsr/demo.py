@@ -1,20 +1,33 @@
-"""A page to try a model on: python -m prsr.demo --model=faces"""
+"""Serves a web page to try a model on.
+
+python -m prsr.demo --model=faces
+"""
 
 from absl import flags
 
 from prsr.errors import UserError
-from prsr.flags import FLAGS, define_address, define_dataset, define_trained, moved, run, trained
+from prsr.flags import (
+    FLAGS,
+    define_address,
+    define_dataset,
+    define_trained,
+    group,
+    moved,
+    run,
+    trained,
+)
 
 _EXAMPLES = 6
 
 
 def define():
     define_trained()
+    with group("Page"):
+        define_dataset()
+        flags.DEFINE_string(
+            "regression", None, "Run directory of a trained regression to show beside the samples"
+        )
     define_address()
-    define_dataset()
-    flags.DEFINE_string(
-        "regression", None, "The run directory of a trained regression, to be shown beside samples."
-    )
 
 
 def main():
@@ -27,12 +40,12 @@ def main():
     if hparams.model.architecture != "pixel_recursive":
         raise UserError(
             f"--workdir={workdir.path} is a run of --architecture={hparams.model.architecture}; "
-            f"the page shows samples of pixel_recursive, and may show a regression beside them"
+            f"the page needs pixel_recursive, and shows a regression with --regression"
         )
     if hparams.data.pairs != "downsampled":
         raise UserError(
-            f"--workdir={workdir.path} is a run of --pairs={hparams.data.pairs}, whose inputs are "
-            f"no reduced pictures; the page has no use for it"
+            f"--workdir={workdir.path} is a run of --pairs={hparams.data.pairs}, not "
+            f"super-resolution; the page needs --pairs=downsampled"
         )
     regression = None
     if FLAGS.regression:
@@ -53,7 +66,7 @@ def main():
 
 
 def _examples(workdir, hparams):
-    """Names and square images, to begin with: of the package, or of the run's test split."""
+    """The page's first pictures, bundled or of the test split, as names and square images."""
     from prsr import images
     from prsr.data import decoding, inputs
 
@@ -65,13 +78,13 @@ def _examples(workdir, hparams):
     try:
         found = inputs.test_inputs(moved(hparams), _EXAMPLES)
     except UserError as error:
-        print(f"the page will have no pictures to begin with: {error}")
+        print(f"the page starts without example pictures: {error}")
         return []
     return [(f"test image {i + 1}", one.high_res) for i, one in enumerate(found)]
 
 
 def _faces(hparams):
-    """Whether this is a model of faces, and what finds them, if it is installed."""
+    """Whether this is a model of faces, and a face finder, or None if it is not installed."""
     from prsr.data import inputs
 
     if not inputs.knows_faces(hparams):
@@ -79,7 +92,7 @@ def _faces(hparams):
     try:
         return True, inputs.eye_finder(hparams)
     except UserError:
-        print("the page will not find faces by itself: pip install -e '.[faces]' lets it")
+        print("the page cannot find faces; to let it, pip install -e '.[faces]'")
         return True, None
 
 

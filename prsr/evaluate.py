@@ -1,4 +1,7 @@
-"""Scores a run as in Table 1: python -m prsr.evaluate --workdir=RUN --baselines=bicubic,nn,RUN2"""
+"""Scores a model as in Table 1.
+
+python -m prsr.evaluate --workdir=RUN --baselines=bicubic,nn,REGRESSION_RUN
+"""
 
 from absl import flags
 
@@ -11,6 +14,7 @@ from prsr.flags import (
     define_replicas,
     define_seed,
     define_trained,
+    group,
     moved,
     numbers,
     output_folder,
@@ -22,42 +26,40 @@ from prsr.hparams import MATCH_INPUT, Sampling
 
 def define():
     define_trained()
-    define_dataset()
-    flags.DEFINE_list(
-        "tau",
-        ["1.0", "1.1", "1.2", "inf"],
-        "Each multiplies the logits; inf is greedy (footnote 1).",
-    )
-    flags.DEFINE_list(
-        "guidance",
-        [],
-        "Rows that the paper does not have: TAU:GUIDANCE of each, as in 1.2:2,1.2:3. Logits are "
-        "tau (B + (1 + guidance) A).",
-    )
-    flags.DEFINE_enum(
-        "match_input",
-        "off",
-        MATCH_INPUT,
-        "For the rows of --guidance, as in sample. Baselines get matched rows, too.",
-    )
-    flags.DEFINE_list(
-        "baselines",
-        ["bicubic", "nn"],
-        "bicubic, nn (nearest neighbour among the training images), and run directories of models "
-        "that were trained with --architecture=regression or cross_entropy.",
-    )
-    flags.DEFINE_integer("num_images", 0, "Only so many images of the test split; 0: all.", 0)
-    flags.DEFINE_enum(
-        "paper", "auto", ["auto", "faces", "bedrooms", "none"], "Whose numbers to put beside ours."
-    )
-    flags.DEFINE_string(
-        "output",
-        None,
-        "Where to write; --workdir's evaluation/ if left out. With --model it must be given.",
-    )
-    define_seed()
-    define_batch_size()
-    define_replicas()
+    with group("Images"):
+        define_dataset()
+        flags.DEFINE_integer("num_images", 0, "Number of test images; 0: all", 0)
+        flags.DEFINE_string(
+            "output", None, "Folder to write to; default RUN/evaluation, required with --model"
+        )
+    with group("Rows"):
+        flags.DEFINE_list(
+            "tau", ["1.0", "1.1", "1.2", "inf"], "Inverse temperatures, a row each; inf is greedy"
+        )
+        flags.DEFINE_list(
+            "guidance", [], "Rows the paper does not have: TAU:GUIDANCE pairs such as 1.2:2,1.2:3"
+        )
+        flags.DEFINE_enum(
+            "match_input",
+            "off",
+            MATCH_INPUT,
+            "Match --guidance rows, and add matched baselines: off, end or rows",
+        )
+        flags.DEFINE_list(
+            "baselines",
+            ["bicubic", "nn"],
+            "bicubic, nn (nearest neighbour), and run directories of trained baselines",
+        )
+        flags.DEFINE_enum(
+            "paper",
+            "auto",
+            ["auto", "faces", "bedrooms", "none"],
+            "The paper's numbers to show beside ours: auto, faces, bedrooms or none",
+        )
+        define_seed()
+    with group("Speed"):
+        define_batch_size()
+        define_replicas()
 
 
 def main():
@@ -74,7 +76,7 @@ def main():
     if hparams.data.pairs != "downsampled":
         raise UserError(
             f"--workdir={workdir.path} was trained with --pairs={hparams.data.pairs}, which is "
-            f"not super resolution; score it with python -m prsr.corners"
+            f"not super-resolution; score it with python -m prsr.corners"
         )
     seed, batch_size = FLAGS.seed, FLAGS.batch_size
     for sampling in samplings:

@@ -1,22 +1,25 @@
-"""Writes a SavedModel: python -m prsr.export --workdir=RUN --output=DIR"""
+"""Writes a SavedModel, which runs without this package.
+
+python -m prsr.export --model=faces --output=exports/faces
+"""
 
 import pathlib
 
 from absl import flags
 
-from prsr.flags import FLAGS, define_trained, run, trained
+from prsr.flags import FLAGS, define_trained, group, run, trained
 
 
 def define():
     define_trained()
-    flags.DEFINE_string("output", None, "The folder to write to: DIR/1/, then DIR/2/ and so on.")
+    with group("Export"):
+        flags.DEFINE_string(
+            "output", None, "Folder to write versions to: DIR/1/, then DIR/2/ and so on (required)"
+        )
+        flags.DEFINE_bool(
+            "jit_compile", True, "Compile with XLA when used: faster, after a first call of seconds"
+        )
     flags.mark_flag_as_required("output")
-    flags.DEFINE_bool(
-        "jit_compile",
-        True,
-        "Let XLA compile the sampler where it is used: faster, but the first call for one image "
-        "and for eight takes seconds. --nojit_compile is for programs whose TensorFlow has no XLA.",
-    )
 
 
 def main():

@@ -1,4 +1,7 @@
-"""Draws the paper's figures for a run: python -m prsr.figures --workdir=RUN"""
+"""Draws the paper's figures for a model.
+
+python -m prsr.figures --workdir=RUN --figures=1,6 --baselines=bicubic,nn,REGRESSION_RUN
+"""
 
 from absl import flags
 
@@ -10,6 +13,7 @@ from prsr.flags import (
     define_sampling,
     define_seed,
     define_trained,
+    group,
     moved,
     output_folder,
     run,
@@ -20,32 +24,29 @@ from prsr.flags import (
 
 def define():
     define_trained()
-    define_dataset()
+    with group("Figures"):
+        flags.DEFINE_list(
+            "figures",
+            None,
+            "Any of 1, 2, 4, 5, 6, temperature, guidance, bits, appendix; default: all that fit",
+        )
+        flags.DEFINE_list(
+            "baselines",
+            ["bicubic", "nn"],
+            "For figures 2 and 6: bicubic, nn, and run directories of trained baselines",
+        )
+        flags.DEFINE_integer(
+            "num_images", 8, "Test images per figure; 3 times as many in 4, 10 times in appendix", 1
+        )
+        flags.DEFINE_integer("num_samples", 6, "Samples per input in figures 2 and 5", 1)
+        define_dataset()
+        flags.DEFINE_string(
+            "output", None, "Folder to write to; default RUN/figures, required with --model"
+        )
     define_sampling(1.2)
-    flags.DEFINE_list(
-        "figures",
-        None,
-        "Any of 1 (input, sample, truth), 2 (MNIST corners), 4 (the same as 1, more of them), 5 "
-        "(diversity), 6 (every method with its negative log-likelihood), temperature, guidance (by "
-        "tau), bits (what each pixel costs under A, B and A + B), appendix (many samples). Left "
-        "out: 2 for a run of corners, the others for one of super resolution.",
-    )
-    flags.DEFINE_list(
-        "baselines",
-        ["bicubic", "nn"],
-        "For figures 2 and 6: bicubic, nn, and run directories of trained baselines.",
-    )
-    flags.DEFINE_integer(
-        "num_images", 8, "Test images a figure; 4 has three, appendix ten times.", 1
-    )
-    flags.DEFINE_integer("num_samples", 6, "Samples of an input in figures 2 and 5.", 1)
-    flags.DEFINE_string(
-        "output",
-        None,
-        "Where to write; --workdir's figures/ if left out. With --model it must be given.",
-    )
-    define_seed()
-    define_batch_size()
+    with group("Sampling"):
+        define_seed()
+        define_batch_size()
 
 
 def main():

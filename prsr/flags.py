@@ -1,21 +1,25 @@
-"""Flags that commands share, and how a command begins and ends.
+"""The flags that commands share, and how a command starts, shows its help and ends.
 
-A command has two functions: `define()` makes its flags, `main()` does its work and returns None or
-an exit status. `run(main, define)` calls both, so that importing a command does nothing.
+A command has two functions: `define()` defines its flags; `main()` does the work and returns None
+or an exit status. `run(main, define)` calls both, so importing a command does nothing.
 """
 
 import contextlib
 import dataclasses
 import gc
+import inspect
 import math
 import os
 import pathlib
+import re
+import shutil
 import signal
 import sys
+import textwrap
 
-# Before TensorFlow is first imported: its remarks about the processor are no news here.
+# Before TensorFlow is first imported: silences its remarks about the processor.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Keras as it comes, whatever another project has set.
+# Ignore the Keras settings of other projects.
 os.environ.update(KERAS_BACKEND="tensorflow", KERAS_HOME=os.devnull)
 
 from absl import app, flags, logging  # noqa: E402
@@ -33,39 +37,94 @@ from prsr.hparams import (  # noqa: E402
 
 backend.prepare()
 FLAGS = flags.FLAGS
-flags.disclaim_key_flags()  # they are the command's that defines them: its --help lists them
 
-_SECTIONS = {"model": ModelHparams, "data": DataHparams, "training": TrainingHparams}
+_SECTIONS = {"data": DataHparams, "model": ModelHparams, "training": TrainingHparams}
+
+
+@contextlib.contextmanager
+def group(title):
+    """Lists the flags that are defined within it under a title in `--help`.
+
+    A flag of no group is only in `--helpfull`.
+    """
+    before = set(FLAGS)
+    yield
+    for name in FLAGS:
+        if name not in before:
+            FLAGS[name].group = title
+
+
+def listing():
+    """The flags that are defined now, for `--help` and docs/commands.md.
+
+    Returns:
+        A dict of groups in the order of their definition, title to dict: a flag as it is typed,
+        with its default, such as `"--tau=1.1"`, to its help.
+    """
+    groups = {}
+    for name in FLAGS:
+        flag = FLAGS[name]
+        if not hasattr(flag, "group"):
+            continue
+        default = (flag.default_as_str or "").strip("'")
+        typed = f"--{name}" if default == "false" else f"--{name}={default or '...'}"
+        text = re.sub("^<.*?>: ", "", flag.help)  # the choices, which absl puts before it
+        groups.setdefault(flag.group, {})[typed] = " ".join(text.split())
+    return groups
+
+
+def _help(description):
+    """The text of `--help`, a line for each flag where the terminal is wide enough."""
+    width = min(shutil.get_terminal_size((100, 50)).columns, 100)
+    groups = listing()
+    column = 4 + max((len(typed) for rows in groups.values() for typed in rows), default=0)
+    column = min(column, 34)
+    lines = [inspect.cleandoc(description or ""), ""]
+    for title, rows in groups.items():
+        lines.append(f"{title}:")
+        for typed, text in rows.items():
+            start = f"  {typed}".ljust(column)
+            if len(start) > column:
+                lines.append(start)
+                start = " " * column
+            lines += textwrap.wrap(
+                text, width, initial_indent=start, subsequent_indent=" " * column
+            )
+    lines.append(
+        "Also: --flagfile=FILE (flags from a file), --debug (tracebacks), --helpfull (all flags)"
+    )
+    return "\n".join(lines)
 
 
 def define_workdir():
-    flags.DEFINE_string("workdir", None, "The run directory: settings, weights, logs.")
+    flags.DEFINE_string("workdir", None, "Run directory: settings, weights, logs (required)")
     flags.mark_flag_as_required("workdir")
     _refuse_empty("workdir")
 
 
 def define_trained():
     """`--workdir` or `--model`: a trained model, which `trained` opens."""
-    flags.DEFINE_string("workdir", None, "The run directory of a trained model.")
-    flags.DEFINE_string("model", None, "Instead of it, a model of this package: faces.")
+    with group("Model"):
+        flags.DEFINE_string("model", None, "A bundled model: faces")
+        flags.DEFINE_string("workdir", None, "Or your own: the run directory of a trained model")
     _refuse_empty("workdir")
     flags.register_multi_flags_validator(
         ["workdir", "model"],
         lambda given: (given["workdir"] is None) != (given["model"] is None),
-        "give --model=faces, or --workdir=RUN of a run of your own, and not both",
+        "give either --model=faces or --workdir=RUN, a run of your own",
     )
 
 
 def _refuse_empty(name):
-    """An empty path would be the current folder."""
+    """Rejects an empty path, which would mean the current folder."""
     flags.register_validator(name, lambda path: path != "", f"--{name} is empty; name a folder")
 
 
 def trained():
-    """The `prsr.trained.workdir.Workdir` that the flags of `define_trained` name.
+    """The `prsr.trained.workdir.Workdir` that `--model` or `--workdir` names.
 
     Raises:
-        UserError: the package has no such model.
+        UserError: there is no bundled model of that name.
     """
     from prsr.trained import pretrained
     from prsr.trained.workdir import Workdir
@@ -76,10 +135,10 @@ def trained():
 
 
 def output_folder(name):
-    """The `pathlib.Path` of `--output`; left out, the folder `name` of the run directory.
+    """`--output` as a `pathlib.Path`; by default the folder `name` in the run directory.
 
     Raises:
-        UserError: a model of the package has no place for it.
+        UserError: `--model` without `--output`: a bundled model has no run directory.
     """
     if FLAGS.output:
         return pathlib.Path(FLAGS.output)
@@ -90,15 +149,19 @@ def output_folder(name):
 
 def define_sampling(tau=1.1):
     """`--tau`, `--guidance` and `--match_input`: `sampling_from_flags`."""
-    for field in dataclasses.fields(Sampling):
-        _define(field, tau if field.name == "tau" else field.default)
+    with group("Sampling"):
+        for field in dataclasses.fields(Sampling):
+            _define(field, tau if field.name == "tau" else field.default)
 
 
 def sampling_from_flags(hparams):
-    """The `prsr.hparams.Sampling` that the flags describe, for a model of some `Hparams`.
+    """The `prsr.hparams.Sampling` that the flags describe.
+
+    Args:
+        hparams: the `Hparams` of the model to sample.
 
     Raises:
-        UserError: a number is out of bounds, or the model cannot be sampled so.
+        UserError: a number is out of bounds, or this model cannot be sampled so.
     """
     from prsr.sampling import samplers
 
@@ -108,37 +171,37 @@ def sampling_from_flags(hparams):
 
 
 def define_seed():
-    flags.DEFINE_integer("seed", 1, "Of the samples.", 0)
+    flags.DEFINE_integer("seed", 1, "Seed of the samples", 0)
 
 
 def define_batch_size(default=16):
     flags.DEFINE_integer(
-        "batch_size", default, "Samples that are drawn at once; changes no image.", 1
+        "batch_size", default, "Samples to draw at once; does not change the images", 1
     )
 
 
 def define_dataset():
     flags.DEFINE_string(
-        "dataset", None, "Where the run's images lie now, if they were moved: KIND:WHERE."
+        "dataset", None, "The images as KIND:WHERE; by default where training found them"
     )
 
 
 def define_address():
-    flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 for all.")
-    flags.DEFINE_integer("port", 8000, "Port to listen at; 0: any that is free.", 0, 65535)
-    flags.DEFINE_list(
-        "allow_framing_by",
-        [],
-        "Origins whose pages may show this one in a frame, such as https://example.org; others "
-        "may not.",
-    )
+    with group("Server"):
+        flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0: all interfaces")
+        flags.DEFINE_integer("port", 8000, "Port to listen on; 0: any free port", 0, 65535)
+        flags.DEFINE_list(
+            "allow_framing_by",
+            [],
+            "Origins that may show the page in a frame, such as https://example.org",
+        )
 
 
 def moved(hparams):
-    """The settings of a run, with its images where `--dataset` says that they lie now.
+    """The settings of a run, with `--dataset` in place of its own if it is given.
 
     Raises:
-        UserError: a model of the package, which brings no images, and no `--dataset`.
+        UserError: `--model` without `--dataset`: a bundled model comes without its images.
     """
     if not FLAGS.dataset:
         if FLAGS.model is not None:
@@ -152,7 +215,7 @@ def numbers(name):
     """The floats of a list flag.
 
     Raises:
-        UserError: an entry is no positive number.
+        UserError: an entry is not a positive number.
     """
     try:
         values = [float(value) for value in FLAGS[name].value]
@@ -165,18 +228,24 @@ def numbers(name):
 
 
 def define_hparams(but=()):
-    """One flag for each field of `prsr.hparams.Hparams`, but for some names."""
-    for section in _SECTIONS.values():
-        for field in dataclasses.fields(section):
-            if field.name not in but and field.metadata["has_flag"]:
-                _define(field)
+    """One flag for each field of `prsr.hparams.Hparams`, a group for each section.
+
+    Args:
+        but: names of fields to leave out.
+    """
+    for title, section in _SECTIONS.items():
+        with group(title.capitalize()):
+            for field in dataclasses.fields(section):
+                if field.name not in but and field.metadata["has_flag"]:
+                    _define(field)
 
 
 def define_images():
-    """The flags of `define_hparams` that say where images come from and what they become."""
-    for field in (*dataclasses.fields(ModelHparams), *dataclasses.fields(DataHparams)):
-        if field.name in ("channels", "dataset", "image_size", "crop", "split"):
-            _define(field)
+    """The flags of `define_hparams` that say which images to read and how to cut them."""
+    with group("Images"):
+        for field in (*dataclasses.fields(DataHparams), *dataclasses.fields(ModelHparams)):
+            if field.name in ("channels", "dataset", "image_size", "crop", "split"):
+                _define(field)
 
 
 def _define(field, default=None):
@@ -196,17 +265,14 @@ def _define(field, default=None):
 
 def define_schedule():
     """One flag for each field of `prsr.hparams.Schedule`."""
-    for field in dataclasses.fields(Schedule):
-        _define(field)
+    with group("Schedule"):
+        for field in dataclasses.fields(Schedule):
+            _define(field)
 
 
 def define_replicas():
     flags.DEFINE_integer(
-        "num_replicas",
-        0,
-        "Devices of this machine that share each batch; 0: all GPUs, or one CPU. Without GPUs, "
-        "logical devices on the CPU, to try it.",
-        0,
+        "num_replicas", 0, "Devices that share each batch; 0: all GPUs, or one CPU", 0
     )
 
 
@@ -226,16 +292,15 @@ def hparams_from_flags(saved=None, **given):
     """The settings that the flags describe.
 
     Args:
-        saved: the `Hparams` of a run that is continued; flags that are not given take
-            their values from it.
-        **given: values of settings that the command has no flags for.
+        saved: the `Hparams` of a run to resume, or None; the defaults of all flags.
+        **given: values of settings for which the command has no flags.
 
     Returns:
         `Hparams`.
 
     Raises:
-        UserError: a flag contradicts what the run was started with, what the records of
-            `--dataset` were made with, or the model of `--initial_weights`.
+        UserError: a flag contradicts a setting that the run, the records of `--dataset` or the
+            model of `--initial_weights` were made with.
     """
     if saved is None:
         given = {**_made_with(), **_initial_model(), **given}
@@ -258,15 +323,15 @@ def hparams_from_flags(saved=None, **given):
                 elif field.metadata["fixed"] and flag.value != before:
                     raise UserError(
                         f"the run in --workdir={FLAGS.workdir} was started with "
-                        f"--{field.name}={before}, not {flag.value}; leave the flag as it was, "
-                        f"or choose another --workdir"
+                        f"--{field.name}={before}, not {flag.value}; leave the flag out, or "
+                        f"choose another --workdir"
                     )
         sections[name] = section(**values)
     return Hparams(**sections)
 
 
 def _made_with():
-    """The settings that come with the records of `--dataset`."""
+    """The settings that the records of `--dataset` were made with; empty for other kinds."""
     kind, _, folder = FLAGS.dataset.partition(":")
     if kind != "records":
         return {}
@@ -276,7 +341,7 @@ def _made_with():
     _check_same(
         settings,
         f"the records in '{folder}' were made",
-        "leave the flag out, or make others with prsr.prepare",
+        "leave the flag out, or make new records with prsr.prepare",
     )
     return settings
 
@@ -300,14 +365,30 @@ def _check_same(settings, what, advice):
             raise UserError(f"{what} with --{name}={value}, not {FLAGS[name].value}; {advice}")
 
 
+@contextlib.contextmanager
+def defined(define):
+    """Defines a command's flags, and removes them at the end of the context."""
+    app.define_help_flags()
+    before = set(FLAGS)
+    try:
+        define()
+        flags.DEFINE_bool("debug", False, "Show a traceback for an error, not one line.")
+        yield
+    finally:
+        for name in set(FLAGS) - before:
+            delattr(FLAGS, name)
+
+
 def run(main, define, argv=None, needs_tensorflow=True):
-    """Parses flags and calls `main()`; what the user got wrong ends in one line.
+    """Parses flags and calls `main()`; reports a mistake of the user in one line.
+
+    `--help` prints the docstring of `main`, or else of its module, and the flags by group.
 
     Args:
         main: function without arguments; returns None or an exit status.
-        define: function that makes the command's flags, which are gone when it has ended.
-        argv: the command line, if it is not the program's own.
-        needs_tensorflow: False for a command that starts sooner without it.
+        define: function that defines the command's flags; they are removed at the end.
+        argv: the command line; None: the program's own.
+        needs_tensorflow: False for a command that starts faster without it.
 
     Raises:
         SystemExit: always.
@@ -318,7 +399,7 @@ def run(main, define, argv=None, needs_tensorflow=True):
         if len(argv) > 1:
             fail(f"unexpected argument '{argv[1]}'; flags look like --name=value")
         progress.begin()
-        with contextlib.suppress(AttributeError):  # a file's name may be more than a terminal knows
+        with contextlib.suppress(AttributeError):  # a terminal may not know all of a file's name
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             if needs_tensorflow:
@@ -331,23 +412,22 @@ def run(main, define, argv=None, needs_tensorflow=True):
                 raise
             fail(message)
         except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks twice gets no more
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C changes nothing
             print("interrupted", file=sys.stderr)
             return 130
 
-    app.define_help_flags()
-    before = set(FLAGS)
-    try:
-        define()
-        flags.DEFINE_bool("debug", False, "Show where an error came from, not one line.")
-        app.run(guarded, argv, flags_parser=_parse)
-    finally:
-        for name in set(FLAGS) - before:
-            delattr(FLAGS, name)
+    def parse(argv):
+        if {"-h", "--help"} & set(argv[1:]):
+            print(_help(main.__doc__ or main.__globals__["__doc__"]))
+            sys.exit()
+        return _parse(argv)
+
+    with defined(define):
+        app.run(guarded, argv, flags_parser=parse)
 
 
 def _in_a_line(error):
-    """What to tell the user of an error; None of a mistake of this program."""
+    """What to tell the user about an error; None for a bug in this program."""
     if isinstance(error, UserError):
         return error
     tensorflow = sys.modules.get("tensorflow")
@@ -355,19 +435,19 @@ def _in_a_line(error):
         error, tensorflow.errors.DataLossError
     ):  # records check themselves
         return (
-            f"the images are damaged: {cause(error)}; records are mended by running the same "
+            f"the images are damaged: {cause(error)}; to repair records, run the same "
             f"prsr.prepare again"
         )
-    if isinstance(error, OSError):  # a place that may not even be looked at
-        return f"{error}; check the paths that were given"
+    if isinstance(error, OSError):  # such as a folder without permission to read it
+        return f"{error}; check the paths that you gave"
     return None
 
 
 def quiet_tensorflow():
-    """TensorFlow, imported without the remarks that come before its log level is read.
+    """Imports TensorFlow without the remarks that it prints before it reads its log level.
 
-    Its million objects stay: the garbage collector would take seconds to look through them again
-    and again, while they are made and afterwards.
+    The garbage collector ignores its million objects; scanning them again and again, during the
+    import and afterwards, would take seconds.
     """
     with progress.silenced(), _ctrl_c_afterwards():
         gc.disable()
@@ -381,9 +461,9 @@ def quiet_tensorflow():
 
 @contextlib.contextmanager
 def _ctrl_c_afterwards():
-    """Puts Ctrl-C off: met within the import of an extension, it comes out as an ImportError."""
+    """Delays Ctrl-C: during the import of an extension it would become an ImportError."""
     before, met = signal.getsignal(signal.SIGINT), []
-    if before is not signal.default_int_handler:  # ignored, or somebody else's
+    if before is not signal.default_int_handler:  # ignored, or another handler
         yield
         return
     signal.signal(signal.SIGINT, lambda *_: met.append(True))
@@ -396,18 +476,18 @@ def _ctrl_c_afterwards():
 
 
 def fail(message):
-    """Ends the program with one line on standard error."""
+    """Prints one line on standard error and exits with status 1."""
     print("error:", " ".join(str(message).split()), file=sys.stderr)
     sys.exit(1)
 
 
-# Flags with a path, with several of them, and with one behind KIND:.
+# Flags whose value is a path, and flags with a list of paths.
 _PATHS = ("workdir", "input", "given", "output", "study", "regression", "initial_weights")
 _LISTS = ("baselines", "evaluations")
 
 
 def _expand_paths():
-    """Writes `~` and `$NAME` out in paths, which no shell has seen in a flagfile or behind `=`."""
+    """Expands `~` and `$NAME` in paths; a shell does not, in a flagfile or after `=`."""
     for name in FLAGS:
         value = FLAGS[name].value
         if name in _PATHS and isinstance(value, str):
@@ -427,7 +507,7 @@ def _parse(argv):
         _expand_paths()
         return rest
     except (flags.Error, OSError, ValueError) as error:
-        # absl begins some of its messages with a word of its own.
+        # absl starts some of its messages with a prefix.
         text = str(error).removeprefix("ERROR:: ")
         text = text.replace(" must have a value other than None.", " is missing")
         fail(f"{text} (--help lists the flags)")

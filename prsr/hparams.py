@@ -1,7 +1,7 @@
-"""Every setting of a run, as frozen dataclasses; Table 2 in the table's order.
+"""Every setting of a run, as frozen dataclasses; Table 2's rows in its order.
 
-A field is a default, a type and a line of help. `prsr.flags` turns each into a
-flag, and `prsr.trained.workdir` keeps them in the run directory, so nothing is said twice.
+A field has a default, a type and a line of help. `prsr.flags` turns each field into a flag, and
+`prsr.trained.workdir` saves them all in the run directory.
 """
 
 import dataclasses
@@ -17,10 +17,7 @@ SPLITS = ("auto", "celeba", "folders", "hash")
 DOWNSAMPLING = ("antialiased", "tf1_bicubic")
 NORMALIZATIONS = ("batch", "none")
 ARCHITECTURES = ("pixel_recursive", "regression", "cross_entropy")
-TAU = (
-    "Multiplies the logits: larger is calmer, inf is greedy. The inverse of the usual "
-    "temperature (footnote 1 of the paper, which found 1.1 to 1.3 to look best)."
-)
+TAU = "Inverse temperature of samples: larger is calmer, inf is greedy"  # footnote 1
 MATCH_INPUT = ("off", "end", "rows")
 PAIRS = ("downsampled", "corners", "diagonal_corners")
 
@@ -43,13 +40,12 @@ def setting(
 
     Args:
         default: the paper's value where the paper has one.
-        help: one line for `--help`.
-        choices: the allowed values, where they are a list.
-        fixed: whether a run that was started with one value must keep it.
-        low, high: the least and the largest number, or None. Without `high` a number must
-            be finite.
-        above, below: the same, exclusive.
-        has_flag: whether it is the user who sets it.
+        help: one line for `--help` and docs/commands.md; it names the choices.
+        choices: the allowed values, or None.
+        fixed: whether a run keeps its first value when it is resumed.
+        low, high: inclusive bounds, or None. Without `high` a number must be finite.
+        above, below: exclusive bounds, or None.
+        has_flag: whether the user sets it.
 
     Returns:
         A `dataclasses.field`.
@@ -71,69 +67,64 @@ def setting(
 class ModelHparams:
     """Which model, and the two networks of Table 2: the arguments of its constructor.
 
-    What they must be for a model to exist, its constructor says; here is what is absurd.
+    The bounds here only exclude absurd sizes; the constructor checks the rest.
     """
 
     architecture: str = setting(
         "pixel_recursive",
-        "pixel_recursive: the paper's model; regression, cross_entropy: its pixel independent "
-        "baselines, which have the conditioning network's flags and no prior.",
+        "pixel_recursive, or a baseline: regression or cross_entropy",
         choices=ARCHITECTURES,
     )
-    channels: int = setting(3, "Channels of an image: 3 (RGB) or 1 (grey).")
-    scale: int = setting(4, "Upscaling factor, a power of two.", high=64)
+    channels: int = setting(3, "Channels of an image: 3 (RGB) or 1 (grey)")
+    scale: int = setting(4, "Upscaling factor, a power of two", high=64)
     blocks_per_stage: int = setting(
-        6, "Table 2's B: ResNet blocks in each stage; 6 for faces, 10 for bedrooms.", high=100
+        6, "ResNet blocks per stage, Table 2's B: 6 faces, 10 bedrooms", high=100
     )
-    conditioning_width: int = setting(32, "Feature maps of the conditioning network.", high=2**10)
-    normalization: str = setting("batch", "Normalisation in ResNet blocks.", choices=NORMALIZATIONS)
-    prior_width: int = setting(64, "Feature maps of each PixelCNN stack.", high=2**10)
-    prior_layers: int = setting(20, "Gated 5x5 layers of the PixelCNN.", high=200)
-    prior_hidden: int = setting(1024, "Feature maps of the PixelCNN's 1x1 layer.", high=2**14)
+    conditioning_width: int = setting(32, "Feature maps of the conditioning network", high=2**10)
+    normalization: str = setting(
+        "batch", "Normalisation in the ResNet blocks: batch or none", choices=NORMALIZATIONS
+    )
+    prior_width: int = setting(64, "Feature maps of each PixelCNN stack", high=2**10)
+    prior_layers: int = setting(20, "Gated 5x5 layers of the PixelCNN", high=200)
+    prior_hidden: int = setting(1024, "Feature maps of the PixelCNN's 1x1 layer", high=2**14)
 
 
 @dataclasses.dataclass(frozen=True)
 class DataHparams:
-    """What to train on, and how an image becomes a pair of 32x32 and 8x8."""
+    """What to train on, and how an image becomes a pair: 32x32 and 8x8 by default."""
 
     dataset: str = setting(
         "drawn",
-        "KIND:WHERE. drawn (or drawn:COUNT; needs no download), folder:DIR, zip:FILE[,FILE], "
-        "mnist:DIR (idx files), tfds:NAME[,download], lmdb:DIR (LSUN), records:DIR.",
+        "KIND:WHERE: folder:DIR, zip:FILE, tfds:NAME, mnist:DIR, lmdb:DIR (LSUN), records:DIR, or "
+        "drawn (letters, no download)",
         fixed=False,
     )
-    image_size: int = setting(32, "Height and width of a high-resolution image.", high=1024)
+    image_size: int = setting(32, "Height and width of the high-resolution images", high=1024)
     crop: str = setting(
         "center",
-        "center: the largest centred square; celeba: the face in an aligned CelebA image; "
-        "mnist: the middle 24x24 of a digit's 28x28.",
+        "Square to cut: center, celeba (aligned faces) or mnist (digits)",
         choices=CROPS,
     )
     downsampling: str = setting(
         "antialiased",
-        "How the low-resolution image is made: antialiased bicubic, or tf1_bicubic, "
-        "TensorFlow 1's resize_bicubic, which takes every scale-th pixel.",
+        "Bicubic: antialiased, or tf1_bicubic (every scale-th pixel)",
         choices=DOWNSAMPLING,
     )
     split: str = setting(
         "auto",
-        "celeba: the official partition by file name; folders: train/, val/, test/; "
-        "hash: 90/5/5 by a hash of the name, but for folders that all are in; auto: the first of "
-        "these that applies.",
+        "How to split: celeba, folders or hash (of names); auto: what fits",
         choices=SPLITS,
     )
     pairs: str = setting(
         "downsampled",
-        "What is to be predicted from what. downsampled: an image from its reduction; corners: "
-        "the image at half size in the upper left or upper right corner from the same in the "
-        "middle (MNIST corners, section 3.2); diagonal_corners: upper left or lower right.",
+        "Task: downsampled, or MNIST corners: corners, diagonal_corners",
         choices=PAIRS,
     )
-    levels: int = setting(256, "Intensities that are kept of an image, 2 to 256.", low=2, high=256)
-    mirror: bool = setting(False, "Mirror training images, each with probability one half.")
+    levels: int = setting(256, "Intensities to keep, 2 to 256", low=2, high=256)
+    mirror: bool = setting(False, "Mirror each training image with probability 1/2")
     root: str = setting(
         "",
-        "From which folder names are hashed, as a run found it: prsr.data.splits.keys.",
+        "The folder that hashed names start from, as the run found it: prsr.data.splits.keys",
         fixed=False,
         has_flag=False,
     )
@@ -141,41 +132,41 @@ class DataHparams:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingHparams:
-    """The optimiser's rows of Table 2, and what this implementation adds (off by default)."""
+    """The optimiser's rows of Table 2, and additions to the paper, which are off by default."""
 
-    rho: float = setting(0.95, "RMSProp's decay of the mean square.", low=0, below=1)
-    momentum: float = setting(0.9, "RMSProp's momentum.", low=0, below=1)
-    epsilon: float = setting(1e-8, "RMSProp's epsilon, inside the root.", above=0)
+    rho: float = setting(0.95, "RMSProp: decay of the mean square", low=0, below=1)
+    momentum: float = setting(0.9, "RMSProp: momentum", low=0, below=1)
+    epsilon: float = setting(1e-8, "RMSProp: epsilon, inside the root", above=0)
     rms_start: float = setting(
-        1.0, "Where RMSProp's mean square starts: 1 as TensorFlow 1 did, 0 as Keras does.", low=0
+        1.0, "RMSProp: first mean square; 1 as in TensorFlow 1, 0 as in Keras", low=0
     )
-    global_batch_size: int = setting(32, "Images a step, over all devices.", low=1)
+    global_batch_size: int = setting(32, "Images per step, over all devices", low=1)
     conditioning_weight: float = setting(
-        1.0, "Weight of CE(A) beside CE(A + B): 1 is equation 8, 0 equation 7.", low=0
+        1.0, "Weight of CE(A) beside CE(A + B): 1 is equation 8, 0 equation 7", low=0
     )
     train_steps: int = setting(
-        200_000, "Steps: 200,000 faces, 2,000,000 bedrooms.", fixed=False, low=1
+        200_000, "Steps: 200,000 for faces, 2,000,000 for bedrooms", fixed=False, low=1
     )
-    learning_rate: float = setting(4e-4, "Learning rate of the first step.", fixed=False, above=0)
+    learning_rate: float = setting(4e-4, "Initial learning rate", fixed=False, above=0)
     learning_rate_factor: float = setting(
-        1.0, "Multiplies it; --on_nan=restore halves it, and a run keeps it.", fixed=False, above=0
+        1.0, "Multiplies the learning rate; --on_nan=restore halves it", fixed=False, above=0
     )
-    halve_every: int = setting(500_000, "Steps after which the learning rate is halved.", low=1)
+    halve_every: int = setting(500_000, "Halve the learning rate every so many steps", low=1)
     clip_norm: float = setting(
-        0.0, "Clip the gradient's global norm here; 0: never (the paper).", fixed=False, low=0
+        0.0, "Largest global norm of the gradient; 0: no limit (the paper)", fixed=False, low=0
     )
     ema: float = setting(
         0.0,
-        "Decay of a moving average of the weights, used to evaluate and sample; 0: none.",
+        "Decay of the weights' moving average, which is then used; 0: none",
         low=0,
         below=1,
     )
     mixed_precision: bool = setting(
-        False, "Compute in bfloat16, keep weights in float32.", fixed=False
+        False, "Compute in bfloat16; weights stay in float32", fixed=False
     )
-    jit_compile: bool = setting(False, "Compile the step with XLA (one device only).")
+    jit_compile: bool = setting(False, "Compile the step with XLA (one device only)")
     seed: int = setting(
-        1, "Seed of the weights, the order of the data and the samples.", low=0, high=2**31 - 1
+        1, "Seed of the weights, the data order and the samples", low=0, high=2**31 - 1
     )
     initial_weights: str = setting(
         "",
@@ -186,23 +177,22 @@ class TrainingHparams:
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How often training does what, in steps; a final round comes at the end.
+    """When training logs, validates, saves and draws, in steps; it does all at the end, too.
 
-    None of it changes the weights but `on_nan`.
+    Only `on_nan` may change the weights.
     """
 
-    log_every: int = setting(100, "Steps between two lines of training scores.", low=1)
-    eval_every: int = setting(1000, "Steps between two validations.", low=1)
-    eval_images: int = setting(512, "Validation images to score.", low=1)
-    checkpoint_every: int = setting(1000, "Steps between two checkpoints.", low=1)
-    sample_every: int = setting(0, "Steps between two grids; 0: at the end only.", low=0)
-    sample_images: int = setting(4, "Rows of a grid; 0 draws none.", low=0)
-    num_samples: int = setting(3, "Samples a row.", low=1)
+    log_every: int = setting(100, "Steps between lines of training scores", low=1)
+    eval_every: int = setting(1000, "Steps between validations", low=1)
+    eval_images: int = setting(512, "Images per validation", low=1)
+    checkpoint_every: int = setting(1000, "Steps between checkpoints", low=1)
+    sample_every: int = setting(0, "Steps between sample grids; 0: only at the end", low=0)
+    sample_images: int = setting(4, "Rows of a grid; 0: no grid", low=0)
+    num_samples: int = setting(3, "Samples per row", low=1)
     tau: float = setting(1.1, TAU, above=0, high=math.inf)
     on_nan: str = setting(
         "stop",
-        "If the loss is no number: stop, or go back to the newest checkpoint and go on from "
-        "there with half the learning rate.",
+        "If the loss is not finite: stop, or restore a checkpoint",
         choices=("stop", "restore"),
     )
 
@@ -213,20 +203,17 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """How an image is drawn: softmax(tau (B + (1 + guidance) A)), sub-pixel by sub-pixel."""
+    """How an image is drawn: softmax(tau (B + (1 + guidance) A)), one sub-pixel after another."""
 
     tau: float = setting(1.1, TAU, above=0, high=math.inf)
     guidance: float = setting(
         0.0,
-        "How much more A counts: logits are tau (B + (1 + guidance) A). 0 is the paper's; 2 to 3 "
-        "follow the input more closely, and samples of one input then differ less.",
+        "How closely samples follow the input: 0 as in the paper, 2 to 3 closely",
         low=0,
     )
     match_input: str = setting(
         "off",
-        "off: the paper's. end: change each finished sample as little as possible, so that it "
-        "reduces to its input exactly. rows: also move each row towards the input before the next "
-        "row is drawn.",
+        "Make samples reduce to the input: off (the paper), end or rows",
         choices=MATCH_INPUT,
     )
 
@@ -236,7 +223,7 @@ class Sampling:
 
     @property
     def in_paper(self) -> bool:
-        """Whether the paper draws so: without guidance and matching."""
+        """Whether the paper draws this way: without guidance and matching."""
         return not self.guidance and self.match_input == "off"
 
     @property
@@ -276,10 +263,10 @@ class Hparams:
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Self:
-        """The settings back from `to_dict`.
+        """The inverse of `to_dict`.
 
         Raises:
-            KeyError, TypeError: `settings` is not what `to_dict` returns.
+            KeyError, TypeError, ValueError: `settings` is not what `to_dict` returns.
         """
         return cls(
             **{
@@ -289,11 +276,11 @@ class Hparams:
         )
 
     def check(self) -> None:
-        """Refuses numbers that nothing can be trained with.
+        """Rejects numbers that no run can be trained with.
 
         Raises:
-            UserError: names the setting, what it expects and what came. What the networks
-            themselves cannot be is refused by their constructors.
+            UserError: names the setting, what it expects and its value. The networks'
+            constructors check the rest.
         """
         for section in (self.model, self.data, self.training):
             check_bounds(section)
@@ -308,13 +295,13 @@ class Hparams:
 def check_bounds(
     section: ModelHparams | DataHparams | TrainingHparams | Schedule | Sampling,
 ) -> None:
-    """Refuses a number outside of its setting's bounds.
+    """Rejects a number outside its setting's bounds.
 
     Args:
         section: a dataclass whose fields are `setting`s.
 
     Raises:
-        UserError: names the setting, what it expects and what came.
+        UserError: names the setting, what it expects and its value.
     """
     for field in dataclasses.fields(section):
         value, bounds = getattr(section, field.name), field.metadata["bounds"]
@@ -337,7 +324,7 @@ def check_bounds(
 
 
 def _read(section, values):
-    """A section from a dict that came from a file."""
+    """A section from a dict that was read from a file."""
     if not isinstance(values, dict):
         raise TypeError(f"{section.__name__} must be an object, not {values!r}")
     values = {_RENAMED.get((section, name), name): value for name, value in values.items()}
@@ -350,4 +337,4 @@ def _read(section, values):
     return section(**values)
 
 
-_RENAMED = {(ModelHparams, "model"): "architecture"}  # as runs before version 0.2 were saved
+_RENAMED = {(ModelHparams, "model"): "architecture"}  # how runs before version 0.2 saved it

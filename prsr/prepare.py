@@ -1,17 +1,21 @@
-"""Makes records of a large data set: python -m prsr.prepare --dataset=lmdb:DIR --output=DIR"""
+"""Converts a large data set to records.
+
+python -m prsr.prepare --dataset=folder:DIR --output=RECORDS
+"""
 
 from absl import flags
 
-from prsr.flags import FLAGS, define_images, run
+from prsr.flags import FLAGS, define_images, group, run
 
 
 def define():
     define_images()
-    flags.DEFINE_string(
-        "output", None, "The folder to write to; train with --dataset=records:FOLDER."
-    )
+    with group("Records"):
+        flags.DEFINE_string(
+            "output", None, "Folder to write to (required); train with --dataset=records:FOLDER"
+        )
+        flags.DEFINE_integer("images_per_file", 8192, "Images per file (25 MB at 32x32)", 1)
     flags.mark_flag_as_required("output")
-    flags.DEFINE_integer("images_per_file", 8192, "Images a file, 25 MB of 32x32 ones.", 1)
 
 
 def main():
@@ -24,7 +28,7 @@ def main():
     made = preparation.prepare(data, FLAGS.channels, FLAGS.output, FLAGS.images_per_file)
     for split, (count, images, skipped) in made.items():
         print(f"{split}: {images:,} images in {count:,} file(s), {skipped:,} skipped")
-    print(f"all of them read again and whole: --dataset=records:{FLAGS.output} trains on them")
+    print(f"checked every image; train with --dataset=records:{FLAGS.output}")
     return 0
 
 

@@ -1,4 +1,7 @@
-"""Super-resolves images: python -m prsr.sample --model=faces --input=FILE_OR_FOLDER"""
+"""Super-resolves images.
+
+python -m prsr.sample --model=faces --input=FILE_OR_FOLDER --output=samples
+"""
 
 import dataclasses
 import pathlib
@@ -13,6 +16,7 @@ from prsr.flags import (
     define_replicas,
     define_sampling,
     define_trained,
+    group,
     run,
     sampling_from_flags,
     trained,
@@ -21,31 +25,28 @@ from prsr.flags import (
 
 def define():
     define_trained()
+    with group("Images"):
+        flags.DEFINE_string(
+            "input",
+            None,
+            "Image or folder; by default the bundled photographs or the run's test images",
+        )
+        flags.DEFINE_bool("align", False, "Find the face in each image and cut it as for training")
+        flags.DEFINE_integer("num_images", 8, "Without --input: number of images", 1)
+        flags.DEFINE_string(
+            "given", None, "High-resolution image to continue: only its transparent parts are drawn"
+        )
+        flags.DEFINE_string("output", "samples", "Folder to write to")
     define_sampling()
-    flags.DEFINE_string(
-        "input",
-        None,
-        "An image, or a folder of images. Left out: images of the run's test split, or those that "
-        "come with --model.",
-    )
-    flags.DEFINE_bool(
-        "align",
-        False,
-        "Find the face in each image, and cut it as the model's training images were.",
-    )
-    flags.DEFINE_string(
-        "given",
-        None,
-        "An image of the high-resolution size with transparent parts: these are drawn, and all "
-        "else stays as it is. What is drawn sees what was given before it, row by row.",
-    )
-    flags.DEFINE_string("output", "samples", "The folder to write to.")
-    flags.DEFINE_integer("num_samples", 4, "Samples for each image.", 1)
-    flags.DEFINE_bool("greedy", False, "Always take the most likely value; the same as --tau=inf.")
-    flags.DEFINE_integer("seed", 1, "Sample k of an image depends on this seed, k and the image.")
-    flags.DEFINE_integer("num_images", 8, "Without --input: how many images.", 1)
-    define_batch_size()
-    define_replicas()
+    with group("Sampling"):
+        flags.DEFINE_bool("greedy", False, "Always take the most likely value; same as --tau=inf")
+        flags.DEFINE_integer("num_samples", 4, "Samples per image", 1)
+        flags.DEFINE_integer(
+            "seed", 1, "Seed; sample k of an image depends on the seed, k and the image"
+        )
+    with group("Speed"):
+        define_batch_size()
+        define_replicas()
 
 
 def main():
@@ -62,7 +63,7 @@ def main():
         sampling = dataclasses.replace(sampling, tau=float("inf"))
     num_samples = 1 if FLAGS.greedy else FLAGS.num_samples
     given = None if FLAGS.given is None else inputs.read_given(FLAGS.given, hparams)
-    # Faces take seconds to find, so the sampler is compiled meanwhile, for as many as there may be.
+    # Finding faces takes seconds; meanwhile the sampler compiles, for as many as there may be.
     find_eyes = inputs.eye_finder(hparams) if FLAGS.align else None
     chosen = None if find_eyes else _chosen(workdir, hparams)
     count = len(chosen) if chosen else inputs.count(FLAGS.input)

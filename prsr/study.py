@@ -1,83 +1,93 @@
-"""The human study of section 5.3: python -m prsr.study prepare|serve|report|simulate --study=DIR"""
+"""Runs the human study of section 5.3.
+
+python -m prsr.study prepare|serve|report|simulate --study=DIR
+"""
 
 import pathlib
 import sys
 
 from absl import flags
 
-from prsr.flags import FLAGS, define_address, fail, quiet_tensorflow, run
+from prsr.flags import FLAGS, define_address, fail, group, quiet_tensorflow, run
 
 
 def _define_study():
-    flags.DEFINE_string("study", "study", "The study directory: images, settings, answers.")
+    flags.DEFINE_string("study", "study", "Study directory: images, settings, answers")
 
 
 def _define_evaluations():
     flags.DEFINE_list(
         "evaluations",
         [],
-        "What python -m prsr.evaluate wrote, such as RUN/evaluation; several, each a data set of "
-        "its own, with commas. NAME=DIR names one.",
+        "Folders that prsr.evaluate wrote, a data set each; NAME=DIR names a data set",
     )
     flags.DEFINE_list(
         "methods",
         [],
-        "What people compare with the truth: methods of the evaluations. Left out: regression, "
-        "tau_1, tau_1.1 and tau_1.2, as in the paper, where they are there.",
+        "Methods to compare with the truth; default regression, tau_1, tau_1.1, tau_1.2",
     )
-    flags.DEFINE_integer(
-        "num_images", 200, "So many test images of each data set, by lot; 0: all.", 0
-    )
+    flags.DEFINE_integer("num_images", 200, "Test images per data set, at random; 0: all", 0)
     flags.DEFINE_enum(
         "enlarge",
         "nearest",
         ["nearest", "smooth"],
-        "How the page enlarges all images: by repeating pixels, or smoothly.",
+        "How the page enlarges images: nearest (repeated pixels) or smooth",
     )
-    flags.DEFINE_integer("workers", 40, "Workers to keep for each algorithm.", 1)
-    flags.DEFINE_integer("seed", 1, "Of the choice of images.", 0)
+    flags.DEFINE_integer("workers", 40, "Workers to keep for each method", 1)
+    flags.DEFINE_integer("seed", 1, "Seed of the choice of images", 0)
 
 
 def _define_prepare():
-    _define_study()
-    _define_evaluations()
+    with group("Study"):
+        _define_study()
+        _define_evaluations()
 
 
 def _define_serve():
-    _define_study()
-    _define_evaluations()
+    with group("Study"):
+        _define_study()
+    with group("Workers"):
+        flags.DEFINE_bool(
+            "require_worker_id", False, "Admit only links that name a worker: /?worker=ID"
+        )
+        flags.DEFINE_float(
+            "abandoned_after", 30, "Minutes of inactivity before a place goes to somebody else", 0
+        )
     define_address()
-    flags.DEFINE_bool(
-        "require_worker_id", False, "Admit only links that name a worker, as in /?worker=ID."
-    )
-    flags.DEFINE_float(
-        "abandoned_after", 30, "Minutes of silence after which a place is given to another.", 0
-    )
+    with group("If there is no study yet, to prepare it"):
+        _define_evaluations()
 
 
 def _define_report():
-    _define_study()
-    flags.DEFINE_string("output", None, "Where to write; --study's report/ if left out.")
-    flags.DEFINE_integer("figure_images", 8, "Best and worst images of each algorithm.", 1)
-    flags.DEFINE_integer("seed", 1, "Of the bootstrap.", 0)
+    with group("Report"):
+        _define_study()
+        flags.DEFINE_string("output", None, "Folder to write to; default STUDY/report")
+        flags.DEFINE_integer("figure_images", 8, "Best and worst images of each method to show", 1)
+        flags.DEFINE_integer("seed", 1, "Seed of the bootstrap", 0)
 
 
 def _define_simulate():
-    _define_study()
-    flags.DEFINE_string("output", None, "Directory for the simulated study and its report.")
+    with group("Study"):
+        _define_study()
+        flags.DEFINE_string(
+            "output", None, "Folder for the simulated study and its report (required)"
+        )
+    with group("Workers"):
+        flags.DEFINE_list(
+            "fooled", [], "METHOD=PERCENT: how often it fools the workers; default the paper's"
+        )
+        flags.DEFINE_float("spread", 5.0, "Standard deviation between workers, in percent", 0, 50)
+        flags.DEFINE_float("inattention", 1.0, "Golden pairs that they miss, in percent", 0, 99)
+        flags.DEFINE_integer("concurrency", 200, "Workers at the same time", 1)
+        flags.DEFINE_integer("seed", 1, "Seed of the workers", 0)
     flags.mark_flag_as_required("output")
-    flags.DEFINE_list(
-        "fooled",
-        [],
-        "METHOD=PERCENT, how often the workers are fooled by it. Left out: the paper's.",
-    )
-    flags.DEFINE_float("spread", 5.0, "Standard deviation between workers, in percent.", 0, 50)
-    flags.DEFINE_float("inattention", 1.0, "Golden pairs that they miss, in percent.", 0, 99)
-    flags.DEFINE_integer("concurrency", 200, "Workers at once.", 1)
-    flags.DEFINE_integer("seed", 1, "Of the workers.", 0)
 
 
 def prepare():
+    """Prepares a study from evaluations.
+
+    python -m prsr.study prepare --study=DIR --evaluations=RUN/evaluation
+    """
     from prsr.human_study import preparation
 
     study = preparation.prepare(
@@ -96,6 +106,10 @@ def prepare():
 
 
 def serve():
+    """Serves the study to workers.
+
+    python -m prsr.study serve --study=DIR --host=0.0.0.0 --require_worker_id
+    """
     from prsr import web
     from prsr.human_study import server
     from prsr.human_study.directory import Study
@@ -106,7 +120,7 @@ def serve():
         quiet_tensorflow()
         prepare()
     elif FLAGS.evaluations:
-        print(f"serving the study that is in {path}, as it was prepared")
+        print(f"serving the study in {path} as it was prepared before")
     study = Study.open(path)
     store = Store(study, 60 * FLAGS.abandoned_after)
     app = server.create_app(study, store, FLAGS.require_worker_id, FLAGS.allow_framing_by)
@@ -115,10 +129,14 @@ def serve():
         print(f"its progress: {address}admin#{study.admin_token()}", flush=True)
         answer()
     store.close()
-    print("stopped; every answer is kept, and the same command goes on", file=sys.stderr)
+    print("stopped; every answer is saved, and the same command continues", file=sys.stderr)
 
 
 def report():
+    """Reports "% fooled", Table 1 and Figure 7.
+
+    python -m prsr.study report --study=DIR
+    """
     from prsr.human_study import report
     from prsr.human_study.directory import Study
 
@@ -129,6 +147,10 @@ def report():
 
 
 def simulate():
+    """Sends simulated workers through a copy of the study.
+
+    python -m prsr.study simulate --study=DIR --output=SIMULATED
+    """
     from prsr.human_study import report, simulation
     from prsr.human_study.directory import Study
     from prsr.progress import Progress
@@ -141,7 +163,7 @@ def simulate():
     )
     study = original.simulated_copy(output)
     needed = study.protocol.workers * study.protocol.images * len(study.algorithms)
-    bar = Progress("answers (some more, for workers who are thrown out)", needed)
+    bar = Progress("answers (and some to replace excluded workers)", needed)
     with simulation.server(study) as url:
         outcome = simulation.run(url, study, ability, FLAGS.concurrency, FLAGS.seed, bar.update)
     print(report.write(study, output / "report", 8, FLAGS.seed))
@@ -166,7 +188,10 @@ COMMANDS = {
 def main():
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command in ("--help", "-h"):
-        print(f"{__doc__}\n\npython -m prsr.study COMMAND --help lists the flags of one.")
+        print(__doc__)
+        for name, (_, begin) in COMMANDS.items():
+            print(f"  {name:8}  {begin.__doc__.splitlines()[0].rstrip('.')}")
+        print("\npython -m prsr.study COMMAND --help lists the flags of one.")
         return
     if command not in COMMANDS:
         fail(f"expected one of {', '.join(COMMANDS)} after prsr.study, and got '{command}'")

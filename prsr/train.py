@@ -1,4 +1,7 @@
-"""Trains a model, or continues a run: python -m prsr.train --flagfile=experiments/celeba.flags"""
+"""Trains a model, or resumes a run.
+
+python -m prsr.train --flagfile=experiments/quickstart.flags
+"""
 
 import os
 
@@ -10,6 +13,7 @@ from prsr.flags import (
     define_replicas,
     define_schedule,
     define_workdir,
+    group,
     hparams_from_flags,
     run,
     schedule_from_flags,
@@ -17,15 +21,16 @@ from prsr.flags import (
 
 
 def define():
-    define_workdir()
+    with group("Run"):
+        define_workdir()
+        define_replicas()
     define_hparams()
     define_schedule()
-    define_replicas()
-    flags.DEFINE_alias("model", "architecture")
+    flags.DEFINE_alias("model", "architecture")  # its name before version 0.2
 
 
 def main():
-    # TensorFlow takes seconds to import: not for --help, nor for a flag misspelt.
+    # TensorFlow takes seconds to import: neither --help nor a misspelt flag should wait for it.
     from prsr.trained.workdir import Workdir
     from prsr.training import distribution, loop
 

@@ -1,6 +1,11 @@
-"""What the pages say can be done, can be done: links, flags, commands, Python, printed lines."""
+"""What the pages and `--help` say works: links, flags, commands, Python, printed lines.
+
+`UPDATE_DOCS=1 pytest tests/docs_test.py` writes the tables of flags in docs/commands.md anew.
+"""
 
 import collections
+import importlib
+import inspect
 import json
 import os
 import pathlib
@@ -12,8 +17,10 @@ import sys
 import zipfile
 
 import pytest
+from absl import flags as absl_flags
 from PIL import Image
 
+from prsr import flags
 from prsr.__main__ import COMMANDS
 from prsr.data import letters
 from prsr.trained import pretrained
@@ -21,6 +28,23 @@ from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("prsr/**/*.md")])
 ids = {"ids": lambda page: page.stem}
+
+
+def entries():
+    """`(name, define, main)` of every command, and of every subcommand of prsr.study."""
+    for name in COMMANDS:
+        module = importlib.import_module(f"prsr.{name}")
+        if name == "study":
+            for subcommand, functions in module.COMMANDS.items():
+                yield f"prsr.study {subcommand}", *functions
+        else:
+            yield f"prsr.{name}", module.define, module.main
+
+
+ENTRIES = list(entries())
+each_entry = pytest.mark.parametrize(
+    ("name", "define", "main"), ENTRIES, ids=[name for name, *_ in ENTRIES]
+)
 
 # Commands that are not run: they take hours, or want data that nobody may pass on.
 LONG = re.compile(
@@ -86,6 +110,11 @@ for arguments in json.load(sys.stdin):
 """
 
 
+def example(main):
+    """The example of a command's help."""
+    return inspect.cleandoc(main.__doc__ or main.__globals__["__doc__"]).splitlines()[2]
+
+
 def test_every_command_has_the_flags_that_it_is_given():
     """One process for each module and subcommand, whose flags are one set."""
     found = collections.defaultdict(list)
@@ -96,7 +125,11 @@ def test_every_command_has_the_flags_that_it_is_given():
                 if words[:2] == ["python", "-m"]:
                     named = 4 if words[2] == "prsr.study" else 3
                     found[tuple(words[2:named])].append(words[named:])
-    assert len(found) >= 12
+    for name, _, main in ENTRIES:
+        words = shlex.split(example(main))
+        assert words[:2] == ["python", "-m"] and " ".join(words[2:]).startswith(f"{name} "), name
+        found[tuple(name.split())].append(words[2 + len(name.split()) :])
+    assert len(found) == len(ENTRIES)
     for key, calls in found.items():
         result = subprocess.run(
             [sys.executable, "-c", PARSE, *key], input=json.dumps(calls), cwd=ROOT, text=True,
@@ -110,17 +143,79 @@ def test_every_command_has_a_section():
     assert set(COMMANDS) == set(re.findall(r"^## `prsr\.(\w+)`", text, re.MULTILINE))
 
 
-def test_help_lists_the_flags():
-    """Those that are defined in a module that commands share, too."""
-    for module, names in {
-        "train": ["workdir", "dataset", "blocks_per_stage", "tau", "eval_every"],
-        "sample": ["workdir", "model", "tau", "align"],
-        "demo": ["workdir", "model", "host", "dataset", "regression"],
-    }.items():
-        command = [sys.executable, "-m", f"prsr.{module}", "--help"]
-        text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
-        for name in names:
-            assert re.search(rf"^  --(\[no\])?{name}:", text, re.MULTILINE), name
+@each_entry
+def test_help_fits_a_screen(name, define, main, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit) as end:
+        flags.run(main, define, [name, "--help"])
+    assert not end.value.code
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 60 and max(map(len, lines)) <= 100
+    assert lines[2] == example(main)
+    with flags.defined(define):
+        for typed in [typed for rows in flags.listing().values() for typed in rows]:
+            assert any(line.startswith(f"  {typed}") for line in lines), typed
+
+
+@each_entry
+def test_help_has_every_flag_and_its_choices(name, define, main):
+    with flags.defined(lambda: None):
+        before = set(absl_flags.FLAGS)
+    with flags.defined(define):
+        rows = {}
+        for group in flags.listing().values():
+            rows.update({re.split("[-=]+", typed)[1]: text for typed, text in group.items()})
+        hidden = set(absl_flags.FLAGS) - before - rows.keys()
+        assert hidden == ({"model"} if name == "prsr.train" else set())  # an alias
+        for flag, text in rows.items():
+            for choice in getattr(absl_flags.FLAGS[flag].parser, "enum_values", ()):
+                assert choice in text, (flag, choice)
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = """if True:
+        import runpy, sys
+        sys.modules["tensorflow"] = sys.modules["keras"] = None
+        sys.argv = ["prsr", "--help"]
+        runpy.run_module("prsr.train", run_name="__main__")
+    """
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0 and "--blocks_per_stage=6" in result.stdout, result.stderr
+
+
+def table(groups, of_train):
+    """Flags by group, as Markdown; groups that are also prsr.train's only name it."""
+    lines = ["| flag | |", "|---|---|"]
+    for title, rows in groups.items():
+        known = of_train.get(title, {})
+        if rows.items() <= known.items() and groups is not of_train:
+            but = ", ".join(f"`{typed.split('=')[0]}`" for typed in known.keys() - rows.keys())
+            without = f", without {but}" if but else ""
+            lines.append(
+                f"| **{title}** | as for [`prsr.train`](#prsrtrain-train-and-continue){without} |"
+            )
+            continue
+        lines.append(f"| **{title}** | |")
+        lines += [f"| `{typed}` | {text} |" for typed, text in rows.items()]
+    return "\n".join(lines)
+
+
+def test_tables_of_flags_are_current():
+    page = ROOT / "docs" / "commands.md"
+    groups = {}
+    for name, define, _ in ENTRIES:
+        with flags.defined(define):
+            groups[name] = flags.listing()
+    text, count = re.subn(
+        r"(?<=^<!-- flags of )([\w. ]+)( -->\n).*?(?=^<!-- end of flags -->)",
+        lambda found: f"{found[1]}{found[2]}{table(groups[found[1]], groups['prsr.train'])}\n",
+        page.read_text(),
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    assert count == len(groups)
+    if os.environ.get("UPDATE_DOCS"):
+        page.write_text(text)
+    assert page.read_text() == text, "write them anew: UPDATE_DOCS=1 pytest tests/docs_test.py"
 
 
 def scratch(folder):

@@ -102,7 +102,41 @@ def test_help_is_of_this_command_alone():
     text = succeed(run("study", "--help")).stdout
     assert "prepare|serve|report|simulate" in text
     result = call("export", "--help")
+    assert result.returncode == 0
     assert "jit_compile" in result.stdout and "train_steps" not in result.stdout
+
+
+def test_help_is_by_group_and_as_wide_as_the_terminal(monkeypatch, capsys):
+    def define():
+        with flags.group("Numbers"):
+            absl_flags.DEFINE_integer("count", 7, "How many there are of them, all in all")
+            absl_flags.DEFINE_bool("odd", False, "Odd ones")
+        with flags.group("Words"):
+            absl_flags.DEFINE_enum("colour", "red", ["red", "blue"], "Colour: red or blue")
+            absl_flags.DEFINE_list("names", [], "Names")
+        absl_flags.DEFINE_bool("hidden", True, "Only in --helpfull")
+
+    def main():
+        """Counts.
+
+        python -m count
+        """
+
+    monkeypatch.setenv("COLUMNS", "40")
+    assert not command(main, "-h", define=define)
+    assert capsys.readouterr().out.splitlines()[:-1] == [
+        "Counts.",
+        "",
+        "python -m count",
+        "",
+        "Numbers:",
+        "  --count=7     How many there are of",
+        "                them, all in all",
+        "  --odd         Odd ones",
+        "Words:",
+        "  --colour=red  Colour: red or blue",
+        "  --names=...   Names",
+    ]
 
 
 def settings(*arguments, saved=None):

@@ -59,7 +59,7 @@ def test_an_unknown_command_is_one_line(prsr_, wrong):
 
 def test_a_command_has_its_own_flags_and_errors(prsr_, tmp_path):
     _, text, _ = prsr_("export", "--help")
-    assert "\n  --output:" in text and text.startswith("Writes a SavedModel")
+    assert "\n  --output=..." in text and text.startswith("Writes a SavedModel")
     assert prsr_("export", "--nope")[0::2] == (
         1,
         "error: Unknown command line flag 'nope' (--help lists the flags)\n",
