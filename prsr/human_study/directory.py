@@ -28,15 +28,15 @@ ENLARGE = ("nearest", "smooth")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 CONSENT = """\
-This is a study of computer-made pictures. You will see pairs of very small pictures. In each
-pair one is a photograph and one was made by a computer. You guess which is from a camera.
+In this study you see pairs of very small pictures. One of each pair is a photograph; the other
+was made by a computer. You guess which one is from a camera.
 
 It takes about five minutes: a short practice, then the pairs that count. Each pair is shown for
-one second; then you answer, with the arrow keys, by clicking or by touching.
+one second. Then you answer with the arrow keys, a click or a touch.
 
 We keep your answers, how long you took, and the identifier in your link, if there is one. We
-keep nothing else about you. You may stop at any time by closing the page, and go on later in the
-same browser.
+keep nothing else about you. You may stop at any time by closing the page, and continue later in
+the same browser.
 """
 
 

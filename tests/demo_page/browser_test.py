@@ -160,7 +160,7 @@ def test_an_example_appears_row_by_row(page):
     text = page.text()
     nats = -model.log_prob(model.low_res(grace)[None], expected[:1])[0]
     assert f"{nats:,.0f} ({nats / (3072 * np.log(2)):.2f})" in text
-    assert "Download all in one picture" in text
+    assert "Download all as one picture" in text
 
 
 @pytest.mark.parametrize("by", ["file", "drop", "paste"])
@@ -262,9 +262,9 @@ def test_a_photograph(page):
 
 def test_errors_are_in_plain_words_and_the_page_goes_on(page):
     page.give(b"no picture", "drop", "notes.txt", "text/plain")
-    page.wait(lambda: "no picture that this browser can read" in page.text())
+    page.wait(lambda: "cannot read that as a picture" in page.text())
     page.give(np.zeros((5, 9, 3), np.uint8), "paste")
-    page.wait(lambda: "9 x 5 pixels; the model wants at least 8 x 8" in page.text())
+    page.wait(lambda: "9 x 5 pixels; the model needs at least 8 x 8" in page.text())
     page.give(np.full((8, 8, 3), 90, np.uint8), "paste")
     page.wait_for_picture(8)
     assert not page.element("trouble").is_displayed()

@@ -258,7 +258,7 @@ def test_a_frame_in_which_no_cookies_are_kept(webkit, tmp_path):
         worker = Worker(webkit, study, f"{host}?{url.replace('127.0.0.1', 'localhost')}")
         webkit.switch_to.frame("frame")
         worker.wait(lambda: "Cookies are needed" in worker.text())
-        assert worker.element("go").text == "Open it in a window of its own"
+        assert worker.element("go").text == "Open in a new window"
         assert places(study) == 0
     webkit.switch_to.default_content()
 

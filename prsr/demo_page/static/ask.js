@@ -19,7 +19,7 @@ async function ask(path, options = {}) {
   try {
     response = await fetch(path, { signal: timeLimit(30000), ...options });
   } catch (error) {
-    throw new Error("The server does not answer. Is it still running?");
+    throw new Error("The server is not answering. Is it still running?");
   }
   if (response.ok) return response;
   const { error } = await response.json().catch(() => ({}));

@@ -8,10 +8,10 @@ async function take(blob) {
   try {
     taken = await createImageBitmap(blob);
   } catch (error) {
-    throw new Error("This is no picture that this browser can read.");
+    throw new Error("This browser cannot read that as a picture.");
   }
   if (Math.min(taken.width, taken.height) < about.low_size) {
-    throw new Error(`This picture has ${taken.width} x ${taken.height} pixels; the model wants at least ${about.low_size} x ${about.low_size}.`);
+    throw new Error(`This picture has ${taken.width} x ${taken.height} pixels; the model needs at least ${about.low_size} x ${about.low_size}.`);
   }
   if (picture) picture.close();
   picture = taken;
@@ -20,7 +20,7 @@ async function take(blob) {
   $("prepare").hidden = false;
   $("find").hidden = !about.finds_eyes;
   $("advice").textContent = about.eyes
-    ? "Bring the eyes to the two circles: the model knows faces in this place only."
+    ? "Move the eyes into the two circles. The model only knows faces in this position."
     : "Drag the picture to move it.";
   show();
 }
@@ -35,7 +35,7 @@ async function openCamera() {
   try {
     $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
   } catch (error) {
-    throw new Error("No camera can be used here. Open a picture instead.");
+    throw new Error("No camera is available. Open a picture instead.");
   }
   if (picture !== before) { // one was opened meanwhile
     closeCamera();

@@ -100,10 +100,10 @@ async function follow(id, show) {
       continue;
     }
     if (mine !== turns) return null;
-    if (answer.state === "failed") throw new Error("This picture could not be drawn; the reason is on the server's terminal.");
+    if (answer.state === "failed") throw new Error("This picture could not be drawn. The server's terminal shows why.");
     if (!answer.rows) { // it has not begun
-      if (answer.ready) say(`Waiting: number ${answer.position || 1} in the queue.`, null);
-      else say("The model is being made ready; this takes some seconds.", null);
+      if (answer.ready) say(`Waiting: you are number ${answer.position || 1} in the queue.`, null);
+      else say("The model is getting ready. This takes a few seconds.", null);
       await pause(300);
       continue;
     }

@@ -9,9 +9,9 @@ const OPINIONS = ["A", "B", "A + B"];
 const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]];
 const SIDES = [[230, 120, 0], [246, 240, 230], [0, 90, 180]]; // orange for B, blue for A
 const OVERLAYS = {
-  nats: { title: "nats a pixel under A + B: bright where the picture surprises", colors: VIRIDIS },
-  entropy: { title: "entropy of A + B in bits a pixel: bright where much was possible", colors: VIRIDIS },
-  decided: { title: "who decided", colors: SIDES, ends: ["B, the pixels before", "A, the input"] },
+  nats: { title: "nats per pixel under A + B: bright where the picture is surprising", colors: VIRIDIS },
+  entropy: { title: "entropy of A + B in bits per pixel: bright where much was possible", colors: VIRIDIS },
+  decided: { title: "which network decided", colors: SIDES, ends: ["B, earlier pixels", "A, the input"] },
 };
 let selected = null; // the figure in the large picture
 let chosen = { x: 0, y: 0 }; // the pixel that was chosen
@@ -30,7 +30,7 @@ function makeSelectable(figure) {
   const name = document.createElement("button");
   name.type = "button";
   name.textContent = figure.name;
-  name.title = "Look at it in large";
+  name.title = "Enlarge";
   name.onclick = () => select(figure);
   figure.element.querySelector("span").replaceWith(name);
   figure.canvas.onpointerdown = (event) => {

@@ -3,7 +3,7 @@
 
 const takeFirst = tries(async (files) => {
   const file = [...files].find((one) => one.type.startsWith("image/")) || files[0];
-  if (!file) throw new Error("That was no file. Save the picture first, then open it here.");
+  if (!file) throw new Error("That was not a file. Save the picture first, then open it here.");
   await take(file);
   $("prepare").scrollIntoView({ block: "nearest" });
 });
@@ -32,11 +32,11 @@ function explain() {
     parts.push(`Guidance ${now.guidance}: the input counts ${1 + Number(now.guidance)} times as much as in the paper.`);
   }
   if (now.match_input === "end") {
-    parts.push("Matching: each finished sample is changed as little as need be to reduce to the input again.");
+    parts.push("Matching: each finished sample is changed just enough to reduce to the input again.");
   }
   $("manner").textContent = parts.length
-    ? parts.join(" ") + " Colours and shapes then agree with the input, and samples differ less."
-    : "Without guidance and matching, as in the paper: samples differ more, and drift away from the input.";
+    ? parts.join(" ") + " Colours and shapes agree with the input; samples vary less."
+    : "No guidance or matching, as in the paper: samples vary more and drift away from the input.";
 }
 
 $("paper").onchange = () => set($("paper").checked ? about.paper : about.best);
@@ -51,7 +51,7 @@ function holdInLink(input, all) {
   const hash = "#" + new URLSearchParams({ x, tau, guidance, match: match_input, samples, seed });
   history.replaceState(null, "", hash);
   $("link").href = hash;
-  $("copy").textContent = "Copy the link";
+  $("copy").textContent = "Copy link";
   $("copy").hidden = !(navigator.clipboard && navigator.clipboard.writeText);
 }
 
@@ -65,12 +65,12 @@ async function openLink() {
     input = [];
   }
   if (input.length !== about.low_size ** 2 * about.channels) {
-    throw new Error("This link is broken, or of another model.");
+    throw new Error("This link is broken or belongs to another model.");
   }
   set({ tau: held.get("tau"), guidance: held.get("guidance"), match_input: held.get("match") });
   $("num_samples").value = held.get("samples");
   $("seed").value = held.get("seed");
-  if (!$("settings").checkValidity()) throw new Error("This link holds settings that cannot be used.");
+  if (!$("settings").checkValidity()) throw new Error("This link contains settings that cannot be used.");
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = about.low_size;
   put(canvas, input, 0);
@@ -116,7 +116,7 @@ window.addEventListener("pagehide", () => { if (drawing) giveUp(drawing); });
 // While the model compiles, until somebody draws.
 async function waitUntilReady() {
   for (let now = about; !now.ready && !turns; now = await request("api/about")) {
-    say("The model is being made ready; this takes some seconds. You may choose a picture meanwhile.", null);
+    say("The model is getting ready. This takes a few seconds; you can already choose a picture.", null);
     await pause(500);
   }
   if (!turns) say("");
@@ -128,8 +128,8 @@ tries(async () => {
   set(about.best);
   $("num_samples").max = about.most_samples;
   for (const button of [$("open"), $("camera")]) button.disabled = false;
-  $("about").textContent = `From ${about.low_size} x ${about.low_size} pixels the model draws ` +
-    `${about.size} x ${about.size}, sub-pixel by sub-pixel. What it adds is invented.`;
+  $("about").textContent = `From ${about.low_size} x ${about.low_size} pixels, the model draws ` +
+    `${about.size} x ${about.size}, one value at a time. Everything it adds is invented.`;
   about.examples.forEach((name, number) => {
     const button = document.createElement("button");
     const image = document.createElement("img");

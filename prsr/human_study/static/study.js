@@ -38,7 +38,7 @@ async function request(path, body) {
         return { status: response.status, ...content };
       }
     } catch (error) { /* no connection, or it broke */ }
-    $("trouble").textContent = "The connection is lost. Trying again; nothing of yours is lost.";
+    $("trouble").textContent = "The connection is lost. Trying again; your answers are safe.";
     $("trouble").hidden = false;
     await pause(wait);
   }
@@ -153,8 +153,8 @@ async function run() {
     }
     if (now.state === "new") {
       const text = [...now.consent,
-        `First come ${now.practice} pairs for practice, where you are told whether you are right. ` +
-        `Then come ${now.pairs} pairs without that.`];
+        `You start with ${now.practice} pairs for practice, and are told after each whether you were right. ` +
+        `Then come ${now.pairs} pairs without feedback.`];
       await showText(now.question, text, "I agree, begin");
       now = await request("api/begin", { worker });
       continue;
@@ -164,12 +164,12 @@ async function run() {
       return;
     }
     if (now.state !== "pair") {
-      showText("Thank you for coming", [now.error || "This did not work."]);
+      showText("Thank you for coming", [now.error || "Something went wrong."]);
       return;
     }
     if (wasPractice && !now.practice) {
-      await showText("Now it counts", ["The practice is over. From now on you are not told whether " +
-        "you are right."], "Go on");
+      await showText("Now it counts", ["The practice is over. From now on, you are not told whether " +
+        "you are right."], "Continue");
     }
     wasPractice = now.practice;
     now = await onePair(now);
@@ -178,14 +178,14 @@ async function run() {
 
 // Before a place is taken: without a cookie no answer could be kept.
 function showNoCookies() {
-  const text = ["This browser keeps no cookies for this page, and without one your answers could " +
-    "not be kept apart from those of others. Nothing has begun yet."];
+  const text = ["This browser does not keep cookies for this page. Without one, we cannot tell your " +
+    "answers from other people's. Nothing has begun yet."];
   if (window.top === window) {
     text.push("Allow cookies for this page, or use another browser.");
     showText("Cookies are needed", text, "Try again").then(() => location.reload());
   } else { // browsers may keep none for what another page shows in a frame
-    text.push("It may keep them if the study has a window of its own.");
-    showText("Cookies are needed", text, "Open it in a window of its own")
+    text.push("It may keep them if the study opens in its own window.");
+    showText("Cookies are needed", text, "Open in a new window")
       .then(() => window.open(location.href));
   }
 }
@@ -217,7 +217,7 @@ async function onePair(pair) {
   unload(pair.right);
   if (next.status === 409) return state(); // already answered, in another tab or before
   if (next.correct !== undefined) {
-    $("feedback").textContent = next.correct ? "Right!" : "Wrong: it is the other one.";
+    $("feedback").textContent = next.correct ? "Right!" : "Wrong: it was the other one.";
     $("feedback").className = next.correct ? "right" : "wrong";
     await pause(FEEDBACK_MS);
   }
