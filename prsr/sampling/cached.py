@@ -148,7 +148,7 @@ def _read_weights(prior):
 
 
 def _through_layers(layer, x, shapes, num_layers):
-    """Runs the gated layers in turn. It uses a loop, as unrolled code takes twice as long to compile.
+    """Runs the gated layers in a loop: unrolled code takes twice as long to compile.
 
     Args:
         layer: function from `(i, x)`, the input of layer i, to `(x, kept)`: its output, and a tuple
