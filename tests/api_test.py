@@ -195,7 +195,7 @@ def test_what_is_no_model(tmp_path, tiny_export):
         prsr.load(tmp_path / "foreign")
     shutil.copytree(tiny_export, tmp_path / "export")
     (tmp_path / "export" / "1" / "saved_model.pb").write_bytes(b"broken")
-    with pytest.raises(prsr.UserError, match="no export that can be read"):
+    with pytest.raises(prsr.UserError, match="cannot read the export"):
         prsr.load(tmp_path / "export")
 
 

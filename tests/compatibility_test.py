@@ -67,7 +67,7 @@ def test_it_is_continued_and_then_has_the_settings_of_now(old, tiny_run, tmp_pat
     for run in (old, new):
         options = ["--train_steps=8", "--log_every=1", "--sample_images=0"]
         result = succeed(call("train", f"--workdir={run}", *options))
-        assert "continuing from step 6" in result.stderr
+        assert "resuming from step 6" in result.stderr
     assert steps_logged(old) == list(range(1, 9))
     expected, actual = weights(new), weights(old)
     for key, value in expected.items():

@@ -368,7 +368,7 @@ def test_continued_yesterday(uninterrupted, tmp_path, clock, number):
     process.communicate(timeout=120)
     set_clock("-1d")
     result = finish(workdir, "--checkpoint_every=1", env=environment)
-    assert re.search(r"continuing from step \d", result.stderr)
+    assert re.search(r"resuming from step \d", result.stderr)
     assert_sensible_times(workdir, result.stderr)
     assert_as_if_nothing_happened(workdir, uninterrupted)
     times = [time for _, time in summaries(workdir)["learning_rate"]]
@@ -433,10 +433,10 @@ def test_a_second_ctrl_c_leaves_a_slow_save(uninterrupted, tmp_path):
     time.sleep(1.5)  # what comes within a second counts for one
     os.kill(pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130 and "leaving at once" in stderr, stderr
+    assert process.returncode == 130 and "exiting now" in stderr, stderr
     assert "saved" not in stdout
     assert_quiet(stdout, stderr)
-    assert "continuing from step 3" in finish(workdir).stderr
+    assert "resuming from step 3" in finish(workdir).stderr
     assert_as_if_nothing_happened(workdir, uninterrupted)
 
 
@@ -457,4 +457,4 @@ def test_a_second_ctrl_c_leaves_a_long_drawing(tmp_path):
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130 and time.monotonic() - begin < 2, stderr
     assert_quiet(stdout, stderr)
-    assert stderr.count("SIGINT: saving, then leaving") == stderr.count("leaving at once") == 1
+    assert stderr.count("SIGINT: saving, then exiting") == stderr.count("exiting now") == 1

@@ -670,7 +670,7 @@ def test_nothing_is_ever_unpickled(workdir, tmp_path):
     with pytest.raises(UserError, match="not hold the weights"):
         workdir.load_model()
     workdir.settings.write_bytes(trap)
-    with pytest.raises(UserError, match="cannot be read as the settings"):
+    with pytest.raises(UserError, match="cannot read the settings"):
         workdir.load_model()
     (tmp_path / "train-00000.tfrecord").write_bytes(trap)
     assert read_records(tmp_path) is None

@@ -46,7 +46,7 @@ def test_killed_and_continued(prepared, tmp_path):
         for name, found in content(tmp_path).items():
             assert found == (prepared / name).read_bytes(), name
         if not json.loads((tmp_path / "records.json").read_text())["complete"]:
-            with pytest.raises(UserError, match="not all of its records yet"):
+            with pytest.raises(UserError, match="not have all of its records yet"):
                 records.Records(tmp_path, "train", 3)
     result = call("prepare", *PREPARED, f"--output={tmp_path}")
     assert result.returncode == 0, result.stderr

@@ -36,7 +36,7 @@ def test_a_folder_of_one_s_own(tiny_run, tmp_path):
     (tmp_path / "in" / "broken.png").write_bytes(b"no image")
     out = tmp_path / "out"
     result = sample(tiny_run, f"--input={tmp_path / 'in'}", f"--output={out}", "--num_samples=3")
-    assert "tiny: taken as it is, 2x2" in result.stdout
+    assert "tiny: used as is, 2x2" in result.stdout
     assert "deep-photo: 60x40, center crop to 40x40, reduced to 8x8" in result.stdout
     assert "middling: 5x5, reduced to 2x2" in result.stdout
     assert "skipped 1 of 4 images: broken.png" in result.stderr
@@ -124,7 +124,7 @@ def test_the_grid_shows_input_bicubic_and_original(baseline_runs, tmp_path):
     ("arguments", "words"),
     [
         (["--input=/no/such.png", "--output=OUT"], ["/no/such.png", "no such file or folder"]),
-        (["--input=IN/empty", "--output=OUT"], ["no image there"]),
+        (["--input=IN/empty", "--output=OUT"], ["contains no images"]),
         (["--input=IN/small.png", "--output=OUT"], ["smaller than 2x2"]),
         (["--input=IN/broken.jpg", "--output=OUT"], ["not a readable image"]),
         (["--input=IN/good.png", "--output=OUT", "--tau=0"], ["tau"]),

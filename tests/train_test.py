@@ -33,7 +33,7 @@ def test_the_same_command_when_finished_changes_nothing(tiny_run, tmp_path):
     shutil.copytree(tiny_run, copy)
     result = call("train", f"--workdir={copy}", *TINY, "--train_steps=6")
     assert result.returncode == 0, result.stderr
-    assert "continuing from step 6" in result.stderr
+    assert "resuming from step 6" in result.stderr
     assert_same_weights(tiny_run, copy)
 
 
@@ -47,7 +47,7 @@ def test_killed_and_continued_equals_uninterrupted(uninterrupted, tmp_path):
     assert not (tmp_path / "curves.png").exists()
     result = call("train", f"--workdir={tmp_path}", *WEIGHTS_ALONE)
     assert result.returncode == 0, result.stderr
-    assert re.search(r"continuing from step [36912]+", result.stderr)
+    assert re.search(r"resuming from step [36912]+", result.stderr)
     assert_same_weights(uninterrupted, tmp_path)
     assert steps_logged(tmp_path) == steps_logged(uninterrupted)
 
@@ -66,7 +66,7 @@ def test_asked_to_stop_it_saves_and_continues(uninterrupted, tmp_path, number):
     assert "Traceback" not in stderr and "the same command continues" in stdout
     if not (tmp_path / "curves.png").exists():  # it had not finished already
         result = call("train", f"--workdir={tmp_path}", "--sample_images=0")  # the rest it knows
-        assert result.returncode == 0 and "continuing from step" in result.stderr
+        assert result.returncode == 0 and "resuming from step" in result.stderr
     assert_same_weights(uninterrupted, tmp_path)
 
 
@@ -107,7 +107,7 @@ def test_unusable_images_end_in_one_line(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     arguments = [f"--workdir={tmp_path / 'w'}", *TINY, f"--dataset=folder:{folder}"]
-    assert_one_line(call("train", *arguments), "no image there")
+    assert_one_line(call("train", *arguments), "contains no images")
     for i in range(4):
         (folder / f"{i}.jpg").write_bytes(b"no image")
     assert_one_line(call("train", *arguments), "none of the 2 train images is usable")
@@ -141,4 +141,4 @@ def test_experiments_describe_models_that_can_be_trained(name, tmp_path):
         f"--workdir={tmp_path}",
         f"--dataset=folder:{tmp_path}",
     )
-    assert_one_line(result, "no image there")
+    assert_one_line(result, "contains no images")

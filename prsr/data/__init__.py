@@ -1,1 +1,1 @@
-"""Images in, pairs of low and high resolution out."""
+"""Turns images into pairs of low and high resolution."""

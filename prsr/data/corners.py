@@ -1,8 +1,8 @@
-"""MNIST corners (section 3.2): a task with exactly two right answers.
+"""Makes the pairs of MNIST corners (section 3.2), a task with exactly two right answers.
 
-Paper: canvas, size of the digit and its place in the input are not stated. Here a
-digit has half the canvas' height and width. The input shows it in the middle, the
-output in the upper left or in the upper right corner, each as often as the other.
+Paper: the canvas, the digit's size and its place in the input are not stated. Here a digit has half
+the canvas' height and width. The input shows it in the middle, the output in the upper left or
+upper right corner with equal probability.
 """
 
 import tensorflow as tf
@@ -11,12 +11,12 @@ from prsr import images
 
 
 def low_res(digits, scale, downsampling):
-    """The inputs: each digit in the middle of an empty canvas.
+    """Returns the inputs: each digit in the middle of an empty canvas.
 
     Args:
         digits: `[batch, size, size, channels]` uint8.
-        scale: how many times the output is larger than the input, which shows the digit
-            at `size / scale`; a divisor of `size / 2`.
+        scale: the upscaling factor, a divisor of `size / 2`; the input shows the digit at
+            `size / scale`.
         downsampling: one of `prsr.hparams.DOWNSAMPLING`.
 
     Returns:
@@ -29,13 +29,13 @@ def low_res(digits, scale, downsampling):
 
 
 def high_res(digits, second, pairs):
-    """The outputs: each digit in one of two corners of an empty canvas.
+    """Returns the outputs: each digit in one of two corners of an empty canvas.
 
     Args:
         digits: `[batch, size, size, channels]` uint8.
-        second: `[batch]` bool, whether it goes to the second corner.
-        pairs: `"corners"`, upper left or upper right, or `"diagonal_corners"`, upper
-            left or lower right.
+        second: `[batch]` bool, whether the digit goes to the second corner.
+        pairs: `"corners"` (upper left or upper right), or `"diagonal_corners"` (upper left or lower
+            right).
 
     Returns:
         `[batch, 2 size, 2 size, channels]` uint8.

@@ -1,4 +1,4 @@
-"""From the bytes of an image file, or a PIL image, to uint8."""
+"""Decodes image files and PIL images to uint8 arrays, safely and the right way up."""
 
 import contextlib
 import logging
@@ -14,12 +14,12 @@ from PIL import Image, ImageCms, JpegImagePlugin
 from prsr import host
 from prsr.data import listing
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, and starts programs for some
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # for some others, Pillow runs external programs
 _FILE_FORMATS = FORMATS + (("AVIF",) if ".avif" in listing.EXTENSIONS else ())
 MOST_PIXELS = 2**26  # 67 million
-_MOST_JPEG_PIXELS = 2**28  # 268 million, which are reduced while they are decoded
-_BYTES = 20  # that Pillow may hold of each pixel at once
-_PROGRESSIVE_BYTES = 6  # and of each pixel of such a JPEG, however much it is reduced
+_MOST_JPEG_PIXELS = 2**28  # 268 million, reduced during decoding
+_BYTES = 20  # most memory per pixel that Pillow uses at once
+_PROGRESSIVE_BYTES = 6  # more per pixel of a progressive JPEG, however much it is reduced
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,27 +36,27 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 class _Memory:
-    """Memory for images that are decoded at the same time: half of what is free."""
+    """Limits the memory of images that are decoded at the same time to half of what is free."""
 
-    _SMALL = 2**24  # bytes; so many need not be asked for
+    _SMALL = 2**24  # bytes; smaller images need no reservation
 
     def __init__(self):
         self._held, self._changed = 0, threading.Condition()
 
     @contextlib.contextmanager
     def of(self, size):
-        """Waits until so many bytes are free, or nobody holds any."""
+        """Waits until `size` bytes are available, or no other thread holds any."""
         if size <= self._SMALL:
             yield
             return
         with self._changed:
-            # What others hold is no longer among what is free.
+            # Add back what other threads hold, as it no longer counts as free.
             self._changed.wait_for(
                 lambda: not self._held or self._held + size <= (host.memory() + self._held) / 2
             )
             if not self._held and size > host.memory():
                 raise ValueError(
-                    f"decoding it takes {size / 2**30:.1f} GiB of memory, and less is free"
+                    f"decoding it needs {size / 2**30:.1f} GiB of memory, but less is free"
                 )
             self._held += size
         try:
@@ -71,29 +71,28 @@ _memory = _Memory()
 
 
 def decode(file, channels):
-    """Decodes one image file, of an animation the first picture.
+    """Decodes one image file, or the first frame of an animation.
 
-    A JPEG of more than 67 million pixels is reduced to a quarter of its width and height while it
-    is decoded, one of more than 268 million refused. All threads together hold half of the memory
-    that this process may use, or one image.
+    A JPEG of more than 67 million pixels is reduced to a quarter of its width and height during
+    decoding; one of more than 268 million pixels is rejected. All threads together use at most half
+    of the memory available to this process, or decode one image at a time.
 
     Args:
         file: path or binary file of a JPEG, PNG, WebP, BMP, GIF or AVIF.
         channels: 1 for grey, 3 for RGB.
 
     Returns:
-        uint8 array `[height, width, channels]`, turned upright as its EXIF says, with
-        transparent parts on white.
+        uint8 array `[height, width, channels]`, oriented by its EXIF, transparent parts on white.
 
     Raises:
-        ValueError: the file is no image, is broken or cut short, or is absurdly large.
+        ValueError: the file is not an image, is broken or truncated, or is too large.
     """
     with _opened(file) as image:
         return _upright(image, channels)
 
 
 def decode_with_alpha(file, channels):
-    """As `decode`, and its opacity, `[height, width]` uint8: 255 where nothing shines through."""
+    """Like `decode`, but also returns the opacity, `[height, width]` uint8: 255 is opaque."""
     with _opened(file) as image:
         orientation = _orientation(image)
         alpha = _eight_bits(image).convert("RGBA").getchannel("A")
@@ -101,24 +100,24 @@ def decode_with_alpha(file, channels):
 
 
 def from_pil(image, channels):
-    """A PIL image as `decode` returns it, with the same errors."""
+    """Converts a PIL image to the array that `decode` returns, with the same errors."""
     with _readable():
         return _upright(image, channels)
 
 
 @contextlib.contextmanager
 def _opened(file):
-    """An image file whose pixels may be read, in memory that it has to itself."""
+    """Opens an image file, with memory reserved for reading its pixels."""
     with _readable(), _open(file) as image:
         width, height = image.size
         size = width * height
         is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
         if is_jpeg and MOST_PIXELS < size <= _MOST_JPEG_PIXELS:
-            if _length(image.fp) < size // 512:  # a bit for each block of 8x8 is the least
-                raise ValueError(f"cut short: some of its {width}x{height} pixels are missing")
+            if _length(image.fp) < size // 512:  # each 8x8 block takes at least one bit
+                raise ValueError(f"truncated: some of its {width}x{height} pixels are missing")
             image.draft(None, (width // 4, height // 4))
         if math.prod(image.size) > MOST_PIXELS:
-            raise ValueError(f"{width}x{height} pixels are too many")
+            raise ValueError(f"it has too many pixels ({width}x{height})")
         progressive = size * _PROGRESSIVE_BYTES if image.info.get("progressive") else 0
         with _memory.of(math.prod(image.size) * _BYTES + progressive):
             _scale_transparency(image)
@@ -128,17 +127,17 @@ def _opened(file):
 def _open(file):
     try:
         return Image.open(file, formats=_FILE_FORMATS)
-    except Image.DecompressionBombError as error:  # its limit lies below what a telephone takes
+    except Image.DecompressionBombError as error:  # its limit is below what some phones take
         if hasattr(file, "seek"):
             file.seek(0)
         try:
             return JpegImagePlugin.JpegImageFile(file)
         except SyntaxError:
-            raise ValueError("so many pixels are too many") from error
+            raise ValueError("it has too many pixels") from error
 
 
 def _length(file):
-    """The bytes of a file, which stays where it is."""
+    """Returns the size of a file in bytes, without moving its position."""
     place = file.tell()
     length = file.seek(0, os.SEEK_END)
     file.seek(place)
@@ -146,7 +145,7 @@ def _length(file):
 
 
 def _scale_transparency(image):
-    """Makes the transparent colour of a PNG one of what Pillow makes of its pixels."""
+    """Scales the transparent colour of a PNG as Pillow scales its pixels."""
     colour, raw = image.info.get("transparency"), image.tile and image.tile[0][3]
     if colour is not None and raw in ("L;2", "L;4"):
         image.info["transparency"] = colour * {"L;2": 85, "L;4": 17}[raw]
@@ -166,13 +165,13 @@ def _upright(image, channels):
 
 
 def _orientation(image):
-    """What the EXIF of an image says, whatever else is wrong in it; None if it says nothing."""
+    """Returns the EXIF orientation, even if the rest of the EXIF is broken; else None."""
     with contextlib.suppress(Exception):
         return image.getexif().get(_ORIENTATION)
 
 
 def _turned(image, orientation):
-    """An image as the number in its EXIF says, if it is one."""
+    """Rotates or flips an image by its EXIF orientation, if valid."""
     if isinstance(orientation, int) and orientation in _UPRIGHT:
         return image.transpose(_UPRIGHT[orientation])
     return image
@@ -180,31 +179,31 @@ def _turned(image, orientation):
 
 @contextlib.contextmanager
 def _readable():
-    if _SILENT not in warnings.filters:  # warnings.catch_warnings is not for threads
+    if _SILENT not in warnings.filters:  # warnings.catch_warnings is not thread-safe
         warnings.filterwarnings("ignore", module="PIL")
     try:
         yield
     except FileNotFoundError:
         raise
-    except Exception as error:  # Pillow's decoders raise what they like on broken files
+    except Exception as error:  # Pillow's decoders raise many kinds on broken files
         raise ValueError(f"not a readable image: {error}") from error
 
 
 def to_channels(image, channels):
-    """A PIL image as a uint8 array `[height, width, channels]`.
+    """Converts a PIL image to a uint8 array `[height, width, channels]`.
 
-    Of modes with more than 8 bits, `I;16` is 0..65535. `I` is 0..255, or 0..65535 if a value is
-    larger than 255; `F` is 0..1, or 0..255 if a value is larger than 1.
+    Modes with more than 8 bits have these ranges: `I;16` 0..65535; `I` 0..255, or 0..65535 if a
+    value exceeds 255; `F` 0..1, or 0..255 if a value exceeds 1.
 
     Raises:
-        ValueError: an image of such a mode has other values.
+        ValueError: values of such a mode are out of range.
     """
     array = np.asarray(_eight_bits(image).convert(_MODES[channels]))
     return array.reshape(*array.shape[:2], channels)
 
 
 def _eight_bits(image):
-    """An image of a mode that Pillow cannot make RGB, or would clip, as one that it can."""
+    """Converts modes that Pillow cannot convert to RGB, or would clip."""
     if image.mode == "LAB":
         srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
         return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
@@ -216,8 +215,8 @@ def _eight_bits(image):
     if image.format == "PNG":  # Pillow before 11 opens 16 bits as I
         ends = (65535,)
     end = next((end for end in ends if least >= 0 and most <= end), None)
-    if end is None:  # also where a value is no number
-        raise ValueError(f"values from {least} to {most}, and not from 0 to {ends[-1]}")
+    if end is None:  # also if a value is NaN
+        raise ValueError(f"values range from {least} to {most}, not from 0 to {ends[-1]}")
     if end == 65535:
         grey = values // 257
     elif image.mode == "F":

@@ -1,8 +1,8 @@
-"""Brings the face of any photograph to where CelebA's aligned images have theirs.
+"""Finds faces in photographs and aligns them like CelebA's images.
 
-Positions (x, y) are float, in pixels from the upper left corner of an image, so that the first
-pixel's middle is at (0.5, 0.5). The detector is MTCNN (Zhang et al. 2016), whose package `mtcnn`
-holds its weights.
+Positions (x, y) are floats, in pixels from the upper left corner of an image, so the centre of the
+first pixel is at (0.5, 0.5). The detector is MTCNN (Zhang et al. 2016); its weights come with the
+package `mtcnn`.
 """
 
 import importlib.resources
@@ -15,23 +15,22 @@ from prsr import progress
 from prsr.errors import UserError
 from prsr.images import CELEBA_BOX, CELEBA_HEIGHT, CELEBA_WIDTH
 
-# The eyes in an aligned image, left and right in the picture: the median over CelebA images of
-# what MTCNN finds there, from which single ones deviate by 1 to 1.5 pixels.
+# The eyes in an aligned image, left and right in the picture: the median of MTCNN's detections in
+# CelebA images. Single images deviate from it by 1 to 1.5 pixels.
 EYES = np.array([(69.0, 111.5), (108.0, 112.0)])
 _TOP, _BOTTOM, _LEFT, _ = CELEBA_BOX
 EYES_IN_CROP = (EYES - (_LEFT, _TOP)) / (_BOTTOM - _TOP)  # of the square's side
 
-_LONGEST = 640  # pixels a side to look for faces in
-_NARROWEST = 0.2  # of a face's width between its eyes; less is a profile
+_LONGEST = 640  # pixels; larger images are reduced to this longest side to detect faces
+_NARROWEST = 0.2  # distance between the eyes, relative to the face's width; less is a profile
 
 
 def detector():
     """Loads the detector.
 
     Returns:
-        A function from an `[height, width, 3]` uint8 image to the number of its faces and
-        the `[2, 2]` positions of the largest one's eyes, left and right in the picture, None
-        if there is no face.
+        A function from an `[height, width, 3]` uint8 image to the number of faces and the `[2, 2]`
+        positions of the largest face's eyes, left and right in the picture (None without a face).
 
     Raises:
         UserError: the package `mtcnn` is not installed, or does not work.
@@ -43,11 +42,11 @@ def detector():
         raise UserError(
             f"finding faces needs {error.name or error}: pip install mtcnn, or the extra 'faces'"
         ) from error
-    # By their places: by name alone, mtcnn would first unpickle what lies in the folder
-    # that the user is in.
+    # Pass full paths: given a name alone, mtcnn would first unpickle a file from the user's current
+    # folder.
     weights = importlib.resources.files("mtcnn.assets.weights")
     stages = ((StagePNet, "pnet"), (StageRNet, "rnet"), (StageONet, "onet"))
-    with progress.silenced():  # Python 3.13 prints a traceback of files that lz4 closes late
+    with progress.silenced():  # Python 3.13 prints a traceback for files that lz4 closes late
         network = MTCNN(
             stages=[stage(weights=str(weights / f"{name}.lz4")) for stage, name in stages]
         )
@@ -55,7 +54,7 @@ def detector():
     def find_eyes(image):
         small, factors = _reduced(image, max(1.0, max(image.shape[:2]) / _LONGEST))
         found = []
-        # Columns: image, x, y, width, height, confidence, x of five points, y of them; eyes first.
+        # Columns: image, x, y, width, height, confidence, then x and y of five points, eyes first.
         for face in network.detect_faces(small, output_type="numpy"):
             eyes = np.stack([face[6:8], face[11:13]], axis=-1)
             if math.dist(*eyes) > _NARROWEST * face[3]:
@@ -67,13 +66,13 @@ def detector():
 
 
 def align(image, eyes):
-    """Turns, scales and cuts an image as CelebA's were, the eyes to `EYES`.
+    """Rotates, scales and crops an image like CelebA's, moving the eyes to `EYES`.
 
-    What lies outside of the image repeats its edge.
+    Areas outside the image repeat its edge.
 
     Args:
         image: `[height, width, 3]` uint8.
-        eyes: `[2, 2]` positions of the eyes, left and right in the picture, not the same.
+        eyes: `[2, 2]` distinct positions of the eyes, left and right in the picture.
 
     Returns:
         `[218, 178, 3]` uint8.
@@ -82,13 +81,13 @@ def align(image, eyes):
     start, end = _complex(EYES), _complex(np.asarray(eyes))
     factor = (end[1] - end[0]) / (start[1] - start[0])
     shift = end[0] - factor * start[0]
-    # The part that will be seen.
+    # The part that will be visible.
     corners = [x + 1j * y for x in (0, CELEBA_WIDTH) for y in (0, CELEBA_HEIGHT)]
     corners = factor * np.array(corners) + shift
     left, top = math.floor(corners.real.min()), math.floor(corners.imag.min())
     right, bottom = math.ceil(corners.real.max()), math.ceil(corners.imag.max())
     part = _cut(image, left, top, right, bottom)
-    # Reduced first, with antialiasing, which a transform does not do.
+    # Reduce first, because a transform does not antialias.
     part, (x, y) = _reduced(part, max(1.0, abs(factor)))
     shift -= left + 1j * top
     coefficients = (
@@ -105,14 +104,14 @@ def align(image, eyes):
 
 
 def _cut(image, left, top, right, bottom):
-    """A part of an image that may reach over its edge, which is repeated."""
+    """Crops an image; the crop may extend past the edge, which is repeated."""
     rows = np.clip(np.arange(top, bottom), 0, image.shape[0] - 1)
     columns = np.clip(np.arange(left, right), 0, image.shape[1] - 1)
     return image[rows[:, None], columns]
 
 
 def _reduced(image, reduction):
-    """A smaller image, `[height / reduction, width / reduction, 3]`, and its (x, y) factors."""
+    """Reduces to `[height / reduction, width / reduction, 3]`; also returns its (x, y) factors."""
     height, width = image.shape[:2]
     size = max(1, round(width / reduction)), max(1, round(height / reduction))
     small = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""From a source to a split of small images, in memory or on disk."""
+"""Reads a split of a data set as small images, in memory or from records on disk."""
 
 import collections
 import dataclasses
@@ -19,9 +19,9 @@ class ImageSet:
 
     Attributes:
         names: list of names.
-        images: `[len(names), size, size, channels]` uint8: high-resolution images, or what
-            is placed in their corners, at half their size.
-        labels: `[len(names)]` int32 classes, or None if they were not asked for.
+        images: `[len(names), size, size, channels]` uint8: high-resolution images or, for MNIST
+            corners, digits of half that size.
+        labels: `[len(names)]` int32 classes, or None if not requested.
     """
 
     names: list
@@ -29,7 +29,7 @@ class ImageSet:
     labels: np.ndarray | None = None
 
     def first(self, count):
-        """The set of the first so many images."""
+        """Returns the set of the first `count` images."""
         labels = None if self.labels is None else self.labels[:count]
         return ImageSet(self.names[:count], self.images[:count], labels)
 
@@ -37,14 +37,14 @@ class ImageSet:
         return len(self.names)
 
     def reader(self):
-        """A function from positions, int64 `[count]`, to their images, within TensorFlow."""
+        """Returns a TensorFlow function from positions, int64 `[count]`, to their images."""
         with tf.device("CPU:0"):  # a data set need not fit a GPU's memory
             pool = tf.constant(self.images)
         return lambda positions: tf.gather(pool, positions)
 
 
 def training_set(data, channels):
-    """The images to train on: in memory, or the records on disk, if that is what they are.
+    """Opens the training images: as records on disk if they fit, else in memory.
 
     Args:
         data: `prsr.hparams.DataHparams`.
@@ -54,7 +54,7 @@ def training_set(data, channels):
         An `ImageSet` or `prsr.data.records.Records`: both have a length and a `reader`.
 
     Raises:
-        UserError: as `load`.
+        UserError: as for `load`.
     """
     source = sources.open_source(data.dataset, data.split, channels, data.root)
     source.check(data)
@@ -64,26 +64,26 @@ def training_set(data, channels):
 
 
 def small_images(source, data, channels, split, ranges):
-    """Reads images in parallel, yields them in order: cropped, resized to `pool_size`.
+    """Reads images in parallel and yields them in order, cropped and resized to `pool_size`.
 
     Args:
         source: as `prsr.data.sources.open_source` returns it.
         data: `prsr.hparams.DataHparams`.
         channels: 1 or 3.
         split: `"train"`, `"validation"` or `"test"`.
-        ranges: pairs of numbers in the split: from which on, and up to which.
+        ranges: `(start, stop)` pairs of numbers in the split.
 
     Yields:
-        `(number, image, problem)`: uint8 `[size, size, channels]`, or None and the
-        `OSError` or `ValueError` that says why the image cannot be used.
+        `(number, image, problem)`: `image` is uint8 `[size, size, channels]`, or None with the
+        `OSError` or `ValueError` that makes it unusable as `problem`.
 
     Raises:
-        UserError: an image does not fit the crop, or the source ends too soon.
+        UserError: an image does not fit the crop, or the source ends too early.
     """
     names, size = source.names(split), pool_size(data)
 
-    # Threads, and not tf.data: TensorFlow deletes an iterator with Python's lock held, and waits
-    # for ever if a thread of the iterator is in Python just then.
+    # Threads rather than tf.data: TensorFlow holds Python's lock while it deletes an iterator, and
+    # deadlocks if one of the iterator's threads is running Python then.
     @tf.function(input_signature=[tf.TensorSpec((None, None, channels), tf.uint8)])
     def reduce(image):
         return to_pool(image, data)
@@ -108,11 +108,11 @@ def small_images(source, data, channels, split, ranges):
                 for number in range(start, stop):
                     read = next(arrays, None)
                     if read is None:
-                        raise ValueError("it has fewer images than it says")
+                        raise ValueError("it has fewer images than it declares")
                     yield number, read
-        except Exception as error:  # what TFDS or records raise when their files are damaged
+        except Exception as error:  # TFDS and records raise many kinds when files are damaged
             raise UserError(
-                f"data set '{data.dataset}' cannot be read to its end: {cause(error)}"
+                f"cannot read all of data set '{data.dataset}': {cause(error)}"
             ) from error
 
     cores = host.cores()
@@ -125,36 +125,35 @@ def small_images(source, data, channels, split, ranges):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:  # also where the caller wants no more
+        finally:  # also when the caller stops early
             threads.shutdown(cancel_futures=True)
 
 
 def load(data, channels, split, limit=None, with_labels=False):
     """Reads a split: crops, resizes to `image_size` (half of it for corners), quantises.
 
-    Files that cannot be read, or are smaller than `image_size`, are left out, counted
-    and named on standard error.
+    Skips images that are unreadable or smaller than `image_size`, and counts and names them on
+    standard error.
 
     Args:
         data: `prsr.hparams.DataHparams`.
         channels: 1 or 3.
         split: `"train"`, `"validation"` or `"test"`.
-        limit: only the first so many images of the split, or None for all.
-        with_labels: whether to read the classes of the images, too.
+        limit: read only this many images, from the start of the split; None for all.
+        with_labels: whether to read the classes of the images as well.
 
     Returns:
         An `ImageSet`.
 
     Raises:
-        UserError: nothing could be read, an image does not fit the crop, or there are no
-            labels.
+        UserError: no image is usable, an image does not fit the crop, or there are no labels.
     """
     source = sources.open_source(data.dataset, data.split, channels, data.root)
     source.check(data)
     names = source.names(split)[:limit]
     if not names:
         raise UserError(
-            f"data set '{data.dataset}' has no image for {split} by split={data.split}; add some, "
+            f"data set '{data.dataset}' has no {split} images with split={data.split}; add some, "
             f"or use split=hash"
         )
     size = pool_size(data)
@@ -180,7 +179,7 @@ def load(data, channels, split, limit=None, with_labels=False):
 
 
 def to_pool(square, data):
-    """A square picture as `ImageSet.images` holds it.
+    """Converts a square picture to the form of `ImageSet.images`.
 
     Args:
         square: `[side, side, channels]` uint8.
@@ -193,16 +192,16 @@ def to_pool(square, data):
 
 
 def pool_size(data):
-    """Height and width of `ImageSet.images`: what lies in a corner has half the image's."""
+    """Returns the height and width of `ImageSet.images`; for corners, half the image's."""
     return data.image_size if data.pairs == "downsampled" else data.image_size // 2
 
 
 def report_skipped(problems, count, split, most=10):
-    """Counts the images that cannot be used, and names some, on standard error.
+    """Counts unusable images on standard error and names the first ones.
 
     Args:
         problems: a dict from names to errors.
-        count: images in all.
+        count: total number of images.
         split: their split.
         most: how many to name.
     """

@@ -1,4 +1,4 @@
-"""What a trained model is given: images of one's own, or of the test split."""
+"""Reads and prepares a model's inputs: the user's own images, or those of the test split."""
 
 import contextlib
 import dataclasses
@@ -20,7 +20,7 @@ class Input:
     """One image to super-resolve.
 
     Attributes:
-        name: for the files that are written; distinct.
+        name: distinct name for output files.
         low_res: `[low size, low size, channels]` uint8.
         high_res: `[size, size, channels]` uint8, the original, or None.
     """
@@ -31,26 +31,26 @@ class Input:
 
 
 def read_inputs(path, hparams, find_eyes=None):
-    """Reads an image, or every image of a folder at any depth.
+    """Reads an image, or every image in a folder, at any depth.
 
-    An image of the low-resolution size is taken as it is. A larger one is cropped and
-    reduced as in training (to the centre, where the run's crop does not fit it), and what
-    was done is printed. Unreadable files of a folder are left out, counted and named.
+    An image of the low-resolution size is used as is. A larger one is cropped and reduced as in
+    training (cropped to the centre if the run's crop does not fit), and the steps are printed.
+    Unreadable files in a folder are skipped, counted and named.
 
     Args:
         path: file or folder.
         hparams: the `Hparams` of the run.
-        find_eyes: what `prsr.data.faces.detector` returned, to align larger images by their
-            largest face first; None leaves them as they are.
+        find_eyes: as `prsr.data.faces.detector` returns it, to align larger images by their largest
+            face first; None does not align.
 
     Returns:
         A list of `Input`.
 
     Raises:
-        UserError: nothing there can be used.
+        UserError: there is no usable image.
     """
     if not path:
-        raise UserError("expected an image or a folder, and got an empty path")
+        raise UserError("expected an image or a folder; got an empty path")
     path = pathlib.Path(path)
     if path.is_file():
         try:
@@ -62,13 +62,13 @@ def read_inputs(path, hparams, find_eyes=None):
         raise UserError(f"'{path}': no such file or folder")
     names = listing.find_images(path)
     if not names:
-        raise UserError(f"'{path}': no image there ({', '.join(listing.EXTENSIONS)})")
+        raise UserError(f"'{path}' contains no images ({', '.join(listing.EXTENSIONS)})")
     outputs = _outputs(path, names)
     if outputs:
         some = ", ".join(sorted(outputs)[:3]) + ", ..." * (len(outputs) > 3)
-        passed = f"passed over {len(outputs):,} that this program wrote before ({some})"
+        passed = f"skipped {len(outputs):,} images that this program wrote earlier ({some})"
         if len(outputs) == len(names):
-            raise UserError(f"'{path}': {passed}, and there are no others; name a single file")
+            raise UserError(f"'{path}': {passed}; there are no others. Give a single file instead")
         print(f"'{path}': {passed}", file=sys.stderr)
         names = [name for name in names if name not in outputs]
     inputs, problems = [], []
@@ -89,13 +89,13 @@ def read_inputs(path, hparams, find_eyes=None):
 
 
 def count(path):
-    """How many images `read_inputs` will try, at most; 0 if it cannot use the path."""
+    """Returns how many images `read_inputs` will try at most; 0 if the path is unusable."""
     path = pathlib.Path(path)
     return len(listing.find_images(path)) if path.is_dir() else int(path.is_file())
 
 
 def _outputs(folder, names):
-    """Those images of a folder that are samples, grids or curves of this program."""
+    """Returns the images of a folder that are samples, grids or curves of this program."""
     found = set()
     for place in {name.rpartition("/")[0] for name in names}:  # as version 0.1 wrote them
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -106,7 +106,7 @@ def _outputs(folder, names):
     for name in names:
         if name.lower().endswith(".png"):
             with (
-                contextlib.suppress(Exception),  # which decoding it will tell of
+                contextlib.suppress(Exception),  # decoding will report it
                 Image.open(folder / name, formats=["PNG"]) as image,
             ):
                 if image.info.get("Software") == plotting.SOFTWARE:
@@ -115,7 +115,7 @@ def _outputs(folder, names):
 
 
 def _labels(names):
-    """A distinct file name without ending for each of some distinct relative paths."""
+    """Returns a distinct file name without extension for each of some distinct relative paths."""
     labels, taken = [], set()
     for name in names:
         stem = name.rsplit(".", 1)[0] if "." in name.rpartition("/")[2] else name
@@ -124,29 +124,28 @@ def _labels(names):
         while (key := unicodedata.normalize("NFC", label).casefold()) in taken:
             number += 1
             label = files.portable(f"{stem}-{number}")
-        taken.add(key)  # some file systems tell neither case nor forms of Unicode apart
+        taken.add(key)  # some file systems ignore case and Unicode normalisation
         labels.append(label)
     return labels
 
 
 def read_given(path, hparams):
-    """Reads an image whose transparent parts are to be drawn.
+    """Reads an image whose transparent parts the model should draw.
 
     Args:
-        path: file of an image of the high-resolution size. What is not wholly opaque is to draw.
+        path: image file of the high-resolution size. Every pixel that is not opaque is drawn.
         hparams: the model's `Hparams`.
 
     Returns:
         `[size, size, channels]` int32: -1 where to draw, else 0..255.
 
     Raises:
-        UserError: it is no such image, or the model cannot continue one.
+        UserError: it is not such an image, or the model cannot complete one.
     """
     size, architecture = hparams.data.image_size, hparams.model.architecture
     if architecture != "pixel_recursive":
         raise UserError(
-            f"only a pixel_recursive model continues images, and this is a {architecture}; leave "
-            f"given out"
+            f"only a pixel_recursive model can complete images, not {architecture}; leave given out"
         )
     try:
         image, alpha = decoding.decode_with_alpha(path, hparams.model.channels)
@@ -154,19 +153,19 @@ def read_given(path, hparams):
         raise UserError(f"'{path}': {error}") from error
     if alpha.shape != (size, size):
         raise UserError(
-            f"'{path}' has {alpha.shape[1]}x{alpha.shape[0]} pixels; an image to continue has the "
-            f"model's {size}x{size}"
+            f"'{path}' has {alpha.shape[1]}x{alpha.shape[0]} pixels; an image to complete must "
+            f"have the model's {size}x{size}"
         )
     if alpha.min() == 255:
-        raise UserError(f"'{path}' has no transparent part, and such parts are what is drawn")
+        raise UserError(f"'{path}' has no transparent part; make the parts to draw transparent")
     return np.where(alpha[..., None] == 255, image.astype(np.int32), -1)
 
 
 def eye_finder(hparams):
-    """`prsr.data.faces.detector`, for a model that knows faces with CelebA's alignment.
+    """Returns `prsr.data.faces.detector()` if the model was trained on aligned faces.
 
     Raises:
-        UserError: it is a model of something else, or mtcnn is not installed.
+        UserError: the model was trained on something else, or mtcnn is not installed.
     """
     if not knows_faces(hparams):
         raise UserError("alignment is for models of faces (crop=celeba, three channels)")
@@ -179,7 +178,7 @@ def knows_faces(hparams):
 
 
 def _prepared(name, image, hparams, find_eyes):
-    """`preprocess`, told to the user, as an `Input`."""
+    """Calls `preprocess`, prints its steps, and returns an `Input`."""
     prepared = preprocess(image, hparams, find_eyes)
     print(f"{name}: {', '.join(prepared.steps)}")
     return Input(name, prepared.low_res, prepared.high_res)
@@ -187,13 +186,12 @@ def _prepared(name, image, hparams, find_eyes):
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """An image as a model is shown it.
+    """An image prepared as a model's input.
 
     Attributes:
         low_res: `[low size, low size, channels]` uint8.
-        high_res: `[size, size, channels]` uint8, the original; None if the image is too small
-            to have one.
-        steps: what was done, in words.
+        high_res: `[size, size, channels]` uint8, the original; None if the image is too small.
+        steps: descriptions of what was done.
     """
 
     low_res: np.ndarray
@@ -202,25 +200,25 @@ class Prepared:
 
 
 def preprocess(image, hparams, find_eyes=None):
-    """Makes the low-resolution image that a model is shown, as training did.
+    """Makes a model's low-resolution input as in training.
 
     Args:
-        image: `[height, width, channels]` uint8. One of the low-resolution size is taken
-            as it is (but for MNIST corners, whose inputs are no reduced pictures).
+        image: `[height, width, channels]` uint8. One of the low-resolution size is used as is
+            (except for MNIST corners, whose inputs are not downsampled images).
         hparams: the model's `Hparams`.
-        find_eyes: as `read_inputs`.
+        find_eyes: as for `read_inputs`.
 
     Returns:
         `Prepared`.
 
     Raises:
-        ValueError: the image is too small, or no face is in it.
+        ValueError: the image is too small, or has no face.
     """
     data, scale = hparams.data, hparams.model.scale
     size, low_size = data.image_size, data.image_size // scale
     height, width = image.shape[:2]
     if (height, width) == (low_size, low_size) and data.pairs == "downsampled":
-        return Prepared(image, None, [f"taken as it is, {low_size}x{low_size}"])
+        return Prepared(image, None, [f"used as is, {low_size}x{low_size}"])
     if min(height, width) < (least := min(low_size, image_sets.pool_size(data))):
         raise ValueError(f"{width}x{height} is smaller than {least}x{least}")
     steps = [f"{width}x{height}"]
@@ -228,7 +226,7 @@ def preprocess(image, hparams, find_eyes=None):
         count, eyes = find_eyes(image)
         if not count:
             raise ValueError(
-                "no face seen from the front; cut it to a square with the eyes halfway down, a "
+                "no frontal face found; crop the image to a square with the eyes halfway down, a "
                 "third of its width from either side, and do not align it"
             )
         image = faces.align(image, eyes)
@@ -236,11 +234,11 @@ def preprocess(image, hparams, find_eyes=None):
         steps.append(
             f"{'the largest face' if count > 1 else 'the face'} aligned in {width}x{height}"
         )
-    # A picture of one's own need not have the shape of the data set's.
+    # The user's picture need not have the shape of the data set's images.
     kind = data.crop if images.can_crop(height, width, data.crop) else "center"
     square = images.crop(image, kind)
     if square.shape[:2] != (height, width):
-        other = "" if kind == data.crop else " (which should be the face alone; alignment finds it)"
+        other = "" if kind == data.crop else " (should show only the face; alignment finds it)"
         steps.append(f"{kind} crop to {square.shape[1]}x{square.shape[0]}{other}")
     if square.shape[0] < size and data.pairs == "downsampled":
         low_res = np.asarray(images.resize(square, (low_size, low_size)))
@@ -253,6 +251,6 @@ def preprocess(image, hparams, find_eyes=None):
 
 
 def test_inputs(hparams, count):
-    """The first images of the run's test split, as a list of `Input`."""
+    """Returns the first images of the run's test split as a list of `Input`."""
     names, *pairs = pipeline.test_pairs(hparams, count)
     return [Input(label, low, high) for label, low, high in zip(_labels(names), *pairs)]

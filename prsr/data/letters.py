@@ -1,4 +1,4 @@
-"""The offline default: coloured letters and digits that the project draws itself."""
+"""Draws coloured letters and digits, the default data set that needs no download."""
 
 import functools
 import pathlib
@@ -11,8 +11,8 @@ DEFAULT_COUNT = 8_000
 
 _GLYPHS = "ABCDEFGHKLMNPRSTUVXYZ23456789"
 _FONTS = ("DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSansMono-Bold.ttf")
-_LEVELS = (32, 224)  # of each channel: 8 colours, soon learnt
-_SIDE = 128  # drawn large, then reduced by the pipeline like any other image
+_LEVELS = (32, 224)  # of each channel: 8 colours, which are learned quickly
+_SIDE = 128  # drawn large, then downsampled by the pipeline like any other image
 
 
 @functools.lru_cache
@@ -22,10 +22,10 @@ def _font(name, size):
 
 
 def render(index):
-    """The picture with a number: one glyph on a plain ground, both in random colours.
+    """Draws an image: one glyph on a plain background, both in random colours.
 
     Args:
-        index: 0 or more; the picture is a function of it.
+        index: 0 or more; determines the image.
 
     Returns:
         A `PIL.Image` in RGB, 128x128.
@@ -39,7 +39,7 @@ def render(index):
 
 
 def label(index):
-    """Which of the 29 glyphs the picture with a number shows, 0 to 28."""
+    """Returns which of the 29 glyphs the image at `index` shows, 0 to 28."""
     return _choose(index)[-1]
 
 

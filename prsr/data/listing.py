@@ -1,4 +1,4 @@
-"""Which files below a folder, or in a zip, are images."""
+"""Finds the image files in a folder or a zip."""
 
 import collections
 import mimetypes
@@ -17,13 +17,13 @@ EXTENSIONS = (
     *(".png", ".apng", ".webp", ".bmp", ".gif", *_AVIF),
 )
 
-# What systems, disks and editors keep beside one's files. Hidden ones begin with a dot.
+# Files and folders of operating systems, disks and editors. Hidden ones start with a dot.
 _NOT_ONES_OWN = {
     *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "#recycle", "#snapshot"),
     *("$recycle.bin", "system volume information", "lost+found", "__macosx", "__pycache__"),
     *("found.000", "thumbs.db", "desktop.ini"),
 }
-# Pictures that Python's table of types does not know.
+# Image types that Python's `mimetypes` does not know.
 _OTHER_IMAGES = {
     *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".jpf", ".psd", ".xcf"),
     *(".exr", ".hdr", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2"),
@@ -38,11 +38,10 @@ _SIZES = re.compile(r"(\d+)-\d{5,}")  # the keys of StyleGAN2-PyTorch's database
 
 
 def find_images(folder):
-    """The image files below a folder, by their endings.
+    """Finds the image files in a folder, at any depth, by their extensions.
 
-    Links are followed, and each folder is read once. Hidden files and folders, and what systems
-    put beside one's files, are not looked at. What else is passed over is counted and named on
-    standard error.
+    It follows links and reads each folder once. Hidden files and system files are ignored. Other
+    images that cannot be read are counted and named on standard error.
 
     Args:
         folder: path.
@@ -52,7 +51,7 @@ def find_images(folder):
     """
     folder = pathlib.Path(folder)
     found, passed, links, seen = [], [], [""], set()
-    while links:  # of two ways to a folder, the one without a link counts
+    while links:  # last, so that a folder also reachable without a link gets that path
         begin = links.pop(0)
         waiting = [begin]
         while waiting:
@@ -76,7 +75,7 @@ def find_images(folder):
                 if kind == "folder":
                     (links if entry.is_symlink() else waiting).append(name)
                 elif kind == "nothing":
-                    passed.append((name, "a link that leads nowhere"))
+                    passed.append((name, "broken link"))
                 elif kind == "file" and is_image(name):
                     found.append(name)
                 elif kind == "file" and _is_other_image(name):
@@ -86,7 +85,7 @@ def find_images(folder):
 
 
 def _kind(entry):
-    """What an `os.DirEntry` is: a folder, a file, a link to nothing, or something else."""
+    """Returns the kind of an `os.DirEntry`; "nothing" is a broken link."""
     try:
         if entry.is_dir():
             return "folder"
@@ -105,11 +104,11 @@ def _first_time(path, seen):
 
 
 def images_among(names, where):
-    """The images among the names in an archive, as `find_images` would find them.
+    """Returns the images among the names in an archive, by the rules of `find_images`.
 
     Args:
         names: relative paths with forward slashes.
-        where: what the archive is called.
+        where: name of the archive, for messages.
 
     Returns:
         A list, in the order of `names`.
@@ -120,12 +119,12 @@ def images_among(names, where):
 
 
 def is_ones_own(part):
-    """Whether a file or folder of this name is not hidden, nor a system's or an editor's."""
+    """Whether a file or folder is the user's own: not hidden, nor a system's or an editor's."""
     return not part.startswith(".") and part.lower() not in _NOT_ONES_OWN
 
 
 def is_image(name):
-    """Whether a file's name ends as those of images that are read."""
+    """Whether a file's extension is that of a readable image."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
@@ -139,26 +138,26 @@ def _tell(where, passed, most=5):
     if not passed:
         return
     kinds = collections.Counter(
-        reason or f"{os.path.splitext(name)[1].lower()} is not read" for name, reason in passed
+        reason or f"unsupported {os.path.splitext(name)[1].lower()}" for name, reason in passed
     )
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in kinds.most_common())
     named = ", ".join(f"'{name}'" for name, _ in passed[:most])
     more = f" and {len(passed) - most:,} more" if len(passed) > most else ""
-    progress.say_once(f"'{where}': passed over {len(passed):,} ({reasons}): {named}{more}")
+    progress.say_once(f"'{where}': skipped {len(passed):,} ({reasons}): {named}{more}")
 
 
 def targets(names, where):
-    """The images to learn, where others lie beside them that were made from them.
+    """Selects the largest images of a set that also contains resized copies of them.
 
-    Known are the sets of SR3's `prepare_data.py` (`hr_32`, `lr_8`, and `sr_8_32`, which is
-    blurred), in folders or in one database, and databases of each picture in several sizes.
+    It recognises the sets of SR3's `prepare_data.py` (`hr_32`, `lr_8`, and the blurred `sr_8_32`),
+    as folders or one database, and databases that hold each picture in several sizes.
 
     Args:
-        names: a sequence of names, as of files or of a database's keys.
-        where: what the set is called.
+        names: a sequence of names, such as files or a database's keys.
+        where: name of the set, for messages.
 
     Returns:
-        `names`, or a list of some of them. Which, is said on standard error.
+        `names`, or a list of some of them. The choice is printed to standard error.
     """
     for pattern, chosen in ((_SR3, "hr_"), (_SIZES, "")):
         kinds = collections.defaultdict(list)
@@ -169,7 +168,7 @@ def targets(names, where):
             best = max(good, key=lambda kind: int(kind.removeprefix(chosen)))
             others = ", ".join(sorted(kinds.keys() - {best}))
             progress.say_once(
-                f"'{where}': {best} is taken, and not {others}, the same at other sizes"
+                f"'{where}': using {best}, not {others} (the same images at other sizes)"
             )
             matched = {name for kind in kinds.values() for name in kind}
             unlike = [name for name in names if name not in matched and is_image(name)]

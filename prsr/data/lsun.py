@@ -1,4 +1,4 @@
-"""LSUN's databases, and others like them: LMDB files whose values are image files."""
+"""Reads LSUN's databases and similar ones: LMDB files whose values are image files."""
 
 import collections.abc
 import pathlib
@@ -13,7 +13,7 @@ _SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 
 class Keys(collections.abc.Sequence):
-    """The keys of a database, as names: three million of them in 150 MB.
+    """The keys of a database as names, stored compactly: three million take 150 MB.
 
     Args:
         keys: iterable of bytes.
@@ -38,12 +38,12 @@ class Keys(collections.abc.Sequence):
 
 
 def decode(key):
-    """A key as a name."""
+    """Converts a key to a name."""
     return key.decode(errors="surrogateescape")
 
 
 def encode(name):
-    """A name as the key that it was."""
+    """Converts a name back to its key."""
     return name.encode(errors="surrogateescape")
 
 
@@ -51,12 +51,12 @@ def databases(where):
     """Finds the databases in a folder.
 
     Args:
-        where: a database, or a folder with one for training and one for validation, which
-            LSUN calls `bedroom_train_lmdb` and `bedroom_val_lmdb`.
+        where: a database, or a folder with one for training and one for validation, named as in
+            LSUN (`bedroom_train_lmdb` and `bedroom_val_lmdb`).
 
     Returns:
-        A dict from a split's name to the path of its database; from `"all"`, if there is
-        only one, whose images are still to be divided.
+        A dict from a split's name to the path of its database. A single database has the key
+        `"all"`; its images still need to be split.
 
     Raises:
         UserError: there are no databases, or several for one split.
@@ -73,12 +73,12 @@ def databases(where):
     if several:
         raise UserError(
             f"'{where}': '{several[0].name}' and '{several[1].name}' are for the "
-            f"same split; put the two databases of one category into a folder of their own"
+            f"same split; put the two databases of one category in their own folder"
         )
     if "train" not in found or "validation" not in found:
         raise UserError(
-            f"'{where}': expected LSUN's databases there, NAME_train_lmdb and "
-            f"NAME_val_lmdb, or a data.mdb"
+            f"'{where}' has no LMDB database; expected LSUN's NAME_train_lmdb and NAME_val_lmdb, "
+            f"or a data.mdb"
         )
     result = {split: paths[0] for split, paths in found.items()}
     return {"test": result["validation"], **result}
@@ -88,10 +88,10 @@ class Database:
     """One LMDB file, opened for reading.
 
     Args:
-        path: of the file, or of the folder with its `data.mdb`.
+        path: path of the file, or of the folder with its `data.mdb`.
 
     Raises:
-        UserError: it cannot be opened, or the package lmdb is not there.
+        UserError: the file cannot be opened, or the package lmdb is not installed.
     """
 
     def __init__(self, path):
@@ -109,22 +109,22 @@ class Database:
             )
             pages = self._environment.info()["last_pgno"] + 1
             if data.stat().st_size < pages * self._environment.stat()["psize"]:
-                raise ValueError("it is cut short")  # reading on would end the process
+                raise ValueError("it is truncated")  # reading further would crash the process
             with self._environment.begin() as transaction:
                 cursor = transaction.cursor()
                 self.keys = Keys(cursor.iternext(keys=True, values=False))
-                if transaction.get(b"length") is not None:  # how many, as SR3 and others write it
+                if transaction.get(b"length") is not None:  # the count that SR3 and others write
                     self.keys = listing.targets([key for key in self.keys if key != "length"], path)
         except (lmdb.Error, OSError, ValueError) as error:
             raise UserError(
-                f"'{data}' cannot be read as an LMDB database: {first_line(error)}"
+                f"cannot read '{data}' as an LMDB database: {first_line(error)}"
             ) from error
 
     def read(self, name):
-        """The bytes of an image file.
+        """Returns the bytes of an image file.
 
         Raises:
-            ValueError: they are not there.
+            ValueError: it is missing or unreadable.
         """
         try:
             with self._environment.begin() as transaction:

@@ -1,9 +1,9 @@
-"""From a source to batches of pairs, in `tf.data`.
+"""Makes batches of training and evaluation pairs with `tf.data`.
 
-A split is read once, cropped and reduced to small uint8 images in memory (CelebA's
-162,770 training images are 500 MB); records are images already, and stay on disk. The order
-of training is then a pure function of (seed, step), so a run that stopped goes on with the
-batch it would have seen next, and each of several machines reads its part of every batch.
+A split is read once, cropped and reduced to small uint8 images in memory (CelebA's 162,770 training
+images take 500 MB); records already hold small images and stay on disk. The training order is a
+pure function of (seed, step), so a resumed run continues with the batch it would have seen next,
+and each of several machines reads its part of every batch.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ backend.require_tensorflow("prsr.data.pipeline")
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Which of the equal parts of every batch are read here, one after the other.
+    """Which of the equal parts of every batch this machine reads, one after the other.
 
     Attributes:
-        first: the first of them.
-        count: how many.
-        total: of how many parts.
+        first: number of the first part.
+        count: number of parts read here.
+        total: number of parts of a batch.
     """
 
     first: int = 0
@@ -32,11 +32,11 @@ class Shard:
     total: int = 1
 
     def elements(self, first_step, steps, batch_size):
-        """The parts of so many steps.
+        """Returns the parts of `steps` steps.
 
         Returns:
-            A `tf.data.Dataset` of `(step, places)`: int64, and the int64 `[batch_size / total]`
-            places in the batch.
+            A `tf.data.Dataset` of `(step, places)`: the int64 step, and the int64
+            `[batch_size / total]` places in the batch.
         """
         size = batch_size // self.total
 
@@ -53,7 +53,7 @@ WHOLE = Shard()
 
 
 def shuffled(positions, num_images, seed):
-    """The image at each position of an endless order: every epoch is a permutation of all.
+    """Returns the image at each position of an endless order; every epoch is a new permutation.
 
     Args:
         positions: int64 tensor `[count]`, 0 or more.
@@ -65,18 +65,18 @@ def shuffled(positions, num_images, seed):
     """
     epochs = positions // num_images
     seeds = tf.stack([tf.fill(tf.shape(epochs), tf.constant(seed, tf.int64)), epochs, epochs], 1)
-    # The raw op: tf.random.experimental.index_shuffle mistakes a seed for each index.
+    # The raw op, because tf.random.experimental.index_shuffle mishandles one seed per index.
     return tf.raw_ops.RandomIndexShuffle(
         index=positions % num_images, seed=seeds, max_index=num_images - 1, rounds=4
     )
 
 
 def make_pairs(pool, second, data, scale):
-    """What is given and what is to be predicted (`DataHparams.pairs`).
+    """Makes pairs of inputs and targets (`DataHparams.pairs`).
 
     Args:
-        pool: `[batch, size, size, channels]` uint8, of `ImageSet.images`.
-        second: `[batch]` bool, of corners: whether the second is the right one.
+        pool: `[batch, size, size, channels]` uint8, from `ImageSet.images`.
+        second: `[batch]` bool, for corners only: whether the target is the second corner.
         data: `prsr.hparams.DataHparams`.
         scale: the upscaling factor.
 
@@ -93,7 +93,7 @@ def make_pairs(pool, second, data, scale):
 
 
 def pair(square, data, scale):
-    """The pair of one picture that is already cropped.
+    """Makes the pair of one cropped picture.
 
     Args:
         square: `[side, side, channels]` uint8.
@@ -109,23 +109,23 @@ def pair(square, data, scale):
 
 
 def blocks(data, channels, scale, split, block_size):
-    """Every image of a split as a pair, block by block, for one pass after another.
+    """Returns every image of a split as a pair, in blocks, for any number of passes.
 
-    Records are read anew in every pass and never held in memory.
+    Records are read again in every pass and never held in memory.
 
     Args:
         data: `prsr.hparams.DataHparams`.
         channels: 1 or 3.
         scale: the upscaling factor.
         split: `"train"`, `"validation"` or `"test"`.
-        block_size: pairs a block; the last may have fewer.
+        block_size: pairs per block; the last block may have fewer.
 
     Returns:
-        `(dataset, count)`: a `tf.data.Dataset` of `(low_res, high_res)` as `make_pairs`, and
-        how many images it has in all.
+        `(dataset, count)`: a `tf.data.Dataset` of `(low_res, high_res)` as from `make_pairs`, and
+        the total number of images.
 
     Raises:
-        UserError: as `load`.
+        UserError: as for `prsr.data.image_sets.load`.
     """
     source = sources.open_source(data.dataset, data.split, channels, data.root)
     source.check(data)
@@ -148,7 +148,7 @@ def blocks(data, channels, scale, split, block_size):
 
 
 def evaluation_arrays(image_set, data, scale):
-    """Every image of a split as a pair; of corners every other is in the second.
+    """Returns every image of a split as a pair; for corners, every other uses the second corner.
 
     Args:
         image_set: an `ImageSet`.
@@ -156,7 +156,7 @@ def evaluation_arrays(image_set, data, scale):
         scale: the upscaling factor.
 
     Returns:
-        `(low_res, high_res)`, uint8 arrays, as `make_pairs`.
+        `(low_res, high_res)`, uint8 arrays as from `make_pairs`.
     """
     low_res, high_res = [], []
     for low, high, weight in evaluation_pairs(image_set, data, scale, 256).as_numpy_iterator():
@@ -167,36 +167,36 @@ def evaluation_arrays(image_set, data, scale):
 
 
 def test_pairs(hparams, count=None):
-    """The first images of a run's test split.
+    """Returns the first images of a run's test split as pairs.
 
     Args:
         hparams: `prsr.hparams.Hparams`.
-        count: how many, or None for all.
+        count: number of images, or None for all.
 
     Returns:
-        `(names, low_res, high_res)`: a list, and uint8 arrays as `make_pairs`.
+        `(names, low_res, high_res)`: a list, and uint8 arrays as from `make_pairs`.
 
     Raises:
-        UserError: as `prsr.data.image_sets.load`.
+        UserError: as for `prsr.data.image_sets.load`.
     """
     test_set = image_sets.load(hparams.data, hparams.model.channels, "test", count)
     return test_set.names, *evaluation_arrays(test_set, hparams.data, hparams.model.scale)
 
 
 def training_pairs(image_set, data, scale, batch_size, seed, first_step=0, shard=WHOLE):
-    """Batches for training, without end.
+    """Returns an endless dataset of training batches.
 
     Args:
-        image_set: what `training_set` returned.
+        image_set: as `prsr.data.image_sets.training_set` returns it.
         data: `prsr.hparams.DataHparams`.
         scale: the upscaling factor.
-        batch_size: images a batch.
-        seed: of the order and the mirroring.
+        batch_size: images per batch.
+        seed: seed of the order and the mirroring.
         first_step: the step whose batch comes first.
-        shard: `Shard` of each batch, each an element of its own.
+        shard: the `Shard` of each batch to read; each part is an element of its own.
 
     Returns:
-        A `tf.data.Dataset` of `(low_res, high_res)`, as `make_pairs`.
+        A `tf.data.Dataset` of `(low_res, high_res)`, as from `make_pairs`.
     """
     read, num_images = image_set.reader(), len(image_set)
 
@@ -215,24 +215,24 @@ def training_pairs(image_set, data, scale, batch_size, seed, first_step=0, shard
 
 
 def _ahead(elements, pairs):
-    """Computes `pairs` of elements on all cores, some before they are asked for."""
+    """Applies `pairs` to the elements on all cores, with prefetching."""
     cores = host.cores()
     return _untuned(elements.map(pairs, num_parallel_calls=cores).prefetch(2 * cores))
 
 
 def evaluation_pairs(image_set, data, scale, batch_size, shard=WHOLE):
-    """Every image of a split once, in order; the last batch is filled up, with weight zero.
+    """Returns every image of a split once, in order; the last batch is padded with weight zero.
 
     Args:
         image_set: an `ImageSet`.
         data: `prsr.hparams.DataHparams`.
         scale: the upscaling factor.
-        batch_size: images a batch.
-        shard: as `training_pairs`.
+        batch_size: images per batch.
+        shard: as for `training_pairs`.
 
     Returns:
-        A `tf.data.Dataset` of `(low_res, high_res, weight)`: as `training_pairs`, with
-        `[batch]` float32 ones, or zeros where an image only fills the batch.
+        A `tf.data.Dataset` of `(low_res, high_res, weight)`: pairs as from `training_pairs`, and
+        `[batch]` float32 weights, 1 for an image and 0 for padding.
     """
     read, count = image_set.reader(), len(image_set)
 
@@ -247,7 +247,7 @@ def evaluation_pairs(image_set, data, scale, batch_size, shard=WHOLE):
 
 
 def _untuned(dataset):
-    """TensorFlow 2.21 may wait for its tuning thread for minutes when an iterator is deleted."""
+    """Turns autotuning off: TensorFlow 2.21 may wait minutes for its thread to end."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)

@@ -1,8 +1,8 @@
-"""From any source to files of records, as many as it takes, and whole whatever happens.
+"""Converts any image source to TFRecord files, atomically and resumably.
 
-records.json (`prsr.data.records.MANIFEST`) lists the files that are finished: how many images
-each has, how many could not be used, and the SHA-256 of the images. It is replaced after
-every file, so that a process that was killed is continued by the same command.
+records.json (`prsr.data.records.MANIFEST`) lists the finished files: how many images each has, how
+many were unusable, and the SHA-256 of the images. It is replaced after every file, so running the
+same command again resumes a killed process.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from prsr.version import __version__
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """The images of one file: from one number in a split up to another."""
+    """The range of a split's images that one file holds."""
 
     split: str
     start: int
@@ -31,25 +31,25 @@ class Part:
 
 
 def prepare(data, channels, folder, images_per_file):
-    """Writes every usable image of a data set to records, but for the files that are there.
+    """Writes every usable image of a data set to records, keeping files that are already complete.
 
     Args:
         data: `prsr.hparams.DataHparams`: the source, the crop and the size.
         channels: 1 or 3.
-        folder: where to.
-        images_per_file: images a file, before those that cannot be used are left out.
+        folder: output folder.
+        images_per_file: images per file, including unusable ones, which are then skipped.
 
     Returns:
         A dict from splits to `(files, images, skipped)`.
 
     Raises:
-        UserError: the images cannot be read, the files cannot be written, or the folder
-            holds records that were made otherwise.
+        UserError: the images cannot be read, the files cannot be written, or the folder holds
+            records made with other settings.
     """
     if data.image_size < 1 or channels not in (1, 3):
         raise UserError(
-            f"image_size must be 1 or more and channels 1 or 3, not {data.image_size} and "
-            f"{channels}"
+            f"image_size must be 1 or more and channels 1 or 3; got image_size={data.image_size} "
+            f"and channels={channels}"
         )
     folder = pathlib.Path(folder)
     with files.lock(folder, "writing to"):
@@ -64,10 +64,10 @@ def _prepare(data, channels, folder, images_per_file):
     source = sources.open_source(data.dataset, data.split, channels, data.root)
     names = {split: source.names(split) for split in splits.NAMES}
     if names["test"] == names["validation"]:
-        del names["test"]  # readers know that one serves for the other
+        del names["test"]  # readers use validation instead
     for split, of in names.items():
         if not len(of):
-            raise UserError(f"data set '{data.dataset}' has no image for {split}")
+            raise UserError(f"data set '{data.dataset}' has no {split} images")
     manifest = _Manifest(
         folder,
         {
@@ -86,7 +86,7 @@ def _prepare(data, channels, folder, images_per_file):
         for split, of in names.items()
         for i, start in enumerate(range(0, len(of), images_per_file))
     ]
-    kept = "finished files are kept: make room or permission, and run the same command again"
+    kept = "finished files are kept: free some space or fix permissions, then run the command again"
     with files.disk_errors(folder, kept):
         for leftover in folder.glob(".partial-*"):
             leftover.unlink()
@@ -101,8 +101,8 @@ def _prepare(data, channels, folder, images_per_file):
         wrong = _not_whole(manifest, missing)
         if wrong:
             raise UserError(
-                f"'{folder / wrong[0].name}' is not what was written ({len(wrong)} such file(s)): "
-                f"the disk is not to be trusted; prepare on another one"
+                f"'{folder / wrong[0].name}' differs from what was written ({len(wrong)} such "
+                f"file(s)): the disk is unreliable; use another one"
             )
         found = source.digest()
         if found:
@@ -126,8 +126,8 @@ class _Manifest:
         if saved is None:
             if any(folder.glob("*.tfrecord")):
                 raise UserError(
-                    f"'{folder}' has records without {records.MANIFEST}, which something "
-                    f"else wrote; choose another folder"
+                    f"'{folder}' has records without {records.MANIFEST}, written by another "
+                    f"program; choose another folder"
                 )
             return
         self.files = saved["files"]
@@ -135,7 +135,7 @@ class _Manifest:
         other = [name for name in settings if before.get(name) != settings[name]]
         if other:
             raise UserError(
-                f"'{folder}' was begun with {other[0]} {before.get(other[0])}, and not "
+                f"'{folder}' was started with {other[0]}={before.get(other[0])}, not "
                 f"{settings[other[0]]}; choose another folder"
             )
 
@@ -163,7 +163,7 @@ class _Manifest:
 
 
 def _write(manifest, source, data, channels, parts):
-    """Writes the files of some parts of one split, in one go over their images."""
+    """Writes the files of some parts of one split in one pass over their images."""
     if not parts:
         return
     split = parts[0].split
@@ -171,7 +171,7 @@ def _write(manifest, source, data, channels, parts):
     bar, done, problems = progress.Progress(f"writing {split} records", count), 0, {}
     names = source.names(split)
     ranges = []
-    for part in parts:  # in as few goes as may be: some sources read all that comes before
+    for part in parts:  # merge ranges, because some sources read everything before a range
         if ranges and ranges[-1][1] == part.start:
             ranges[-1] = (ranges[-1][0], part.stop)
         else:
@@ -204,7 +204,7 @@ def _write(manifest, source, data, channels, parts):
 
 
 def _not_whole(manifest, parts):
-    """The parts whose files are not what the manifest says, each read from the disk."""
+    """Reads the files from disk and returns the parts that do not match the manifest."""
     bar = progress.Progress("checking records", len(parts))
     wrong = []
     for done, part in enumerate(parts, 1):
@@ -217,7 +217,7 @@ def _not_whole(manifest, parts):
 
 
 def _digest(path):
-    """The SHA-256 of a file's images, whose own checksums TensorFlow checks; None if damaged."""
+    """Returns the SHA-256 of a file's images, or None if TensorFlow finds it damaged."""
     digest = hashlib.sha256()
     try:
         for block in tf.data.TFRecordDataset(str(path), buffer_size=2**20).batch(1024):
@@ -232,6 +232,6 @@ def _check_room(folder, parts, record):
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
-            f"'{folder}' has {free:,} bytes free, and the records need {needed:,}; make "
-            f"room, or choose another disk"
+            f"'{folder}' has {free:,} bytes free, but the records need {needed:,}; free some "
+            f"space, or choose another disk"
         )

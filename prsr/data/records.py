@@ -1,10 +1,10 @@
-"""Small images in TFRecord files, for sets that are too large for memory.
+"""Stores small images in TFRecord files, for data sets that are too large for memory.
 
-One record is the bytes of one square uint8 image; `train-*.tfrecord` in a folder are the
-training images, and so on for `validation` and `test`. As all records have one length, the
-place of each is known, and any image can be read by itself. TensorFlow checks each one's CRC.
+One record is the bytes of one square uint8 image. `train-*.tfrecord` in a folder are the training
+images, and so on for `validation` and `test`. All records have the same length, so any image can be
+read directly. TensorFlow checks the CRC of each.
 
-`records.json`, which `prsr.prepare` writes beside them, says how many images each file has.
+`prsr.prepare` also writes `records.json`, with the number of images in each file.
 """
 
 import json
@@ -18,7 +18,7 @@ import tensorflow as tf
 from prsr.errors import UserError
 
 MANIFEST = "records.json"
-SPLITS = "splits.npz"  # which images are in them, where these had names: `splits.Digest`
+SPLITS = "splits.npz"  # a `splits.Digest` of the images, if they had names
 FRAME = 16  # bytes around a record: its length, and two checksums
 
 
@@ -40,25 +40,25 @@ def exist(folder, split):
 
 
 def _first(path):
-    """The length of a file's first record."""
+    """Returns the length of a file's first record in bytes."""
     with open(path, "rb") as file:
         head = file.read(8)
     return struct.unpack("<Q", head)[0] if len(head) == 8 else 0
 
 
 def read_manifest(folder):
-    """What `records.json` says.
+    """Reads `records.json`.
 
     Args:
-        folder: `pathlib.Path` of the folder that it lies in.
+        folder: `pathlib.Path` of the folder of records.
 
     Returns:
-        A dict: `"complete"`; `"settings"`, what the records were made with; `"files"`, a dict
-        from names to dicts of `"images"`, `"skipped"` and `"sha256"`. None if there is no
-        such file, because another program wrote the records.
+        A dict: `"complete"`; `"settings"`, how the records were made; `"files"`, a dict from names
+        to dicts of `"images"`, `"skipped"` and `"sha256"`. None if there is no such file, because
+        another program wrote the records.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the file is invalid.
     """
     path = folder / MANIFEST
     try:
@@ -77,25 +77,25 @@ def read_manifest(folder):
         }
     except FileNotFoundError:
         return None
-    except Exception as error:  # whatever a strange JSON leads to
+    except Exception as error:  # unexpected JSON raises many kinds
         raise UserError(
-            f"'{path}' cannot be read ({type(error).__name__}: {error}); make the records anew "
-            f"in another folder"
+            f"cannot read '{path}' ({type(error).__name__}: {error}); make the records again in "
+            f"another folder"
         ) from error
 
 
 def made_with(folder):
-    """The settings that decide what the images of some records are.
+    """Returns the settings that determine the images in some records.
 
     Args:
-        folder: where they are.
+        folder: folder of the records.
 
     Returns:
-        A dict of `"crop"`, `"image_size"` and `"channels"`, as `prsr.prepare` was given them;
-        empty for records of another program.
+        A dict of `"crop"`, `"image_size"` and `"channels"`, as given to `prsr.prepare`; empty for
+        records of another program.
 
     Raises:
-        UserError: `records.json` cannot be read.
+        UserError: `records.json` is invalid.
     """
     manifest = read_manifest(pathlib.Path(folder))
     if manifest is None:
@@ -104,17 +104,17 @@ def made_with(folder):
     found = {name: manifest["settings"].get(name) for name in kinds}
     if any(type(found[name]) is not kind for name, kind in kinds.items()):
         raise UserError(
-            f"'{pathlib.Path(folder) / MANIFEST}' does not say what the records were made with; "
-            f"make them anew in another folder"
+            f"'{pathlib.Path(folder) / MANIFEST}' does not say how the records were made; "
+            f"make them again in another folder"
         )
     return found
 
 
 class Records:
-    """The files of one split; `len()` of it is the number of images.
+    """The record files of one split; `len()` is the number of images.
 
     Args:
-        folder: where they are.
+        folder: folder of the records.
         split: `"train"`, `"validation"` or `"test"`.
         channels: 1 or 3.
 
@@ -122,7 +122,7 @@ class Records:
         size: height and width of the images.
 
     Raises:
-        UserError: there are no such files, or their records are no such images.
+        UserError: there are no such files, or they do not hold such images.
     """
 
     def __init__(self, folder, split, channels):
@@ -130,7 +130,7 @@ class Records:
         self.paths = sorted(self.folder.glob(f"{split}-*.tfrecord"))
         if not self.paths:
             raise UserError(
-                f"'{folder}' has no {split} records: expected {split}-00000.tfrecord and so on"
+                f"'{folder}' has no {split} records; expected {split}-00000.tfrecord and so on"
             )
         length = _first(self.paths[0])
         self.size = math.isqrt(length // channels)
@@ -142,7 +142,7 @@ class Records:
         if not length or self.size**2 * channels != length or broken:
             raise UserError(
                 f"'{(broken or self.paths)[0]}': expected records of square images with "
-                f"{channels} channel(s), all of one size; it is damaged, or made with "
+                f"{channels} channel(s), all of one size; the file is damaged, or was made with "
                 f"other channels"
             )
         counts = [size // self._frame for size in sizes]
@@ -158,22 +158,22 @@ class Records:
             return
         files = manifest["files"].items()
         expected = {n: entry["images"] for n, entry in files if n.startswith(f"{split}-")}
-        again = "run the same prsr.prepare again, which writes what is not there or is damaged"
+        again = "run the same prsr.prepare command again to write missing or damaged files"
         if not manifest["complete"]:
-            raise UserError(f"'{self.folder}' has not all of its records yet; {again}")
+            raise UserError(f"'{self.folder}' does not have all of its records yet; {again}")
         wrong = sorted(name for name, count in expected.items() if found.get(name, 0) != count)
         if wrong:
             raise UserError(
-                f"'{self.folder / wrong[0]}' is missing or has not the {expected[wrong[0]]:,} "
-                f"images that {MANIFEST} says ({len(wrong)} such file(s)); {again}"
+                f"'{self.folder / wrong[0]}' is missing or lacks some of the {expected[wrong[0]]:,} "
+                f"images listed in {MANIFEST} ({len(wrong)} such file(s)); {again}"
             )
 
     def blocks(self, block_size, start=0):
-        """All images in order, so many at once.
+        """Returns all images in order, in blocks.
 
         Args:
-            block_size: images a block.
-            start: the first image.
+            block_size: images per block.
+            start: number of the first image.
 
         Returns:
             A `tf.data.Dataset` of uint8 `[up to block_size, size, size, channels]`.
@@ -188,9 +188,9 @@ class Records:
         )
 
     def reader(self):
-        """A function from positions, int64 `[count]`, to uint8 `[count, size, size, channels]`.
+        """Returns a TensorFlow function from positions, int64 `[count]`, to their images.
 
-        It reads these images and no others, within TensorFlow.
+        It reads only these images, as uint8 `[count, size, size, channels]`.
         """
         paths = tf.constant([str(path) for path in self.paths])
         starts = tf.constant(self._starts[:-1], tf.int64)
@@ -198,7 +198,7 @@ class Records:
         def one(position):
             file = tf.searchsorted(starts, [position], side="right")[0] - 1
             offset = (position - starts[file]) * self._frame
-            # The raw op: tf.data.TFRecordDataset always begins at a file's first byte.
+            # The raw op, because tf.data.TFRecordDataset always starts at a file's first byte.
             records = tf.raw_ops.TFRecordDatasetV2(
                 filenames=[paths[file]],
                 compression_type="",

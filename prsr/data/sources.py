@@ -1,4 +1,4 @@
-"""Where images come from: one class a kind, opened by `KIND:WHERE`."""
+"""Opens data sets by `KIND:WHERE`, with one class for each kind of source."""
 
 import collections.abc
 import contextlib
@@ -25,21 +25,23 @@ def open_source(dataset, split, channels, root=""):
 
     Args:
         dataset: `KIND:WHERE`.
-        split: how images are assigned, see `prsr.data.splits.assign`.
+        split: how to split the images, see `prsr.data.splits.assign`.
         channels: 1 or 3.
-        root: from where they are hashed, see `prsr.data.splits.keys`.
+        root: the root of the hashed names, see `prsr.data.splits.keys`.
 
     Returns:
-        A source: `names(split)` is a sequence of a split's images, and
-        `arrays(split, start, stop)` yields for each from `start` on, in that order, a
-        function that returns it as uint8 `[height, width, channels]`, or raises `ValueError`
-        or `OSError` if it cannot. `labels(split)` is a `[count]` int32 array of their classes.
-        `made_with` has the settings that its images were made with before, and `check(data)`
-        raises `UserError` where they contradict a model's. `digest(known)` says which image is in
-        which split.
+        A source:
+
+        - `names(split)` is the sequence of a split's image names;
+        - `arrays(split, start, stop)` yields, for each image in order, a function that returns it
+          as uint8 `[height, width, channels]`, or raises `ValueError` or `OSError`;
+        - `labels(split)` is a `[count]` int32 array of classes;
+        - `made_with` has the settings with which the images were already processed, and
+          `check(data)` raises `UserError` if they contradict a model's;
+        - `digest(known)` records which image is in which split.
 
     Raises:
-        UserError: it names nothing that can be opened.
+        UserError: the data set cannot be opened.
     """
     kind, _, where = dataset.partition(":")
     kinds = {
@@ -53,16 +55,16 @@ def open_source(dataset, split, channels, root=""):
     }
     if kind not in kinds:
         raise UserError(
-            f"expected a data set of one of the kinds {', '.join(kinds)} (then :WHERE), and got "
+            f"expected a data set KIND:WHERE, where KIND is one of {', '.join(kinds)}; got "
             f"'{dataset}'"
         )
     if not where and kind != "drawn":
-        raise UserError(f"data set '{kind}' needs a place: {kind}:WHERE")
+        raise UserError(f"data set '{kind}' needs a location: {kind}:WHERE")
     return kinds[kind](where, functools.partial(splits.assign, how=split, root=root), channels)
 
 
 class _Source:
-    """Images with names, read one by one, as they were taken."""
+    """Base class for images with names, read one by one."""
 
     made_with = {}
     splits = {}  # names by split, where images have names
@@ -79,7 +81,7 @@ class _Source:
             yield lambda name=names[number]: self.read(name)
 
     def digest(self, known=None):
-        """`prsr.data.splits.Digest.of` its images, or None if they have no names of their own."""
+        """Returns `prsr.data.splits.Digest.of` the images, or None if they have no names."""
         return splits.Digest.of(self.splits, known)
 
     def labels(self, split):
@@ -87,7 +89,7 @@ class _Source:
 
 
 class _Numbered(collections.abc.Sequence):
-    """Names of images that have none: a prefix and a number."""
+    """Names for images without names: a prefix and a number."""
 
     def __init__(self, prefix, digits, count):
         self.prefix, self.digits, self.count = prefix, digits, count
@@ -109,7 +111,7 @@ class _Drawn(_Source):
     def __init__(self, where, assign, channels):
         if where and not (where.isdecimal() and len(where) < 9 and int(where) >= 3):
             raise UserError(
-                f"drawn:COUNT expects a count of 3 or more, below 100 million, got '{where[:20]}'"
+                f"drawn:COUNT needs a count from 3 to below 100 million; got '{where[:20]}'"
             )
         count = int(where or letters.DEFAULT_COUNT)
         self.channels = channels
@@ -126,11 +128,11 @@ class _Folder(_Source):
     def __init__(self, where, assign, channels):
         self.folder = pathlib.Path(where)
         if not self.folder.is_dir():
-            raise UserError(f"expected a folder of images: no folder '{where}'")
+            raise UserError(f"expected a folder of images; there is no folder '{where}'")
         names = listing.targets(listing.find_images(self.folder), where)
         if not names:
             raise UserError(
-                f"'{where}': no image there ({', '.join(listing.EXTENSIONS)}), at any depth"
+                f"'{where}' contains no images ({', '.join(listing.EXTENSIONS)}) at any depth"
             )
         self.channels = channels
         self.splits = assign(names)
@@ -140,27 +142,27 @@ class _Folder(_Source):
 
 
 class _Zip(_Source):
-    _MOST_BYTES = 256 * 2**20  # an image file larger than this, unpacked, is no image for us
+    _MOST_BYTES = 256 * 2**20  # of one unpacked file; larger ones are rejected
 
     def __init__(self, where, assign, channels):
-        # One file, or several with commas; a comma may also be part of a file's name.
+        # One file, or several separated by commas; a file's name may also contain a comma.
         paths = [where] if pathlib.Path(where).is_file() else where.split(",")
         self.members = {}
         for path in paths:
             for name, member in self._open(path).items():
                 if name in self.members:
-                    raise UserError(f"'{where}': '{name}' is in two of the files")
+                    raise UserError(f"'{where}': two of the files contain '{name}'")
                 self.members[name] = member
-        self.lock = threading.Lock()  # one file position for all readers
+        self.lock = threading.Lock()  # all readers share one file position
         self.channels = channels
         names = listing.targets(sorted(self.members), where)
         self.splits = assign(names)
 
     @classmethod
     def _open(cls, path):
-        """The images of one zip: a dict from name to the open file and the entry in it."""
+        """Returns the images of one zip: a dict from name to the open file and its entry."""
         if not pathlib.Path(path).is_file():
-            raise UserError(f"expected a zip of images: no file '{path}'")
+            raise UserError(f"expected a zip of images; there is no file '{path}'")
         try:
             archive = zipfile.ZipFile(path)
         except Exception as error:  # zipfile raises many kinds
@@ -168,17 +170,17 @@ class _Zip(_Source):
         members = {cls._name(info): info for info in archive.infolist()}
         outside = next((n for n in members if listing.is_image(n) and _leads_out(n)), None)
         if outside is not None:
-            raise UserError(f"'{path}': '{outside}' would lie outside of the zip; nothing is read")
+            raise UserError(f"'{path}': '{outside}' points outside the zip; nothing was read")
         names = listing.images_among(members, path)
         if not names:
-            raise UserError(f"'{path}': no image inside ({', '.join(listing.EXTENSIONS)})")
+            raise UserError(f"'{path}' contains no images ({', '.join(listing.EXTENSIONS)})")
         return {name: (archive, members[name]) for name in names}
 
     @staticmethod
     def _name(info):
-        """The path of an entry, whatever system wrote it."""
+        """Returns the path of an entry, whichever system wrote it."""
         name = info.filename
-        if not info.flag_bits & 0x800:  # macOS writes UTF-8, and does not say so
+        if not info.flag_bits & 0x800:  # macOS writes UTF-8 without setting this flag
             with contextlib.suppress(UnicodeError):
                 name = name.encode("cp437").decode("utf-8")
         name = name.replace("\\", "/")  # Windows
@@ -194,21 +196,21 @@ class _Zip(_Source):
             raise ValueError("is neither stored nor deflated")
         try:
             with self.lock, archive.open(info) as file:
-                content = file.read(info.file_size + 1)  # read() alone inflates whatever there is
+                content = file.read(info.file_size + 1)  # read() alone may inflate a zip bomb
         except Exception as error:  # zlib, encryption, unknown methods, wrong checksums
-            raise ValueError(f"cannot be unpacked: {error}") from error
+            raise ValueError(f"cannot unpack it: {error}") from error
         return decoding.decode(io.BytesIO(content), self.channels)
 
 
 def _leads_out(name):
-    windows = pathlib.PureWindowsPath(name)  # knows both slashes, and drives
+    windows = pathlib.PureWindowsPath(name)  # handles both slashes and drives
     return bool(windows.anchor) or ".." in windows.parts
 
 
 class _MnistFiles(_Source):
-    """MNIST's four idx files, gzipped or not. Validation is the last 5% of training."""
+    """MNIST's four idx files, gzipped or not. Validation is the last 5% of the training images."""
 
-    _MOST_BYTES = 2**30  # MNIST has 47 million, EMNIST 547
+    _MOST_BYTES = 2**30  # MNIST has 47 million bytes, EMNIST 547 million
 
     def __init__(self, where, assign, channels):
         self.folder, self.channels = pathlib.Path(where), channels
@@ -235,7 +237,7 @@ class _MnistFiles(_Source):
         return labels[[int(name.split("/")[1]) for name in self.names(split)]].astype(np.int32)
 
     def _read(self, part, what, magic):
-        """The array of an idx file."""
+        """Reads the array of an idx file."""
         stem = self.folder / f"{part}-{what}-ubyte"
         path = next((p for p in (stem, stem.with_name(stem.name + ".gz")) if p.is_file()), None)
         if path is None:
@@ -248,16 +250,16 @@ class _MnistFiles(_Source):
                 size = math.prod(shape)
                 if size > self._MOST_BYTES:
                     raise ValueError(f"{size:,} bytes")
-                content = file.read(size + 1)  # and no more: a small gzip may be a bomb
+                content = file.read(size + 1)  # no more, as a small gzip may be a bomb
             return np.frombuffer(content, np.uint8).reshape(shape)
         except Exception as error:  # gzip, zlib and NumPy raise many kinds
             raise UserError(
-                f"'{path}' is not the idx file of MNIST that its name says: {first_line(error)}"
+                f"'{path}' is not a valid MNIST idx file: {first_line(error)}"
             ) from error
 
 
 class Records(_Source):
-    """Files of `prsr.data.records`. Where there are none to test with, validation's serve."""
+    """Files of `prsr.data.records`. Without test records, validation also serves as test."""
 
     def __init__(self, where, assign, channels):
         self.folder, self.channels = where, channels
@@ -265,7 +267,7 @@ class Records(_Source):
         self._files = {}
 
     def files(self, split):
-        """The `Records` of a split."""
+        """Returns the `prsr.data.records.Records` of a split."""
         split = self._stored(split)
         if split not in self._files:
             self._files[split] = records.Records(self.folder, split, self.channels)
@@ -277,24 +279,24 @@ class Records(_Source):
         return split
 
     def check(self, data):
-        """Refuses records that were cut or reduced otherwise than a model expects.
+        """Rejects records that were cropped or resized differently than a model expects.
 
         Args:
-            data: `prsr.hparams.DataHparams`. The crop `"center"` takes any.
+            data: `prsr.hparams.DataHparams`. The crop `"center"` accepts any.
 
         Raises:
-            UserError: names the setting.
+            UserError: a setting differs.
         """
         for name in ("crop", "image_size"):
             made, wanted = self.made_with.get(name), getattr(data, name)
             if made not in (None, wanted) and wanted != "center":
                 raise UserError(
-                    f"the records in '{self.folder}' were made with {name}={made}, and this needs "
-                    f"{name}={wanted}; make others with prsr.prepare"
+                    f"the records in '{self.folder}' were made with {name}={made}, but this needs "
+                    f"{name}={wanted}; make new ones with prsr.prepare"
                 )
 
     def fits(self, split, data):
-        """Whether the records are the images that `prsr.hparams.DataHparams` asks for."""
+        """Whether the records already have the form that `prsr.hparams.DataHparams` asks for."""
         wanted = (data.image_size, "downsampled", 256)
         return (self.files(split).size, data.pairs, data.levels) == wanted
 
@@ -339,15 +341,15 @@ class _Lmdb(_Source):
 
 
 class _Tfds(_Source):
-    """A TFDS data set with an `image` feature; its official splits where it has them."""
+    """A TFDS data set with an `image` feature, with its official splits if it has them."""
 
     def __init__(self, where, assign, channels):
         self.channels = channels
         name, _, option = where.partition(",")
         if option not in ("", "download"):
-            raise UserError(f"tfds:NAME[,download] has no option '{option}'")
+            raise UserError(f"expected tfds:NAME or tfds:NAME,download; got option '{option}'")
         try:
-            with _silenced():  # it warns about every optional package it does without
+            with _silenced():  # it warns about every missing optional package
                 import tensorflow_datasets as tfds
             self.builder = tfds.builder(name)
             self.skip_decoding = tfds.decode.SkipDecoding()
@@ -355,7 +357,7 @@ class _Tfds(_Source):
             raise UserError(f"TFDS has no data set '{name}' ({first_line(error)})") from error
         if "image" not in self.builder.info.features:
             found = ", ".join(self.builder.info.features)
-            raise UserError(f"TFDS data set '{name}' has no feature 'image', only {found}")
+            raise UserError(f"TFDS data set '{name}' has no 'image' feature, only {found}")
         if not pathlib.Path(self.builder.data_path).is_dir():
             self._prepare(name, option)
         self.instructions = self._instructions(self.builder.info.splits)
@@ -398,11 +400,11 @@ class _Tfds(_Source):
             raise UserError(f"{missing}; to download it, use tfds:{name},download")
         by_hand = _BY_HAND.get(name.partition("/")[0].partition(":")[0], "")
         try:
-            with contextlib.suppress(urllib.error.HTTPError):  # an answer, whatever it says
+            with contextlib.suppress(urllib.error.HTTPError):  # any answer means we are online
                 urllib.request.urlopen("https://storage.googleapis.com", timeout=10).close()
         except OSError as error:
             raise UserError(
-                f"{missing}, and what it is made of cannot be fetched ({first_line(error)}); "
+                f"{missing}, and its files cannot be downloaded ({first_line(error)}); "
                 f"prepare it on a machine that is online, and copy that folder here{by_hand}"
             ) from error
         try:
@@ -422,10 +424,10 @@ class _Tfds(_Source):
         return {"train": "train[:90%]", "validation": "train[90%:95%]", "test": "train[95%:]"}
 
 
-# Google Drive, where TFDS fetches them from, sends another page after many downloads of a day.
+# TFDS downloads from Google Drive, which sends another page after many downloads in a day.
 _BY_HAND = {
     "celeb_a": "; or get img_align_celeba.zip from CelebA's authors (their Google Drive or Baidu "
-    "Drive), and go on with dataset=zip:img_align_celeba.zip: the same images and splits"
+    "Drive), and use dataset=zip:img_align_celeba.zip: the same images and splits"
 }
 
 

@@ -1,4 +1,4 @@
-"""Which image is for training, validation and testing."""
+"""Assigns images to the training, validation and test splits, and detects later changes."""
 
 import dataclasses
 import hashlib
@@ -28,18 +28,18 @@ _CELEBA_LAST = {"train": 162_770, "validation": 182_637, "test": 202_599}
 
 
 def assign(names, how="auto", root=""):
-    """Divides images among the splits, by their names alone.
+    """Splits images by their names alone.
 
     Args:
         names: distinct relative paths with forward slashes.
-        how: one of `prsr.hparams.SPLITS`. `"auto"` takes CelebA's official partition if
-            every file bears an official name, else folders named train, val and test if
-            every file lies in one, else the hash. Where only some fit, that is said.
-        root: as `keys`.
+        how: one of `prsr.hparams.SPLITS`. `"auto"` uses CelebA's official partition if every file
+            has an official name, else folders named train, val and test if every file is in one,
+            else the hash. If only some files fit, it says so on standard error.
+        root: as for `keys`.
 
     Returns:
-        A dict from each of `NAMES` to a list, in the order of their `keys`. Where folders give no
-        test split, validation serves as test, as for LSUN.
+        A dict from each of `NAMES` to a list, in the order of their `keys`. If there is no test
+        folder, validation also serves as test, as for LSUN.
 
     Raises:
         UserError: `how` does not fit the names.
@@ -65,16 +65,16 @@ WHOLE_PATHS = "="  # a root
 
 
 def keys(names, root=""):
-    """Names as they are hashed: in one form of Unicode, and without the folders that all are in.
+    """Returns names in the form that is hashed: Unicode-normalised, without their common folder.
 
-    So a folder, a zip of it and a copy on another system are divided alike.
+    So a folder, a zip of it and a copy on another system are split the same way.
 
     Args:
         names: relative paths with forward slashes.
-        root: the folder that they are seen from, for a set that became part of a larger one or is a
-            part of it: `"-FOLDER/"`, from one below their common one, so that names elsewhere begin
-            with a slash, or `"+FOLDER/"`, from above. `WHOLE_PATHS` leaves all as they are, which
-            is what versions before 0.2 hashed.
+        root: the folder that names are relative to, for a set that became part of a larger one, or
+            the reverse. `"-FOLDER/"` is a folder below their common one (names outside it then
+            start with a slash); `"+FOLDER/"` is prepended. `WHOLE_PATHS` leaves names unchanged, as
+            in versions before 0.2.
 
     Returns:
         A list of strings.
@@ -100,7 +100,7 @@ def _celeba(name):
 
 
 def _folder(name):
-    # The folder may lie within others: bedroom/train/0001.jpg.
+    # The folder may be nested: bedroom/train/0001.jpg.
     for part in pathlib.PurePosixPath(name).parts[:-1]:
         if part.lower() in _FOLDERS:
             return _FOLDERS[part.lower()]
@@ -125,27 +125,27 @@ def _first_that_fits(names):
             return kind
         if len(strays) < len(names):
             progress.say_once(
-                f"split=auto does not divide these {len(names):,} images by split={kind}: "
-                f"{len(strays):,} of them do not fit, such as '{strays[0]}'; take them away, or "
-                f"say which split is meant"
+                f"split=auto cannot use split={kind} for these {len(names):,} images: "
+                f"{len(strays):,} of them do not fit, such as '{strays[0]}'; remove them, or set "
+                f"split yourself"
             )
     return "hash"
 
 
 def _hash(name):
-    """64 bits."""
+    """Returns a 64-bit hash."""
     content = name.encode(errors="surrogateescape")
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
 def _by_hash(key_of):
-    """90% train, 5% validation, 5% test. A few images still give each split one."""
+    """Splits into 90% train, 5% validation and 5% test, with at least one image each."""
     shares = {name: _hash(key) / 2**64 for name, key in key_of.items()}
     ranked = sorted(key_of, key=lambda name: (shares[name], key_of[name], name))
     if len(ranked) < len(NAMES):
         raise UserError(
-            f"expected at least 3 images, one each to train, validate and test on, "
-            f"and found {len(ranked)}"
+            f"expected at least 3 images, one each for training, validation and testing; "
+            f"found {len(ranked)}"
         )
     validation = max(1, sum(share < 0.05 for share in shares.values()))
     test = max(1, sum(0.05 <= share < 0.10 for share in shares.values()))
@@ -161,14 +161,13 @@ def _by_hash(key_of):
 
 @dataclasses.dataclass(frozen=True)
 class Digest:
-    """Which images are in which split, by the hashes of their `keys`.
+    """Records which images are in which split, as hashes of their `keys`.
 
     Attributes:
-        hashes: a dict from each of `NAMES` to a sorted uint64 array, one a name.
+        hashes: a dict from each of `NAMES` to a sorted uint64 array, one hash per name.
         trained: such an array of all images that were ever trained on.
-        folders: a list of the folders that they lie in, each with a slash behind; none if they
-            are too many.
-        root: of the `keys`.
+        folders: a list of their folders, each with a trailing slash; empty if there are too many.
+        root: the root of the `keys`.
     """
 
     hashes: dict
@@ -180,19 +179,19 @@ class Digest:
 
     @classmethod
     def of(cls, splits, known=None):
-        """The digest of some splits.
+        """Computes the digest of some splits.
 
         Args:
             splits: as `assign` returns it.
-            known: the `Digest` of a set that may be a part of this one, or have it as a part, or
-                None. Its `keys` are those of the root from which most are found again.
+            known: the `Digest` of a set that may contain this one or be contained in it, or None.
+                The root is then chosen so that most of its `keys` are found again.
 
         Returns:
             `(digest, names)`, where `names` is a dict from each hash to a name.
         """
         parts = [splits[split] for split in NAMES]
         if parts[2] == parts[1]:
-            parts[2] = []  # one serves for the other
+            parts[2] = []  # validation also serves as test
         names = list(itertools.chain(*parts))
         root = "" if known is None else _root(names, known)
         spelt = keys(names, root)
@@ -208,7 +207,7 @@ class Digest:
 
     @classmethod
     def unknown(cls):
-        """The digest of a set whose images have no names."""
+        """Returns the digest of a set whose images have no names."""
         nothing = np.array([], np.uint64)
         return cls(dict.fromkeys(NAMES, nothing), nothing, [])
 
@@ -216,7 +215,7 @@ class Digest:
         return sum(map(len, self.hashes.values()))
 
     def changes(self, before):
-        """What became of the images of another digest, in words: a list of strings."""
+        """Describes the changes since another digest, as a list of strings."""
         new, old = (np.concatenate(list(d.hashes.values())) for d in (self, before))
         counts = {"added": len(np.setdiff1d(new, old)), "gone": len(np.setdiff1d(old, new))}
         for source, target in itertools.permutations(NAMES, 2):
@@ -242,7 +241,7 @@ class Digest:
         """Reads what `save` wrote.
 
         Raises:
-            UserError: the file cannot be read.
+            UserError: the file is invalid.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -253,13 +252,13 @@ class Digest:
                 return cls(dict(zip(NAMES, parts)), trained, folders, str(file["root"]))
         except Exception as error:  # zip, zlib and NumPy raise many kinds
             raise UserError(
-                f"'{path}' cannot be read as the digest of a run's images "
-                f"({type(error).__name__}: {error}); delete it to go on without the check"
+                f"cannot read '{path}', the digest of a run's images "
+                f"({type(error).__name__}: {error}); delete it to continue without this check"
             ) from error
 
 
 def _folders(names):
-    """All folders of some paths, with a slash behind."""
+    """Returns all folders of some paths, with a trailing slash."""
     found = set()
     for folder in {key.rpartition("/")[0] for key in names}:
         while folder and f"{folder}/" not in found:
@@ -269,7 +268,7 @@ def _folders(names):
 
 
 def _root(names, known):
-    """The root from which most names of a known set are found again."""
+    """Returns the root for which most names of a known set are found again."""
     hashes = set(np.concatenate([known.trained, *known.hashes.values()]).tolist())
 
     def found(root):
@@ -280,13 +279,13 @@ def _root(names, known):
         return best
     scores = {best: found(best)}
     own = keys(names)
-    for key in own:  # it became a part
+    for key in own:  # the known set may be part of this one
         end = key.find("/") + 1
         while end:
             if _hash(key[end:]) in hashes:
                 scores[f"-{key[:end]}"] = scores.get(f"-{key[:end]}", 0) + 1
             end = key.find("/", end) + 1
     step = len(own) // 100 + 1
-    for folder in known.folders:  # or this is one
+    for folder in known.folders:  # or this one part of it
         scores[f"+{folder}"] = step * sum(_hash(folder + key) in hashes for key in own[::step])
     return max(scores, key=scores.get)

@@ -1,4 +1,4 @@
-"""Keras models: the networks of Table 2 and their sum, all registered when this is imported."""
+"""The Keras models: Table 2's networks, their sum, and the optimizer. Importing registers them."""
 
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution

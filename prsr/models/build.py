@@ -1,4 +1,4 @@
-"""Settings to a model."""
+"""Builds a model from settings."""
 
 from prsr.errors import UserError
 from prsr.models.conditioning import ConditioningNetwork
@@ -9,7 +9,7 @@ _BASELINES = {"regression": RegressionNetwork, "cross_entropy": ConditioningNetw
 
 
 def build_model(hparams, dtype="float32"):
-    """The model of some settings, with its weights made.
+    """Builds the model that the settings describe, weights included.
 
     Args:
         hparams: `prsr.hparams.Hparams`.
@@ -19,7 +19,7 @@ def build_model(hparams, dtype="float32"):
         A `PixelRecursiveSuperResolution`, `RegressionNetwork` or `ConditioningNetwork`.
 
     Raises:
-        UserError: the settings describe no model that works.
+        UserError: the settings do not describe a valid model.
     """
     size, scale = hparams.data.image_size, hparams.model.scale
     try:
@@ -27,7 +27,7 @@ def build_model(hparams, dtype="float32"):
     except ValueError as error:
         raise UserError(str(error)) from error
     if size < scale or size % scale:
-        raise UserError(f"image_size must be a multiple of scale, not {size} with scale {scale}")
+        raise UserError(f"image_size must be a multiple of scale={scale}; got {size}")
     model.build((None, size // scale, size // scale, hparams.model.channels))
     return model
 

@@ -1,4 +1,4 @@
-"""A(x): the conditioning network, by itself the cross-entropy baseline."""
+"""The conditioning network A(x), which on its own is the cross-entropy baseline."""
 
 import keras
 from keras import ops
@@ -11,16 +11,16 @@ INTENSITIES = 256
 
 @layers.registered
 class ConditioningNetwork(ResNetTrunk):
-    """Upper half of Table 2: a low-resolution image to logits of every sub-pixel.
+    """Upper half of Table 2: maps a low-resolution image to logits for every sub-pixel.
 
-    By itself it is section 3.1's pixel independent model, p(y | x) = prod_i softmax(A_i(x))
+    On its own it is the pixel-independent model of section 3.1, p(y | x) = prod_i softmax(A_i(x))
     (equations 2 and 4).
 
     Args:
-        *args, **kwargs: as `ResNetTrunk`.
+        *args, **kwargs: as for `ResNetTrunk`.
 
     Raises:
-        ValueError: an argument that cannot work.
+        ValueError: an argument is invalid.
     """
 
     has_likelihood = True
@@ -40,7 +40,7 @@ class ConditioningNetwork(ResNetTrunk):
         layers.build_in_turn([*self.chain(), self.logits], input_shape)
 
     def call(self, low_res, training=False):
-        """A(x).
+        """Computes A(x).
 
         Args:
             low_res: `[batch, height, width, channels]`, 0..255, any dtype.
@@ -59,13 +59,13 @@ class ConditioningNetwork(ResNetTrunk):
         return {"conditioning": losses.nats_per_image(outputs, high_res)}
 
     def log_likelihood(self, low_res, high_res):
-        """log p(y | x) of the pixel independent model (equation 2).
+        """Returns log p(y | x) under the pixel-independent model (equation 2).
 
         Args:
-            low_res: as `call`.
-            high_res: as `scores`.
+            low_res: as for `call`.
+            high_res: as for `scores`.
 
         Returns:
-            `[batch]` float, at most 0, in nats an image.
+            `[batch]` float, at most 0, in nats per image.
         """
         return -self.scores(low_res, high_res)["conditioning"]

@@ -1,4 +1,4 @@
-"""What A and B say of each sub-pixel of an image, and what comes of it: equation 6, looked into."""
+"""Compares what A and B predict for each sub-pixel of an image with their sum (equation 6)."""
 
 import math
 
@@ -9,24 +9,23 @@ _OPINIONS = ("conditioning", "prior", "joint")
 
 
 def compare(conditioning_logits, prior_logits, high_res):
-    """The two opinions of every sub-pixel and their sum, with their scores.
+    """Returns the distributions of A, B and A + B for every sub-pixel, with their scores.
 
     Args:
         conditioning_logits: A(x), `[..., 256]` floating.
         prior_logits: B(y), the same shape.
-        high_res: y, `[...]`, 0..255, any dtype: the values that are there.
+        high_res: y, `[...]`, 0..255, any dtype: the actual values.
 
     Returns:
-        A dict of float32 tensors. Of each NAME of `conditioning` (A), `prior` (B) and `joint`
+        A dict of float32 tensors. For each NAME in `conditioning` (A), `prior` (B) and `joint`
         (A + B):
 
-        - `NAME_logits`: `[..., 256]`, normalised, so log-probabilities, at most 0;
-        - `NAME_nats`: `[...]`, the negative log-probability of the value that is there;
+        - `NAME_logits`: `[..., 256]`, normalised to log-probabilities (at most 0);
+        - `NAME_nats`: `[...]`, the negative log-probability of the actual value;
         - `NAME_entropy_bits`: `[...]`, 0 to 8.
 
-        And `prior_moved_bits` and `conditioning_moved_bits`, `[...]`, 0 or more: the
-        Kullback-Leibler divergence of A + B from A alone, which is how far B moved it, and from
-        B alone.
+        And the Kullback-Leibler divergence of A + B, `[...]`, 0 or more: `prior_moved_bits` from A
+        alone (how far B moved it), and `conditioning_moved_bits` from B alone.
     """
     a, b = (ops.cast(logits, "float32") for logits in (conditioning_logits, prior_logits))
     own = dict(zip(_OPINIONS, (ops.log_softmax(logits) for logits in (a, b, a + b))))
@@ -43,28 +42,28 @@ def compare(conditioning_logits, prior_logits, high_res):
 
 
 def _bits(probabilities, nats):
-    """The mean of `nats`, in bits. Rounding must not make it negative."""
+    """The mean of `nats`, in bits; rounding errors never make it negative."""
     return ops.maximum(ops.sum(probabilities * nats, axis=-1) / math.log(2), 0.0)
 
 
 def inspect(inspect_batch, low_res, high_res, box=None, batch_size=16):
-    """`PixelRecursiveSuperResolution.inspect` of any number of images, part by part.
+    """Runs `PixelRecursiveSuperResolution.inspect` on any number of images, batch by batch.
 
     Args:
-        inspect_batch: function of `(low_res, high_res)` to a dict of tensors.
+        inspect_batch: function from `(low_res, high_res)` to a dict of tensors.
         low_res: `[count, low, low, channels]` uint8.
         high_res: `[count, high, high, channels]` uint8.
         box: `(left, top, right, bottom)`, the pixels to keep, or None for all.
-        batch_size: images at once.
+        batch_size: images per batch.
 
     Returns:
-        The dict, of `[count, rows, columns, ...]` float32 arrays.
+        The same dict, as `[count, rows, columns, ...]` float32 arrays.
     """
     left, top, right, bottom = box or (0, 0, *high_res.shape[2:0:-1])
     parts = []
     for start in range(0, len(low_res), batch_size):
         part = inspect_batch(low_res[start:][:batch_size], high_res[start:][:batch_size])
         part = {name: np.asarray(x)[:, top:bottom, left:right] for name, x in part.items()}
-        # A view would keep all of the batch.
+        # Copy: a view would keep the whole batch in memory.
         parts.append({name: np.array(x) for name, x in part.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

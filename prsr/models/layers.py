@@ -1,16 +1,15 @@
-"""The building blocks of Table 2, on Keras alone.
+"""The building blocks of Table 2, in pure Keras.
 
-A pixel is drawn after all rows above it and all pixels left of it, and its channels
-one after another. The prior keeps that order with two stacks (van den Oord et al.,
-2016, Figure 2):
+A pixel is drawn after all rows above it and all pixels to its left; its channels are drawn one
+after another. The prior enforces that order with two stacks (van den Oord et al., 2016, Figure 2):
 
-- the *vertical* stack at row r sees rows up to and including r, all columns;
-- the *horizontal* stack at (r, c) sees its own row up to c, and takes the vertical
-  stack of row r - 1 (`shift_down`), so nothing above is out of sight.
+- the *vertical* stack at row r sees all columns of the rows up to and including r;
+- the *horizontal* stack at (r, c) sees its own row up to c, and adds the vertical stack of row
+  r - 1 (`shift_down`), so it has no blind spot above.
 
-Kernels hold only the taps that may be seen. At the centre tap of the horizontal stack
-features belong to channels (`channel_groups`), and a 0/1 matrix over (input feature,
-output feature) keeps R, G, B in sequence. That mask is part of the forward pass.
+Kernels hold only the taps that a pixel may see. At the centre tap of the horizontal stack, features
+belong to channels (`channel_groups`), and a 0/1 matrix over (input feature, output feature) keeps
+R, G, B in sequence. That mask is part of the forward pass.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ import numpy as np
 from keras import ops
 
 NORMALIZATIONS = ("batch", "none")
-# Every layer says it, so that keras.json does not matter.
+# Passed to every layer, so that keras.json has no effect.
 DATA_FORMAT = "channels_last"
 
 registered = keras.saving.register_keras_serializable("prsr")
@@ -43,7 +42,7 @@ class Initializer(keras.initializers.TruncatedNormal):
 
 @contextlib.contextmanager
 def to_be_loaded():
-    """Within it, weights begin with zeros, which saves a third of the time to make them."""
+    """Initialises weights to zero inside the context, which saves a third of the build time."""
     token = _draws.set(False)
     try:
         yield
@@ -52,14 +51,14 @@ def to_be_loaded():
 
 
 def build_in_turn(chain, shape):
-    """Makes the weights of layers of which each is given what the one before returns.
+    """Builds a chain of layers, each of which takes the output of the one before.
 
     Args:
         chain: list of layers.
-        shape: of what the first is given; unknown sizes are None.
+        shape: input shape of the first layer; unknown sizes are None.
 
     Returns:
-        The shape of what the last returns.
+        The output shape of the last layer.
     """
     for layer in chain:
         layer.build(shape)
@@ -68,25 +67,25 @@ def build_in_turn(chain, shape):
 
 
 def channel_groups(features, channels):
-    """The channel that each feature belongs to, in order: 64 features are 22 R, 21 G, 21 B.
+    """Assigns each feature to a channel, in order: 64 features are 22 R, 21 G, 21 B.
 
     Args:
         features: number of features, at least `channels`.
         channels: number of image channels.
 
     Returns:
-        int array `[features]` of 0..channels - 1, never decreasing.
+        int array `[features]` in 0..channels - 1, non-decreasing.
     """
     return np.arange(features) * channels // features
 
 
 def channel_mask(in_groups, out_groups, mask_type):
-    """Which input feature an output feature of the same pixel may see.
+    """Marks which input features an output feature of the same pixel may see.
 
     Args:
         in_groups: `[in]` channel of each input feature.
         out_groups: `[out]` channel of each output feature.
-        mask_type: `"A"`, only earlier channels, or `"B"`, its own channel as well.
+        mask_type: `"A"` for earlier channels only, or `"B"` to include its own channel.
 
     Returns:
         float array `[in, out]` of zeros and ones.
@@ -97,20 +96,20 @@ def channel_mask(in_groups, out_groups, mask_type):
 
 
 def shift_down(x):
-    """`[batch, height, width, features]`: row r becomes row r - 1 of `x`, row 0 zero."""
+    """Shifts `[batch, height, width, features]` down by one row; row 0 becomes zero."""
     batch, height, width, features = ops.shape(x)
-    # Not x[:, :-1], whose gradient is slow.
+    # Not x[:, :-1]: its gradient is slow.
     above = ops.slice(x, (0, 0, 0, 0), (batch, height - 1, width, features))
     return ops.pad(above, [[0, 0], [1, 0], [0, 0], [0, 0]])
 
 
 def _conv(x, kernel):
-    """`[batch, height, width, in]` to the places where the whole kernel fits."""
+    """Convolves `[batch, height, width, in]` wherever the whole kernel fits."""
     return ops.conv(x, kernel, padding="valid", data_format=DATA_FORMAT)
 
 
 def gate(pre_activation):
-    """tanh(first half) * sigmoid(second half), over the last axis: 2F features to F."""
+    """Returns tanh(first half) * sigmoid(second half) of the last axis: 2F features to F."""
     filtered, gated = ops.split(pre_activation, 2, axis=-1)
     return ops.tanh(filtered) * ops.sigmoid(gated)
 
@@ -119,7 +118,7 @@ def gate(pre_activation):
 class VerticalConv(keras.layers.Layer):
     """A convolution that sees its own row and the rows above.
 
-    Of a `size` x `size` kernel the upper `size // 2 + 1` rows are kept.
+    It keeps the upper `size // 2 + 1` rows of a `size` x `size` kernel.
 
     Args:
         features: number of output features.
@@ -153,8 +152,8 @@ class VerticalConv(keras.layers.Layer):
 class HorizontalConv(keras.layers.Layer):
     """A convolution that sees the pixels to the left, and earlier channels of its own pixel.
 
-    Of a 1 x `size` kernel the left `size // 2` taps and the centre are kept; at the centre
-    `channel_mask` applies. With `size=1` it is Table 2's masked 1x1 convolution.
+    It keeps the centre and the `size // 2` taps to its left of a 1 x `size` kernel; `channel_mask`
+    applies at the centre. With `size=1` it is Table 2's masked 1x1 convolution.
 
     Args:
         in_groups: `[in]` channel of each input feature.
@@ -203,8 +202,8 @@ class GatedLayer(keras.layers.Layer):
     """One gated PixelCNN layer, 5x5 in Table 2 (van den Oord et al., 2016, Figure 2).
 
     Args:
-        features: features of each stack.
-        channels: image channels, for the groups of the horizontal stack.
+        features: number of features of each stack.
+        channels: number of image channels, which group the horizontal stack's features.
         size: odd side of the full kernel.
     """
 
@@ -212,7 +211,7 @@ class GatedLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.channels = channels
         groups = channel_groups(features, channels)
-        # A gate's 2F pre-activations carry the F groups twice: for tanh and for sigmoid.
+        # A gate's 2F pre-activations repeat the F groups: once for tanh, once for sigmoid.
         gate_groups = np.concatenate([groups, groups])
         dtype = self.dtype_policy
         self.vertical = VerticalConv(2 * features, size, dtype=dtype)
@@ -228,7 +227,7 @@ class GatedLayer(keras.layers.Layer):
         self.residual.build(horizontal_shape)
 
     def call(self, vertical, horizontal):
-        """Both stacks, `[batch, height, width, features]`, to both stacks of the same shape."""
+        """Maps both stacks, `[batch, height, width, features]`, to stacks of the same shape."""
         vertical_gate = self.vertical(vertical)  # [batch, height, width, 2 * features]
         horizontal_gate = self.horizontal(horizontal)
         horizontal_gate += self.vertical_to_horizontal(shift_down(vertical_gate))
@@ -251,7 +250,7 @@ class ResidualBlock(keras.layers.Layer):
     """Two 3x3 convolutions around a skip connection, in SRResNet's order.
 
     Args:
-        features: features in and out.
+        features: number of input and output features.
         normalization: `"batch"` or `"none"`.
     """
 
@@ -259,8 +258,8 @@ class ResidualBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         self.normalization = normalization
         dtype = self.dtype_policy
-        # Statistics are those of the global batch, on however many devices it lies.
-        synchronized = keras.backend.backend() == "tensorflow"  # others refuse it
+        # Use the statistics of the global batch, on however many devices it is.
+        synchronized = keras.backend.backend() == "tensorflow"  # other backends reject it
 
         def convolution():
             return keras.layers.Conv2D(

@@ -1,21 +1,20 @@
-"""Scores of many images under a model, in nats an image."""
+"""Scores any number of images under a model, batch by batch."""
 
 import numpy as np
 from keras import ops
 
 from prsr import backend
 
-_UNTRACED = 2  # batches; with TensorFlow, tracing takes as long as half a dozen save
+_UNTRACED = 2  # batches; in TensorFlow, tracing costs what about six batches save
 
 
 class Repeated:
-    """A model's scores, for whoever asks again and again.
+    """Wraps a model whose scores are needed many times.
 
-    With TensorFlow the first batches are scored eagerly, as few need no more, and the others by a
-    graph, in half the time.
+    In TensorFlow it scores the first batches eagerly, and later ones with a graph in half the time.
 
     Args:
-        model: one with `scores` and `log_likelihood`, which are this object's as well.
+        model: has `scores` and `log_likelihood`; so does this object.
     """
 
     def __init__(self, model):
@@ -35,16 +34,16 @@ def _traced_later(function):
 
 
 def scores(model, low_res, high_res, batch_size):
-    """A model's scores of images, whoever made them.
+    """Scores images with a model's `scores`.
 
     Args:
-        model: one with `scores`.
+        model: has `scores`.
         low_res: `[count, height, width, channels]` uint8.
         high_res: `[count, height * scale, width * scale, channels]` uint8.
-        batch_size: images at once.
+        batch_size: images per batch.
 
     Returns:
-        A dict of `[count]` float arrays, as the model's `scores`.
+        A dict of `[count]` float arrays, with the keys and units of the model's `scores`.
     """
     parts = list(_by_batches(model.scores, low_res, high_res, batch_size))
     return {
@@ -54,16 +53,16 @@ def scores(model, low_res, high_res, batch_size):
 
 
 def nats(model, low_res, high_res, batch_size):
-    """Negative log-likelihood of images, `[count]` in nats an image.
+    """Returns the negative log-likelihood of images, `[count]`, in nats per image.
 
-    Arguments as `scores`, but that the model's `log_likelihood` is asked.
+    Takes the arguments of `scores`, but calls the model's `log_likelihood`.
     """
     parts = _by_batches(model.log_likelihood, low_res, high_res, batch_size)
     return -np.concatenate([ops.convert_to_numpy(part) for part in parts])[: len(low_res)]
 
 
 def _by_batches(function, low_res, high_res, batch_size):
-    """A function of batches of one size; the last one begins anew with the first images."""
+    """Applies a function to batches of one size; the last wraps around to the first images."""
     count, size = len(low_res), min(batch_size, len(low_res))
     for start in range(0, count, size):
         batch = np.arange(start, start + size) % count

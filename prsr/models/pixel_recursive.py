@@ -1,4 +1,4 @@
-"""p(y | x): the sum of A(x) and B(y)."""
+"""The paper's model of p(y | x): the sum of the logits A(x) and B(y)."""
 
 from prsr.models import inspection, layers, losses
 from prsr.models.conditioning import ConditioningNetwork
@@ -10,21 +10,21 @@ from prsr.models.scored import ScoredModel
 class PixelRecursiveSuperResolution(ScoredModel):
     """The model of the paper (equation 6).
 
-    p(y_i | x, y_<i) = softmax(A_i(x) + B_i(y_<i)), for sub-pixels i in the order rows,
-    columns, channels.
+    p(y_i | x, y_<i) = softmax(A_i(x) + B_i(y_<i)), with sub-pixels i ordered by row, column, then
+    channel.
 
     Args:
         channels: 3 (RGB) or 1 (grey).
         scale: upscaling factor, a power of two.
         blocks_per_stage: the paper's B: 6 for faces, 10 for bedrooms.
         conditioning_width: feature maps of the conditioning network.
-        normalization: of its ResNet blocks, `"batch"` or `"none"`.
+        normalization: of the conditioning network's ResNet blocks, `"batch"` or `"none"`.
         prior_width: feature maps of each stack of the PixelCNN.
-        prior_layers: its gated layers.
-        prior_hidden: its features before the logits.
+        prior_layers: gated layers of the PixelCNN.
+        prior_hidden: feature maps before the PixelCNN's logits.
 
     Raises:
-        ValueError: an argument that cannot work.
+        ValueError: an argument is invalid.
     """
 
     has_likelihood = True
@@ -61,20 +61,19 @@ class PixelRecursiveSuperResolution(ScoredModel):
         self.prior.build(self.conditioning.compute_output_shape(input_shape)[:-1])
 
     def call(self, low_res, high_res=None, training=False):
-        """Joint logits of every sub-pixel given those before it.
+        """Returns the joint logits of every sub-pixel, given those before it.
 
         Args:
             low_res: `[batch, height, width, channels]`, 0..255, any dtype.
-            high_res: `[batch, height * scale, width * scale, channels]`, 0..255, any dtype. Without
-                it the result is A(x), all that the low-resolution image says: Keras' steps and
-                `predict` know only one input.
+            high_res: `[batch, height * scale, width * scale, channels]`, 0..255, any dtype. If
+                None, the result is A(x): Keras' steps and `predict` pass only one input.
             training: whether batch normalisation uses (and tracks) the batch's statistics.
 
         Returns:
             Logits `[batch, height * scale, width * scale, channels, 256]`.
 
         Raises:
-            ValueError: the two do not fit each other.
+            ValueError: the shapes of `low_res` and `high_res` do not match.
         """
         if high_res is None:
             return self.conditioning(low_res, training=training)
@@ -104,35 +103,34 @@ class PixelRecursiveSuperResolution(ScoredModel):
         return losses.cross_entropies(outputs, self.prior(high_res), high_res)
 
     def recalibrate_batch_norm(self, batches):
-        """`ResNetTrunk.recalibrate_batch_norm` of the conditioning network."""
+        """Calls `ResNetTrunk.recalibrate_batch_norm` on the conditioning network."""
         self.conditioning.recalibrate_batch_norm(batches)
 
     def log_likelihood(self, low_res, high_res):
-        """log p(y | x), exactly (equation 5).
+        """Returns the exact log p(y | x) (equation 5).
 
         Args:
-            low_res: as `call`.
-            high_res: as `call`.
+            low_res, high_res: as for `call`.
 
         Returns:
-            `[batch]` float, at most 0, in nats an image. `losses.bits_per_dim` of its
-            negative is the score in bits per dimension.
+            `[batch]` float, at most 0, in nats per image. Negate it and pass it to
+            `losses.bits_per_dim` for bits per dimension.
         """
         return -losses.nats_per_image(self(low_res, high_res), high_res)
 
     def inspect(self, low_res, high_res):
-        """What A and B say of each sub-pixel, and what their sum makes of it, in one pass.
+        """Compares the distributions of A, B and their sum for each sub-pixel, in one pass.
 
         Args:
-            low_res: as `call`.
-            high_res: as `call`; each sub-pixel's distributions are given those before it.
+            low_res: as for `call`.
+            high_res: as for `call`; each sub-pixel is predicted from those before it.
 
         Returns:
-            `prsr.models.inspection.compare`'s dict of tensors `[batch, height * scale,
-            width * scale, channels]`, with 256 more at the end for logits.
+            The dict of `prsr.models.inspection.compare`: tensors `[batch, height * scale,
+            width * scale, channels]`, with a last axis of 256 for logits.
 
         Raises:
-            ValueError: the two do not fit each other.
+            ValueError: the shapes of `low_res` and `high_res` do not match.
         """
         self._check(low_res, high_res)
         return inspection.compare(self.conditioning(low_res), self.prior(high_res), high_res)
@@ -143,7 +141,7 @@ class PixelRecursiveSuperResolution(ScoredModel):
         if tuple(high_res.shape[1:]) != expected or low_channels != self.channels:
             raise ValueError(
                 f"with scale {self.scale} and {self.channels} channels, low_res "
-                f"{tuple(low_res.shape)} and high_res {tuple(high_res.shape)} do not fit: "
+                f"{tuple(low_res.shape)} and high_res {tuple(high_res.shape)} do not match: "
                 f"expected [batch, h, w, {self.channels}] and "
                 f"[batch, {self.scale} h, {self.scale} w, {self.channels}]"
             )

@@ -1,4 +1,4 @@
-"""B(y): the prior network."""
+"""The prior network B(y), a gated PixelCNN."""
 
 import keras
 import numpy as np
@@ -11,10 +11,10 @@ from prsr.models.conditioning import INTENSITIES
 
 @layers.registered
 class GatedPixelCNN(keras.Model):
-    """Lower half of Table 2: logits of every sub-pixel from the sub-pixels before it.
+    """Lower half of Table 2: predicts every sub-pixel's logits from the sub-pixels before it.
 
-    The order is rows from the top, columns from the left, R, G, B: the logits of a
-    sub-pixel depend on no sub-pixel at or after it.
+    The order is rows from the top, columns from the left, then R, G, B. A sub-pixel's logits never
+    depend on itself or on later sub-pixels.
 
     Args:
         channels: 3 (RGB) or 1 (grey).
@@ -23,7 +23,7 @@ class GatedPixelCNN(keras.Model):
         hidden: feature maps of the 1x1 layer before the logits, at least `channels`.
 
     Raises:
-        ValueError: an argument that cannot work.
+        ValueError: an argument is invalid.
     """
 
     def __init__(self, channels=3, width=64, num_layers=20, hidden=1024, **kwargs):
@@ -34,8 +34,8 @@ class GatedPixelCNN(keras.Model):
             raise ValueError(f"the PixelCNN needs at least one gated layer, not {num_layers}")
         if min(width, hidden) < channels:
             raise ValueError(
-                f"the PixelCNN's width and hidden must be at least its {channels} channels, "
-                f"so that each has a feature; got width={width}, hidden={hidden}"
+                f"the PixelCNN's width and hidden must be at least {channels}, the number of "
+                f"channels, so that each channel has a feature; got width={width}, hidden={hidden}"
             )
         self.channels = channels
         dtype = self.dtype_policy
@@ -61,7 +61,7 @@ class GatedPixelCNN(keras.Model):
         layers.build_in_turn([self.hidden, self.logits], shape)
 
     def call(self, high_res):
-        """B(y).
+        """Computes B(y).
 
         Args:
             high_res: `[batch, height, width, channels]`, 0..255, any dtype.
@@ -74,7 +74,7 @@ class GatedPixelCNN(keras.Model):
         horizontal = self.horizontal(y) + layers.shift_down(vertical)
         for layer in self.gated_layers:
             vertical, horizontal = layer(vertical, horizontal)
-        # Paper: Table 2 names no non-linearity around the 1024 features.
+        # Paper: Table 2 names no non-linearity around the 1024 features; we use ReLU.
         logits = self.logits(ops.relu(self.hidden(ops.relu(horizontal))))
         return ops.reshape(logits, (*ops.shape(logits)[:3], self.channels, INTENSITIES))
 

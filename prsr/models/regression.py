@@ -1,4 +1,4 @@
-"""The regression baseline of section 5."""
+"""The regression baseline of section 5: bicubic interpolation plus a learned residual."""
 
 import keras
 from keras import ops
@@ -12,15 +12,14 @@ from prsr.models.trunk import ResNetTrunk
 class RegressionNetwork(ResNetTrunk):
     """Bicubic interpolation plus a residual: y = bicubic(x) + tanh(C(x)), on [0, 1].
 
-    The trunk is the conditioning network's; the last layer has one output a sub-pixel and
-    tanh. Trained on the squared error, which is the likelihood of equation 3 with one
-    variance everywhere.
+    It has the conditioning network's trunk, and one tanh output per sub-pixel. Its loss, the
+    squared error, is the likelihood of equation 3 with one fixed variance.
 
     Args:
-        *args, **kwargs: as `ResNetTrunk`.
+        *args, **kwargs: as for `ResNetTrunk`.
 
     Raises:
-        ValueError: an argument that cannot work.
+        ValueError: an argument is invalid.
     """
 
     has_likelihood = False
@@ -41,15 +40,15 @@ class RegressionNetwork(ResNetTrunk):
         layers.build_in_turn([*self.chain(), self.residual], input_shape)
 
     def call(self, low_res, training=False):
-        """The estimated mean of every sub-pixel.
+        """Estimates the mean of every sub-pixel.
 
         Args:
             low_res: `[batch, height, width, channels]`, 0..255, any dtype.
             training: whether batch normalisation uses (and tracks) the batch's statistics.
 
         Returns:
-            `[batch, height * scale, width * scale, channels]` float32: 0 is black and 1 is
-            white, and nothing keeps it between the two.
+            `[batch, height * scale, width * scale, channels]` float32: 0 is black, 1 is white;
+            values may fall outside that range.
         """
         bicubic = ops.cast(images.upsample_bicubic(low_res, self.scale), "float32") / 255.0
         residual = self.residual(self.features(low_res, training=training))
@@ -61,10 +60,10 @@ class RegressionNetwork(ResNetTrunk):
         return {"squared_error": ops.sum(errors, axis=(1, 2, 3))}
 
     def predict_images(self, low_res):
-        """The prediction as images.
+        """Returns the prediction as images.
 
         Args:
-            low_res: as `call`.
+            low_res: as for `call`.
 
         Returns:
             `[batch, height * scale, width * scale, channels]` uint8, clipped and rounded.

@@ -1,4 +1,4 @@
-"""RMSProp as Table 2 used it. It lies here so that a model that was compiled with it loads."""
+"""RMSProp as Table 2 uses it. It is in `models`, so that a model compiled with it can be loaded."""
 
 import keras
 
@@ -6,14 +6,14 @@ from prsr.models import layers
 
 
 def halving(learning_rate=4e-4, halve_every=500_000):
-    """Table 2's learning rate: halved after every `halve_every` steps, as a staircase.
+    """Returns Table 2's learning rate schedule: halved after every `halve_every` steps.
 
     Args:
-        learning_rate: of the first step.
-        halve_every: in steps.
+        learning_rate: learning rate of the first step.
+        halve_every: interval in steps.
 
     Returns:
-        A `keras.optimizers.schedules.ExponentialDecay`.
+        A staircase `keras.optimizers.schedules.ExponentialDecay`.
     """
     return keras.optimizers.schedules.ExponentialDecay(
         learning_rate, halve_every, 0.5, staircase=True
@@ -28,17 +28,17 @@ class RMSProp(keras.optimizers.RMSprop):
         step        = momentum * step + learning_rate * gradient / sqrt(mean_square + epsilon)
         weight      = weight - step
 
-    Keras computes the same, but starts `mean_square` at zero, where TensorFlow 1's
-    `tf.train.RMSPropOptimizer`, which the paper used, starts it at one: the first steps
-    are then small instead of `learning_rate / sqrt(1 - rho)` an element.
+    Keras computes the same but starts `mean_square` at zero. TensorFlow 1's
+    `tf.train.RMSPropOptimizer`, which the paper used, starts it at one: the first steps are then
+    small, instead of `learning_rate / sqrt(1 - rho)` per element.
 
     Args:
-        learning_rate: a number or a schedule; None for `halving()`.
+        learning_rate: a number or a schedule; None means `halving()`.
         rho: decay of the mean square.
-        momentum: of the steps.
-        epsilon: inside the root.
-        rms_start: where `mean_square` starts.
-        **kwargs: the others of `keras.optimizers.RMSprop`.
+        momentum: decay of the steps.
+        epsilon: added inside the square root.
+        rms_start: initial value of `mean_square`.
+        **kwargs: other arguments of `keras.optimizers.RMSprop`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RMSProp(keras.optimizers.RMSprop):
         self.rms_start = rms_start
 
     def add_optimizer_variables(self, trainable_variables, name, initializer="zeros"):
-        if name == "velocity":  # Keras' name for the mean square
+        if name == "velocity":  # Keras' name for `mean_square`
             initializer = keras.initializers.Constant(self.rms_start)
         return super().add_optimizer_variables(trainable_variables, name, initializer)
 

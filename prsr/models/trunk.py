@@ -1,4 +1,4 @@
-"""What the conditioning network and the regression baseline share."""
+"""The ResNet that the conditioning network and the regression baseline share."""
 
 import keras
 
@@ -8,19 +8,19 @@ from prsr.models.scored import ScoredModel
 
 
 class ResNetTrunk(ScoredModel):
-    """Upper half of Table 2 but for its last layer: a low-resolution image to features.
+    """Upper half of Table 2 without its last layer: maps a low-resolution image to features.
 
-    ResNet blocks, with a transposed convolution wherever the size doubles.
+    It consists of ResNet blocks, with a transposed convolution wherever the size doubles.
 
     Args:
         channels: 3 (RGB) or 1 (grey).
-        scale: upscaling factor, a power of two; log2(scale) transposed convolutions.
+        scale: upscaling factor, a power of two; there are log2(scale) transposed convolutions.
         blocks_per_stage: the paper's B; there are log2(scale) + 1 stages.
-        width: feature maps.
+        width: number of feature maps.
         normalization: `"batch"` or `"none"`.
 
     Raises:
-        ValueError: an argument that cannot work.
+        ValueError: an argument is invalid.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ResNetTrunk(ScoredModel):
             "kernel_initializer": layers.Initializer(),
             "dtype": self.dtype_policy,
         }
-        # Paper: Table 2 starts at 32 features; a 1x1 convolution takes the 3 channels there.
+        # Paper: Table 2 starts at 32 features; a 1x1 convolution maps the 3 channels to them.
         self.stem = keras.layers.Conv2D(width, 1, **options)
         self.stages, self.upsamplings = [], []
         for stage in range(scale.bit_length()):
@@ -63,14 +63,14 @@ class ResNetTrunk(ScoredModel):
             )
 
     def chain(self):
-        """The layers, in order."""
+        """Returns the layers in order."""
         chain = [self.stem, *self.stages[0]]
         for upsampling, blocks in zip(self.upsamplings, self.stages[1:]):
             chain += [upsampling, *blocks]
         return chain
 
     def features(self, low_res, training=False):
-        """The features that the last layer sees.
+        """Computes the input of the last layer.
 
         Args:
             low_res: `[batch, height, width, channels]`, 0..255, any dtype.
@@ -88,7 +88,7 @@ class ResNetTrunk(ScoredModel):
         return x
 
     def compute_output_shape(self, input_shape):
-        """Of an image: `[batch, height * scale, width * scale, channels]`."""
+        """Returns the shape of an image: `[batch, height * scale, width * scale, channels]`."""
         batch, *sizes, channels = input_shape
         return (batch, *(size and size * self.scale for size in sizes), channels)
 
@@ -103,14 +103,13 @@ class ResNetTrunk(ScoredModel):
         }
 
     def recalibrate_batch_norm(self, batches):
-        """Sets batch normalisation's statistics to their means over some batches.
+        """Sets batch normalisation's statistics to their means over the given batches.
 
-        The moving statistics that training leaves behind are those of weights of some
-        steps ago, or of other weights than a moving average of them; these are the
-        present weights'. Nothing happens without batch normalisation.
+        Training's moving statistics lag behind the weights, and do not match a moving average of
+        the weights; these match the current weights. Without batch normalisation this does nothing.
 
         Args:
-            batches: non-empty list of `low_res`, as `call` takes them.
+            batches: non-empty list of `low_res`, as for `call`.
         """
         norms = [
             norm
@@ -124,7 +123,7 @@ class ResNetTrunk(ScoredModel):
         momentum = norms[0].momentum
         for count, low_res in enumerate(batches):
             for norm in norms:
-                norm.momentum = count / (count + 1)  # the mean so far, exactly
+                norm.momentum = count / (count + 1)  # gives the exact mean so far
             self(low_res, training=True)
         for norm in norms:
             norm.momentum = momentum

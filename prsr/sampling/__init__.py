@@ -1,1 +1,1 @@
-"""Drawing images, sub-pixel by sub-pixel."""
+"""Draws images sub-pixel by sub-pixel."""

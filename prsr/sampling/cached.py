@@ -1,20 +1,20 @@
-"""The fast sampler: every activation of the PixelCNN is computed once.
+"""The fast sampler: computes every activation of the PixelCNN only once.
 
-It draws what the reference (`naive`) draws, up to the rounding of floating point:
+It draws the same images as the reference (`naive`), up to floating-point rounding:
 
-- *Rows.* The vertical stack that row r is shown ends in row r - 1. When a row starts, the
-  stack's new row is computed for all columns, layer by layer, from a few rows that are
-  kept of each layer's input. Most of the work is here, in large convolutions.
-- *Pixels.* Within the row only the horizontal stack remains. Its left taps see finished
-  pixels alone, so a pixel begins with those of all layers in one batched product.
-- *Channels.* A feature belongs to a channel and sees no later one (`channel_groups`). A
-  pixel is drawn in as many narrow steps as it has channels, each with its own features;
-  together they are the work of one.
+- *Rows.* Row r depends on the vertical stack up to row r - 1. When a row starts, the stack's new
+  row is computed for all columns, layer by layer, from a few cached rows of each layer's input.
+  Most of the work happens here, in large convolutions.
+- *Pixels.* Within a row only the horizontal stack remains. Its left taps see only finished pixels,
+  so each pixel starts with one batched product for the left taps of all layers.
+- *Channels.* A feature belongs to a channel and sees no later one (`channel_groups`). A pixel is
+  drawn in one narrow step per channel, each with that channel's features; together the steps cost
+  as much as one full pass.
 
-Each gate's columns are reordered to lie together by channel: tanh's then sigmoid's of R,
-of G, of B. The columns of features s to e are then 2 s to 2 e.
+Each gate's columns are reordered by channel: tanh's then sigmoid's of R, of G, of B. The columns
+of features s to e are then 2 s to 2 e.
 
-`L`, `F` and `hidden` in shapes are the prior's layers, width and hidden features.
+In shapes, `L`, `F` and `hidden` are the prior's number of layers, width and hidden features.
 """
 
 import contextlib
@@ -30,11 +30,11 @@ from prsr.models.conditioning import INTENSITIES
 from prsr.sampling import noise, projection
 
 _LEAST_PART = 8  # images
-_MOST_PARTS = 64  # at once; TensorFlow has a thread for each core
+_MOST_PARTS = 64  # in parallel; TensorFlow has one thread per core
 
 
 class _Rows(NamedTuple):
-    """The gated layers' weights for the start of a row."""
+    """The gated layers' weights that are used at the start of a row."""
 
     kernels: tf.Tensor  # [L, reach + 1, 2 reach + 1, F, 2F]
     biases: tf.Tensor  # [L, 2F]
@@ -43,7 +43,7 @@ class _Rows(NamedTuple):
 
 
 class _Channel(NamedTuple):
-    """The weights of the step that draws one channel, whose features are `start` to `stop`."""
+    """The weights for drawing one channel, which owns features `start` to `stop`."""
 
     first: tf.Tensor  # [earlier channels, stop - start]
     center_shares: tf.Tensor  # [L, start, 2 (stop - start)], of earlier channels
@@ -66,7 +66,7 @@ class _Channel(NamedTuple):
 
 
 class _Weights(NamedTuple):
-    """A prior's weights, cut and reordered as drawing needs them."""
+    """A prior's weights, sliced and reordered for drawing."""
 
     first_kernel: tf.Tensor  # [4, 7, channels, F]
     first_bias: tf.Tensor  # [F]
@@ -78,14 +78,14 @@ class _Weights(NamedTuple):
 
 
 def _spans(features, channels):
-    """(start, stop) of each channel's features."""
+    """Returns (start, stop) of each channel's features."""
     groups = layers.channel_groups(features, channels)
     edges = np.searchsorted(groups, np.arange(channels + 1)).tolist()
     return list(zip(edges[:-1], edges[1:]))
 
 
 def _read_weights(prior):
-    """The `_Weights` of a built `GatedPixelCNN`, as they are now."""
+    """Returns the current `_Weights` of a built `GatedPixelCNN`."""
 
     def read(variable):
         return tf.cast(tf.convert_to_tensor(variable), prior.compute_dtype)
@@ -148,17 +148,17 @@ def _read_weights(prior):
 
 
 def _through_layers(layer, x, shapes, num_layers):
-    """Runs the gated layers one after another, in a loop: unrolled it compiles for twice as long.
+    """Runs the gated layers in a loop: unrolled code takes twice as long to compile.
 
     Args:
-        layer: function `(i, x)` to `(x, kept)`: what enters layer i to what leaves it, and a tuple
-            of tensors.
-        x: what enters the first layer.
-        shapes: of the tensors of that tuple.
+        layer: function from `(i, x)`, the input of layer i, to `(x, kept)`: its output, and a tuple
+            of tensors to keep.
+        x: input of the first layer.
+        shapes: shapes of the tensors to keep.
         num_layers: L.
 
     Returns:
-        What leaves the last layer, and a list of `[L, ...]`, what was kept.
+        The output of the last layer, and a list of the kept tensors, each `[L, ...]`.
     """
 
     def run_next(i, x, *arrays):
@@ -172,9 +172,9 @@ def _through_layers(layer, x, shapes, num_layers):
 
 
 def _last_row(window, kernel, bias):
-    """A `VerticalConv` in the last row of a window.
+    """Computes a `VerticalConv` for the last row of a window.
 
-    `[batch, kernel height, width, in]` to `[batch, width, features]`.
+    Maps `[batch, kernel height, width, in]` to `[batch, width, features]`.
     """
     reach = kernel.shape[1] // 2
     padding = [[0, 0], [0, 0], [reach, reach], [0, 0]]
@@ -182,12 +182,12 @@ def _last_row(window, kernel, bias):
 
 
 def _no_rows_yet(weights, batch, width, plan):
-    """What is kept of the rows above, before the first row: zeros, the convolutions' padding.
+    """Returns the cache of the rows above the first row: zeros, like the convolutions' padding.
 
     Returns:
-        The image's last rows, `[batch, 4, width, channels]` in [-0.5, 0.5]; the vertical
-        features that enter each layer, one row less than its kernel's height, `[L, batch,
-        reach, width, F]`; and `missing` of `prsr.sampling.projection.match_row`.
+        The image's last rows, `[batch, 4, width, channels]` in [-0.5, 0.5]; the last rows of each
+        layer's vertical input, one fewer than the kernel's height, `[L, batch, reach, width, F]`;
+        and `missing` for `prsr.sampling.projection.match_row`.
     """
     height, _, channels, features = weights.first_kernel.shape
     num_layers, reach = weights.left.shape[0], weights.rows.kernels.shape[1] - 1
@@ -201,21 +201,21 @@ def _no_rows_yet(weights, batch, width, plan):
 
 
 def _start_row(weights, row, kept):
-    """All that a row is shown of the rows above it.
+    """Computes everything that a row takes from the rows above it.
 
     Args:
         weights: the prior's `_Weights`.
         row: scalar int32, the row that starts.
-        kept: as `_no_rows_yet`.
+        kept: the cache, as `_no_rows_yet` returns it.
 
     Returns:
-        What enters the horizontal stack, biases included: `[width, batch, F]` at its
-        first layer and `[width, L, batch, 2F]` at the gates; and the new feature rows to
-        keep, `[L, batch, reach, width, F]`.
+        The contributions to the horizontal stack, biases included: `[width, batch, F]` for its
+        first layer and `[width, L, batch, 2F]` for the gates; and the new feature rows to keep,
+        `[L, batch, reach, width, F]`.
     """
     image_rows, feature_rows, _ = kept
-    # `shift_down` shows row 0 a row of zeros, not the vertical stack above the image. A
-    # gate of zero is zero, so the layers' inputs there are zeros as well.
+    # `shift_down` gives row 0 a row of zeros, not the vertical stack above the image. The gate of
+    # zeros is zero, so the layers' inputs there are zeros as well.
     is_inside = tf.cast(row > 0, image_rows.dtype)
     vertical = is_inside * _last_row(image_rows, weights.first_kernel, weights.first_bias)
     first = vertical + weights.first_left_bias
@@ -230,7 +230,7 @@ def _start_row(weights, row, kept):
     _, (gates, feature_rows) = _through_layers(layer, vertical, shapes, weights.left.shape[0])
     gates = tf.einsum("lbwf,lfg->lbwg", gates, rows.projections)
     gates += rows.gate_biases[:, None, None]
-    # Columns first: what a pixel reads is then contiguous.
+    # Columns first, so that each pixel reads contiguous memory.
     return tf.transpose(first, (1, 0, 2)), tf.transpose(gates, (2, 0, 1, 3)), feature_rows
 
 
@@ -239,26 +239,26 @@ def _draw_pixel(weights, first, gates, conditioning_logits, uniforms, given, tau
 
     Args:
         weights: the prior's `_Weights`.
-        first: `[batch, F]`, all that the horizontal stack's first layer is shown but
-            for this pixel's earlier channels.
-        gates: `[L, batch, 2F]`, the same of each layer's gate.
+        first: `[batch, F]`, the input of the horizontal stack's first layer, except for this
+            pixel's earlier channels.
+        gates: `[L, batch, 2F]`, the same for each layer's gate.
         conditioning_logits: `[channels, batch, 256]` float32.
         uniforms: `[channels, batch]` float32 in (0, 1).
-        given: `[channels, batch]` int32, -1 or the value to take, 0..255.
+        given: `[channels, batch]` int32: a value to keep, 0..255, or -1 to draw.
         tau: scalar float32.
 
     Returns:
-        The pixel, `[batch, channels]` int32 in 0..255, and the features that entered
-        each gated layer, `[L, batch, F]`.
+        The pixel, `[batch, channels]` int32 in 0..255, and the input of each gated layer,
+        `[L, batch, F]`.
     """
     batch, dtype = first.shape[0], first.dtype
     pixel = tf.zeros((batch, 0), tf.int32)
-    # Each grows by a channel's features at a time.
+    # These grow by one channel's features at a time.
     num_layers = gates.shape[0]
     entered = gated = tf.zeros((num_layers, batch, 0), dtype)
     left, hidden = tf.zeros((batch, 0), dtype), tf.zeros((batch, 0), dtype)
     for k, own in enumerate(weights.channels):
-        # The shares of earlier channels, all layers in one product.
+        # The contributions of earlier channels, all layers in one product.
         own_gates = gates[..., 2 * own.start : 2 * own.stop] + entered @ own.center_shares
         residuals = gated @ own.residual_shares + own.residual_biases
 
@@ -285,20 +285,21 @@ def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau, pla
     Args:
         weights: the prior's `_Weights`.
         row: scalar int32.
-        kept: of the rows above, as `_no_rows_yet`.
-        conditioning_logits: of all rows, `[batch, height, width, channels, 256]` float32.
-        uniforms: of all rows, `[batch, height, width, channels]` float32 in (0, 1).
-        given: of all rows, `[batch, height, width, channels]` int32, -1 or 0..255.
+        kept: the cache of the rows above, as `_no_rows_yet` returns it.
+        conditioning_logits: for all rows, `[batch, height, width, channels, 256]` float32.
+        uniforms: for all rows, `[batch, height, width, channels]` float32 in (0, 1).
+        given: for all rows, `[batch, height, width, channels]` int32: a value to keep, 0..255, or
+            -1 to draw.
         tau: scalar float32.
-        plan: a `prsr.sampling.projection.RowPlan` to match the row to its input by, or None.
+        plan: a `prsr.sampling.projection.RowPlan` to match the row to its input, or None.
 
     Returns:
-        What to keep for the next row, and the row, `[batch, width, channels]` uint8.
+        The cache for the next row, and the row, `[batch, width, channels]` uint8.
     """
 
     def columns_first(x):
-        """`[batch, height, width, channels, ...]` to this row's `[width, channels, batch, ...]`."""
-        x = tf.gather(x, row, axis=1)  # XLA would compile x[:, row] again for each row
+        """Maps `[batch, height, width, channels, ...]` to `[width, channels, batch, ...]`."""
+        x = tf.gather(x, row, axis=1)  # XLA would recompile x[:, row] for each row
         return tf.transpose(x, (1, 2, 0, *range(3, len(x.shape))))
 
     image_rows, _, missing = kept
@@ -344,7 +345,7 @@ def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau, pla
 
 
 def _draw_image(weights, conditioning_logits, uniforms, given, tau, plan=None, num_rows=None):
-    """Draws all rows, or so many; arguments as `_draw_row`.
+    """Draws the first `num_rows` rows, or all of them; other arguments as for `_draw_row`.
 
     Returns:
         `[batch, height, width, channels]` uint8.
@@ -370,9 +371,9 @@ def _draw_image(weights, conditioning_logits, uniforms, given, tau, plan=None, n
 
 
 def _parallel_parts(batch):
-    """Into how many equal parts to cut a batch: one for each core that they can keep busy.
+    """Returns the number of equal parts to split a batch into: one per core, if it is large enough.
 
-    Most products of a pixel are too small to be shared by cores. A GPU needs no help.
+    Most products for a pixel are too small to use several cores. A GPU needs no such split.
     """
     if tf.config.list_logical_devices("GPU"):
         return 1
@@ -381,11 +382,11 @@ def _parallel_parts(batch):
 
 
 def _prepare(model):
-    """A function `(low_res, seeds, guidance)` to what `_draw_row` takes.
+    """Returns a function from `(low_res, seeds, guidance)` to inputs of `_draw_row`.
 
-    That is the weights, (1 + guidance) A(x), which guides the sum as A alone does, and the noise.
+    These are the weights, (1 + guidance) A(x) and the noise.
 
-    XLA would gain nothing here, and take seconds more to compile.
+    It does not use XLA, which would gain nothing here and take seconds to compile.
     """
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -398,11 +399,11 @@ def _prepare(model):
 
     def prepare(low_res, seeds, guidance):
         nonlocal is_first
-        # Of equal inputs, as for several samples of one, A(x) is computed once.
+        # Compute A(x) once for equal inputs, such as several samples of one image.
         distinct, which = np.unique(low_res, axis=0, return_inverse=True)
         guidance = tf.constant(guidance, tf.float32)
         logits = tf.gather(conditioning_logits(tf.constant(distinct), guidance), which.reshape(-1))
-        # Tracing takes longer than reading once.
+        # Tracing takes longer than reading the weights once.
         weights = (_read_weights if is_first else traced)(model.prior)
         is_first = False
         return weights, logits, uniforms(seeds, tuple(logits.shape[1:4]))
@@ -411,18 +412,18 @@ def _prepare(model):
 
 
 def _arguments(model, low_res, seeds, tau, given):
-    """The public arguments as arrays and tensors.
+    """Converts the public arguments to arrays and tensors.
 
     Raises:
-        ValueError: `given` does not fit the images that are to be drawn.
+        ValueError: `given` does not have the shape or range of the images to draw.
     """
     batch, height, width, channels = low_res.shape
     shape = (batch, height * model.scale, width * model.scale, channels)
     given = np.full(shape, -1) if given is None else np.asarray(given)
     if given.shape != shape or given.min() < -1 or given.max() > 255:
         raise ValueError(
-            f"given must be {list(shape)} in -1..255 (-1 where to draw), and is "
-            f"{list(given.shape)} in {given.min()}..{given.max()}"
+            f"given must have shape {list(shape)} and values in -1..255 (-1 to draw); got shape "
+            f"{list(given.shape)} and values in {given.min()}..{given.max()}"
         )
     return (
         np.asarray(low_res),
@@ -433,25 +434,28 @@ def _arguments(model, low_res, seeds, tau, given):
 
 
 def sampler(model, jit_compile=True, first=None, devices=()):
-    """The fast sampler of a model, compiled for each batch size that it meets.
+    """Returns the fast sampler of a model, which is compiled once for each batch size.
 
     Args:
         model: a built `PixelRecursiveSuperResolution`. Its weights are read at each call.
-        jit_compile: whether XLA compiles it. That pays from the first image on.
-        first: `(low_res.shape, match_rows)` of the first call: what it needs is compiled from now
-            on, in a thread, so that the caller can prepare other things. None compiles when it is
-            called.
-        devices: names of TensorFlow's devices that share each batch; none leaves it to TensorFlow.
+        jit_compile: whether to compile with XLA, which pays off from the first image on.
+        first: `(low_res.shape, match_rows)` of the first call, to start compiling for it now, in a
+            thread. None compiles at the first call.
+        devices: names of the TensorFlow devices that share each batch; if empty, TensorFlow
+            chooses.
 
     Returns:
-        A function `(low_res, seeds, tau, given=None, guidance=0, match_rows=None)` to `[batch,
-        height, width, channels]` uint8: `low_res` is `[batch, low height, low width, channels]` in
-        0..255, `seeds` `[batch, 2]` int32, `tau` a scalar, infinity for greedy. `given`
-        continues images: `[batch, height, width, channels]`, -1 for a sub-pixel to
-        draw, and 0..255 for one to keep. `guidance` is how much more A counts:
-        logits are tau (B + (1 + guidance) A). `match_rows` is how the inputs were made, one of
-        `prsr.hparams.DOWNSAMPLING`: each row is then moved towards its input as soon as it is
-        drawn (`prsr.sampling.projection.match_row`), but for what was given.
+        A function `(low_res, seeds, tau, given=None, guidance=0, match_rows=None)` that returns
+        `[batch, height, width, channels]` uint8. Its arguments:
+
+        - `low_res`: `[batch, low height, low width, channels]` in 0..255;
+        - `seeds`: `[batch, 2]` int32;
+        - `tau`: scalar; infinity is greedy;
+        - `given`: `[batch, height, width, channels]`, values to keep, 0..255, and -1 where to draw;
+        - `guidance`: extra weight of A; the logits are tau (B + (1 + guidance) A);
+        - `match_rows`: how the inputs were made, one of `prsr.hparams.DOWNSAMPLING`. Each row is
+          then moved towards its input as soon as it is drawn, except for given values
+          (`prsr.sampling.projection.match_row`).
     """
 
     prepare = _prepare(model)
@@ -466,23 +470,23 @@ def sampler(model, jit_compile=True, first=None, devices=()):
         to_come = [plan.to_come] if plan else []
         drawn = []
         for number in range(parts):
-            # The last parts begin anew with the first images, if the batch cannot be divided.
+            # If the batch does not divide evenly, the last parts wrap around to the first images.
             which = np.arange(number * size, (number + 1) * size) % batch
             own = [tf.gather(x, which) for x in (conditioning_logits, uniforms, given, *to_come)]
             own_plan = plan and plan._replace(to_come=own.pop())
-            # They depend on nothing of each other, so TensorFlow runs them side by side.
+            # The parts are independent, so TensorFlow runs them in parallel.
             with tf.device(places[number * len(places) // parts]):
                 drawn.append(draw_part(weights, *own, tau, own_plan, num_rows))
         return tf.concat(drawn, axis=0)[:batch]
 
     def compile_for(shape, match_rows):
-        """Draws no rows of images of zeros."""
+        """Compiles by drawing zero rows of blank images."""
         nothing = np.zeros(shape, np.uint8)
         plan = match_rows and projection.row_plan(nothing, model.scale, match_rows)
         _, _, tau, given = _arguments(model, nothing, [], 1.0, None)
         weights, uniforms = _read_weights(model.prior), tf.zeros(given.shape)
         logits = tf.zeros((*given.shape, INTENSITIES))
-        with contextlib.suppress(tf.errors.OpError):  # which the first call will meet again
+        with contextlib.suppress(tf.errors.OpError):  # the first call will raise it again
             draw_image(weights, logits, uniforms, given, tau, plan, tf.constant(0))
 
     compiling = threading.Thread(target=compile_for, args=first or ())
@@ -502,19 +506,18 @@ def sampler(model, jit_compile=True, first=None, devices=()):
 
 
 def graph_sampler(model, jit_compile=True):
-    """The fast sampler as a graph for batches of any size: to be part of a SavedModel.
+    """Returns the fast sampler as a graph for batches of any size, for use in a SavedModel.
 
-    Whole parts of eight images are drawn side by side, and what is left image by image, so
-    XLA compiles for two sizes and no more, whatever sizes come.
+    It draws groups of eight images in parallel, and the rest one by one, so XLA compiles for only
+    two sizes, whatever the batch size.
 
     Args:
-        model: as `sampler`.
-        jit_compile: as `sampler`.
+        model, jit_compile: as for `sampler`.
 
     Returns:
-        A function `(low_res, seeds, tau, guidance, plan=None)` to call inside a `tf.function`;
-        arguments and result as `sampler`'s, tensors, whose batch need not be known; `plan` is a
-        `prsr.sampling.projection.RowPlan` of the inputs.
+        A function `(low_res, seeds, tau, guidance, plan=None)` to call inside a `tf.function`.
+        Arguments and result are those of `sampler`, as tensors whose batch size may be unknown;
+        `plan` is a `prsr.sampling.projection.RowPlan` of the inputs.
     """
     draw_part = tf.function(_draw_image, autograph=False, jit_compile=jit_compile)
 
@@ -551,14 +554,13 @@ def graph_sampler(model, jit_compile=True):
 
 
 def row_sampler(model, jit_compile=True):
-    """The fast sampler, row by row: to show images as they are drawn.
+    """Returns the fast sampler as a generator of rows, to show images while they are drawn.
 
     Args:
-        model: as `sampler`.
-        jit_compile: as `sampler`.
+        model, jit_compile: as for `sampler`.
 
     Returns:
-        A function of `sampler`'s arguments to a generator of the rows from the top, each
+        A function that takes `sampler`'s arguments and yields the rows from the top, each
         `[batch, width, channels]` uint8.
     """
 

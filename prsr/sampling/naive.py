@@ -1,6 +1,6 @@
-"""The reference sampler: a full pass of the prior for every sub-pixel.
+"""The reference sampler: slow but simple, with a full pass of the prior for every sub-pixel.
 
-Slow and obvious. A faster sampler is right when it draws the same images.
+Tests require the fast sampler (`cached`) to draw the same images.
 """
 
 import tensorflow as tf
@@ -12,16 +12,17 @@ def sample(prior, conditioning_logits, seeds, tau, count=None, plan=None, given=
     """Draws images (equation 6), in the order rows, columns, channels.
 
     Args:
-        prior: function from images so far, `[batch, height, width, channels]` int32 in
-            0..255, to logits `[batch, height, width, channels, 256]`. Only the logits of
-            the sub-pixel that is drawn next are read.
+        prior: function from images so far, `[batch, height, width, channels]` int32 in 0..255, to
+            logits `[batch, height, width, channels, 256]`. Only the logits of the next sub-pixel
+            are read.
         conditioning_logits: A(x), `[batch, height, width, channels, 256]`.
-        seeds: `[batch, 2]` int32: a sample depends on its own seed, not on its batch.
-        tau: scalar, multiplies the logits; infinity is greedy.
-        count: draw only so many sub-pixels and leave the others zero; None for all.
-        plan: a `prsr.sampling.projection.RowPlan` by which each row, when all of it is drawn,
-            is moved towards its input; or None.
-        given: `[batch, height, width, channels]` int32, -1 to draw or 0..255 to keep; or None.
+        seeds: `[batch, 2]` int32; a sample depends only on its own seed, not on its batch.
+        tau: scalar that multiplies the logits; infinity is greedy.
+        count: number of sub-pixels to draw, leaving the others zero; None for all.
+        plan: a `prsr.sampling.projection.RowPlan`, to move each row towards its input once it is
+            drawn; or None.
+        given: `[batch, height, width, channels]` int32: values to keep, 0..255, and -1 where to
+            draw; or None.
 
     Returns:
         `[batch, height, width, channels]` uint8.
@@ -70,15 +71,14 @@ def sample(prior, conditioning_logits, seeds, tau, count=None, plan=None, given=
 
 
 def sampler(model, count=None):
-    """The reference sampler of a model, compiled.
+    """Returns the compiled reference sampler of a model.
 
     Args:
         model: a built `PixelRecursiveSuperResolution`.
-        count: as `sample`.
+        count: as for `sample`.
 
     Returns:
-        A function `(low_res, seeds, tau, given=None, guidance=0, match_rows=None)` to `[batch,
-        height, width, channels]` uint8, with the arguments of `prsr.sampling.cached.sampler`.
+        A function with the arguments and result of `prsr.sampling.cached.sampler`'s.
     """
 
     @tf.function(reduce_retracing=True)

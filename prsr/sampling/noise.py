@@ -1,4 +1,4 @@
-"""One draw from tempered logits, the same in every sampler, batch and compiler."""
+"""Draws from tempered logits, identically in every sampler, batch and compiler."""
 
 import zlib
 
@@ -11,12 +11,12 @@ backend.require_tensorflow("sampling")
 
 
 def image_seeds(low_res, seed, num_samples):
-    """The seeds of an image's samples: of what it shows, and of nothing else drawn with it.
+    """Returns the seeds of an image's samples, which depend only on `seed` and the image's content.
 
     Args:
         low_res: `[low height, low width, channels]` uint8 array.
-        seed: int, the user's.
-        num_samples: how many.
+        seed: int, the user's seed.
+        num_samples: number of samples.
 
     Returns:
         `[num_samples, 2]` int32 array.
@@ -27,13 +27,13 @@ def image_seeds(low_res, seed, num_samples):
 
 
 def uniforms(seeds, image_shape):
-    """The noise of an image: one uniform a sub-pixel, a function of the image's seed alone.
+    """Draws the noise of each image: one uniform number per sub-pixel, from the image's seed alone.
 
-    Eager execution and XLA turn the same random bits into different floats, so the bits
-    are drawn here and scaled by hand.
+    Eager execution and XLA turn the same random bits into different floats, so this draws bits and
+    scales them itself.
 
     Args:
-        seeds: `[batch, 2]` int32, one seed an image.
+        seeds: `[batch, 2]` int32, one seed per image.
         image_shape: `(height, width, channels)`.
 
     Returns:
@@ -46,15 +46,15 @@ def uniforms(seeds, image_shape):
         )
 
     bits = tf.map_fn(one_image, seeds, fn_output_signature=tf.uint32)
-    # 23 bits and a half are exact in float32; with 24 the largest would round up to 1.
+    # 23 bits plus a half are exact in float32; with 24 bits the largest would round up to 1.
     return (tf.cast(tf.bitwise.right_shift(bits, 9), tf.float32) + 0.5) * 2.0**-23
 
 
 def draw(logits, tau, uniform):
-    """Draws from softmax(tau * logits) by the inverse of its distribution function.
+    """Draws from softmax(tau * logits) by inverting its cumulative distribution.
 
-    Paper: tau is the inverse of the usual temperature (footnote 1). Larger is sharper;
-    infinity is greedy decoding, the largest logit.
+    Paper: tau is the inverse of the usual temperature (footnote 1). Larger is sharper; infinity is
+    greedy and takes the largest logit.
 
     Args:
         logits: `[..., 256]` floating.
@@ -70,13 +70,13 @@ def draw(logits, tau, uniform):
     weights = tf.exp(logits * tf.where(greedy, tf.ones_like(tau), tau))
     cumulative = _cumulative(weights)
     threshold = tf.cast(uniform, logits.dtype)[..., None] * cumulative[..., -1:]
-    # The last sum is left out: rounding must not push a draw past 255.
+    # Leave out the last sum, so that rounding cannot push a draw past 255.
     drawn = tf.reduce_sum(tf.cast(cumulative[..., :-1] <= threshold, tf.int32), axis=-1)
     return tf.where(greedy, tf.argmax(logits, axis=-1, output_type=tf.int32), drawn)
 
 
 def _cumulative(weights):
-    """Sums up to each of 256 weights, in 16 blocks of 16: XLA's own adds 16 times as often."""
+    """Cumulative sums of 256 weights, in 16 blocks of 16: XLA's own does 16 times the additions."""
     shape = tf.shape(weights)
     blocks = tf.reshape(weights, tf.concat([shape[:-1], [16, 16]], axis=0))
     within = tf.cumsum(blocks, axis=-1)

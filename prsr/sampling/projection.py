@@ -1,12 +1,13 @@
-"""What an input says about an image is known exactly: the nearest image that reduces to it.
+"""Projects images onto those that downsample to a given input.
 
-Reduction is linear, x = R y R^T for each channel, where R `[low, high]` holds the weights of the
-high-resolution pixels in each low-resolution one. The nearest image to y that reduces to x is then
+Downsampling is linear, x = R y R^T for each channel, where R `[low, high]` holds the weights of
+the high-resolution pixels in each low-resolution one. The nearest image to y that downsamples to x
+is then
 
     y + R+ (x - R y R^T) R+^T,    R+ = R^T (R R^T)^-1
 
-(Sønderby et al. 2016 built such a projection into their networks). Images are whole numbers from 0
-to 255, so clipping and projecting take turns, and rounding comes last.
+(Sønderby et al. 2016 built such a projection into their networks). Pixels are integers in 0..255,
+so projecting and clipping alternate, and rounding comes last.
 """
 
 import functools
@@ -16,7 +17,7 @@ import numpy as np
 from keras import ops
 
 _ROUNDS = 3  # of projecting and clipping
-_RIDGE = 0.2  # against the square of a low-resolution pixel's weights in the rows to come
+_RIDGE = 0.2  # relative to the squared weights of a low-resolution pixel in the remaining rows
 
 
 def _cubic(distance):
@@ -29,16 +30,16 @@ def _cubic(distance):
 
 @functools.cache
 def reduction_matrix(size, scale, method="antialiased"):
-    """R: how each low-resolution pixel of a row or column is made.
+    """Returns R, the weights that make each low-resolution pixel of a row or column.
 
     Args:
-        size: pixels of a high-resolution side.
+        size: side of the high-resolution image in pixels.
         scale: the upscaling factor; divides `size`.
         method: one of `prsr.hparams.DOWNSAMPLING`.
 
     Returns:
-        `[size / scale, size]` float64 array, whose rows sum to one: `prsr.images.downsample`
-        before it rounds.
+        `[size / scale, size]` float64 array whose rows sum to one. It equals
+        `prsr.images.downsample` before rounding.
     """
     low = size // scale
     if method == "tf1_bicubic":
@@ -50,26 +51,26 @@ def reduction_matrix(size, scale, method="antialiased"):
 
 @functools.cache
 def _inverse(size, scale, method):
-    """R+, `[size, size / scale]`."""
+    """Returns R+, `[size, size / scale]`."""
     matrix = reduction_matrix(size, scale, method)
     return matrix.T @ np.linalg.inv(matrix @ matrix.T)
 
 
 def match(high_res, low_res, method="antialiased", given=None, rounds=_ROUNDS):
-    """Changes images as little as need be to reduce to their inputs.
+    """Changes images as little as possible so that they downsample to their inputs.
 
     Args:
         high_res: `[batch, size, size, channels]`, 0..255, any dtype.
         low_res: `[batch, size / scale, size / scale, channels]`, 0..255, any dtype.
         method: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
-        given: `[batch, size, size, channels]`, 0..255 where a value stays as it is and -1
-            elsewhere; or None. What is off then, the other pixels take over as far as they can.
+        given: `[batch, size, size, channels]`, values to keep, 0..255, and -1 elsewhere; or None.
+            The other pixels make up the difference as far as they can.
         rounds: how often to project and clip.
 
     Returns:
-        uint8 tensor like `high_res`. Reduced again, photographs and samples are off by 0.3 of
-        255 on the mean, which is rounding; where a part of an image would have to be brighter than
-        white or darker than black, more remains.
+        uint8 tensor like `high_res`. Downsampled again, photographs and samples differ from their
+        inputs by 0.3 of 255 on average, which is rounding. More remains where a part of an image
+        would have to be brighter than white or darker than black.
     """
     size, scale = high_res.shape[1], high_res.shape[1] // low_res.shape[1]
     matrix = ops.convert_to_tensor(reduction_matrix(size, scale, method), "float32")
@@ -85,23 +86,23 @@ def match(high_res, low_res, method="antialiased", given=None, rounds=_ROUNDS):
 
 
 class RowPlan(NamedTuple):
-    """What matching row by row needs of some inputs, as float32 tensors.
+    """Precomputed float32 tensors for matching images to their inputs row by row.
 
-    While an image is drawn, its rows to come are taken to be those of the smallest image that
-    reduces to the input. What the drawn rows leave missing is spread over the rows to come, by as
-    little change as need be, and each row takes its share when it has been drawn: before
-    anything is computed from it.
+    While an image is drawn, we assume that its remaining rows are those of the smallest (minimum
+    norm) image that downsamples to the input. The error that the drawn rows leave is spread over
+    the remaining rows with the least change. Each row takes its share right after it is drawn,
+    before anything is computed from it.
     """
 
     reduce: Any  # R, [low, size]
     inverse: Any  # R+, [size, low]
-    shares: Any  # [size, low]: what a row takes of what each low-resolution row misses
-    to_come: Any  # [batch, size, low, channels]: the smallest image, reduced in columns
+    shares: Any  # [size, low]: a row's share of the error of each low-resolution row
+    to_come: Any  # [batch, size, low, channels]: the smallest image, downsampled along columns
 
 
 @functools.cache
 def _shares(size, scale, method):
-    """The first row of R_k^T (R_k R_k^T + ridge)^-1 for each row k, R_k being R from there on."""
+    """Returns the first row of R_k^T (R_k R_k^T + ridge)^-1 for each k, where R_k is R[:, k:]."""
     matrix = reduction_matrix(size, scale, method)
     ridge = _RIDGE * np.square(matrix).sum(axis=1).max() * np.eye(len(matrix))
     to_come = [matrix[:, row:] for row in range(size)]
@@ -109,7 +110,7 @@ def _shares(size, scale, method):
 
 
 def row_plan(low_res, scale, method="antialiased"):
-    """The `RowPlan` of some inputs.
+    """Returns the `RowPlan` of a batch of inputs.
 
     Args:
         low_res: `[batch, low, low, channels]`, 0..255, any dtype.
@@ -130,14 +131,14 @@ def match_row(plan, row, missing, pixels, kept=None):
 
     Args:
         plan: a `RowPlan`.
-        row: scalar int32, which.
-        missing: `[batch, low, low, channels]` float32, by how much the input is more than the
-            rows above and those to come reduce to; zeros before the first row.
+        row: scalar int32, the index of the row.
+        missing: `[batch, low, low, channels]` float32: the input minus the downsampled rows, those
+            above and the assumed remaining ones; zeros before the first row.
         pixels: `[batch, width, channels]` int32, 0..255.
-        kept: `[batch, width, channels]` bool, what may not be changed, or None.
+        kept: `[batch, width, channels]` bool, the values that must not change, or None.
 
     Returns:
-        `(pixels, missing)`: the row to keep, and what is missing after it.
+        `(pixels, missing)`: the adjusted row, and what is missing after it.
     """
     weights, share = ops.take(plan.reduce, row, axis=1), ops.take(plan.shares, row, axis=0)
     to_come = ops.take(plan.to_come, row, axis=1)

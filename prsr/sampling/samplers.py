@@ -1,4 +1,4 @@
-"""One way to draw from any model: the paper's, and its pixel independent baselines."""
+"""A common sampling interface for the paper's model and its pixel-independent baselines."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,23 +9,23 @@ from prsr.sampling import cached, noise, projection
 
 
 def sampler(model, downsampling="antialiased", jit_compile=True, first=None, devices=()):
-    """The sampler of a model.
+    """Returns the sampler of a model.
 
     Args:
-        model: a built `PixelRecursiveSuperResolution`, `ConditioningNetwork` (each
-            sub-pixel is then drawn by itself) or `RegressionNetwork` (whose one
-            prediction knows neither seeds nor tau).
+        model: a built `PixelRecursiveSuperResolution`, `ConditioningNetwork` (which draws each
+            sub-pixel independently) or `RegressionNetwork` (whose single prediction ignores seeds
+            and tau).
         downsampling: how the model's inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
-        jit_compile: whether XLA compiles the paper's model.
-        first: `(low_res.shape, sampling)` of the first call: what it needs is compiled in the
-            background from now on. None compiles when it is called.
+        jit_compile: whether to compile the paper's model with XLA.
+        first: `(low_res.shape, sampling)` of the first call, to start compiling for it now, in the
+            background. None compiles at the first call.
         devices: names of the devices that share each batch, as `prsr.backend.devices` returns them.
 
     Returns:
-        A function `(low_res, seeds, sampling, given=None)` to `[batch, height, width, channels]`
-        uint8: `low_res` is `[batch, low height, low width, channels]` uint8, `seeds` `[batch, 2]`
-        int32 and `sampling` a `prsr.hparams.Sampling`. `given`, of the paper's model alone,
-        continues images, as `prsr.sampling.cached.sampler` does; what was given stays.
+        A function `(low_res, seeds, sampling, given=None)` that returns `[batch, height, width,
+        channels]` uint8. `low_res` is `[batch, low height, low width, channels]` uint8, `seeds`
+        `[batch, 2]` int32 and `sampling` a `prsr.hparams.Sampling`. `given` (the paper's model
+        only) holds values to keep, as for `prsr.sampling.cached.sampler`.
     """
     if isinstance(model, PixelRecursiveSuperResolution):
 
@@ -54,7 +54,7 @@ def sampler(model, downsampling="antialiased", jit_compile=True, first=None, dev
 
 
 def _each_by_itself(model):
-    """A function `(low_res, seeds, tau)` to the images of a model without a prior."""
+    """Returns a function from `(low_res, seeds, tau)` to the images of a model without a prior."""
 
     @tf.function(reduce_retracing=True, autograph=False)
     def draw_each(low_res, seeds, tau):
@@ -72,37 +72,38 @@ def _each_by_itself(model):
 
 
 def check(sampling, hparams):
-    """Refuses what a model cannot be sampled with.
+    """Rejects sampling settings that the model does not support.
 
     Args:
         sampling: `prsr.hparams.Sampling`.
         hparams: the model's `prsr.hparams.Hparams`.
 
     Raises:
-        UserError: says why.
+        UserError: the model does not support a setting.
     """
     sampling.check()
     architecture, pairs = hparams.model.architecture, hparams.data.pairs
     if sampling.guidance and architecture != "pixel_recursive":
         raise UserError(
-            f"guidance weighs A against B, and a {architecture} model has no two; leave it out"
+            f"guidance weighs A against B, but a {architecture} model does not have both; "
+            f"leave it out"
         )
     if sampling.match_input != "off" and pairs != "downsampled":
         raise UserError(
-            f"match_input={sampling.match_input} needs inputs that are reduced images, and with "
-            f"pairs={pairs} they are not; leave it out"
+            f"match_input={sampling.match_input} needs inputs that are downsampled images, but "
+            f"this model was trained with pairs={pairs}; leave it out"
         )
 
 
 def check_given(given, shape):
-    """Refuses what cannot be continued.
+    """Checks the given values of an image.
 
     Args:
-        given: what should be an integer array of `shape`, -1 (to draw) to 255.
+        given: expected to be an integer array of `shape`, with values from -1 (to draw) to 255.
         shape: `(height, width, channels)` of an image.
 
     Raises:
-        ValueError: says why.
+        ValueError: it is not.
     """
     came = type(given).__name__
     if isinstance(given, np.ndarray):
@@ -112,21 +113,23 @@ def check_given(given, shape):
             if least >= -1 and most <= 255:
                 return
             came += f" in {least}..{most}"
-    raise ValueError(f"given must be {list(shape)} integers from -1 (to draw) to 255, not {came}")
+    raise ValueError(
+        f"given must be an array of {list(shape)} integers from -1 (to draw) to 255; got {came}"
+    )
 
 
 def draw(sampler, low_res, seeds, sampling, batch_size, bar=None, given=None):
-    """Draws any number of images in batches of one size, for which a sampler is compiled once.
+    """Draws any number of images in batches of one size, so that the sampler compiles only once.
 
     Args:
-        sampler: what `sampler` returned.
+        sampler: as `sampler` returns it.
         low_res: `[count, height, width, channels]` uint8.
         seeds: `[count, 2]` int32.
         sampling: `prsr.hparams.Sampling`.
-        batch_size: images at once; changes no image.
-        bar: a `prsr.progress.Progress` that is told how many are done, or None.
-        given: `[height * scale, width * scale, channels]`, -1 to draw or 0..255, which every image
-            continues; or None.
+        batch_size: images per batch; does not affect the images.
+        bar: a `prsr.progress.Progress` to update, or None.
+        given: `[height * scale, width * scale, channels]`, values that every image keeps, 0..255,
+            and -1 where to draw; or None.
 
     Returns:
         `[count, height * scale, width * scale, channels]` uint8 array.
@@ -135,13 +138,13 @@ def draw(sampler, low_res, seeds, sampling, batch_size, bar=None, given=None):
 
 
 def stream(sampler, low_res, seeds, sampling, batch_size, bar=None, given=None):
-    """As `draw`, but yields the images one by one, as soon as their batch is drawn."""
+    """Like `draw`, but yields images one by one as soon as their batch is drawn."""
     count, size = len(seeds), min(batch_size, len(seeds))
     continued = {}
     if given is not None:
         continued["given"] = np.broadcast_to(given, (size, *given.shape))
     for start in range(0, count, size):
-        batch = np.arange(start, start + size) % count  # the last one begins anew
+        batch = np.arange(start, start + size) % count  # the last batch wraps around
         drawn = sampler(low_res[batch], seeds[batch], sampling, **continued)
         if bar:
             bar.update(min(start + size, count))
@@ -149,14 +152,14 @@ def stream(sampler, low_res, seeds, sampling, batch_size, bar=None, given=None):
 
 
 def draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar=None, given=None):
-    """Several samples of each input.
+    """Draws several samples of each input.
 
     Args:
         sampler: as `sampler` returns it.
         low_res: `[count, height, width, channels]` uint8.
-        num_samples: of each.
-        seed: the user's, from which each sample's own is made.
-        sampling, batch_size, bar, given: as `draw`.
+        num_samples: number of samples per input.
+        seed: the user's seed, from which each sample's own is derived.
+        sampling, batch_size, bar, given: as for `draw`.
 
     Returns:
         `[count, num_samples, size, size, channels]` uint8 array.

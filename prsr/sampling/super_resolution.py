@@ -1,4 +1,4 @@
-"""What `prsr.sample` does: inputs from files, samples and a picture of all out."""
+"""Draws samples of the inputs and writes images, a grid and scores; used by `prsr.sample`."""
 
 import json
 import pathlib
@@ -12,31 +12,31 @@ from prsr.models import likelihood, losses
 from prsr.sampling import noise, samplers
 
 _MOST_ROWS = 64  # of the grid
-_WRITE_EVERY = 30  # seconds between two versions of nats.json
+_WRITE_EVERY = 30  # seconds between updates of nats.json
 
 
 def super_resolve(
     model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given=None
 ):
-    """Draws samples, writes each as PNG, a grid of the first inputs, and the likelihoods.
+    """Draws samples and writes them as PNGs, with a grid of the first inputs and the likelihoods.
 
     Writes `NAME_K.png` for sample K of each input as soon as its batch is drawn, `grid.png` (input,
-    bicubic, samples, and the original if there is one) as soon as its rows are, then `nats.json`,
-    and prints the table.
+    bicubic, samples, and any original) as soon as its rows are drawn, and `nats.json`. Prints the
+    likelihoods.
 
     Args:
-        model: a trained model, which scores the images if it has a likelihood.
-        sampler: the model's, as `samplers.sampler` returns it.
+        model: a trained model; scores the images if it has a likelihood.
+        sampler: the model's sampler, as `samplers.sampler` returns it.
         inputs: list of `Input`.
-        output: `pathlib.Path` of the folder.
-        num_samples: samples an input.
+        output: `pathlib.Path` of the output folder.
+        num_samples: samples per input.
         sampling: `prsr.hparams.Sampling`.
-        seed: of the samples.
-        batch_size: samples drawn at once.
-        given: what every sample continues, as `samplers.draw`; or None.
+        seed: seed of the samples.
+        batch_size: samples per batch.
+        given: values that every sample keeps, as for `samplers.draw`; or None.
 
     Raises:
-        UserError: `output` cannot be written.
+        UserError: `output` is not writable.
     """
     with files.disk_errors(output):
         output.mkdir(parents=True, exist_ok=True)
@@ -70,9 +70,9 @@ def super_resolve(
         unscored.append((image, bicubic, own))
         is_last = number == len(inputs) - 1
         if (len(unscored) + 1) * (num_samples + 2) <= batch_size and not is_last:
-            continue  # the next one can be scored in the same batch
+            continue  # the next input fits in the same batch
         if not report:
-            print("nats per image (bits/dim), by the model:")
+            print("nats per image (bits/dim) under the model:")
         for entry in _nats(scored, unscored, batch_size):
             report.append(entry)
             _print_row(entry, bicubic.shape)
@@ -86,7 +86,7 @@ def super_resolve(
 
 
 def _sheet(rows, num_samples):
-    """The grid of rows of an input, bicubic, samples, and an original or None."""
+    """Draws the grid; each row is an input, bicubic, samples, and an original or None."""
     captions = ["input", "bicubic", *[f"sample {k + 1}" for k in range(num_samples)]]
     if all(row[-1] is None for row in rows):
         return plotting.sheet([row[:-1] for row in rows], captions)
@@ -94,12 +94,12 @@ def _sheet(rows, num_samples):
 
 
 def _nats(scored, drawn, batch_size):
-    """The negative log-likelihoods of each input's images, as nats.json holds them.
+    """Yields the entry of nats.json for each input: the negative log-likelihoods of its images.
 
     Args:
-        scored: a model, as `likelihood.nats` takes it.
-        drawn: list of `(image, bicubic, samples)`, an `Input` and its images.
-        batch_size: images at once.
+        scored: a model, as for `likelihood.nats`.
+        drawn: list of `(image, bicubic, samples)`: an `Input` and its images.
+        batch_size: images per batch.
     """
     low_res, pictures = [], []
     for image, bicubic, samples in drawn:

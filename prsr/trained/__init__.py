@@ -1,1 +1,1 @@
-"""Where a trained model lives: run directories, the package's models, SavedModels."""
+"""Stores trained models: run directories, the bundled models, and SavedModels."""

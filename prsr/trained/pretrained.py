@@ -1,14 +1,14 @@
-"""The models that come with the package, trained: `--model=faces`.
+"""Finds the trained models that come with the package, such as `model=faces`.
 
-prsr/weights/NAME/ is a run directory without its history, and what a stranger needs beside:
+prsr/weights/NAME/ is a run directory without its history, plus examples and a model card:
 
 settings.json, model.weights.h5   as training left them
-SHA256SUMS                        of these two, as sha256sum writes it
-examples/                         a few photographs in the public domain, to try the model on
+SHA256SUMS                        of these two files, as sha256sum writes it
+examples/                         a few public-domain photographs to try the model on
 MODEL_CARD.md                     data, training, results, limits
 
-The checksums find files that were damaged or mixed up. Against who can replace them, too, they
-are no help, but there is little to gain: weights are arrays and settings JSON, which run no code.
+The checksums detect damaged or mismatched files. They do not protect against an attacker, who could
+replace them too; but the weights are arrays and the settings JSON, so neither can run code.
 """
 
 import hashlib
@@ -22,26 +22,26 @@ _CHECKED = ("settings.json", "model.weights.h5")
 
 
 def names() -> list[str]:
-    """Their names, sorted."""
+    """Returns the sorted names of the bundled models."""
     return sorted(path.name for path in _WEIGHTS.iterdir() if path.is_dir())
 
 
 def workdir(name: str) -> Workdir:
-    """The run directory of a model of the package, after a look at its checksums.
+    """Returns the run directory of a bundled model, after verifying its checksums.
 
     Args:
         name: one of `names()`.
 
     Returns:
-        A `prsr.trained.workdir.Workdir`, to be read only.
+        A `prsr.trained.workdir.Workdir`; only read it.
 
     Raises:
-        UserError: there is no such model, or its files are not those that were shipped.
+        UserError: there is no such model, or its files were changed.
     """
     if name not in names():
         raise UserError(
-            f"no model '{name}' comes with this package, which has {', '.join(names())}; "
-            f"a run of your own is named by its directory"
+            f"there is no bundled model '{name}'; choose from {', '.join(names())}, or give the "
+            f"directory of a run of your own"
         )
     folder = _WEIGHTS / name
     try:
@@ -51,10 +51,10 @@ def workdir(name: str) -> Workdir:
             if hashlib.sha256((folder / file).read_bytes()).hexdigest() != digests.get(file):
                 raise UserError(
                     f"'{folder / file}' is not the file that was shipped (its SHA-256 differs); "
-                    f"install prsr again"
+                    f"reinstall prsr"
                 )
     except (OSError, ValueError) as error:
         raise UserError(
-            f"the package's model '{name}' is incomplete ({error}); install prsr again"
+            f"the bundled model '{name}' is incomplete ({error}); reinstall prsr"
         ) from error
     return Workdir(folder)

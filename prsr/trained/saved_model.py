@@ -1,10 +1,10 @@
-"""A SavedModel of a trained model, which other programs call without this package.
+"""Exports a trained model as a SavedModel, which other programs can call without this package.
 
-DIR/1/                the first export, as TensorFlow Serving expects; the next one is DIR/2/
+DIR/1/                the first export, as TensorFlow Serving expects; the next is DIR/2/
     saved_model.pb, variables/
-    assets.extra/settings.json     of the run, for `prsr.load`
+    assets.extra/settings.json     the settings of the run, for `prsr.load`
 
-Signatures, for low-resolution images of `low` and images of `high` pixels a side:
+Signatures, for inputs of `low` x `low` and outputs of `high` x `high` pixels:
 
 sample                low_res, tau, seed, guidance, match_input -> high_res
 greedy                low_res -> high_res
@@ -16,9 +16,9 @@ low_res               [batch, low, low, channels] uint8, of any batch size
 high_res              [batch, high, high, channels] uint8
 tau                   scalar float32, positive; multiplies the logits, infinity is greedy
 guidance              scalar float32: logits are tau (B + (1 + guidance) A); 0 is the paper's
-match_input           scalar string: off, the paper's; end or rows, as `prsr.hparams.Sampling`
+match_input           scalar string: off (the paper's), end or rows, as in `prsr.hparams.Sampling`
 seed                  [batch, 2] int32: the seed of `prsr.sample`, and the sample's number from 1
-log_prob              [batch] float32, log p(y | x) in nats an image
+log_prob              [batch] float32, log p(y | x) in nats per image
 conditioning_logits   [batch, high, high, channels, 256] float32, A(x)
 """
 
@@ -34,12 +34,12 @@ from prsr.hparams import MATCH_INPUT
 from prsr.sampling import cached, projection
 from prsr.trained.workdir import Workdir
 
-_EXTRA = "assets.extra"  # SavedModel's name for what its owner adds
+_EXTRA = "assets.extra"  # SavedModel's conventional folder for extra files
 _CRC32 = np.array([zlib.crc32(bytes([i]), 2**32 - 1) for i in range(256)], np.uint32) ^ (2**32 - 1)
 
 
 def content_seeds(low_res, seed):
-    """`prsr.sampling.noise.image_seeds`, as a graph.
+    """Computes `prsr.sampling.noise.image_seeds` as a graph.
 
     Args:
         low_res: `[batch, height, width, channels]` uint8.
@@ -64,24 +64,24 @@ def content_seeds(low_res, seed):
 
 
 def export(hparams, model, folder, jit_compile=True):
-    """Writes the next version of a SavedModel, whole or not at all.
+    """Writes the next version of a SavedModel atomically.
 
     Args:
         hparams: the `prsr.hparams.Hparams` of the run.
-        model: its trained model.
-        folder: `pathlib.Path` of DIR; it is made.
-        jit_compile: whether XLA compiles the sampler, where the SavedModel is used.
+        model: the trained model of the run.
+        folder: `pathlib.Path` of DIR, created if needed.
+        jit_compile: whether XLA compiles the sampler where the SavedModel runs.
 
     Returns:
-        `pathlib.Path` of the version that was written, such as `DIR/1`.
+        `pathlib.Path` of the new version, such as `DIR/1`.
 
     Raises:
-        UserError: the model has no such signatures, or `folder` cannot be written to.
+        UserError: the architecture cannot be exported, or `folder` is not writable.
     """
     if hparams.model.architecture != "pixel_recursive":
         raise UserError(
-            f"only pixel_recursive models can be exported, and this is a "
-            f"{hparams.model.architecture}; prsr.load reads it where it is"
+            f"only pixel_recursive models can be exported, not {hparams.model.architecture}; "
+            f"use prsr.load on the run directory instead"
         )
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
@@ -93,7 +93,7 @@ def export(hparams, model, folder, jit_compile=True):
     }
     signatures["serving_default"] = signatures["sample"]
     version = folder / str(max(versions(folder), default=0) + 1)
-    partial = folder / f".partial-{version.name}"  # no number, so nobody serves it
+    partial = folder / f".partial-{version.name}"  # not a number, so no server picks it up
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -107,7 +107,7 @@ def export(hparams, model, folder, jit_compile=True):
 
 
 def _endpoints(hparams, model, jit_compile):
-    """Functions and their input signatures, by name."""
+    """Returns functions and their input signatures by name."""
     size, channels = hparams.data.image_size, hparams.model.channels
     low_size = size // hparams.model.scale
     low_res = tf.TensorSpec((None, low_size, low_size, channels), tf.uint8, "low_res")
@@ -128,7 +128,7 @@ def _endpoints(hparams, model, jit_compile):
                 ["guidance must be 0 or more, and finite, not", guidance],
             ),
             tf.debugging.assert_equal(
-                tf.shape(seed)[0], tf.shape(low_res)[0], "there must be one seed an image"
+                tf.shape(seed)[0], tf.shape(low_res)[0], "there must be one seed per image"
             ),
             tf.Assert(
                 tf.reduce_any(match_input == tf.constant(modes)),
@@ -141,7 +141,7 @@ def _endpoints(hparams, model, jit_compile):
             return {"high_res": draw(low_res, seeds, tau, guidance)}
         method = hparams.data.downsampling
         plan = projection.row_plan(low_res, model.scale, method)
-        by_rows = tf.cast(match_input == "rows", tf.float32)  # or no row takes any share
+        by_rows = tf.cast(match_input == "rows", tf.float32)  # zero shares change no row
         drawn = draw(low_res, seeds, tau, guidance, plan._replace(shares=plan.shares * by_rows))
         return {
             "high_res": tf.cond(
@@ -171,9 +171,9 @@ def _endpoints(hparams, model, jit_compile):
 
 
 def _checking_shapes(function):
-    """Checks the arguments' shapes again whenever it runs.
+    """Checks the arguments' shapes at every call.
 
-    Python's way to call a SavedModel does not, and some wrong ones would end the process.
+    Calling a SavedModel from Python does not check them, and some wrong shapes crash the process.
     """
 
     @functools.wraps(function)
@@ -184,7 +184,7 @@ def _checking_shapes(function):
 
 
 def versions(folder):
-    """The versions of an export: their numbers, in order."""
+    """Returns the sorted version numbers of an export."""
     if not folder.is_dir():
         return []
     names = [path.parent.name for path in folder.glob("*/saved_model.pb")]
@@ -192,16 +192,16 @@ def versions(folder):
 
 
 def load(folder):
-    """The newest version of an export.
+    """Loads the newest version of an export.
 
     Args:
         folder: `pathlib.Path` of DIR, or of one version in it.
 
     Returns:
-        The `prsr.hparams.Hparams` of the run, and what `tf.saved_model.load` gives.
+        The `prsr.hparams.Hparams` of the run, and the result of `tf.saved_model.load`.
 
     Raises:
-        UserError: there is no export, or it cannot be read.
+        UserError: there is no export, or it is unreadable.
     """
     if numbers := versions(folder):
         folder = folder / str(numbers[-1])
@@ -211,4 +211,4 @@ def load(folder):
     try:
         return settings.read_hparams(), tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow raises many kinds
-        raise UserError(f"'{folder}' is no export that can be read: {first_line(error)}") from error
+        raise UserError(f"cannot read the export '{folder}': {first_line(error)}") from error

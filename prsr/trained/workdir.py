@@ -1,12 +1,12 @@
-"""The run directory: all that later commands need to know about a training run.
+"""Reads and writes the run directory, which holds everything later commands need to know.
 
 settings.json       every hyperparameter
-splits.npz          which images were in which split, by digests of their names
-model.weights.h5    the newest weights (their moving average, if one is kept)
-checkpoints/        what training continues from
-metrics.jsonl       one line of scores a record; logs/ has the same for TensorBoard
+splits.npz          which images were in which split, as digests of their names
+model.weights.h5    the newest weights (or their moving average, if one is kept)
+checkpoints/        the state from which training resumes
+metrics.jsonl       one record of scores per line; logs/ has the same for TensorBoard
 curves.png          bits per dimension against steps
-samples/            image grids, as training went on
+samples/            image grids drawn during training
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ class Workdir:
     """A run directory.
 
     Args:
-        path: where it is, or will be.
+        path: its path; it need not exist yet.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -51,10 +51,10 @@ class Workdir:
         self.curves = self.path / "curves.png"
 
     def read_hparams(self) -> Hparams:
-        """The settings of the run.
+        """Reads the settings of the run.
 
         Raises:
-            UserError: there is no run here, or its settings cannot be read.
+            UserError: there is no run here, or its settings are unreadable.
         """
         try:
             hparams = Hparams.from_dict(json.loads(self.settings.read_text())["hparams"])
@@ -62,12 +62,12 @@ class Workdir:
             return hparams
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UserError(
-                f"'{self.path}' is no run directory (no settings.json there); "
-                f"python -m prsr.train makes one"
+                f"'{self.path}' is not a run directory (it has no settings.json); "
+                f"create one with python -m prsr.train"
             ) from error
         except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError) as error:
             raise UserError(
-                f"'{self.settings}' cannot be read as the settings of a run "
+                f"cannot read the settings of a run from '{self.settings}' "
                 f"({type(error).__name__}: {error})"
             ) from error
 
@@ -77,19 +77,19 @@ class Workdir:
             partial.write_text(json.dumps(settings, indent=2) + "\n")
 
     def check_images(self, hparams: Hparams) -> tuple[Hparams, splits.Digest]:
-        """Compares the images of a data set with those that the run had, if it keeps their digest.
+        """Compares the images of a data set with the run's digest, if it has one.
 
-        What is other than it was, is said on standard error.
+        Prints any changes to standard error.
 
         Args:
-            hparams: the run's, with the data set that is to be used.
+            hparams: the run's settings, with the data set to use.
 
         Returns:
-            `(hparams, digest)`: as given, but that `data.root` divides images as the run did; and
-            what to keep by `write_digest` if they are trained on.
+            `(hparams, digest)`: the settings with `data.root` set to split the images as the run
+            did, and the digest to save with `write_digest` when training on them.
 
         Raises:
-            UserError: the run was trained on images that would test it now.
+            UserError: the test split contains images that the run was trained on.
         """
         known = splits.Digest.load(self.splits) if self.splits.exists() else None
         hparams, source = _opened(hparams, hparams.data.root)
@@ -109,12 +109,12 @@ class Workdir:
         if leaked:
             named = next((f", such as '{names[n]}'" for n in sorted(leaked) if n in names), "")
             raise UserError(
-                f"the run in '{self.path}' was trained on {len(leaked):,} of the images that "
-                f"'{hparams.data.dataset}' would test it with{named} ({changes}); use its images "
-                f"as they were, with the same paths, or train another run"
+                f"the run in '{self.path}' was trained on {len(leaked):,} images that are now in "
+                f"the test split of '{hparams.data.dataset}'{named} ({changes}); restore the "
+                f"original images and paths, or train a new run"
             )
         if changes:
-            print(f"the images of '{self.path}' are not what they were: {changes}", file=sys.stderr)
+            print(f"the images of '{self.path}' have changed: {changes}", file=sys.stderr)
         return hparams, digest
 
     def write_digest(self, digest: splits.Digest) -> None:
@@ -122,59 +122,59 @@ class Workdir:
             digest.save(partial)
 
     def lock(self) -> AbstractContextManager[None]:
-        """Makes the directory, and keeps other trainers out: `prsr.files.lock`."""
+        """Makes the directory and locks it against other trainers, with `prsr.files.lock`."""
         return files.lock(self.path, "training in")
 
     def save_weights(self, model: keras.Model) -> None:
-        """Writes the model's weights, whole or not at all.
+        """Writes the model's weights atomically.
 
         Raises:
-            OSError: there is no room, or no permission.
+            OSError: the disk is full, or permission is denied.
         """
-        needed = 6 * model.count_params() + 2**20  # float32 and HDF5's own
+        needed = 6 * model.count_params() + 2**20  # float32 plus HDF5's overhead
         if shutil.disk_usage(self.path).free < needed:  # HDF5 may crash on a full disk
             raise OSError(f"less than {needed:,} bytes free for {self.weights.name}")
         with files.replacing(self.weights) as partial:
             try:
                 model.save_weights(partial)
-            except RuntimeError as error:  # HDF5's word for a disk that ends
+            except RuntimeError as error:  # what HDF5 raises when the disk is full
                 raise OSError(first_line(error)) from error
 
     def load_model(self) -> tuple[Hparams, keras.Model]:
-        """The trained model, in float32.
+        """Loads the trained model, in float32.
 
         Returns:
             `(hparams, model)`.
 
         Raises:
-            UserError: as `build_model` and `load_weights`.
+            UserError: as for `build_model` and `load_weights`.
         """
         hparams, model = self.build_model()
         self.load_weights(model)
         return hparams, model
 
     def build_model(self) -> tuple[Hparams, keras.Model]:
-        """The model before its weights are read: what needs their shapes alone can begin.
+        """Builds the model without reading its weights, for work that needs only their shapes.
 
         Returns:
             `(hparams, model)`.
 
         Raises:
-            UserError: no settings, or no weights yet.
+            UserError: there are no settings, or no weights yet.
         """
         hparams = self.read_hparams()
         if not self.weights.is_file():
             raise UserError(
-                f"'{self.path}' has no weights yet (no model.weights.h5); train it further"
+                f"'{self.path}' has no weights yet (no model.weights.h5); train it longer"
             )
         with layers.to_be_loaded():
             return hparams, build_model(hparams)
 
     def load_weights(self, model: keras.Model) -> None:
-        """Reads the weights of training into a model that `build_model` returned.
+        """Reads the trained weights into a model from `build_model`.
 
         Raises:
-            UserError: they are of another architecture, or damaged.
+            UserError: the weights are damaged, or belong to another architecture.
         """
         read_weights(self.weights, model)
 
@@ -183,19 +183,19 @@ class Workdir:
             file.write(json.dumps(record) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The records so far, in order."""
+        """Returns the records so far, in order."""
         if not self.metrics.exists():
             return []
         return [json.loads(line) for line in self.metrics.read_text(errors="replace").splitlines()]
 
     def forget_metrics_after(self, step: int) -> None:
-        """Drops what a run wrote after the checkpoint it continues from."""
+        """Drops records written after the checkpoint from which the run resumes."""
         lines = []
         if self.metrics.exists():
             for line in self.metrics.read_text(errors="replace").splitlines():
                 try:
                     kept = json.loads(line)["step"] <= step
-                except ValueError:  # the run was killed while it wrote this line
+                except ValueError:  # the run was killed while writing this line
                     continue
                 if kept:
                     lines.append(line + "\n")
@@ -212,11 +212,11 @@ def read_weights(path: pathlib.Path, model: keras.Model) -> None:
     try:
         sizes = []
         with h5py.File(path) as file:
-            # Links are not followed, so what lies in another file is missing here.
+            # Links are not followed, so arrays in other files count as missing.
             file.visititems(lambda _, item: sizes.append(getattr(item, "size", None)))
         sizes = sorted(size for size in sizes if size is not None)
         expected = sorted(math.prod(variable.shape) for variable in model.variables)
-        if sizes != expected:  # Keras minds neither weights left over nor huge ones
+        if sizes != expected:  # Keras accepts surplus or oversized weights
             raise ValueError(f"{len(sizes)} arrays for {len(expected)} variables, or others")
         model.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds
@@ -226,14 +226,14 @@ def read_weights(path: pathlib.Path, model: keras.Model) -> None:
 
 
 def _opened(hparams, root):
-    """Settings with a root of names, and their source."""
+    """Returns the settings with `data.root` replaced, and their source."""
     data = dataclasses.replace(hparams.data, root=root)
     source = sources.open_source(data.dataset, data.split, hparams.model.channels, root)
     return dataclasses.replace(hparams, data=data), source
 
 
 def _was_divided_otherwise(source):
-    """Whether images that are divided by a hash were divided otherwise before version 0.2."""
+    """Whether images that are split by a hash were split differently before version 0.2."""
     if source.digest() is None:
         return False
     names = sorted(set(itertools.chain(*source.splits.values())))

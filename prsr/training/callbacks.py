@@ -1,16 +1,16 @@
-"""What `fit` needs besides Keras' own callbacks, on Keras alone."""
+"""A Keras callback that `fit` needs for models with batch normalisation."""
 
 import keras
 
 
 class FreshStatistics(keras.callbacks.Callback):
-    """Takes batch normalisation's statistics afresh before each validation and after each epoch.
+    """Recomputes batch normalisation's statistics before each validation and after each epoch.
 
-    At Table 2's learning rate the weights outrun Keras' moving statistics, and scores by these are
-    too bad. Put it before callbacks that save the model.
+    At Table 2's learning rate, Keras' moving statistics lag so far behind the weights that scores
+    get worse. Put this before callbacks that save the model.
 
     Args:
-        batches: list of `low_res`, as `ScoredModel.scores` takes them; sixteen of training will do.
+        batches: list of `low_res`, as for `ScoredModel.scores`; 16 training batches are enough.
     """
 
     def __init__(self, batches):

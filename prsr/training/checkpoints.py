@@ -1,4 +1,4 @@
-"""What training continues from: written whole, found by their files."""
+"""Writes and restores the checkpoints from which training resumes."""
 
 import shutil
 import sys
@@ -9,20 +9,20 @@ _KEPT = 3
 
 
 def steps(workdir):
-    """The steps of the checkpoints, the newest last. A checkpoint's index is written last."""
+    """Returns the steps of complete checkpoints, newest last (the index file is written last)."""
     indices = workdir.checkpoints.glob("ckpt-*.index")
     numbers = (index.stem.removeprefix("ckpt-") for index in indices)
     return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def write(trainer, workdir):
-    """Writes the checkpoint of this step, if it is not there, and keeps the newest ones."""
+    """Writes the checkpoint of this step unless it exists, and deletes old ones."""
     if trainer.step not in steps(workdir):
         trainer.checkpoint.write(str(workdir.checkpoints / f"ckpt-{trainer.step}"))
     for step in steps(workdir)[:-_KEPT]:
         for path in workdir.checkpoints.glob(f"ckpt-{step}.*"):
             path.unlink()
-    # What kills left behind, of which nothing is needed once a newer checkpoint is whole.
+    # Leftovers of killed runs, no longer needed once a newer checkpoint is complete.
     for path in workdir.checkpoints.glob("broken-*"):
         path.unlink()
     for folder in workdir.checkpoints.glob("ckpt-*_temp"):
@@ -30,7 +30,7 @@ def write(trainer, workdir):
 
 
 def restore(trainer, workdir):
-    """Loads the newest checkpoint that can be read: the chief's choice, of several machines."""
+    """Loads the newest readable checkpoint; with several machines, the chief chooses it."""
     newest = _restore_newest(trainer, workdir) if trainer.is_chief else 0
     (step,), *_ = trainer.all_gather([newest])
     if step and not trainer.is_chief:
@@ -39,31 +39,31 @@ def restore(trainer, workdir):
             trainer.checkpoint.read(str(path)).assert_consumed()
         except Exception as error:  # as below
             raise UserError(
-                f"the chief continues from {path}, which cannot be read here "
-                f"({first_line(error)}); the run directory must be one folder that all workers see"
+                f"the chief resumes from {path}, which this worker cannot read "
+                f"({first_line(error)}); put the run directory in a folder that all workers share"
             ) from error
 
 
 def _restore_newest(trainer, workdir):
-    """Loads the newest checkpoint that can be read, and returns its step, 0 if there is none."""
+    """Loads the newest readable checkpoint and returns its step, or 0 if there is none."""
     found = steps(workdir)
     for step in reversed(found):
         path = workdir.checkpoints / f"ckpt-{step}"
         try:
             trainer.checkpoint.read(str(path)).assert_consumed()
-        except Exception as error:  # its reader raises IndexError and others on broken files
+        except Exception as error:  # broken files raise IndexError and others
             print(
-                f"cannot continue from {path} ({first_line(error)}); trying the one before",
+                f"cannot resume from {path} ({first_line(error)}); trying the one before",
                 file=sys.stderr,
             )
             for broken in workdir.checkpoints.glob(f"ckpt-{step}.*"):
                 broken.rename(broken.with_name(f"broken-{broken.name}"))
         else:
-            print(f"continuing from step {step:,} ({path})", file=sys.stderr)
+            print(f"resuming from step {step:,} ({path})", file=sys.stderr)
             return step
     if found or workdir.weights.exists():
         raise UserError(
-            f"there is no checkpoint in {workdir.checkpoints} that can be read, and there was "
-            f"one; train in another run directory"
+            f"no checkpoint in {workdir.checkpoints} is readable, so this run cannot be resumed; "
+            f"train in another run directory"
         )
     return 0

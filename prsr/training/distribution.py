@@ -1,6 +1,7 @@
-"""On how many devices a step is computed: one, several of a machine, or several machines.
+"""Distributes training over one device, several devices, or several machines.
 
-Several machines are TensorFlow's standard: the same command on each, with its own `TF_CONFIG`.
+For several machines, run the same command on each with its own `TF_CONFIG`, as is TensorFlow's
+standard.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ LOST = (
     tf.errors.FailedPreconditionError,
 )
 _PATIENCE = 600  # seconds to wait for the other workers
-_MOST_LOSSES = 10  # of a worker, each within so many seconds, before it is no accident
+_MOST_LOSSES = 10  # lost workers in a row, each within `_PATIENCE` seconds, before giving up
 
 _TF_CONFIG = (
     'TF_CONFIG must be like {"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
@@ -38,16 +39,15 @@ def open_strategy(num_replicas=0):
     """Makes the strategy of this process; call it once, before TensorFlow computes anything.
 
     Args:
-        num_replicas: devices of this machine: its first so many GPUs, or, where there is
-            none, so many logical devices on the CPU, which are good for trying only. 0: all
-            GPUs, or one CPU.
+        num_replicas: number of devices of this machine: its first GPUs or, without a GPU, logical
+            devices on the CPU (only useful for testing). 0 means all GPUs, or one CPU.
 
     Returns:
-        `tf.distribute.MultiWorkerMirroredStrategy` if `TF_CONFIG` names several workers (it
-        waits for them all), `MirroredStrategy` for several devices, or None for one.
+        `tf.distribute.MultiWorkerMirroredStrategy` if `TF_CONFIG` names several workers (it waits
+        for all of them), `MirroredStrategy` for several devices, or None for one.
 
     Raises:
-        UserError: there are not so many GPUs, or `TF_CONFIG` cannot be read.
+        UserError: there are fewer GPUs, or `TF_CONFIG` is invalid.
     """
     addresses = workers()
     names = backend.devices(num_replicas)
@@ -57,22 +57,22 @@ def open_strategy(num_replicas=0):
 
 
 def several_machines(strategy):
-    """Whether a strategy is one of several machines."""
+    """Whether a strategy spans several machines."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def all_gather(strategy, numbers):
-    """What each device's machine says.
+    """Gathers numbers from all machines.
 
     Args:
         strategy: as `open_strategy` returns it, or TensorFlow's default.
         numbers: this machine's list of ints.
 
     Returns:
-        A list of such lists, one a device; the chief's come first. Of one machine only its own.
+        A list with one such list per device, the chief's first. On one machine, only its own.
 
     Raises:
-        tf.errors.OpError: another worker is gone (`LOST`).
+        tf.errors.OpError: another worker was lost (`LOST`).
     """
     if not several_machines(strategy):
         return [numbers]
@@ -88,10 +88,10 @@ def _gather(strategy, numbers):
 
 
 def workers():
-    """The addresses in `TF_CONFIG`, the chief's first; none if it is not set.
+    """Returns the addresses in `TF_CONFIG`, the chief's first; empty if it is not set.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: `TF_CONFIG` is invalid.
     """
     if not os.environ.get("TF_CONFIG"):
         return []
@@ -117,19 +117,19 @@ def workers():
 
 def _several_machines(addresses, names):
     print(
-        f"waiting for all {len(addresses)} workers, {_PATIENCE} seconds at most: "
+        f"waiting up to {_PATIENCE} seconds for all {len(addresses)} workers: "
         f"{', '.join(addresses)}",
         file=sys.stderr,
         flush=True,
     )
-    # TensorFlow waits without end, and lets no other thread of Python run meanwhile.
-    nowhere = open(os.devnull, "w")  # noqa: SIM115 (what would be written, were it not for this)
+    # TensorFlow waits forever, and blocks all other Python threads meanwhile.
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 (discards the traceback)
     faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=nowhere)
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python is not asked meanwhile
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python handlers cannot run meanwhile
     terminate = signal.getsignal(signal.SIGTERM)
     try:
         if names[0].startswith("CPU"):
-            # TensorFlow takes one CPU device a worker, however many there are.
+            # TensorFlow uses only one CPU device per worker, however many there are.
             from tensorflow.python.distribute import collective_all_reduce_strategy
 
             collective_all_reduce_strategy.CollectiveAllReduceExtended._initialize_local_devices = (
@@ -139,30 +139,30 @@ def _several_machines(addresses, names):
                 )
             )
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        all_gather(strategy, [0])  # the first worker would wait only when it needs the others
+        all_gather(strategy, [0])  # else the first worker waits only when it needs the others
         return strategy
     except LOST:
         raise
     except (tf.errors.OpError, ValueError) as error:
         raise UserError(
-            f"the workers of TF_CONFIG cannot work together ({cause(error)}): is this address "
-            f"free, and the number of replicas the same on all?"
+            f"the workers in TF_CONFIG cannot work together ({cause(error)}); check that this "
+            f"address is free and that all workers have the same number of replicas"
         ) from error
     finally:
         faulthandler.cancel_dump_traceback_later()
         nowhere.close()
         signal.signal(signal.SIGINT, interrupt)
-        signal.signal(signal.SIGTERM, terminate)  # TensorFlow puts its own in its place
+        signal.signal(signal.SIGTERM, terminate)  # TensorFlow installs its own handler
 
 
 @contextlib.contextmanager
 def restart_on_lost_worker():
-    """Replaces this process by a new one with the same command line if a worker is lost.
+    """Restarts this process with the same command line if a worker is lost.
 
-    The new one waits for all workers: TensorFlow cannot go on with one that came back.
+    The new process waits for all workers, as TensorFlow cannot continue with a returning worker.
 
     Raises:
-        UserError: that happened again and again.
+        UserError: workers were lost too many times in a row.
     """
     begun = time.monotonic()
     try:
@@ -174,10 +174,10 @@ def restart_on_lost_worker():
         losses = before + 1 if time.monotonic() - begun < _PATIENCE else 1
         if losses > _MOST_LOSSES:
             raise UserError(
-                f"a worker was lost {_MOST_LOSSES} times in a row ({first_line(error)}); what the "
-                f"workers print says why"
+                f"a worker was lost {_MOST_LOSSES} times in a row ({first_line(error)}); look for "
+                f"the reason in the workers' output"
             ) from error
-        print(f"a worker is gone ({first_line(error)}); beginning again", file=sys.stderr)
+        print(f"a worker was lost ({first_line(error)}); restarting", file=sys.stderr)
         os.environ["PRSR_LOSSES"] = str(losses)
         time.sleep(1)
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, while the step that runs is finished and saved."""
+"""Handles SIGINT and SIGTERM, so that training can finish and save its current step."""
 
 import contextlib
 import os
@@ -9,16 +9,16 @@ import time
 
 @contextlib.contextmanager
 def collected():
-    """Collects SIGINT and SIGTERM, so that the step that runs is finished and saved.
+    """Collects SIGINT and SIGTERM, so that training can finish and save its current step.
 
-    Whoever asks again, a second later or more, does not want to wait for that.
+    Another signal, a second or more after the first, exits immediately.
     """
     caught = []
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
 
     def listen():
-        # In a thread of its own: Python's handlers wait until TensorFlow's call is over.
+        # In its own thread, because Python's handlers wait until TensorFlow's call returns.
         first = 0.0
         while byte := os.read(reader, 1):
             number = byte[0]
@@ -26,9 +26,9 @@ def collected():
                 continue
             if not caught:
                 first = time.monotonic()
-                os.write(2, f"{signal.Signals(number).name}: saving, then leaving\n".encode())
+                os.write(2, f"{signal.Signals(number).name}: saving, then exiting\n".encode())
             elif time.monotonic() - first > 1:
-                os.write(2, b"leaving at once; the same command continues from what was saved\n")
+                os.write(2, b"exiting now; run the same command to resume from the last save\n")
                 os._exit(128 + number)
             caught.append(number)
         os.close(reader)

@@ -1,4 +1,4 @@
-"""The loop around the train step: what is due when, and what ends it."""
+"""Runs the training loop: steps, scheduled validation, samples and checkpoints, and stopping."""
 
 import contextlib
 import dataclasses
@@ -20,11 +20,11 @@ from prsr.trained import initial
 from prsr.training import checkpoints, distribution, interrupts, reporting
 from prsr.training.trainer import Diverged, Trainer, check_devices
 
-_MOST_RETURNS = 20  # to a checkpoint, with half the learning rate each time
+_MOST_RETURNS = 20  # to a checkpoint, halving the learning rate each time
 
 
 def run(workdir, hparams, schedule, strategy=None):
-    """Reads the images and trains a run, or continues it: what `prsr.train` does.
+    """Reads the images, and trains or resumes a run; used by `prsr.train`.
 
     Args:
         workdir: a `prsr.trained.workdir.Workdir`; its directory is made and locked.
@@ -36,15 +36,15 @@ def run(workdir, hparams, schedule, strategy=None):
         As `Loop.run`.
 
     Raises:
-        UserError: as `Loop.run`, or the images or the directory cannot be used.
-        tf.errors.OpError: as `Loop.run`.
+        UserError: as for `Loop.run`, or the images or the directory are unusable.
+        tf.errors.OpError: as for `Loop.run`.
     """
     hparams.check()
     check_devices(hparams, strategy.num_replicas_in_sync if strategy else 1)
     is_chief = strategy is None or strategy.extended.should_checkpoint
     channels = hparams.model.channels
     with workdir.lock() if is_chief else contextlib.nullcontext():
-        build_model(hparams)  # what cannot work is refused before images are read
+        build_model(hparams)  # rejects invalid settings before any images are read
         hparams, digest = workdir.check_images(hparams)
         train_set = image_sets.training_set(hparams.data, channels)
         validation_set = image_sets.load(hparams.data, channels, "validation", schedule.eval_images)
@@ -66,14 +66,14 @@ def run(workdir, hparams, schedule, strategy=None):
                     if is_chief:
                         workdir.write_hparams(begun)
                     raise UserError(
-                        f"{error}; what was saved before is untouched: run the same command with "
-                        f"a lower learning_rate, with clip_norm, or with on_nan=restore"
+                        f"{error}; earlier checkpoints are intact: run the same command with a "
+                        f"lower learning_rate, with clip_norm, or with on_nan=restore"
                     ) from error
                 returns += 1
                 factor = hparams.training.learning_rate_factor / 2
                 print(
-                    f"{error}; going back to the newest checkpoint, with {factor:g} of "
-                    f"learning_rate",
+                    f"{error}; going back to the newest checkpoint, with the learning rate "
+                    f"multiplied by {factor:g}",
                     file=sys.stderr,
                 )
             training = dataclasses.replace(hparams.training, learning_rate_factor=factor)
@@ -82,37 +82,37 @@ def run(workdir, hparams, schedule, strategy=None):
 
 
 def _check_agreement(strategy, hparams, schedule, train_set, validation_set):
-    """Refuses machines that would not compute the same, before they wait for each other."""
+    """Rejects machines whose settings or images differ, before they wait for each other."""
     settings = [hparams.to_dict(), dataclasses.asdict(schedule), len(train_set)]
     mine = zlib.crc32(validation_set.images, zlib.crc32(json.dumps(settings).encode()))
     chief, *others = distribution.all_gather(strategy, [mine])
     if any(other != chief for other in others):
         raise UserError(
-            "the workers were not started alike: give all the same flags, and let all see the "
+            "the workers' settings or images differ; give all workers the same settings and the "
             "same images"
         )
 
 
 class Loop:
-    """Training of a run, from its newest checkpoint on.
+    """Trains a run from its newest checkpoint on.
 
     Args:
         trainer: a `Trainer`.
-        workdir: a `prsr.trained.workdir.Workdir`, locked, with settings written; of several
-            machines all read there, and the chief writes.
+        workdir: a `prsr.trained.workdir.Workdir`, locked, with settings written; all machines read
+            it, and only the chief writes.
         validation_set: the validation `ImageSet`.
         schedule: `prsr.hparams.Schedule`.
 
     Attributes:
         step: steps taken so far.
-        saved, validated, drawn: at which step that was last done here; None before.
+        saved, validated, drawn: the step at which this was last done; None before the first time.
     """
 
     def __init__(self, trainer, workdir, validation_set, schedule):
         self.trainer, self.workdir = trainer, workdir
         self.validation_set, self.schedule = validation_set, schedule
         self.step = self.saved = self.validated = self.drawn = None
-        # A grid has few samples: XLA's compiler would take longer than they do.
+        # A grid has few samples: compiling with XLA would take longer than drawing them.
         self._sampler = samplers.sampler(trainer.model, jit_compile=False)
         self._signals = []
 
@@ -120,14 +120,14 @@ class Loop:
         """Trains to `train_steps`.
 
         Returns:
-            None, or the number of the signal (SIGINT, SIGTERM) that asked to stop, on whatever
+            None, or the number of the signal (SIGINT, SIGTERM) that stopped training, on any
             machine; either way everything is saved.
 
         Raises:
-            Diverged: the loss or the gradient is no number any more.
-            UserError: nothing could be saved, or no more images could be read. Earlier
-                checkpoints are untouched.
-            tf.errors.OpError: another worker is gone (`prsr.training.distribution.LOST`).
+            Diverged: the loss or the gradient is not finite.
+            UserError: saving failed, or the images became unreadable. Earlier checkpoints are
+                intact.
+            tf.errors.OpError: another worker was lost (`prsr.training.distribution.LOST`).
         """
         trainer, workdir, schedule = self.trainer, self.workdir, self.schedule
         checkpoints.restore(trainer, workdir)
@@ -167,24 +167,24 @@ class Loop:
                     plotting.curves(workdir.read_metrics(), workdir.curves)
             if schedule.sample_images and self.drawn != self.step:
                 self._draw()
-            return self._agree()[0] or None  # for which all machines wait
+            return self._agree()[0] or None  # also waits for all machines
 
     def _agree(self, unreadable=False):
-        """What all machines say, before the same step.
+        """Exchanges signals and read errors between all machines, before the same step.
 
         Args:
-            unreadable: whether this one cannot read its images.
+            unreadable: whether this machine cannot read its images.
 
         Returns:
-            `(signal, unreadable)`: the number of a signal that one of them was sent, or 0, and
-            whether one cannot read its images.
+            `(signal, unreadable)`: the number of a signal that any machine received, or 0, and
+            whether any machine cannot read its images.
         """
         mine = [self._signals[0] if self._signals else 0, unreadable]
         signals, unreadables = zip(*self.trainer.all_gather(mine))
         return max(signals), any(unreadables)
 
     def _next_batch(self, batches):
-        """A batch, and the number of the signal if one of the machines was asked to stop."""
+        """Returns a batch, and the number of the signal if any machine was told to stop."""
         batch, problem = None, None
         try:
             batch = next(batches)
@@ -195,10 +195,10 @@ class Loop:
             if self.saved != self.step:
                 self._save()
             raise UserError(
-                f"the training images cannot be read any more "
+                f"the training images can no longer be read "
                 f"({cause(problem) if problem else 'by another worker'}); step {self.step:,} is "
-                f"saved: mend them, records by running the same prsr.prepare again, and run the "
-                f"same command again"
+                f"saved. Repair the images (records: run the same prsr.prepare command again), "
+                f"then run this command again"
             ) from problem
         return batch, stopped
 
@@ -258,7 +258,7 @@ class Loop:
 
     @contextlib.contextmanager
     def _closing_writer(self):
-        """Closes the summary writer; what it cannot write does not hide an earlier error."""
+        """Closes the summary writer; its write errors do not hide an earlier error."""
         try:
             yield
         except BaseException:
@@ -270,13 +270,13 @@ class Loop:
 
 
 def sample_grid(sampler, hparams, image_set, schedule):
-    """Samples for the first images of a split, beside their inputs and truths.
+    """Draws samples for the first images of a split, beside their inputs and originals.
 
     Args:
         sampler: a model's sampler, as `prsr.sampling.samplers.sampler` returns it.
         hparams: the model's `Hparams`.
         image_set: an `ImageSet`.
-        schedule: `prsr.hparams.Schedule`, for how many and which tau.
+        schedule: `prsr.hparams.Schedule`, which sets the number of samples and tau.
 
     Returns:
         A `PIL.Image`.

@@ -1,10 +1,10 @@
-"""A run's optimizer, on Keras alone."""
+"""Builds the optimizer of a run."""
 
 from prsr.models.rmsprop import RMSProp, halving
 
 
 def from_hparams(training):
-    """The optimizer of a run.
+    """Returns the optimizer of a run.
 
     Args:
         training: `prsr.hparams.TrainingHparams`.

@@ -1,4 +1,4 @@
-"""What a run says about itself while it trains: lines, metrics.jsonl, TensorBoard."""
+"""Reports training progress to the terminal, metrics.jsonl and TensorBoard."""
 
 import collections
 import contextlib
@@ -27,7 +27,7 @@ class Reporter:
         self.total_steps = trainer.hparams.training.train_steps
 
     def add(self, scores):
-        """Counts the scores of one more step."""
+        """Adds the scores of one step."""
         self.totals.update(scores)
         self.count += 1
 
@@ -58,13 +58,13 @@ class Reporter:
         )
 
     def validated(self, step, means, count):
-        """Prints and records what `Trainer.evaluate` returned for so many images."""
+        """Prints and records the result of `Trainer.evaluate` for `count` images."""
         scores = losses.readable(means, self.trainer.image_shape)
         self._write(step, {f"validation/{name}": value for name, value in scores.items()})
         print(f"step {step:,}: validation on {count} images: {_line(scores)}", file=sys.stderr)
 
     def has_validated(self, step):
-        """Whether there is a record of a validation at a step."""
+        """Whether a validation at this step was recorded."""
         return any(
             record["step"] == step and any(name.startswith("validation/") for name in record)
             for record in self.workdir.read_metrics()
@@ -77,7 +77,7 @@ class Reporter:
             with self.writer.as_default(step):
                 for name, value in record.items():
                     tf.summary.scalar(name, value)
-            self.writer.flush()  # metrics.jsonl says what need not be done, and shown, again
+            self.writer.flush()  # first: what is in metrics.jsonl is not done or shown again
             self.workdir.append_metrics({"step": step, **record})
 
 

@@ -1,4 +1,4 @@
-"""Equation 8, step by step: the train step, and the loop around it."""
+"""Computes training steps on equation 8 and evaluates the model, on any number of devices."""
 
 import collections
 import contextlib
@@ -19,20 +19,20 @@ _STATISTICS_BATCHES = 16
 
 
 class Diverged(UserError):
-    """The loss, its gradient or a weight is no number any more."""
+    """The loss, its gradient or a weight is not finite."""
 
 
 class Trainer:
-    """A model, its optimizer, and one step of training on however many devices.
+    """A model, its optimizer, and its training step on any number of devices.
 
     Args:
         hparams: `prsr.hparams.Hparams`.
-        train_set: what `pipeline.training_set` returned.
+        train_set: as `prsr.data.image_sets.training_set` returns it.
         strategy: as `prsr.training.distribution.open_strategy` returns it; None for the
             default device.
 
     Raises:
-        UserError: the settings describe nothing that can be trained.
+        UserError: the settings do not describe a trainable model.
     """
 
     def __init__(self, hparams, train_set, strategy=None):
@@ -40,7 +40,7 @@ class Trainer:
         self.hparams, self.train_set = hparams, train_set
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
-        self.is_chief = self.strategy.extended.should_checkpoint  # who writes for all machines
+        self.is_chief = self.strategy.extended.should_checkpoint  # writes for all machines
         check_devices(hparams, self.replicas)
         keras.utils.set_random_seed(training.seed)
         with self.strategy.scope():
@@ -48,24 +48,24 @@ class Trainer:
             self.model = build_model(hparams, dtype)
             self.optimizer = optimizers.from_hparams(training)
             self.optimizer.build(self.model.trainable_variables)
-        # Lists of variables: TensorFlow does not find all of a Keras 3 model's by itself
-        # (batch normalisation's statistics in nested lists of layers are left out).
+        # Explicit lists, because TensorFlow does not find all variables of a Keras 3 model: it
+        # misses batch normalisation's statistics in nested lists of layers.
         self.checkpoint = tf.train.Checkpoint(
             model=[variable.value for variable in self.model.variables],
             optimizer=[variable.value for variable in self.optimizer.variables],
         )
-        # Of the first batches, whatever the step: scores of a model depend on nothing else.
+        # Always the first batches, so that a model's scores do not depend on the step.
         self.statistics_batches = [low_res for low_res, _ in self.pairs().take(_STATISTICS_BATCHES)]
         size = hparams.data.image_size
         self.image_shape = (size, size, hparams.model.channels)
         self._names = {}
-        self._evaluated = None, None  # checksums of weights, and all variables to score them with
+        self._evaluated = None, None  # the weights' checksums, and all variables for evaluation
         compiled = tf.function(autograph=False, jit_compile=training.jit_compile or None)
         self._train_step = compiled(self._train_step)
         self._eval_step = tf.function(self._eval_step, autograph=False)
 
     def pairs(self, first_step=0, shard=pipeline.WHOLE):
-        """The batches of training, from a step on, as a `tf.data.Dataset`."""
+        """Returns the training batches from a step on, as a `tf.data.Dataset`."""
         hparams, training = self.hparams, self.hparams.training
         return pipeline.training_pairs(
             self.train_set,
@@ -78,11 +78,11 @@ class Trainer:
         )
 
     def batches(self, first_step=0):
-        """The same for `train_step`: each device gets its part of every batch."""
+        """Like `pairs`, but for `train_step`: each device gets its part of every batch."""
         return self._distribute(lambda shard: self.pairs(first_step, shard))
 
     def evaluation_batches(self, image_set):
-        """An `ImageSet` for `evaluate`."""
+        """Returns the batches of an `ImageSet` for `evaluate`."""
         hparams = self.hparams
         return self._distribute(
             lambda shard: pipeline.evaluation_pairs(
@@ -95,11 +95,11 @@ class Trainer:
         )
 
     def _distribute(self, dataset_of):
-        """Batches of which each device has its part, read on its machine.
+        """Yields batches of which each device gets its part, read on its own machine.
 
-        Not the strategy's own way: TensorFlow 2.21 may wait minutes for the tuning threads of
-        its iterators when they are deleted, and has several machines ask each other before
-        each batch whether there is one.
+        This does not use the strategy's distributed datasets: when TensorFlow 2.21 deletes their
+        iterators it may wait minutes for tuning threads, and several machines synchronise before
+        each batch to see whether there is one.
         """
         if self.replicas == 1:
             yield from dataset_of(pipeline.WHOLE)
@@ -130,8 +130,8 @@ class Trainer:
             batch: `(low_res, high_res)`, an element of `batches`.
 
         Returns:
-            A dict of floats: means over images of the model's `scores`, before the update, and
-            the global norm of the gradient.
+            A dict of floats: the model's `scores` before the update, averaged over images, and the
+            global norm of the gradient.
         """
         return self._named("train", self._train_step(batch))
 
@@ -140,7 +140,7 @@ class Trainer:
         return self.strategy.reduce("SUM", scores, axis=None)
 
     def _stack(self, kind, scores):
-        """Scores as one vector, which crosses to the host once; `_named` has them back."""
+        """Stacks scores into one vector, for a single copy to the host; `_named` undoes it."""
         self._names[kind] = tuple(scores)
         return tf.stack(tuple(scores.values()))
 
@@ -148,7 +148,7 @@ class Trainer:
         return dict(zip(self._names[kind], stacked.numpy().tolist()))
 
     def all_gather(self, numbers):
-        """As `prsr.training.distribution.all_gather`."""
+        """Calls `prsr.training.distribution.all_gather`."""
         return distribution.all_gather(self.strategy, numbers)
 
     def _replica_step(self, low_res, high_res):
@@ -160,12 +160,12 @@ class Trainer:
             loss = losses.objective(scores, training.conditioning_weight)
             loss = tf.reduce_sum(loss) / training.global_batch_size
         gradients = tape.gradient(loss, [variable.value for variable in variables])
-        # Summed here, so that the norm is that of the whole batch, on one device or many.
+        # Sum here, so that the norm is that of the whole batch on any number of devices.
         gradients = tf.distribute.get_replica_context().all_reduce("SUM", gradients)
         norm = tf.linalg.global_norm(gradients)
         if training.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, training.clip_norm, use_norm=norm)
-        # The optimizer sums over replicas once more.
+        # Divide, because the optimizer sums over replicas again.
         self.optimizer.apply([g / self.replicas for g in gradients], variables)
         result = {
             name: tf.reduce_sum(score) / training.global_batch_size
@@ -174,29 +174,29 @@ class Trainer:
         return self._stack("train", {**result, "gradient_norm": norm / self.replicas})
 
     def diverged(self, what):
-        """The error of training that cannot go on like this."""
+        """Returns the error for a value that is not finite."""
         return Diverged(
-            f"{what} is not a number at step {self.step} (learning rate {self.learning_rate:.3g})"
+            f"{what} is not finite at step {self.step} (learning rate {self.learning_rate:.3g})"
         )
 
     def check_finite(self):
-        """Refuses weights that may not be kept.
+        """Rejects weights that must not be saved.
 
         Raises:
-            Diverged: a weight or a slot of the optimizer is infinite or no number.
+            Diverged: a weight or an optimizer slot is not finite.
         """
         for variable in [*self.model.variables, *self.optimizer.variables]:
             if not np.all(np.isfinite(variable.numpy())):
                 raise self.diverged(f"a weight ({variable.path})")
 
     def evaluate(self, batches):
-        """Scores a split, with `evaluation_weights`.
+        """Scores a split with `evaluation_weights`.
 
         Args:
             batches: as `evaluation_batches` returns them.
 
         Returns:
-            A dict of floats: means over images of the model's `scores`.
+            A dict of floats: the model's `scores`, averaged over images.
         """
         totals = collections.Counter()
         with self.evaluation_weights():
@@ -215,20 +215,20 @@ class Trainer:
 
     @contextlib.contextmanager
     def evaluation_weights(self):
-        """Makes the model the one to score, to sample from and to keep, for a while.
+        """Temporarily gives the model the weights to score, sample from and save.
 
-        The moving average takes the weights' place, if one is kept, and batch
-        normalisation's statistics are taken afresh on `statistics_batches`.
+        The moving average, if one is kept, replaces the weights, and batch normalisation's
+        statistics are recomputed on `statistics_batches`.
         """
         variables = self.model.variables
         kept = [variable.numpy() for variable in variables]
         weights = [variable.numpy() for variable in self.model.trainable_variables]
         if self.optimizer.use_ema and self.step > 0:
-            # Keras has no public way to read the averages and go on training.
+            # Keras has no public way to read the averages and continue training.
             weights = [w.numpy() for w in self.optimizer._model_variables_moving_average]
         now = [zlib.crc32(weight.tobytes()) for weight in weights]
         with self.strategy.scope():
-            if now == self._evaluated[0]:  # scored a moment ago, and now to be kept or drawn from
+            if now == self._evaluated[0]:  # the weights were just scored; reuse their statistics
                 _assign(variables, self._evaluated[1])
             else:
                 _assign(self.model.trainable_variables, weights)
@@ -247,14 +247,14 @@ def _assign(variables, values):
 
 
 def check_devices(hparams, replicas):
-    """Refuses what so many devices cannot share."""
+    """Rejects settings that do not work on this number of devices."""
     training = hparams.training
     if training.jit_compile and replicas > 1:
         raise UserError("jit_compile works on one device only; leave it out")
     if training.jit_compile and hparams.model.architecture == "regression":
-        raise UserError("jit_compile cannot resize, as a regression does; leave it out")
+        raise UserError("jit_compile cannot resize images, which a regression does; leave it out")
     if training.global_batch_size % replicas:
         raise UserError(
-            f"global_batch_size={training.global_batch_size} cannot be divided among "
-            f"{replicas} devices; choose a multiple of {replicas}"
+            f"global_batch_size={training.global_batch_size} is not divisible by {replicas} "
+            f"devices; choose a multiple of {replicas}"
         )

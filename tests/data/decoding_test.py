@@ -156,7 +156,7 @@ def test_numbers_beyond_eight_bits(mode, values, expected):
 def test_numbers_that_are_no_intensities_are_refused(mode, value):
     image = Image.new(mode, (2, 2), 9)
     image.putpixel((0, 0), value)
-    with pytest.raises(ValueError, match="and not from 0 to"):
+    with pytest.raises(ValueError, match="not from 0 to"):
         decoding.from_pil(image, 3)
 
 
@@ -209,7 +209,7 @@ def test_photographs_of_a_telephone_are_reduced(size, recwarn):
 @pytest.mark.parametrize("side", [9000, 14000])
 def test_other_images_of_so_many_pixels_are_refused_in_a_line(side, recwarn):
     content = encoded(Image.new("1", (side, side)), "PNG")
-    with pytest.raises(ValueError, match="not a readable image: .*are too many") as error:
+    with pytest.raises(ValueError, match="not a readable image: .*too many pixels") as error:
         decoding.decode(io.BytesIO(content), 1)
     assert "\n" not in str(error.value) and not recwarn.list
 

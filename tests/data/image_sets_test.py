@@ -107,5 +107,5 @@ def test_a_source_with_fewer_images_than_names():
         def arrays(self, split, start, stop):
             yield from [self.read] * 5
 
-    with pytest.raises(UserError, match="to its end: it has fewer images than it says"):
+    with pytest.raises(UserError, match=": it has fewer images than it declares"):
         list(image_sets.small_images(Short(), DATA, 3, "train", [(0, 9)]))

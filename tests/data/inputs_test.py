@@ -23,7 +23,7 @@ def read(tmp_path, size, hparams=HPARAMS):
 def test_a_true_input_is_taken_as_it_is(tmp_path, capsys):
     pixels, image = read(tmp_path, (8, 8))
     np.testing.assert_array_equal(image.low_res, pixels)
-    assert image.high_res is None and "taken as it is" in capsys.readouterr().out
+    assert image.high_res is None and "used as is" in capsys.readouterr().out
 
 
 def test_an_aligned_image_is_reduced_as_in_training(tmp_path, capsys):
@@ -37,7 +37,7 @@ def test_an_aligned_image_is_reduced_as_in_training(tmp_path, capsys):
 def test_a_picture_of_another_shape_is_cut_at_its_center(tmp_path, capsys):
     pixels, image = read(tmp_path, (50, 40))
     np.testing.assert_array_equal(image.high_res, images.resize(pixels[:, 5:45], (32, 32)))
-    assert "center crop to 40x40 (which should be the face alone; alignment finds it)" in (
+    assert "center crop to 40x40 (should show only the face; alignment finds it)" in (
         capsys.readouterr().out
     )
 

@@ -62,15 +62,15 @@ def test_a_database_that_is_cut_short(tmp_path):
     write_lmdb(tmp_path / "lmdb", 40)
     file = tmp_path / "lmdb" / "data.mdb"
     file.write_bytes(file.read_bytes()[:-9000])
-    with pytest.raises(UserError, match="data.mdb' cannot be read as an LMDB .*cut short"):
+    with pytest.raises(UserError, match="data.mdb' as an LMDB .*truncated"):
         sources.open_source(f"lmdb:{tmp_path / 'lmdb'}", "auto", 3)
     file.write_bytes(b"no database" * 1000)
-    with pytest.raises(UserError, match="cannot be read as an LMDB"):
+    with pytest.raises(UserError, match="as an LMDB database"):
         sources.open_source(f"lmdb:{tmp_path / 'lmdb'}", "auto", 3)
 
 
 def test_databases_that_are_not_lsun(tmp_path):
-    with pytest.raises(UserError, match="expected LSUN's databases"):
+    with pytest.raises(UserError, match="expected LSUN's NAME_train_lmdb"):
         sources.open_source(f"lmdb:{tmp_path}", "auto", 3)
     for name in ("bedroom_train_lmdb", "tower_train_lmdb", "bedroom_val_lmdb"):
         write_lmdb(tmp_path / name, 3)

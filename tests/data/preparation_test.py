@@ -67,7 +67,7 @@ def test_a_damaged_file_is_refused_and_mended(prepared, tmp_path, how):
     damage(copy / "train-00002.tfrecord", how)
     if how == "flipped":
         data = DataHparams(dataset=f"records:{copy}", image_size=8)
-        with pytest.raises(UserError, match="cannot be read to its end.*corrupted"):
+        with pytest.raises(UserError, match="cannot read all of data set.*corrupted"):
             image_sets.load(data, 3, "train")
     else:
         with pytest.raises(UserError, match="train-00002.tfrecord"):
@@ -99,7 +99,7 @@ def test_a_folder_that_was_made_otherwise(prepared, tmp_path):
 
 def test_too_little_room_is_seen_before(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
-    with pytest.raises(UserError, match="1,000 bytes free, and the records need"):
+    with pytest.raises(UserError, match="1,000 bytes free, but the records need"):
         preparation.prepare(DATA, 3, tmp_path, 50)
 
 

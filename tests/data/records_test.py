@@ -110,7 +110,7 @@ def test_records_of_another_crop_are_refused(prepared):
         lambda: image_sets.training_set(of_records, 3),
         lambda: pipeline.blocks(of_records, 3, 4, "train", 7),
     ):
-        with pytest.raises(UserError, match="made with crop=celeba, and this needs crop=mnist"):
+        with pytest.raises(UserError, match="made with crop=celeba, but this needs crop=mnist"):
             read()
 
 
@@ -119,5 +119,5 @@ def test_settings_that_are_none(prepared, tmp_path, change):
     saved = json.loads((prepared / "records" / "records.json").read_text())
     saved["settings"] |= change
     (tmp_path / "records.json").write_text(json.dumps(saved))
-    with pytest.raises(UserError, match="does not say what the records were made with"):
+    with pytest.raises(UserError, match="does not say how the records were made"):
         records.made_with(tmp_path)

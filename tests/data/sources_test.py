@@ -59,7 +59,7 @@ def test_several_zips_are_one_set(tmp_path):
     alone = sources.open_source(f"zip:{tmp_path / 'a,1.zip'}", "auto", 3)  # a name with a comma
     assert alone.names("test") == ["x/200000.png"]
     assert alone.read("x/200000.png").max() == shades["x/200000.png"]
-    with pytest.raises(UserError, match="'y/170000.png' is in two"):
+    with pytest.raises(UserError, match="contain 'y/170000.png'"):
         sources.open_source(f"zip:{tmp_path / 'b.zip'},{tmp_path / 'b.zip'}", "auto", 3)
     with pytest.raises(UserError, match="no file '/no.zip'"):
         sources.open_source(f"zip:{tmp_path / 'b.zip'},/no.zip", "auto", 3)
@@ -74,7 +74,7 @@ def test_a_zip_with_a_damaged_member(tmp_path):
     content[300:330] = bytes(30)
     path.write_bytes(content)
     source = sources.open_source(f"zip:{path}", "hash", 3)
-    with pytest.raises(ValueError, match="cannot be unpacked"):
+    with pytest.raises(ValueError, match="cannot unpack"):
         source.read("0.bmp")
     np.testing.assert_array_equal(source.read("1.bmp"), picture(1, (64, 64)))
 
@@ -127,7 +127,7 @@ def test_idx_labels(tmp_path):
 
 def test_a_broken_idx_file(tmp_path):
     (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\0" * 40)
-    with pytest.raises(UserError, match="not the idx file"):
+    with pytest.raises(UserError, match="not a valid MNIST idx file"):
         sources.open_source(f"mnist:{tmp_path}", "auto", 1)
 
 
@@ -137,7 +137,7 @@ def test_a_damaged_gzip(tmp_path):
     content = bytearray(path.read_bytes())
     content[20:40] = b"x" * 20
     path.write_bytes(content)
-    with pytest.raises(UserError, match="not the idx file"):
+    with pytest.raises(UserError, match="not a valid MNIST idx file"):
         sources.open_source(f"mnist:{tmp_path}", "auto", 1)
 
 
@@ -198,12 +198,12 @@ def test_tfds_prepared(mnist, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        ("floder:x", "one of the kinds drawn, folder, zip"),
-        ("folder", "needs a place"),
+        ("floder:x", "KIND is one of drawn, folder, zip"),
+        ("folder", "needs a location"),
         ("folder:/no/such/place", "no folder '/no/such/place'"),
         ("zip:/no/such.zip", "no file '/no/such.zip'"),
         ("mnist:/no/such", "train-images-idx3-ubyte"),
-        ("drawn:many", "count of 3 or more"),
+        ("drawn:many", "count from 3"),
         ("tfds:no_such_set", "TFDS has no data set 'no_such_set'"),
     ],
 )
@@ -213,7 +213,7 @@ def test_what_cannot_be_opened(dataset, words):
 
 
 def test_an_empty_folder(tmp_path):
-    with pytest.raises(UserError, match="no image there"):
+    with pytest.raises(UserError, match="contains no images"):
         sources.open_source(f"folder:{tmp_path}", "auto", 3)
 
 
@@ -265,7 +265,7 @@ def test_tfds_is_asked_through_the_proxy(unprepared, monkeypatch):
         monkeypatch.setenv("https_proxy", address)
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.setattr(urllib.request, "_opener", None)  # which has read the environment
-        with pytest.raises(UserError, match="cannot be fetched .*403.*zip:img_align_celeba.zip"):
+        with pytest.raises(UserError, match="cannot be downloaded .*403.*zip:img_align_celeba.zip"):
             sources.open_source("tfds:celeb_a,download", "auto", 3)
     assert asked == ["storage.googleapis.com:443"]
 

@@ -166,7 +166,7 @@ def test_a_digest_is_kept(tmp_path):
         content.replace(b"train", b"trail"),
     ):
         path.write_bytes(damaged)
-        with pytest.raises(UserError, match="cannot be read as the digest"):
+        with pytest.raises(UserError, match="the digest of a run"):
             splits.Digest.load(path)
 
 

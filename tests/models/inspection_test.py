@@ -82,5 +82,5 @@ def test_a_box_is_a_part_of_it(looked_into):
 
 def test_images_must_fit(looked_into):
     model, low_res, high_res, _ = looked_into
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="do not match"):
         model.inspect(low_res, high_res[:, :4])

@@ -64,7 +64,7 @@ def test_sizes_are_arguments(size, scale, channels):
 def test_images_that_do_not_fit_are_refused():
     model = PixelRecursiveSuperResolution(**SMALL)
     low_res, high_res = pair()
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="do not match"):
         model(low_res, high_res[:, :, :7])
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="do not match"):
         model(low_res[..., :1], high_res[..., :1])

@@ -117,9 +117,13 @@ def test_a_baseline_may_be_matched():
         (Sampling(guidance=float("inf")), Hparams(), "guidance must be a finite"),
         (Sampling(guidance=float("nan")), Hparams(), "guidance must be"),
         (Sampling(tau=0.0), Hparams(), "tau must be more than 0"),
-        (Sampling(guidance=1.0), Hparams(ModelHparams("regression")), "no two"),
-        (Sampling(guidance=1.0), Hparams(ModelHparams("cross_entropy")), "no two"),
-        (Sampling(match_input="end"), Hparams(data=DataHparams(pairs="corners")), "reduced images"),
+        (Sampling(guidance=1.0), Hparams(ModelHparams("regression")), "does not have both"),
+        (Sampling(guidance=1.0), Hparams(ModelHparams("cross_entropy")), "does not have both"),
+        (
+            Sampling(match_input="end"),
+            Hparams(data=DataHparams(pairs="corners")),
+            "downsampled images",
+        ),
     ],
 )
 def test_what_cannot_be(sampling, hparams, word):

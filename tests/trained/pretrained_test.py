@@ -101,7 +101,11 @@ def test_sample_without_a_run_or_a_picture(tmp_path):
     [
         ("sample", ["--output=OUT"], ["workdir", "model"]),
         ("sample", ["--model=faces", "--workdir=RUN", "--output=OUT"], ["workdir", "model"]),
-        ("sample", ["--model=cats", "--output=OUT"], ["cats", "faces", "named by its directory"]),
+        (
+            "sample",
+            ["--model=cats", "--output=OUT"],
+            ["cats", "faces", "directory of a run of your own"],
+        ),
         ("sample", ["--model="], ["no model ''"]),
         ("sample", ["--model=faces", "--input="], ["an empty path"]),
         ("sample", ["--workdir=RUN", "--input=OUT", "--align"], ["alignment", "faces"]),

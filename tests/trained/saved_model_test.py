@@ -89,7 +89,7 @@ def test_log_prob_and_conditioning_logits(signatures, model):
     [
         (0.0, 2, 0.0, "off", "tau must be"),
         (np.nan, 2, 0.0, "off", "tau must be"),
-        (1.0, 1, 0.0, "off", "one seed an image"),
+        (1.0, 1, 0.0, "off", "one seed per image"),
         (1.0, 2, -1.0, "off", "guidance must be"),
         (1.0, 2, np.inf, "off", "guidance must be"),
         (1.0, 2, 0.0, "on", "match_input must be one of off, end, rows"),

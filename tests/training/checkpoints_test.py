@@ -24,7 +24,7 @@ def test_a_broken_newest_checkpoint_is_passed_over(uninterrupted, tmp_path):
         path.write_bytes(path.read_bytes()[:1000])
     result = call("train", f"--workdir={copy}", *WEIGHTS_ALONE)
     assert result.returncode == 0, result.stderr
-    assert "cannot continue from" in result.stderr and "continuing from step 12" in result.stderr
+    assert "cannot resume from" in result.stderr and "resuming from step 12" in result.stderr
     assert_same_weights(uninterrupted, copy)
 
 
@@ -79,9 +79,9 @@ def test_damage_to_a_checkpoint_is_noticed(trainer, uninterrupted, tmp_path, cap
             variable.assign(np.full(variable.shape, 7))
         checkpoints.restore(trainer, Workdir(copy))
         said = capsys.readouterr().err
-        noticed = "cannot continue from" in said
+        noticed = "cannot resume from" in said
         harmless += not noticed
-        assert f"continuing from step {12 if noticed else 14} " in said
+        assert f"resuming from step {12 if noticed else 14} " in said
         for expected, actual in zip(saved[12 if noticed else 14], state(trainer)):
             np.testing.assert_array_equal(actual, expected, err_msg=f"case {case}: {said}")
         assert (copy / "checkpoints" / f"broken-{path.name}").exists() == noticed

@@ -26,7 +26,7 @@ def test_a_signal_is_kept_for_the_loop(capfd):
         os.kill(os.getpid(), signal.SIGTERM)
         wait(lambda: caught)
     assert caught == [signal.SIGTERM]
-    assert "SIGTERM: saving, then leaving" in capfd.readouterr().err
+    assert "SIGTERM: saving, then exiting" in capfd.readouterr().err
     assert before == [signal.getsignal(number) for number in NUMBERS]
 
 
@@ -65,7 +65,7 @@ def test_whoever_asks_again_a_second_later_does_not_wait():
             process.send_signal(signal.SIGTERM)
             time.sleep(0.2)
         assert process.returncode == 128 + signal.SIGTERM
-        assert process.stderr.read().count("leaving at once") == 1
+        assert process.stderr.read().count("exiting now") == 1
     finally:
         process.kill()
         process.communicate()

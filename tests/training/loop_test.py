@@ -31,11 +31,11 @@ def test_nan_stops_the_run_and_keeps_the_last_good_weights(tiny_run, tmp_path, c
     shutil.copytree(tiny_run, copy)
     options = ["--train_steps=30", f"--checkpoint_every={checkpoint_every}", "--sample_images=0"]
     result = call("train", f"--workdir={copy}", "--learning_rate=1e38", *options)
-    assert_one_line(result, "not a number", "step", "learning rate 1e+38")
+    assert_one_line(result, "not finite", "step", "learning rate 1e+38")
     assert_same_weights(tiny_run, copy)
     # And what the message says helps.
     result = call("train", f"--workdir={copy}", "--learning_rate=1e-5", *options, "--train_steps=7")
-    assert result.returncode == 0 and "continuing from step 6" in result.stderr
+    assert result.returncode == 0 and "resuming from step 6" in result.stderr
 
 
 @pytest.mark.slow
@@ -46,7 +46,7 @@ def test_nan_and_restore_goes_back_and_on_with_a_lower_rate(tiny_run, tmp_path):
     shutil.copytree(tiny_run, back)
     result = call("train", f"--workdir={back}", *options, "--on_nan=restore")
     assert result.returncode == 0, result.stderr
-    assert "not a number at step 8 (learning rate 5e+04); going back" in result.stderr
+    assert "not finite at step 8 (learning rate 5e+04); going back" in result.stderr
     factor = Workdir(back).read_hparams().training.learning_rate_factor
     assert 0 < factor < 1
     assert steps_logged(back) == list(range(1, 11))
@@ -66,7 +66,7 @@ def test_nan_and_restore_that_does_not_help(tiny_run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(tiny_run, copy)
     options = ["--learning_rate=1e38", "--train_steps=9", "--on_nan=restore"]
-    assert_one_line(call("train", f"--workdir={copy}", *options), "not a number")
+    assert_one_line(call("train", f"--workdir={copy}", *options), "not finite")
     assert_same_weights(tiny_run, copy)
     assert Workdir(copy).read_hparams().training.learning_rate_factor == 1
 
@@ -93,12 +93,12 @@ def test_a_record_that_is_damaged_costs_no_step(tmp_path):
     file.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
     options += [f"--workdir={tmp_path / 'run'}", f"--dataset=records:{tmp_path / 'damaged'}"]
     result = call("train", *options)
-    assert_one_line(result, "cannot be read any more", "corrupted record", "step 20 is saved")
+    assert_one_line(result, "can no longer be read", "corrupted record", "step 20 is saved")
     assert steps_logged(tmp_path / "run") == list(range(1, 21))
     file.write_bytes(whole)
     result = call("train", *options)
     assert result.returncode == 0, result.stderr
-    assert "continuing from step 20" in result.stderr
+    assert "resuming from step 20" in result.stderr
     assert_same_weights(expected, tmp_path / "run")
 
 
