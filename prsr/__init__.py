@@ -22,15 +22,15 @@ def load(where: str | os.PathLike[str]) -> Model:
     """Loads a trained model.
 
     Args:
-        where: a run directory of `prsr.train`, a folder that `prsr.export` wrote (of several
-            versions the newest), or the name of a model of this package: `"faces"`.
+        where: a run directory of `prsr.train`, a folder written by `prsr.export` (its newest
+            version is loaded), or the name of a bundled model: `"faces"`.
 
     Returns:
         A `prsr.api.Model`.
 
     Raises:
-        UserError: there is no model, or it cannot be read; or this program has set Keras to
-            another backend, data format or precision.
+        UserError: there is no model, or it cannot be read; or your program has set Keras to another
+            backend, data format or precision.
     """
     from prsr import backend
 

@@ -1,4 +1,4 @@
-"""What `prsr.load` returns: a trained model, wherever it is kept, as a few functions of images."""
+"""The public API behind `prsr.load`: a trained model as a few functions of images."""
 
 import numbers
 import os
@@ -24,11 +24,11 @@ from prsr.trained.workdir import Workdir
 Images = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
-_BATCH = 16  # samples at once; changes no image
+_BATCH = 16  # samples per batch; does not affect the images
 
 
 def load(where: str | os.PathLike[str]) -> "Model":
-    """As `prsr.load`, which documents it."""
+    """Implements `prsr.load`."""
     path = pathlib.Path(where).expanduser()
     if (path / "settings.json").exists():
         return Model(*_run(Workdir(path)))
@@ -37,13 +37,13 @@ def load(where: str | os.PathLike[str]) -> "Model":
     if str(where) in pretrained.names():
         return Model(*_run(pretrained.workdir(str(where))))
     raise UserError(
-        f"'{where}' is no run directory (settings.json), no export (1/saved_model.pb), and no "
-        f"model of this package ({', '.join(pretrained.names())})"
+        f"'{where}' is not a run directory (with settings.json), an export (with "
+        f"1/saved_model.pb), or a bundled model ({', '.join(pretrained.names())})"
     )
 
 
 def _run(workdir):
-    """`Model`'s arguments, of a run directory."""
+    """Returns `Model`'s arguments for a run directory."""
     hparams, model = workdir.load_model()
     sampler = samplers.sampler(model, hparams.data.downsampling)
     scored = likelihood.Repeated(model) if model.has_likelihood else None
@@ -55,14 +55,14 @@ def _run(workdir):
 
     def log_prob(low_res, high_res):
         if not scored:
-            raise ValueError("a regression predicts one image and gives no probability")
+            raise ValueError("a regression model predicts one image and has no probabilities")
         return -likelihood.nats(scored, low_res, high_res, _BATCH)
 
     def inspect(low_res, high_res, box):
         if hparams.model.architecture != "pixel_recursive":
             raise ValueError(
-                f"a {hparams.model.architecture} model has no A and B to look into, "
-                f"but a pixel_recursive one has"
+                f"only a pixel_recursive model has A and B to inspect, not "
+                f"{hparams.model.architecture}"
             )
         return inspection.inspect(model.inspect, low_res, high_res, box, _BATCH)
 
@@ -70,7 +70,7 @@ def _run(workdir):
 
 
 def _export(path):
-    """`Model`'s arguments, of a SavedModel."""
+    """Returns `Model`'s arguments for a SavedModel."""
     hparams, loaded = saved_model.load(path)
 
     def call(name, **inputs):
@@ -87,13 +87,13 @@ def _export(path):
                 named[name] = tf.constant(value, taken[name].dtype)
             elif value != usual:
                 raise ValueError(
-                    f"an older version made this export, without {name}; export the model again"
+                    f"this export is from an older version, without {name}; export the model again"
                 )
         return call("sample", low_res=tf.constant(low_res), seed=tf.constant(seeds), **named)
 
     def draw(low_res, num_samples, sampling, seed, given):
         if given is not None:
-            raise ValueError("an export cannot continue images; load the run that it was made of")
+            raise ValueError("an export cannot complete images; load its run directory instead")
         which = np.tile(np.arange(1, num_samples + 1), len(low_res))
         seeds = np.stack([np.full_like(which, seed % 2**31), which], axis=1).astype(np.int32)
         drawn = samplers.draw(sampler, low_res.repeat(num_samples, 0), seeds, sampling, _BATCH)
@@ -108,7 +108,9 @@ def _export(path):
 
     def inspect(low_res, high_res, box):
         if "inspect" not in loaded.signatures:
-            raise ValueError("an older version made this export; export the model again")
+            raise ValueError(
+                "this export is from an older version, without inspect; export the model again"
+            )
 
         def inspect_batch(low_res, high_res):
             return loaded.signatures["inspect"](
@@ -121,19 +123,19 @@ def _export(path):
 
 
 class Model:
-    """A trained model. `prsr.load` makes it.
+    """A trained model, created by `prsr.load`.
 
-    Images are uint8, 0..255. `low` is the side of a low-resolution image and `high` that of
-    a high-resolution one, in pixels; the paper's are 8 and 32.
+    Images are uint8, 0..255. `low` and `high` are the sides of low- and high-resolution images in
+    pixels; the paper's are 8 and 32.
 
     Args:
-        hparams: its `prsr.hparams.Hparams`.
-        draw: function `(low_res, num_samples, sampling, seed, given)` to `[count, num_samples,
+        hparams: the model's `prsr.hparams.Hparams`.
+        draw: function from `(low_res, num_samples, sampling, seed, given)` to `[count, num_samples,
             high, high, channels]` uint8, where `sampling` is a `prsr.hparams.Sampling`.
-        log_prob, inspect: functions of arrays, as the methods.
+        log_prob, inspect: functions of arrays that implement the methods.
 
     Attributes:
-        hparams: as given.
+        hparams: the model's settings.
         low_shape: `(low, low, channels)`.
         high_shape: `(high, high, channels)`.
     """
@@ -150,7 +152,7 @@ class Model:
         self.low_shape = (size // hparams.model.scale,) * 2 + (channels,)
         self.high_shape = (size, size, channels)
         self._draw, self._log_prob, self._inspect = draw, log_prob, inspect
-        self._find_eyes = None  # loaded when it is first wanted
+        self._find_eyes = None  # loaded at first use
 
     @overload
     def sample(
@@ -189,40 +191,39 @@ class Model:
         match_input="off",
         given=None,
     ):
-        """Draws samples from p(y | x): the images of `prsr.sample` with these arguments.
+        """Draws samples from p(y | x), the same images as `prsr.sample` with these settings.
 
         Args:
-            image: x. A PIL image or an array `[height, width, channels]`, which is reduced as
-                `low_res` does, or several as `[count, low, low, channels]`, taken as they are.
-            num_samples: of each image.
-            tau: multiplies the logits, the inverse of the usual temperature; infinity is
-                greedy.
-            seed: sample k depends on it, on k and on x, and on nothing else.
-            align: as `low_res`.
-            guidance: how much more A counts: logits are tau (B + (1 + guidance) A). 0 is the
-                paper's; 2 to 3 follow the input more closely, and samples differ less.
-            match_input: `"end"` changes each finished sample as little as possible, so that it
-                reduces to x exactly; `"rows"` also moves each row towards x before the next is
+            image: x, as a PIL image or an array `[height, width, channels]`, which `low_res`
+                prepares; or several inputs `[count, low, low, channels]`, used as they are.
+            num_samples: number of samples per image.
+            tau: multiplies the logits (the inverse of the usual temperature); infinity is greedy.
+            seed: sample k depends only on the seed, k and x.
+            align: as for `low_res`.
+            guidance: extra weight of A; the logits are tau (B + (1 + guidance) A). 0 is the
+                paper's; 2 to 3 follow the input more closely, with less varied samples.
+            match_input: `"end"` changes each finished sample as little as possible so that it
+                downsamples to x exactly; `"rows"` also moves each row towards x before the next is
                 drawn; `"off"` is the paper's.
-            given: `[high, high, channels]` integers that each sample continues: 0 to 255 where a
-                value stays as it is, -1 where one is to be drawn. What is drawn sees what was
-                given before it, in the order of drawing, and nothing below.
+            given: `[high, high, channels]` integers for each sample to complete: values to keep,
+                0..255, and -1 where to draw. Drawn values depend only on given values that come
+                earlier in the drawing order, never on those below.
 
         Returns:
-            Of a PIL image a list of PIL images; of one array `[num_samples, high, high,
-            channels]` and of several `[count, num_samples, high, high, channels]`, uint8.
+            For a PIL image, a list of PIL images; for one array, `[num_samples, high, high,
+            channels]` uint8; for several, `[count, num_samples, high, high, channels]` uint8.
 
         Raises:
-            ValueError: an argument cannot be used, or there is no face to align.
-            UserError: as `low_res`.
+            ValueError: an argument is invalid, or there is no face to align.
+            UserError: as for `low_res`.
         """
         whole = all(isinstance(number, numbers.Integral) for number in (num_samples, seed))
         real = all(isinstance(number, numbers.Real) for number in (tau, guidance))
         if not (whole and num_samples > 0 and real and match_input in MATCH_INPUT):
             raise ValueError(
                 f"num_samples must be 1 or more, seed an integer, tau and guidance numbers and "
-                f"match_input one of {', '.join(MATCH_INPUT)}, not {num_samples!r}, {seed!r}, "
-                f"{tau!r}, {guidance!r} and {match_input!r}"
+                f"match_input one of {', '.join(MATCH_INPUT)}; got num_samples={num_samples!r}, "
+                f"seed={seed!r}, tau={tau!r}, guidance={guidance!r}, match_input={match_input!r}"
             )
         sampling = Sampling(float(tau), float(guidance), match_input)
         try:
@@ -237,20 +238,21 @@ class Model:
         return drawn if isinstance(image, np.ndarray) else [plotting.to_pil(x) for x in drawn]
 
     def low_res(self, image: Images | Image.Image, align: bool = False) -> Images:
-        """The image x that the model is shown of a picture, made as in its training.
+        """Makes the model's input x from a picture, as in training.
 
         Args:
-            image: PIL image, or `[height, width, channels]` uint8. It is cropped and reduced;
-                one of `low_shape` is returned as it is.
-            align: whether to find the largest face first, and turn and cut the image as
-                CelebA's were.
+            image: PIL image, or `[height, width, channels]` uint8. It is cropped and reduced; an
+                image of `low_shape` is returned unchanged.
+            align: whether to first find the largest face, and rotate and crop the image like
+                CelebA's.
 
         Returns:
             `low_shape` uint8.
 
         Raises:
-            ValueError: it is no such image, too small, or has no face to align.
-            UserError: `align`, and the model is not of faces, or mtcnn is not installed.
+            ValueError: the image is invalid or too small, or has no face to align.
+            UserError: `align` is set, but the model was not trained on aligned faces, or mtcnn is
+                not installed.
         """
         if align and self._find_eyes is None:
             self._find_eyes = inputs.eye_finder(self.hparams)
@@ -266,17 +268,17 @@ class Model:
         return inputs.preprocess(image, self.hparams, self._find_eyes if align else None).low_res
 
     def log_prob(self, low_res: Images, high_res: Images) -> npt.NDArray[np.float32]:
-        """log p(y | x), exactly (equation 5).
+        """Returns the exact log p(y | x) (equation 5).
 
         Args:
             low_res: x, `[count, low, low, channels]` uint8.
             high_res: y, `[count, high, high, channels]` uint8.
 
         Returns:
-            `[count]` float32, at most 0, in nats an image.
+            `[count]` float32, at most 0, in nats per image.
 
         Raises:
-            ValueError: the arrays are not that, or the model is a regression.
+            ValueError: an array is invalid, or the model is a regression.
         """
         self._check_pairs(low_res, high_res)
         return self._log_prob(low_res, high_res)
@@ -284,9 +286,9 @@ class Model:
     def inspect(
         self, low_res: Images, high_res: Images, box: Box | None = None
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """What A(x) and B(y) say of each sub-pixel, and what their sum makes of it (equation 6).
+        """Compares the distributions of A(x), B(y) and their sum for each sub-pixel (equation 6).
 
-        One pass of the model. All of an image are 9 MB at 32x32, most of them logits.
+        This takes one pass of the model. At 32x32, the result takes 9 MB per image, mostly logits.
 
         Args:
             low_res: x, `[count, low, low, channels]` uint8.
@@ -294,16 +296,16 @@ class Model:
             box: the pixels to keep, `(left, top, right, bottom)` as in PIL; None for all.
 
         Returns:
-            A dict of float32 arrays `[count, rows, columns, channels]`, logits with 256 more at
-            the end. Of each NAME of `conditioning` (A), `prior` (B) and `joint` (A + B):
+            A dict of float32 arrays `[count, rows, columns, channels]`, with a last axis of 256 for
+            logits. For each NAME in `conditioning` (A), `prior` (B) and `joint` (A + B):
             `NAME_logits`, normalised to log-probabilities; `NAME_nats`, the negative
-            log-probability of the value that is there; `NAME_entropy_bits`. And
-            `prior_moved_bits`, how far B moved A (the Kullback-Leibler divergence of A + B from
-            A), and `conditioning_moved_bits`, how far A moved B.
+            log-probability of the actual value; `NAME_entropy_bits`. And `prior_moved_bits`, how
+            far B moved A (the Kullback-Leibler divergence of A + B from A), and
+            `conditioning_moved_bits`, how far A moved B.
 
         Raises:
-            ValueError: the arrays are not that, `box` is not within the image, or the model is
-                no pixel_recursive one.
+            ValueError: an array is invalid, `box` is not within the image, or the model is not
+                pixel_recursive.
         """
         self._check_pairs(low_res, high_res)
         if box is not None:
@@ -319,15 +321,18 @@ class Model:
         self._check("low_res", low_res, self.low_shape)
         self._check("high_res", high_res, self.high_shape)
         if len(low_res) != len(high_res):
-            raise ValueError(f"{len(low_res)} low_res for {len(high_res)} high_res")
+            raise ValueError(
+                f"expected as many low_res as high_res images; got {len(low_res)} low_res for "
+                f"{len(high_res)} high_res"
+            )
 
     def _check_given(self, given):
         if given is None:
             return
         if self.hparams.model.architecture != "pixel_recursive":
             raise ValueError(
-                f"a {self.hparams.model.architecture} model draws no sub-pixel from those before "
-                f"it, so it has nothing to continue; leave given out"
+                f"only a pixel_recursive model can complete images, not "
+                f"{self.hparams.model.architecture}; leave given out"
             )
         samplers.check_given(given, self.high_shape)
 

@@ -1,4 +1,4 @@
-"""Which of Keras' backends computes, and on what."""
+"""Selects Keras' backend and TensorFlow's devices."""
 
 import os
 
@@ -13,7 +13,7 @@ def prepare() -> None:
 
 
 def traced(function):
-    """A function of tensors as a TensorFlow graph; with another backend as it is."""
+    """Compiles a function of tensors to a TensorFlow graph; other backends get it unchanged."""
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -24,19 +24,19 @@ def traced(function):
 
 
 def require_tensorflow(what: str) -> None:
-    """Refuses another backend than TensorFlow.
+    """Rejects any backend other than TensorFlow.
 
     Args:
-        what: needs it, for the message.
+        what: what needs TensorFlow, for the message.
 
     Raises:
-        UserError: Keras was told to compute with another.
+        UserError: Keras is set to another backend.
     """
     try:
         import keras
 
         found = keras.backend.backend()
-    except ModuleNotFoundError as error:  # Keras imports the backend that it is told to use
+    except ModuleNotFoundError as error:  # Keras imports the backend that is set
         found = str(error.name)
     if found != "tensorflow":
         raise UserError(
@@ -45,23 +45,23 @@ def require_tensorflow(what: str) -> None:
 
 
 def devices(count):
-    """Makes devices of this machine known to TensorFlow, before it has computed anything.
+    """Configures TensorFlow's devices; call it before TensorFlow computes anything.
 
     Args:
-        count: its first so many GPUs, or, where there is none, so many logical devices on the CPU,
-            which are good for trying only. 0: all GPUs, or one CPU.
+        count: number of devices of this machine: its first GPUs or, without a GPU, logical devices
+            on the CPU (only useful for testing). 0 means all GPUs, or one CPU.
 
     Returns:
-        Their names.
+        The names of the devices.
 
     Raises:
-        UserError: there are not so many GPUs.
+        UserError: there are fewer GPUs.
     """
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     if count > len(gpus) > 0:
-        raise UserError(f"{count} devices were asked for, and this machine has {len(gpus)} GPU(s)")
+        raise UserError(f"expected {count} devices, but this machine has {len(gpus)} GPU(s)")
     if gpus:
         count = count or len(gpus)
         tf.config.set_visible_devices(gpus[:count], "GPU")

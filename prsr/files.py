@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, directories for one process, and full disks."""
+"""Writes files atomically, locks directories, and reports disk errors."""
 
 import contextlib
 import errno
@@ -16,17 +16,17 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-_MOST_BYTES = 200  # of a name, which leaves room for what is put before and behind it
+_MOST_BYTES = 200  # of a name, which leaves room for a prefix and an extension
 _FORBIDDEN = re.compile(r"""[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]|%(?=[0-9A-Fa-f]{2})""")
 
 
 def portable(name: str) -> str:
-    """A file name, without its ending, that every file system takes.
+    """Returns a file name, without extension, that is valid on every file system.
 
     Args:
         name: any text. Characters that some system forbids, and bytes that are not UTF-8, become
-            `%XX`, from which `urllib.parse.unquote_to_bytes` makes them again. A name of more
-            than 200 bytes is cut, and ends in a checksum.
+            `%XX`, which `urllib.parse.unquote_to_bytes` reverses. A name of more than 200 bytes is
+            truncated and ends in a checksum.
     """
 
     def escaped(match: re.Match[str]) -> str:
@@ -41,25 +41,25 @@ def portable(name: str) -> str:
 
 
 def expanded(path: str) -> str:
-    """A path with `~`, `~name` and `$NAME` as a shell would write them out."""
+    """Expands `~`, `~name` and `$NAME` in a path, as a shell does."""
     return os.path.expanduser(os.path.expandvars(path))
 
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a path to write to, and moves what was written there into place.
+    """Yields a temporary path to write to, then moves the file into place.
 
     Args:
-        path: of the file; its folder is made.
+        path: path of the file; its folder is made.
 
     Yields:
-        A path beside it with the same ending; what is there is deleted on an error.
+        A path beside it with the same extension. On an error it is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{path.name}")
     try:
         yield partial
-        with open(partial, "r+b") as file:  # Windows syncs no file that is only read
+        with open(partial, "r+b") as file:  # Windows cannot sync read-only files
             os.fsync(file.fileno())  # or a power cut could leave the new name on an empty file
         os.replace(partial, path)
     except BaseException:
@@ -70,16 +70,16 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def lock(folder: pathlib.Path, doing: str) -> Iterator[None]:
-    """Makes a folder, and keeps other processes out that lock it.
+    """Makes a folder and locks it against other processes.
 
-    On a file system without locks it says so, and keeps nobody out.
+    On a file system without locks it prints a warning instead.
 
     Args:
-        folder: which.
+        folder: the folder.
         doing: what this process does there, such as `"training in"`.
 
     Raises:
-        UserError: another process has it, or this one may not write there.
+        UserError: another process has the lock, or the folder is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,8 +95,8 @@ def lock(folder: pathlib.Path, doing: str) -> Iterator[None]:
                     f"another process is {doing} '{folder}'; wait for it or stop it"
                 ) from error
             print(
-                f"'{folder}' cannot be locked ({error.strerror}): see to it yourself that no other "
-                f"process is {doing} it",
+                f"cannot lock '{folder}' ({error.strerror}): make sure that no other process is "
+                f"{doing} it",
                 file=sys.stderr,
             )
         yield
@@ -113,20 +113,20 @@ def _lock(file: int) -> None:
 
 
 CHECKPOINTS_STAY = (
-    "earlier checkpoints are untouched: make room or permission, and run the same command again"
+    "earlier checkpoints are intact: free some space or fix permissions, then run the command again"
 )
 
 
 @contextlib.contextmanager
 def disk_errors(
     path: str | os.PathLike[str],
-    advice: str = "make room or permission, and run the same command again",
+    advice: str = "free some space or fix permissions, then run the command again",
 ) -> Iterator[None]:
-    """Turns a failed write, of Python or TensorFlow, into a `UserError`.
+    """Turns a failed write by Python or TensorFlow into a `UserError`.
 
     Args:
-        path: where to.
-        advice: what to do, and what stays.
+        path: the path being written.
+        advice: what to do, and what was kept.
     """
     tensorflow = sys.modules.get("tensorflow")
     kinds = (OSError, tensorflow.errors.OpError) if tensorflow else OSError

@@ -1,4 +1,4 @@
-"""What of its host this process may use: containers and schedulers grant a part."""
+"""Finds the cores and memory available to this process, within its container's limits."""
 
 import contextlib
 import math
@@ -7,7 +7,7 @@ import pathlib
 
 
 def cores() -> int:
-    """The cores: by affinity, and by the quota of the control groups that this process is in."""
+    """Returns the number of cores, by affinity and the quotas of this process' control groups."""
     count = float(os.cpu_count() or 1)
     if hasattr(os, "sched_getaffinity"):
         count = min(count, len(os.sched_getaffinity(0)))
@@ -24,7 +24,7 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """The bytes that are free: of the host, and of the control groups that this process is in."""
+    """Returns the free bytes, of the host and within this process' control groups."""
     free = [math.inf]
     with contextlib.suppress(OSError, ValueError, IndexError):
         text = (_ROOT / "proc/meminfo").read_text()
@@ -45,7 +45,7 @@ _ROOT = pathlib.Path("/")
 
 
 def _groups(controller: str) -> list[pathlib.Path]:
-    """The folders of this process' control groups, from its own upwards; "" is version 2."""
+    """Returns the folders of this process' control groups, innermost first; "" is version 2."""
     mounted = _ROOT / "sys/fs/cgroup" / controller
     with contextlib.suppress(OSError, ValueError):
         for line in (_ROOT / "proc/self/cgroup").read_text().splitlines():
@@ -57,7 +57,7 @@ def _groups(controller: str) -> list[pathlib.Path]:
 
 
 def _numbers(path: pathlib.Path, count: int) -> list[float]:
-    """So many numbers of a file; infinity is for "max", and for what is not there."""
+    """Reads `count` numbers from a file; "max" and missing numbers become infinity."""
     with contextlib.suppress(OSError, ValueError):
         words = path.read_text().split()
         found = [math.inf if word == "max" else float(word) for word in words]
@@ -67,7 +67,7 @@ def _numbers(path: pathlib.Path, count: int) -> list[float]:
 
 
 def _cached(folder: pathlib.Path) -> float:
-    """The bytes of files that a group keeps only as long as nobody wants the memory."""
+    """Returns the bytes of cached files, which a group frees when memory is needed."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         lines = (folder / "memory.stat").read_text().splitlines()
         found = dict(line.split()[:2] for line in lines)

@@ -1,7 +1,7 @@
-"""The only home of value ranges, cropping and resizing.
+"""Converts value ranges, crops and resizes images.
 
-An image is uint8, 0..255, wherever it is stored, scored or drawn. Networks see
-[-0.5, 0.5], made from the quantised values here and nowhere else.
+Images are uint8, 0..255, wherever they are stored, scored or drawn. Networks take [-0.5, 0.5],
+which only this module computes, from the quantised values.
 """
 
 from keras import ops
@@ -16,7 +16,7 @@ CELEBA_BOX = (40, 178, 20, 158)
 
 
 def to_network(image, dtype):
-    """0..255 to the networks' [-0.5, 0.5].
+    """Maps 0..255 to the networks' [-0.5, 0.5].
 
     Args:
         image: tensor of any numeric dtype, 0..255.
@@ -29,7 +29,7 @@ def to_network(image, dtype):
 
 
 def quantize(image):
-    """Clips and rounds to uint8. A bicubic kernel overshoots, so the clipping is needed.
+    """Clips and rounds to uint8; clipping is needed because bicubic kernels overshoot.
 
     Args:
         image: floating tensor, about 0..255.
@@ -41,7 +41,7 @@ def quantize(image):
 
 
 def resize(image, size):
-    """Antialiased bicubic resizing, quantised.
+    """Resizes images with antialiased bicubic interpolation, then quantises them.
 
     Args:
         image: `[height, width, channels]` or `[batch, height, width, channels]`, 0..255.
@@ -89,7 +89,7 @@ def downsample(high_res, scale, method="antialiased"):
 
 
 def upsample_bicubic(low_res, scale):
-    """The bicubic baseline.
+    """Enlarges images by bicubic interpolation.
 
     Args:
         low_res: `[..., height, width, channels]`, 0..255, 3-D or 4-D.
@@ -103,26 +103,26 @@ def upsample_bicubic(low_res, scale):
 
 
 def can_crop(height, width, kind):
-    """Whether an image of so many pixels has the shape that a crop expects."""
+    """Whether an image of this size has the shape that a crop expects."""
     if kind != "celeba":
         return True
     return abs(height * CELEBA_WIDTH - width * CELEBA_HEIGHT) <= 0.02 * width * CELEBA_HEIGHT
 
 
 def crop(image, kind):
-    """Cuts the square that is kept of an image.
+    """Crops an image to a square.
 
     Args:
         image: array `[height, width, channels]`.
-        kind: `"center"`, the largest centred square; `"mnist"`, the middle 24/28 of it, which
-            is the digit of an MNIST image almost without its margin; or `"celeba"`, the
-            face in an image with CelebA's alignment.
+        kind: `"center"`, the largest centred square; `"mnist"`, the middle 24/28 of it, which is an
+            MNIST digit almost without its margin; or `"celeba"`, the face in an image with CelebA's
+            alignment.
 
     Returns:
         A square part of `image`.
 
     Raises:
-        UserError: `"celeba"`, and the image has not the shape of an aligned one.
+        UserError: `kind` is `"celeba"`, but the image does not have the shape of an aligned one.
     """
     height, width = image.shape[:2]
     if kind in ("center", "mnist"):
@@ -132,8 +132,8 @@ def crop(image, kind):
         return image[top : top + side, left : left + side]
     if not can_crop(height, width, kind):
         raise UserError(
-            f"crop=celeba expects aligned CelebA images (178x218 or that shape in another "
-            f"size), and got one of {width}x{height}; use img_align_celeba, or crop=center"
+            f"crop=celeba expects aligned CelebA images (178x218, or the same shape in another "
+            f"size); got {width}x{height}; use img_align_celeba, or crop=center"
         )
     top, bottom = (round(height * edge / CELEBA_HEIGHT) for edge in CELEBA_BOX[:2])
     left = round(width * CELEBA_BOX[2] / CELEBA_WIDTH)

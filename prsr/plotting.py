@@ -1,4 +1,4 @@
-"""Pictures from arrays: sheets of images, and the curves of a run."""
+"""Draws sheets of images, training curves and interval plots."""
 
 import matplotlib
 import numpy as np
@@ -8,20 +8,20 @@ from prsr import files
 
 matplotlib.use("Agg")  # no window, wherever this runs
 
-SOFTWARE = "prsr"  # by which a PNG of this program is known
+SOFTWARE = "prsr"  # marks PNGs written by this program
 _CELL = 128  # side of one picture on a sheet, in pixels, at least
 _GAP = 6
 _FONT_SIZE = 16
 
 
 def sheet(rows, captions, notes=None):
-    """Pictures in rows and columns, each enlarged by repeating its pixels.
+    """Arranges pictures in rows and columns, each enlarged by repeating its pixels.
 
     Args:
         rows: list of rows, each a list of uint8 arrays `[height, width, channels]` or
             None for an empty cell.
-        captions: one text a column; all empty for none.
-        notes: texts beneath the pictures, in the shape of `rows`, or None.
+        captions: one text per column; all empty for none.
+        notes: texts below the pictures, in the shape of `rows`, or None.
 
     Returns:
         A `PIL.Image`.
@@ -38,10 +38,10 @@ def sheet(rows, captions, notes=None):
 
 
 def save_pdf(rows, captions, path, notes=None):
-    """The same as a PDF: text as text, and no pixel lost.
+    """Writes a sheet as a PDF, with text as text and every pixel preserved.
 
     Args:
-        rows, captions, notes: as `sheet`.
+        rows, captions, notes: as for `sheet`.
         path: `pathlib.Path` of the file; its folder is made.
     """
     from matplotlib import pyplot as plt
@@ -62,7 +62,7 @@ def save_pdf(rows, captions, path, notes=None):
 
 
 def _layout(rows, captions, notes):
-    """Size of a sheet, `(x, y, enlarged picture)` of its cells, `(x, y, text)` of its texts."""
+    """Returns a sheet's size, its cells `(x, y, enlarged picture)` and texts `(x, y, text)`."""
     side = max(picture.shape[0] for row in rows for picture in row if picture is not None)
     side *= max(1, _CELL // side)
     lines = max(caption.count("\n") + 1 for caption in captions)
@@ -88,25 +88,25 @@ def _layout(rows, captions, notes):
 
 
 def heat(values, most):
-    """Numbers as colours, from dark (0) to bright (`most` and beyond).
+    """Converts numbers to colours, from dark (0) to bright (`most` and above).
 
     Args:
         values: `[height, width]` array, 0 or more.
         most: positive.
 
     Returns:
-        `[height, width, 3]` uint8, of viridis, which the colour-blind can read, too.
+        `[height, width, 3]` uint8, in viridis, which colour-blind people can read as well.
     """
     return (matplotlib.colormaps["viridis"](values / most)[..., :3] * 255).round().astype(np.uint8)
 
 
 def to_pil(picture):
-    """A uint8 array `[height, width, 1 or 3]` as a PIL image."""
+    """Converts a uint8 array `[height, width, 1 or 3]` to a PIL image."""
     return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
 
 
 def save(image, path):
-    """Writes a PIL image as PNG, whole or not at all.
+    """Writes a PIL image as PNG, atomically.
 
     Args:
         image: `PIL.Image`.
@@ -119,7 +119,7 @@ def save(image, path):
 
 
 def curves(records, path):
-    """Scores against steps, of training and validation: bits per dimension or squared error.
+    """Plots training and validation scores (bits per dimension or squared error) against steps.
 
     Args:
         records: list of dicts with `"step"` and any of the scores, as in `metrics.jsonl`.
@@ -151,7 +151,7 @@ def curves(records, path):
     else:
         axes.set_ylabel("bits per dimension")
         if lows:
-            # The first steps are far above what is worth looking at.
+            # Cut off the first steps, whose scores are far higher.
             axes.set_ylim(min(lows) - 0.2, min(9.0, max(lows) + 0.2))
     axes.grid(alpha=0.3)
     if lows:
@@ -163,12 +163,12 @@ def curves(records, path):
 
 
 def intervals(rows, label, path):
-    """Values with intervals, one below the other, beside the paper's.
+    """Plots values with intervals, one below the other, beside the paper's.
 
     Args:
         rows: list of `(title, value, (low, high), paper)`; `paper` is a value and its error,
             or None.
-        label: of the axis.
+        label: label of the axis.
         path: `pathlib.Path` of the PNG.
     """
     from matplotlib import pyplot as plt

@@ -1,4 +1,4 @@
-"""Progress and time left, on standard error."""
+"""Prints progress and the time left to standard error."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Nothing reaches standard error for a while, not from libraries nor from new processes."""
+    """Silences standard error inside the context, for libraries and new processes as well."""
     kept = os.dup(2)
     try:
         with open(os.devnull, "w") as nowhere:
@@ -24,30 +24,30 @@ _said: set[str] = set()
 
 
 def say_once(line: str) -> None:
-    """Says a line on standard error, once in a command, however often it is found."""
+    """Prints a line to standard error, at most once per command."""
     if line not in _said:
         _said.add(line)
         print(line, file=sys.stderr)
 
 
 def begin() -> None:
-    """A new command begins: what an earlier one said may be said again."""
+    """Starts a new command, which may print the lines of earlier ones again."""
     _said.clear()
 
 
 def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss."""
+    """Formats seconds as h:mm:ss."""
     minutes, seconds = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
 
 class Progress:
-    """Says how far a long loop is, at most every few seconds.
+    """Prints the progress of a long loop, at most every few seconds.
 
     Args:
         what: what is being done.
-        total: how many there are to do.
-        every: least seconds between two lines.
+        total: number of items to do.
+        every: minimum number of seconds between two lines.
     """
 
     def __init__(self, what: str, total: int, every: float = 5.0):
@@ -55,7 +55,7 @@ class Progress:
         self.start = self.last = time.monotonic()
 
     def update(self, done: int) -> None:
-        """Call with how many are done."""
+        """Reports that `done` items are finished."""
         now = time.monotonic()
         if now - self.last >= self.every:
             self.last = now

@@ -1,4 +1,4 @@
-"""Tables as Markdown and as CSV."""
+"""Formats tables as Markdown and CSV, and computes means with standard errors."""
 
 import csv
 import io
@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 
 class Summary(TypedDict):
-    """A mean over images; None where there is no finite number."""
+    """A mean over images and its standard error; None if not finite."""
 
     mean: float | None
     standard_error: float | None
 
 
 def to_markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table in Markdown.
+    """Formats a table as Markdown.
 
     Args:
         head: titles of the columns.
@@ -32,21 +32,21 @@ def to_markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV, quoted where need be; None is an empty cell."""
+    """Formats a table as CSV, quoted where needed; None becomes an empty cell."""
     text = io.StringIO()
     csv.writer(text).writerows([head, *rows])
     return text.getvalue()
 
 
 def summary(values: npt.ArrayLike) -> Summary:
-    """The mean over images and its standard error, s / sqrt(n).
+    """Computes the mean over images and its standard error, s / sqrt(n).
 
     Args:
         values: `[count]` array.
 
     Returns:
-        `{"mean": float, "standard_error": float}` for JSON: None where there is no finite
-        number, as for the error of one value.
+        `{"mean": float, "standard_error": float}` for JSON, with None for a number that is not
+        finite or does not exist, such as the error of one value.
     """
     values = np.asarray(values, np.float64)
     mean = values.mean()
@@ -61,11 +61,11 @@ def summary(values: npt.ArrayLike) -> Summary:
 
 
 def plus_minus(value: Summary, digits: int, times: float = 1) -> str:
-    """What `summary` returned as text: the mean, and its error if there is one.
+    """Formats the result of `summary`: the mean, and its error if there is one.
 
     Args:
-        value: a dict of `summary`.
-        digits: after the point.
+        value: as `summary` returns it.
+        digits: number of decimals.
         times: factor for both, such as 100 for percent.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What the web pages of this package share: a waitress server for a Flask application."""
+"""The web server that this package's pages share: a Flask application served by waitress."""
 
 import contextlib
 import re
@@ -36,22 +36,22 @@ _LARGEST_ANSWER = 2**26
 
 
 def application(name, most_bytes, framed_by=()):
-    """A `flask.Flask` with the files of the package `name` in static/, and safe headers.
+    """Makes a `flask.Flask` that serves static/ of the package `name`, with safe headers.
 
     Args:
         name: the package.
-        most_bytes: of a request's body.
-        framed_by: origins of pages that may show this one in a frame, such as
-            `"https://example.org"` or `"https://*.example.org"`; nobody else may.
+        most_bytes: maximum size of a request's body.
+        framed_by: origins of the only pages that may show this one in a frame, such as
+            `"https://example.org"` or `"https://*.example.org"`.
 
     Raises:
-        UserError: one is no origin.
+        UserError: one of them is not an origin.
     """
     for origin in framed_by:
         if not _ORIGIN.fullmatch(origin):
             raise UserError(
-                f"allow_framing_by expects origins such as https://example.org, without a path, "
-                f"and got '{origin}'"
+                f"allow_framing_by expects origins such as https://example.org, without a path; "
+                f"got '{origin}'"
             )
     policy = _POLICY + (" ".join(framed_by) or "'none'")
     app = flask.Flask(name, static_folder="static", static_url_path="/static")
@@ -76,18 +76,19 @@ def listening(app, host, port, connections=2000):
     """Opens the port of an application.
 
     Args:
-        app: what `application` returned.
-        host: address to listen at; of a name with several, the first.
-        port: 0 for any free one.
-        connections: how many at once, at most; a browser keeps several.
+        app: as `application` returns it.
+        host: address to listen at; if a name has several addresses, the first.
+        port: the port; 0 for any free one.
+        connections: maximum number of simultaneous connections; a browser keeps several.
 
     Yields:
-        The address for a browser, and a function that answers until SIGINT or SIGTERM.
+        The address for a browser, and a function that serves until SIGINT or SIGTERM.
 
     Raises:
-        UserError: the address cannot be used.
+        UserError: the address is unusable.
     """
-    # Flask refuses in words what is too large; waitress, without, what is far too large.
+    # Flask rejects bodies that are too large with a message; waitress rejects much larger ones
+    # without.
     far_too_large = max(_SMALL_BODY, 2 * app.config["MAX_CONTENT_LENGTH"])
     try:
         resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]
@@ -97,10 +98,10 @@ def listening(app, host, port, connections=2000):
             port=port,
             threads=8,
             connection_limit=min(connections, _most_files() - 100),
-            asyncore_use_poll=True,  # select() ends at 1,024
+            asyncore_use_poll=True,  # select() is limited to 1,024
             backlog=1024,
             max_request_body_size=far_too_large,
-            # From there on waitress writes to a file.
+            # Above this, waitress writes to a file.
             inbuf_overflow=far_too_large,
             outbuf_overflow=_LARGEST_ANSWER,
             max_request_header_size=16384,
@@ -110,7 +111,7 @@ def listening(app, host, port, connections=2000):
         raise UserError(
             f"cannot listen at {host}:{port} ({first_line(error)}); choose another host or port"
         ) from error
-    # waitress ends its loop upon this, and so does what runs before it.
+    # Exiting ends waitress's loop, and whatever runs before it.
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, lambda *_: sys.exit(0)) for number in signals}
     name = {"0.0.0.0": "localhost", "::": "localhost"}.get(
@@ -125,7 +126,7 @@ def listening(app, host, port, connections=2000):
 
 
 def _most_files():
-    """How many files and connections this process may have open, after asking for more."""
+    """Raises this process' limit of open files and connections, and returns it."""
     try:
         import resource
     except ImportError:  # not on Windows

@@ -112,14 +112,14 @@ def test_an_image_is_continued(tiny_run, match_input):
 def test_what_cannot_be_continued(tiny_run, tiny_export, baseline_runs):
     given = np.full((8, 8, 3), -1)
     for wrong in (given[:7], given.astype(float), given - 1, given + 257, [[0]]):
-        with pytest.raises(ValueError, match=r"given must be \[8, 8, 3\] integers"):
+        with pytest.raises(ValueError, match=r"given must be an array of \[8, 8, 3\] integers"):
             prsr.load(tiny_run).sample(LOW_RES, given=wrong)
-    with pytest.raises(ValueError, match="an export cannot continue"):
+    with pytest.raises(ValueError, match="an export cannot complete"):
         prsr.load(tiny_export).sample(LOW_RES, given=given)
     baseline = prsr.load(baseline_runs / "cross_entropy")
-    with pytest.raises(ValueError, match="nothing to continue"):
+    with pytest.raises(ValueError, match="only a pixel_recursive model can complete"):
         baseline.sample(LOW_RES, given=given)
-    with pytest.raises(ValueError, match="no A and B to look into"):
+    with pytest.raises(ValueError, match="only a pixel_recursive model has A and B"):
         baseline.inspect(LOW_RES, np.zeros((2, 8, 8, 3), np.uint8))
 
 
@@ -179,15 +179,15 @@ def test_only_models_of_faces_align(model):
 def test_a_regression_predicts_and_has_no_probability(baseline_runs, tmp_path):
     model = prsr.load(baseline_runs / "regression")
     assert model.sample(LOW_RES).shape == (2, 1, 8, 8, 3)
-    with pytest.raises(ValueError, match="no probability"):
+    with pytest.raises(ValueError, match="no probabilities"):
         model.log_prob(LOW_RES, np.zeros((2, 8, 8, 3), np.uint8))
     hparams, network = Workdir(baseline_runs / "regression").load_model()
-    with pytest.raises(prsr.UserError, match="is a regression"):
+    with pytest.raises(prsr.UserError, match="not regression"):
         saved_model.export(hparams, network, tmp_path)
 
 
 def test_what_is_no_model(tmp_path, tiny_export):
-    with pytest.raises(prsr.UserError, match="no run directory .*no export .*faces"):
+    with pytest.raises(prsr.UserError, match="not a run directory .*an export .*faces"):
         prsr.load(tmp_path / "none")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "saved_model.pb").write_bytes(b"")

@@ -139,7 +139,7 @@ def test_wrong_shapes_are_refused_and_do_not_end_the_process(tiny_export):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--workdir=OUT", "--output=OUT"], ["no run directory"]),
+        (["--workdir=OUT", "--output=OUT"], ["not a run directory"]),
         (["--workdir=RUN"], ["output"]),
         (["--workdir=RUN", "--output=RUN/settings.json"], ["could not write to"]),
     ],

@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 )
 def test_failed_writes_of_python_and_tensorflow_are_told_in_words(error):
     with (
-        pytest.raises(UserError, match=r"could not write to 'a/b' \(no room\); make room"),
+        pytest.raises(UserError, match=r"could not write to 'a/b' \(no room\); free some space"),
         files.disk_errors("a/b"),
     ):
         raise error

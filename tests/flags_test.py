@@ -62,7 +62,7 @@ def test_two_verbs_in_one_process(baseline_runs, tmp_path):
 
 def test_a_user_s_mistake_is_one_line_and_debug_shows_where_it_was_found(tmp_path, capsys):
     arguments = [f"--workdir={tmp_path}", f"--output={tmp_path / 'out'}"]
-    assert_one_line(call("sample", *arguments), "no run directory")
+    assert_one_line(call("sample", *arguments), "not a run directory")
     result = call("sample", *arguments, "--debug")
     assert result.returncode == 1 and "error:" not in result.stderr
     assert "Traceback" in result.stderr and "UserError: " in result.stderr

@@ -65,7 +65,7 @@ def test_a_command_has_its_own_flags_and_errors(prsr_, tmp_path):
         "error: Unknown command line flag 'nope' (--help lists the flags)\n",
     )
     status, _, error = prsr_("export", f"--workdir={tmp_path}", f"--output={tmp_path / 'out'}")
-    assert status == 1 and "is no run directory" in error
+    assert status == 1 and "is not a run directory" in error
     assert prsr_("study", "serve", "--nope")[0] == 1
     assert "prsr.study COMMAND --help" in prsr_("study", "--help")[1]
 

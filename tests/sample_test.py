@@ -130,7 +130,7 @@ def test_the_grid_shows_input_bicubic_and_original(baseline_runs, tmp_path):
         (["--input=IN/good.png", "--output=OUT", "--tau=0"], ["tau"]),
         (["--input=IN/good.png", "--output=OUT", "--tau=nan"], ["tau"]),
         (["--input=IN/good.png", "--output=IN/good.png"], ["could not write to"]),
-        (["--input=IN/good.png", "--output=OUT", "--workdir=IN"], ["no run directory"]),
+        (["--input=IN/good.png", "--output=OUT", "--workdir=IN"], ["not a run directory"]),
         (["--input=IN/good.png", "--given=IN/broken.jpg"], ["not a readable image"]),
         (["--input=IN/good.png", "--given=IN/none.png"], ["No such file"]),
         (["--input=IN/good.png", "--given=IN/good.png"], ["has 2x2 pixels", "8x8"]),
@@ -161,7 +161,7 @@ def test_an_output_folder_may_be_the_input_folder(baseline_runs, tmp_path):
     assert names == {"what? 50%.png", "what%3F 50%_1.png", "grid.png", "nats.json"}
     again = sample(workdir, *arguments)
     assert {path.name for path in folder.iterdir()} == names and again.stdout == first.stdout
-    assert "passed over 2 that this program wrote" in again.stderr
+    assert "skipped 2 images that this program wrote" in again.stderr
 
 
 def test_paths_of_a_flagfile_are_expanded(baseline_runs, tmp_path, monkeypatch):

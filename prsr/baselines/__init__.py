@@ -1,1 +1,1 @@
-"""What the paper's model is compared with (section 5)."""
+"""The baselines that the paper's model is compared with (section 5)."""

@@ -1,4 +1,4 @@
-"""The bicubic baseline."""
+"""The bicubic interpolation baseline."""
 
 import numpy as np
 

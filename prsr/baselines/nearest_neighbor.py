@@ -1,33 +1,33 @@
-"""The nearest neighbour baseline: exact search by matrix products."""
+"""The nearest neighbour baseline, an exact search by matrix products."""
 
 import numpy as np
 import tensorflow as tf
 
 from prsr import progress
 
-BLOCK = 16384  # images of the database at once
-_QUERIES = 1024  # inputs at once: their distances to a block are 64 MiB
+BLOCK = 16384  # database images per block
+_QUERIES = 1024  # inputs per search; their distances to a block take 64 MiB
 
 
 class NearestNeighbor:
-    """Looks an input up among the training inputs and returns what belongs to it.
+    """Finds the nearest training input and returns its high-resolution image.
 
-    The distance is Euclidean between low-resolution uint8 images; of equally near ones
-    the first counts. The database is read once, block by block, for all inputs of a call,
-    so neither its size nor its place matters: memory holds a few blocks.
+    The distance is Euclidean between low-resolution uint8 images; among equally near ones the first
+    wins. Each call reads the database once, block by block, for all its inputs, so memory holds
+    only a few blocks, whatever the size of the database.
 
     Args:
         database: a `tf.data.Dataset` (or another iterable that can be read again) of
-            `(low_res, high_res)`, uint8 blocks of one length but for the last, as
-            `pipeline.blocks` makes it.
-        count: how many images it has, for the progress.
+            `(low_res, high_res)`: uint8 blocks of equal length, except for the last, as from
+            `pipeline.blocks`.
+        count: number of images in the database, for the progress.
     """
 
     def __init__(self, database, count):
         self.database, self.count = database, count
 
     def predict(self, low_res):
-        """The high-resolution counterpart of each input's nearest neighbour.
+        """Returns the high-resolution image of each input's nearest neighbour.
 
         Args:
             low_res: `[batch, height, width, channels]` uint8.
@@ -52,13 +52,13 @@ class NearestNeighbor:
 
 
 class Search:
-    """The nearest of all images seen so far, for some inputs.
+    """Keeps track of the nearest image seen so far for each input.
 
-    |q - d|^2 = |q|^2 + (|d|^2 - 2 q.d), and only the bracket depends on the database: the
-    product of (q, 2048, 1) and (-2 d, h, l), where |d|^2 = 2048 h + l, of which each row's
-    smallest entry counts. Values are shifted by 128, which changes no distance. Factors then
-    have at most 11 bits, which even a GPU's TF32 keeps, and all terms are whole numbers
-    below 2^24, exact in float32, for images of up to 341 values (8x8 RGB has 192).
+    |q - d|^2 = |q|^2 + (|d|^2 - 2 q.d), and only the bracket depends on the database. It is the
+    product of (q, 2048, 1) and (-2 d, h, l), where |d|^2 = 2048 h + l; the smallest entry of each
+    row wins. Values are shifted by 128, which changes no distance. Factors then have at most 11
+    bits, which even a GPU's TF32 keeps, and all terms are integers below 2^24, exact in float32,
+    for images of up to 341 values (8x8 RGB has 192).
 
     Args:
         low_res: `[batch, height, width, channels]` uint8.
@@ -70,14 +70,14 @@ class Search:
         self._best = tf.fill([len(low_res)], np.float32(np.inf))
 
     def add(self, block):
-        """Looks through more of the database.
+        """Searches one more block of the database.
 
         Args:
             block: `[count, height, width, channels]` uint8.
 
         Returns:
-            `(nearer, index)`, int arrays of one length: the inputs that have one in the block
-            nearer than all before, and where the first nearest one is in the block.
+            `(nearer, index)`, int arrays of equal length: the inputs for which the block has a
+            nearer image than all before, and the index of the first nearest one in the block.
         """
         nearer, index, self._best = _search(self._queries, self._best, block)
         return nearer.numpy(), index.numpy()
@@ -96,7 +96,7 @@ def _search(queries, best, block):
     columns = tf.concat([-2.0 * entries, high, norms - 2048.0 * high], axis=1)
     distances = tf.matmul(queries, columns, transpose_b=True)
     nearest = tf.reduce_min(distances, axis=1)
-    # Few inputs find a nearer one in a later block: only theirs are looked for.
+    # Few inputs find a nearer image in a later block, so compute the index for those only.
     nearer = tf.where(nearest < best)[:, 0]
     index = tf.argmin(tf.gather(distances, nearer), axis=1)
     return nearer, index, tf.minimum(best, nearest)

@@ -1,4 +1,4 @@
-"""The baselines that are trained: regression and cross-entropy."""
+"""The trained baselines: regression and cross-entropy."""
 
 import numpy as np
 import tensorflow as tf
@@ -29,19 +29,19 @@ class Regression:
         Returns:
             `[batch, height * scale, width * scale, channels]` uint8 array.
         """
-        seeds = np.zeros((len(low_res), 2), np.int32)  # which it does not need
+        seeds = np.zeros((len(low_res), 2), np.int32)  # ignored
         return samplers.draw(self._sampler, low_res, seeds, Sampling(), self._batch_size)
 
 
 class CrossEntropy:
-    """A pixel independent model's images (section 3.1): every sub-pixel by itself.
+    """The images of a trained pixel-independent model (section 3.1).
 
     Args:
         model: a built `prsr.models.conditioning.ConditioningNetwork`.
         choice: `"mode"`, the most likely value; `"mean"`, the expected value, rounded; or
             `"sample"`, a draw.
-        seed: of the draws.
-        batch_size: images at once.
+        seed: seed of the samples.
+        batch_size: images per batch.
     """
 
     def __init__(self, model, choice, seed=1, batch_size=64):
@@ -60,7 +60,7 @@ class CrossEntropy:
         return self.draw_samples(low_res, 1)[:, 0]
 
     def draw_samples(self, low_res, num_samples, bar=None):
-        """Several images of each input; arguments and result as `samplers.draw_samples`."""
+        """Draws several images of each input; arguments and result as `samplers.draw_samples`."""
         sampling = Sampling(tau=1.0 if self.choice == "sample" else float("inf"))
         return samplers.draw_samples(
             self._sampler, low_res, num_samples, self._seed, sampling, self._batch_size, bar
@@ -68,7 +68,7 @@ class CrossEntropy:
 
 
 def _mean(model):
-    """What minimises the expected squared error, in the shape of a sampler."""
+    """Returns a "sampler" of the mean, which minimises the expected squared error."""
 
     @tf.function(reduce_retracing=True, autograph=False)
     def expect(low_res):

@@ -135,7 +135,7 @@ class _Manifest:
         other = [name for name in settings if before.get(name) != settings[name]]
         if other:
             raise UserError(
-                f"'{folder}' was started with {other[0]}={before.get(other[0])}, not "
+                f"'{folder}' has records made with {other[0]}={before.get(other[0])}, not "
                 f"{settings[other[0]]}; choose another folder"
             )
 

@@ -164,7 +164,7 @@ class Records:
         wrong = sorted(name for name, count in expected.items() if found.get(name, 0) != count)
         if wrong:
             raise UserError(
-                f"'{self.folder / wrong[0]}' is missing or lacks some of the {expected[wrong[0]]:,} "
+                f"'{self.folder / wrong[0]}' is missing or lacks some of {expected[wrong[0]]:,} "
                 f"images listed in {MANIFEST} ({len(wrong)} such file(s)); {again}"
             )
 

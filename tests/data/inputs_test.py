@@ -74,7 +74,7 @@ def test_earlier_outputs_are_no_inputs(tmp_path, capsys):
     for name in ("a_1.png", "out/grid.png", "out/step_00000006.png"):
         plotting.save(picture, folder / name)
     assert [i.name for i in inputs.read_inputs(folder, HPARAMS)] == ["a", "b", "grid"]
-    assert "passed over 3 that this program wrote" in capsys.readouterr().err
+    assert "skipped 3 images that this program wrote" in capsys.readouterr().err
     (image,) = inputs.read_inputs(folder / "a_1.png", HPARAMS)  # named by itself, it is meant
     assert image.name == "a_1"
     with pytest.raises(UserError, match="no others"):

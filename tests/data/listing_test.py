@@ -62,7 +62,7 @@ def test_pictures_that_are_not_read_are_counted_and_named_once(tmp_path, capsys)
     for _ in range(2):
         assert listing.find_images(tmp_path) == ["a.png"]
     (line,) = capsys.readouterr().err.splitlines()
-    for words in ("passed over 3", "unsupported .heic: 2", "unsupported .tif: 1", "'deep/c.HEIC'"):
+    for words in ("skipped 3", "unsupported .heic: 2", "unsupported .tif: 1", "'deep/c.HEIC'"):
         assert words in line
     assert "notes" not in line and "labels" not in line
 

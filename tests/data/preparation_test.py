@@ -78,9 +78,9 @@ def test_a_damaged_file_is_refused_and_mended(prepared, tmp_path, how):
 
 def test_a_folder_that_was_made_otherwise(prepared, tmp_path):
     for data, count, words in [
-        (dataclasses.replace(DATA, image_size=16), 50, "image_size 8, and not 16"),
-        (DataHparams("drawn:300", 8), 50, "dataset drawn:200, and not drawn:300"),
-        (DATA, 20, "images_per_file 50, and not 20"),
+        (dataclasses.replace(DATA, image_size=16), 50, "image_size=8, not 16"),
+        (DataHparams("drawn:300", 8), 50, "dataset=drawn:200, not drawn:300"),
+        (DATA, 20, "images_per_file=50, not 20"),
     ]:
         with pytest.raises(UserError, match=words):
             preparation.prepare(data, 3, prepared, count)

@@ -212,7 +212,7 @@ def bomb():
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 422, "no picture that can be read"),
         (encoded(PICTURE)[:60], 422, "no picture that can be read"),
         (bomb(), 422, "no picture that can be read"),
-        (encoded(np.zeros((1025, 1024), np.uint8)), 422, "1024x1025 too many pixels"),
+        (encoded(np.zeros((1025, 1024), np.uint8)), 422, "1024x1025 pixels are too many"),
         (encoded(PICTURE[:1]), 422, "20x1 is smaller than 2x2"),
         (bytes(2 * 2**20 + 1), 413, "more than 2 MiB"),
     ],

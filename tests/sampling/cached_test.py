@@ -231,7 +231,7 @@ def test_images_are_continued_as_by_the_reference(match_rows):
 
 def test_given_must_fit():
     _, sampler, low_res, seeds = standard()
-    with pytest.raises(ValueError, match=r"\[3, 6, 6, 3\] in -1..255.*\[3, 6, 5, 3\]"):
+    with pytest.raises(ValueError, match=r"\[3, 6, 6, 3\] and values in -1..255.*\[3, 6, 5, 3\]"):
         sampler(low_res, seeds, 1.0, np.zeros((3, 6, 5, 3)))
     with pytest.raises(ValueError, match=r"0..256"):
         sampler(low_res, seeds, 1.0, np.full((3, 6, 6, 3), 256) * np.eye(6)[..., None])

@@ -106,7 +106,7 @@ def test_sample_without_a_run_or_a_picture(tmp_path):
             ["--model=cats", "--output=OUT"],
             ["cats", "faces", "directory of a run of your own"],
         ),
-        ("sample", ["--model="], ["no model ''"]),
+        ("sample", ["--model="], ["no bundled model ''"]),
         ("sample", ["--model=faces", "--input="], ["an empty path"]),
         ("sample", ["--workdir=RUN", "--input=OUT", "--align"], ["alignment", "faces"]),
         ("evaluate", ["--model=faces"], ["--output"]),

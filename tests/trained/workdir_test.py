@@ -176,7 +176,7 @@ def test_a_digest_outlives_images_that_left_the_training_set(begun):
     workdir.write_digest(workdir.check_images(hparams)[1])
     (folder.parent / "s" / "test" / name).parent.mkdir(parents=True)
     photographs(folder.parent / "s", ["train/a.png", "val/b.png", f"test/{name}"])
-    with pytest.raises(UserError, match="trained on 1 of"):
+    with pytest.raises(UserError, match="trained on 1 images"):
         workdir.check_images(moved(hparams, f"folder:{folder.parent / 's'}"))
 
 

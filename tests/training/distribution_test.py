@@ -257,5 +257,5 @@ def test_a_cluster_that_cannot_be_read(monkeypatch, text):
 def test_more_replicas_than_gpus(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one", "two"])
-    with pytest.raises(UserError, match="3 devices were asked for, and this machine has 2 GPU"):
+    with pytest.raises(UserError, match="expected 3 devices, but this machine has 2 GPU"):
         distribution.open_strategy(3)

@@ -113,7 +113,7 @@ def test_no_room_for_a_checkpoint(tiny_run, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     result = run("train", f"--workdir={copy}", "--train_steps=7", preexec_fn=limit)
-    assert_one_line(result, "could not write", "earlier checkpoints are untouched")
+    assert_one_line(result, "could not write", "earlier checkpoints are intact")
     assert_same_weights(tiny_run, copy)
     Workdir(copy).load_model()
 
