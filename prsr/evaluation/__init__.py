@@ -1,1 +1,1 @@
-"""How good is it? Methods, scores, Table 1 and the paper's figures."""
+"""Evaluates models: methods, scores, Table 1 and the paper's figures."""

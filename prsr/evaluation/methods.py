@@ -1,4 +1,4 @@
-"""The rows of Table 1: every way to enlarge an image, as a function."""
+"""The methods in the rows of Table 1: every way to enlarge an image, as a function."""
 
 import dataclasses
 import hashlib
@@ -24,14 +24,14 @@ class Method:
     Attributes:
         key: for files and JSON, such as `"tau_1.1"`.
         title: for people.
-        predict: function `[count, height, width, channels]` uint8 to uint8 images.
-        made_by: dict of what the images depend on beside the input, for JSON.
-        chunk: images to ask for at once, or None for all: searching reads the whole
-            database, however few are sought.
-        draw_samples: function `(low_res, num_samples, bar)` to `[count, num_samples, size, size,
-            channels]` uint8, where `bar` is a `prsr.progress.Progress` or None; None for a
-            method with one image for each input.
-        in_paper: whether the paper has such a row; the others stand apart.
+        predict: function from `[count, height, width, channels]` uint8 to uint8 images.
+        made_by: dict of what the images depend on besides the input, for JSON.
+        chunk: images per call, or None for all, because a search reads the whole database however
+            few images it searches for.
+        draw_samples: function from `(low_res, num_samples, bar)` to `[count, num_samples, size,
+            size, channels]` uint8, where `bar` is a `prsr.progress.Progress` or None; None for a
+            method with only one image per input.
+        in_paper: whether the paper has such a row; other rows are listed separately.
     """
 
     key: str
@@ -44,7 +44,7 @@ class Method:
 
 
 def matched(method, downsampling):
-    """A method whose images are changed as little as possible to reduce to their inputs.
+    """Returns a method whose images are minimally changed so that they downsample to their inputs.
 
     Args:
         method: a `Method`.
@@ -71,15 +71,15 @@ def matched(method, downsampling):
 
 
 def run_methods(workdir, hparams, model, samplings, seed, batch_size, devices=()):
-    """The methods of a run: samples drawn in each of some ways, or a baseline's images.
+    """Returns the methods of a run: one for each sampling, or a baseline's.
 
     Args:
         workdir: a `Workdir`.
-        hparams, model: what `workdir.load_model` returned.
-        samplings: list of `prsr.hparams.Sampling`; a baseline knows none.
-        seed: of the samples.
-        batch_size: samples at once; changes no image.
-        devices: that share each batch, as `prsr.sampling.samplers.sampler`.
+        hparams, model: as `workdir.load_model` returns them.
+        samplings: list of `prsr.hparams.Sampling`; ignored for a baseline.
+        seed: seed of the samples.
+        batch_size: samples per batch; does not affect the images.
+        devices: devices that share each batch, as for `prsr.sampling.samplers.sampler`.
 
     Returns:
         A list of `Method`.
@@ -129,19 +129,19 @@ def _pixel_recursive(sampler, sampling, seed, batch_size, weights):
 
 
 def baseline_methods(names, hparams, seed, batch_size):
-    """The methods that a model is compared with.
+    """Returns the methods that a model is compared with.
 
     Args:
-        names: `"bicubic"`, `"nn"`, or the run directory of a trained baseline.
+        names: each `"bicubic"`, `"nn"`, or the run directory of a trained baseline.
         hparams: the `Hparams` of the model they are compared with.
-        seed: of the cross-entropy model's samples.
-        batch_size: images at once; changes no image.
+        seed: seed of the cross-entropy model's samples.
+        batch_size: images per batch; does not affect the images.
 
     Returns:
         A list of `Method`.
 
     Raises:
-        UserError: a run is no baseline, or one for other images.
+        UserError: a run is not a baseline, or is one for other images.
     """
     result = []
     scale = hparams.model.scale
@@ -155,13 +155,13 @@ def baseline_methods(names, hparams, seed, batch_size):
             if not workdir.settings.exists():
                 raise UserError(
                     f"expected bicubic, nn or the run directory of a trained regression or "
-                    f"cross_entropy as a baseline, and got '{name}'"
+                    f"cross_entropy as a baseline; got '{name}'"
                 )
             _check_fits(workdir.read_hparams(), hparams, name)
             own, _ = workdir.check_images(hparams)  # it must not have been trained on them, either
             if own.data.root != hparams.data.root:
                 raise UserError(
-                    f"the baseline '{name}' divided '{hparams.data.dataset}' otherwise into "
+                    f"the baseline '{name}' split '{hparams.data.dataset}' differently into "
                     f"training and test images; train it again on the same path"
                 )
             result.extend(run_methods(workdir, *workdir.load_model(), (), seed, batch_size))
@@ -181,7 +181,7 @@ def _nearest_neighbor(hparams):
 def _check_fits(baseline, hparams, name):
     if baseline.model.architecture == "pixel_recursive":
         raise UserError(
-            f"the run '{name}' is no baseline but a pixel_recursive model; evaluate it by itself"
+            f"the run '{name}' is a pixel_recursive model, not a baseline; evaluate it separately"
         )
     pairs = [
         (field, getattr(getattr(baseline, part), field), getattr(getattr(hparams, part), field))

@@ -1,6 +1,6 @@
-"""The scores of Table 1: how alike two images are, and how far apart samples.
+"""Computes the scores of Table 1: the similarity of two images, and the diversity of samples.
 
-Every score is of one image at a time; tables show means over the test set.
+Every score is computed per image; tables show means over the test set.
 """
 
 import dataclasses
@@ -32,11 +32,11 @@ def psnr(estimate, truth):
 
 
 def psnr_uint8_wrap(estimate, truth):
-    """What comes out if pSNR is computed in uint8, and no measure of quality.
+    """Computes pSNR with uint8 overflow, which does not measure quality.
 
-    Differences and their squares are taken modulo 256, as NumPy does with uint8 arrays that
-    nobody widened. Any estimate of a photograph then scores near 29 dB, and noise
-    27.9. There lies every row of the paper's Table 1: its pSNR can only be compared with this.
+    Differences and their squares are taken modulo 256, as in NumPy with uint8 arrays. Any estimate
+    of a photograph then scores near 29 dB, and noise 27.9. So does every row of the paper's Table
+    1: its pSNR can only be compared with this score.
 
     Args:
         estimate: `[batch, height, width, channels]` uint8.
@@ -56,10 +56,10 @@ def _decibels(squares):
 
 
 def ssim(estimate, truth):
-    """Structural similarity (Wang et al. 2004), the mean over the places of the window.
+    """Structural similarity (Wang et al. 2004), averaged over window positions and channels.
 
-    Gaussian window of 11x11 with sigma 1.5, only where it fits wholly; K1 = 0.01,
-    K2 = 0.03, range 255; the mean over channels. That is `tf.image.ssim`.
+    It uses a Gaussian window of 11x11 with sigma 1.5, only where it fits entirely; K1 = 0.01,
+    K2 = 0.03, range 255. This is `tf.image.ssim`.
 
     Args:
         estimate: `[batch, height, width, channels]` uint8, at least 11x11.
@@ -74,15 +74,14 @@ def ssim(estimate, truth):
 
 
 def ms_ssim(estimate, truth):
-    """Multi-scale structural similarity (Wang et al. 2003) that runs on 32x32 images.
+    """Multi-scale structural similarity (Wang et al. 2003) that works on 32x32 images.
 
-    The product over five scales of contrast and structure (at the last one of SSIM itself),
-    each to its weight. Images are halved between scales by 2x2 means. Where an image is
-    smaller than the 11x11 window, window and sigma shrink to it, as in the code that
-    TensorFlow's authors published in 2016 (models/research/compression, `msssim.py`), so
-    32x32 images are scored at 32, 16, 8, 4 and 2 with windows of 11, 11, 8, 4 and 2.
-    Negative terms count as zero, as in `tf.image.ssim_multiscale`, which with its fixed
-    window needs 176x176.
+    It is the product over five scales of contrast and structure (at the last scale, SSIM), each
+    raised to its weight. Images are halved between scales by 2x2 means. If an image is smaller than
+    the 11x11 window, window and sigma shrink to it, as in the code that TensorFlow's authors
+    published in 2016 (models/research/compression, `msssim.py`). So 32x32 images are scored at 32,
+    16, 8, 4 and 2 with windows of 11, 11, 8, 4 and 2. Negative terms count as zero, as in
+    `tf.image.ssim_multiscale`, whose fixed window needs 176x176.
 
     Args:
         estimate: `[batch, height, width, channels]` uint8; height and width multiples of 16.
@@ -112,7 +111,7 @@ def ms_ssim(estimate, truth):
 
 
 def _ssim_terms(one, other):
-    """Luminance, and contrast times structure, at every place of the window and channel."""
+    """Returns luminance, and contrast times structure, at every window position and channel."""
     size = min(_WINDOW, *one.shape[1:3])
     offsets = tf.range(size, dtype=tf.float32) - (size - 1) / 2
     profile = tf.exp(-tf.square(offsets) / (2 * (_SIGMA * size / _WINDOW) ** 2))
@@ -130,10 +129,10 @@ def _ssim_terms(one, other):
 
 
 def consistency(estimate, low_res, downsampling="antialiased"):
-    """How far an estimate, reduced again, is from the input (section 5.2).
+    """Measures how well an estimate agrees with its input (section 5.2).
 
-    The mean squared error on [0, 1] between the input and the bicubically downsampled
-    estimate. Paper: "L2 distance" in the text; Table 1's caption says MSE.
+    It is the mean squared error on [0, 1] between the input and the downsampled estimate.
+    Paper: the text says "L2 distance"; Table 1's caption says MSE.
 
     Args:
         estimate: `[batch, height, width, channels]` uint8.
@@ -149,14 +148,14 @@ def consistency(estimate, low_res, downsampling="antialiased"):
 
 
 def scores(estimate, truth, low_res, downsampling, block=256):
-    """Every score of every image that images of this size can have.
+    """Computes every score that exists for images of this size.
 
     Args:
         estimate: `[count, size, size, channels]` uint8.
         truth: the same.
         low_res: `[count, low size, low size, channels]` uint8.
         downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
-        block: images at once.
+        block: images per batch.
 
     Returns:
         A dict from the names of `SCORES` that have a function to `[count]` float arrays.
@@ -173,13 +172,13 @@ def scores(estimate, truth, low_res, downsampling, block=256):
 
 
 def diversity(samples):
-    """How far apart the samples of one input are.
+    """Measures how different the samples of one input are.
 
     Args:
         samples: `[batch, count, height, width, channels]` uint8, count at least 2.
 
     Returns:
-        `[batch]` float array: root mean squared difference on [0, 1], averaged over pairs.
+        `[batch]` float array: the root mean squared difference on [0, 1], averaged over pairs.
     """
     samples = np.asarray(samples, np.float64) / 255
     pairs = itertools.combinations(range(samples.shape[1]), 2)
@@ -192,14 +191,14 @@ class Score:
     """A column of Table 1.
 
     Attributes:
-        name: in files and JSON.
-        title: for people.
-        digits: after the point.
-        function: `(estimate, truth, low_res, downsampling)`, batches of uint8 images and how
-            the input was made, to a `[batch]` float array; None for what is not a score of
-            one image: it is measured elsewhere.
-        fits: function of an image's side: whether the score exists at this size.
-        paper: the column of the paper's Table 1 to put beside it, or None.
+        name: name in files and JSON.
+        title: name for people.
+        digits: number of decimals.
+        function: function from `(estimate, truth, low_res, downsampling)`, batches of uint8 images
+            and how the input was made, to a `[batch]` float array; None if the score is not of one
+            image, and is measured elsewhere.
+        fits: function of an image's side that says whether the score exists at this size.
+        paper: the column of the paper's Table 1 to compare with, or None.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""MNIST corners, scored (section 3.2): is there exactly one digit, where, and which one?"""
+"""Scores MNIST corners (section 3.2): is there exactly one digit, where, and which one?"""
 
 import dataclasses
 import json
@@ -13,18 +13,18 @@ from prsr.hparams import Sampling
 from prsr.models import likelihood, losses
 from prsr.sampling import samplers
 
-PRESENT = 0.5  # of the digit's own ink, at least: it stands in a corner
-EMPTY = 0.1  # at most: there is nothing
+PRESENT = 0.5  # a corner with at least this share of the digit's ink contains the digit
+EMPTY = 0.1  # an area with at most this share is empty
 
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Where digits are on some canvases; all `[count]` bool arrays.
+    """Where digits are on some canvases, as `[count]` bool arrays.
 
     Attributes:
-        one: exactly one digit: one corner has at least half of the ink of the digit that was
-            given, and the rest of the canvas at most a tenth of it.
-        both: both corners have at least half of it.
+        one: there is exactly one digit: one corner has at least half of the given digit's ink, and
+            the rest of the canvas at most a tenth of it.
+        both: both corners have at least half of that ink.
         second: the second corner has more ink than the first.
     """
 
@@ -34,7 +34,7 @@ class Counts:
 
 
 def corners_of(canvases, pairs):
-    """The two corners in which a digit may be.
+    """Returns the two corners in which a digit may be.
 
     Args:
         canvases: `[count, size, size, channels]` array.
@@ -52,8 +52,8 @@ def count(canvases, digits, pairs):
     """Counts digits by their ink, the sum of intensities.
 
     Args:
-        canvases: `[count, size, size, channels]` uint8, what a model made.
-        digits: `[count, size / 2, size / 2, channels]` uint8, what it should have placed.
+        canvases: `[count, size, size, channels]` uint8, a model's images.
+        digits: `[count, size / 2, size / 2, channels]` uint8, the digits it should have placed.
         pairs: `"corners"` or `"diagonal_corners"`.
 
     Returns:
@@ -75,11 +75,11 @@ def _ink(pictures):
 
 
 def classifier(shape, num_classes):
-    """A small convolutional network that reads a digit.
+    """Builds a small convolutional network that classifies a digit.
 
     Args:
         shape: `(height, width, channels)` of a digit.
-        num_classes: how many there are.
+        num_classes: number of classes.
 
     Returns:
         A compiled `keras.Model` on `[batch, *shape]` in 0..255.
@@ -106,7 +106,7 @@ def classifier(shape, num_classes):
 
 
 def read(reader, canvases, pairs):
-    """What a classifier reads in the fuller corner of each canvas.
+    """Classifies the corner with more ink of each canvas.
 
     Args:
         reader: a trained `classifier`.
@@ -122,19 +122,19 @@ def read(reader, canvases, pairs):
 
 
 def row(title, canvases, digits, labels, pairs, reader, nats=None):
-    """A model's line of the report.
+    """Computes a model's row of the report.
 
     Args:
-        title: for people.
+        title: the model's name.
         canvases: `[count, size, size, channels]` uint8, one for each digit.
         digits: `[count, size / 2, size / 2, channels]` uint8.
         labels: `[count]` ints.
         pairs: `"corners"` or `"diagonal_corners"`.
         reader: a trained `classifier`.
-        nats: `[count]` nats an image of the truth, or None.
+        nats: `[count]` nats per image of the truth, or None.
 
     Returns:
-        A dict: shares with their standard errors, and nats an image.
+        A dict: shares with their standard errors, and nats per image.
     """
     counts = count(canvases, digits, pairs)
     result = {"title": title, "images": len(canvases)}
@@ -153,12 +153,12 @@ def row(title, canvases, digits, labels, pairs, reader, nats=None):
 
 
 def markdown(rows, image_shape, second="upper right"):
-    """The report in Markdown.
+    """Formats the report as Markdown.
 
     Args:
-        rows: list of what `row` returned.
+        rows: list of rows, as `row` returns them.
         image_shape: `(height, width, channels)`.
-        second: where the second corner is.
+        second: name of the second corner.
 
     Returns:
         A str.
@@ -180,22 +180,22 @@ def markdown(rows, image_shape, second="upper right"):
 
 
 def report(runs, folder, num_images, tau, classifier_epochs, batch_size):
-    """Trains the reader, draws digits by every model, counts, and writes table and Figure 2.
+    """Trains the classifier, draws digits with every model, and writes the table and Figure 2.
 
     Args:
         runs: dict from each of `prsr.hparams.ARCHITECTURES` to its trained `Workdir`.
-        folder: `pathlib.Path` to write `corners.md`, `.json` and `.npz`, and `figure2.png` and
-            `.pdf` to.
-        num_images: test digits to score.
+        folder: `pathlib.Path` of the output folder for `corners.md`, `.json` and `.npz`, and
+            `figure2.png` and `.pdf`.
+        num_images: number of test digits to score.
         tau: multiplies the PixelCNN's logits.
-        classifier_epochs: of the network that reads digits.
-        batch_size: samples drawn at once; changes no image.
+        classifier_epochs: training epochs of the classifier.
+        batch_size: samples per batch; does not affect the images.
 
     Returns:
         The table in Markdown.
 
     Raises:
-        UserError: a run has no weights, or `folder` cannot be written to.
+        UserError: a run has no weights, or `folder` is not writable.
     """
     hparams, model = runs["pixel_recursive"].load_model()
     data, seed = hparams.data, hparams.training.seed
@@ -204,7 +204,7 @@ def report(runs, folder, num_images, tau, classifier_epochs, batch_size):
     test_set = test_set.first(num_images)
     digits, labels = test_set.images, test_set.labels
     low_res, high_res = pipeline.evaluation_arrays(test_set, data, hparams.model.scale)
-    print(f"drawing {len(labels)} digits by each model")
+    print(f"drawing {len(labels)} digits with each model")
 
     baselines = [str(runs[kind].path) for kind in ("regression", "cross_entropy")]
     drawn = {
@@ -247,7 +247,7 @@ def report(runs, folder, num_images, tau, classifier_epochs, batch_size):
 
 
 def _trained_classifier(hparams, test_set, epochs):
-    """A classifier of the digits, trained, and its accuracy on the test split printed."""
+    """Trains a digit classifier, and prints its accuracy on the test split."""
     keras.utils.set_random_seed(hparams.training.seed)
     train_set = image_sets.load(hparams.data, hparams.model.channels, "train", with_labels=True)
     reader = classifier(train_set.images.shape[1:], int(train_set.labels.max()) + 1)

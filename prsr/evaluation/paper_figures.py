@@ -1,4 +1,4 @@
-"""The paper's figures, from a run: what is drawn for each, and which pictures stand where.
+"""Draws and lays out the paper's figures from a run.
 
 Each layout is a function that returns `(rows, captions, notes)` for `prsr.plotting.sheet`.
 """
@@ -19,19 +19,19 @@ _TAUS, _GUIDANCE = (1.0, 1.2, 1.35, 1.5), (0.0, 1.0, 2.0, 3.0, 5.0)  # of the fi
 
 
 def chosen(names, pairs):
-    """The figures that a run can have, or those of them that were asked for.
+    """Checks the requested figures, or returns all that a run can have.
 
     Args:
-        names: some of `FIGURES`, or None for all that fit.
-        pairs: one of `prsr.hparams.PAIRS`: MNIST corners have figure 2, and no other.
+        names: some of `FIGURES`, or None for all possible ones.
+        pairs: one of `prsr.hparams.PAIRS`; MNIST corners have only figure 2.
 
     Raises:
-        UserError: a name is no figure, or none of such a run.
+        UserError: a name is not a figure, or not one that such a run can have.
     """
     possible = [name for name in FIGURES if (name == "2") == (pairs != "downsampled")]
     for name in names or []:
         if name not in FIGURES:
-            raise UserError(f"expected figures among {', '.join(FIGURES)}, and got '{name}'")
+            raise UserError(f"expected figures among {', '.join(FIGURES)}; got '{name}'")
         if name not in possible:
             raise UserError(
                 f"a run with pairs={pairs} has no figure {name}; it can have {', '.join(possible)}"
@@ -40,7 +40,7 @@ def chosen(names, pairs):
 
 
 def images_needed(name, num_images):
-    """How many test images a figure shows, where others show `num_images`."""
+    """Returns how many test images a figure shows when others show `num_images`."""
     return {"4": 3, "appendix": 10}.get(name, 1) * num_images
 
 
@@ -49,17 +49,17 @@ class PaperFigures:
 
     Args:
         model: a built `PixelRecursiveSuperResolution`.
-        baselines: function without arguments to a list of `prsr.evaluation.methods.Method`;
-            called for figures 2 and 6.
+        baselines: function that returns a list of `prsr.evaluation.methods.Method`; called for
+            figures 2 and 6.
         low_res: `[count, low size, low size, channels]` uint8, as many as `images_needed`.
         high_res: `[count, size, size, channels]` uint8, the truth.
-        num_images: test images a figure.
-        num_samples: samples of an input in figures 2 and 5.
-        sampling: `prsr.hparams.Sampling`. Where the paper does not draw so, its own samples at
-            the same tau stand beside these. 2, 6 and temperature have their own taus.
+        num_images: test images per figure.
+        num_samples: samples per input in figures 2 and 5.
+        sampling: `prsr.hparams.Sampling`. If it differs from the paper's, samples drawn as in the
+            paper at the same tau appear beside these. 2, 6 and temperature have their own taus.
         downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
-        seed: of the samples.
-        batch_size: samples drawn at once; changes no image.
+        seed: seed of the samples.
+        batch_size: samples per batch; does not affect the images.
     """
 
     def __init__(
@@ -85,17 +85,17 @@ class PaperFigures:
         self._scored = likelihood.Repeated(model)
 
     def save(self, name, folder):
-        """Draws a figure, and writes it as PNG and PDF.
+        """Draws a figure and writes it as PNG and PDF.
 
         Args:
             name: one of `FIGURES`.
             folder: `pathlib.Path`.
 
         Returns:
-            The path of both without its ending.
+            The path of both files without extension.
 
         Raises:
-            UserError: `folder` cannot be written to.
+            UserError: `folder` is not writable.
         """
         rows, captions, notes = self.layout(name)
         path = folder / (f"figure{name}" if name.isdecimal() else name)
@@ -105,7 +105,7 @@ class PaperFigures:
         return path
 
     def layout(self, name):
-        """The rows, captions and notes of one of `FIGURES`."""
+        """Returns the rows, captions and notes of one of `FIGURES`."""
         if name == "2":
             ways = [dataclasses.replace(self.sampling, tau=1.0)]
             (samples,) = self._drawn(ways, num_samples=self.num_samples).values()
@@ -132,12 +132,12 @@ class PaperFigures:
         return side_by_side(low_res, self._first_drawn(self._ways(), low_res), high_res, groups)
 
     def _ways(self, *taus):
-        """The paper's samplings at some taus, or at ours; and ours, if it is not the paper's."""
+        """Returns the paper's samplings at some taus (default: ours), and ours if it differs."""
         ways = [Sampling(tau) for tau in taus or (self.sampling.tau,)]
         return ways if self.sampling.in_paper else [*ways, self.sampling]
 
     def _drawn(self, ways, low_res=None, num_samples=1):
-        """A dict from titles to `[count, num_samples, size, size, channels]` uint8."""
+        """Draws a dict from titles to `[count, num_samples, size, size, channels]` uint8."""
         low_res = self.low_res if low_res is None else low_res
         drawn = {}
         for way in ways:
@@ -151,7 +151,7 @@ class PaperFigures:
         return {title: drawn[:, 0] for title, drawn in self._drawn(ways, low_res).items()}
 
     def _guidance(self):
-        """One input at several taus, from top to bottom, and guidances, from left to right."""
+        """Shows one input at several taus (top to bottom) and guidances (left to right)."""
         ways = [
             dataclasses.replace(self.sampling, tau=tau, guidance=guidance)
             for tau in _TAUS
@@ -177,13 +177,13 @@ class PaperFigures:
 
 
 def side_by_side(low_res, by_title, high_res, groups):
-    """Figures 1 and 4 and the appendix: input, sample and truth of many images.
+    """Lays out figures 1 and 4 and the appendix: input, sample and truth of many images.
 
     Args:
         low_res: `[count, low size, low size, channels]` uint8.
         by_title: dict from a way to draw to `[count, size, size, channels]` uint8.
         high_res: the same, the truth.
-        groups: images beside one another.
+        groups: images per row.
     """
     each = [list(one) for one in zip(low_res, *by_title.values(), high_res)]
     rows = [sum(each[start : start + groups], []) for start in range(0, len(each), groups)]
@@ -193,7 +193,7 @@ def side_by_side(low_res, by_title, high_res, groups):
 
 
 def diversity(low_res, by_title):
-    """Figure 5: several samples of each input.
+    """Lays out figure 5: several samples of each input.
 
     Args:
         low_res: `[count, low size, low size, channels]` uint8.
@@ -206,7 +206,7 @@ def diversity(low_res, by_title):
 
 
 def temperatures(low_res, by_title, high_res):
-    """Section 5.1: the same inputs and noise at several taus.
+    """Lays out section 5.1's comparison: the same inputs and noise at several taus.
 
     Args:
         low_res: `[count, low size, low size, channels]` uint8.
@@ -218,13 +218,13 @@ def temperatures(low_res, by_title, high_res):
 
 
 def by_method(low_res, by_title, high_res, nats):
-    """Figure 6: every method's image, and its negative log-likelihood under the model.
+    """Lays out figure 6: every method's image, with its negative log-likelihood under the model.
 
     Args:
         low_res: `[count, low size, low size, channels]` uint8.
         by_title: dict from a method's title to `[count, size, size, channels]` uint8.
         high_res: `[count, size, size, channels]` uint8, the truth.
-        nats: function `(low_res, images)` to `[count]` nats an image.
+        nats: function from `(low_res, images)` to `[count]` nats per image.
     """
     pictures = {**by_title, "truth": high_res}
     rows = [list(row) for row in zip(low_res, *pictures.values())]
@@ -235,13 +235,13 @@ def by_method(low_res, by_title, high_res, nats):
 
 
 def where_the_bits_are(low_res, samples, high_res, inside):
-    """What each pixel of the truth costs under A, B and A + B, and how uncertain A + B was.
+    """Shows each pixel's cost in nats under A, B and A + B, and the entropy of A + B.
 
     Args:
         low_res: `[count, low size, low size, channels]` uint8.
         samples: `[count, size, size, channels]` uint8.
         high_res: the same, the truth.
-        inside: what `prsr.models.inspection.inspect` found in the truth.
+        inside: result of `prsr.models.inspection.inspect` for the truth.
     """
     titles = {"conditioning": "nats: A", "prior": "B", "joint": "A + B"}
     nats = {name: inside[f"{name}_nats"].sum(-1) for name in titles}
@@ -261,7 +261,7 @@ def where_the_bits_are(low_res, samples, high_res, inside):
 
 
 def corners(low_res, by_title, samples):
-    """Figure 2: what each model makes of a digit that may be in either corner.
+    """Lays out figure 2: each model's output for a digit that may be in either corner.
 
     Args:
         low_res: `[count, low size, low size, channels]` uint8.
@@ -273,5 +273,5 @@ def corners(low_res, by_title, samples):
 
 
 def _short(titles):
-    """Titles that fit above a picture."""
+    """Shortens titles to fit above a picture."""
     return [title.replace("Cross-entropy", "CE").replace(", ", ",\n") for title in titles]

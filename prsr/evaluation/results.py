@@ -1,14 +1,13 @@
-"""Table 1 as data: the images of every method for a test set, and their scores.
+"""Stores the images of every method for a test set, so that an evaluation can be resumed.
 
-The output directory holds, so that a long evaluation can be interrupted and its images
-used elsewhere:
+The output directory holds:
 
 images/METHOD/00000.npy   256 images each (of the search all), uint8 [count, size, size,
                           channels], with first.png, to look at some, and made_by.json, what
                           they depend on; METHOD is also `input` and `truth`
-names.txt                 the test images' names, in that order
+names.txt                 the test images' names, in the same order
 scores.csv                every score of every image
-table1.md, .csv, .json    means and standard errors beside the paper's
+table1.md, .csv, .json    means and standard errors, beside the paper's
 """
 
 import hashlib
@@ -19,20 +18,20 @@ import numpy as np
 from prsr import files, plotting, progress
 from prsr.errors import UserError, first_line
 
-CHUNK = 256  # images a file
+CHUNK = 256  # images per file
 
 
 class Evaluation:
-    """The images and scores of several methods for one test set, kept in a directory.
+    """A directory with the images of several methods for one test set.
 
     Args:
-        path: `pathlib.Path` of the directory; made if need be.
+        path: `pathlib.Path` of the directory, made if needed.
         names: names of the test images.
         low_res: `[count, low size, low size, channels]` uint8.
         high_res: `[count, size, size, channels]` uint8, the truth.
 
     Raises:
-        UserError: the directory holds another test set, or cannot be written to.
+        UserError: the directory holds another test set, or is not writable.
     """
 
     def __init__(self, path, names, low_res, high_res):
@@ -46,27 +45,26 @@ class Evaluation:
             partial.write_text("".join(f"{name}\n" for name in names))
 
     def check(self, methods):
-        """Refuses methods that cannot be kept here, before any image is drawn.
+        """Rejects methods that cannot be stored here, before any image is drawn.
 
         Args:
             methods: list of `Method`.
 
         Raises:
-            UserError: two have the same key, or the directory holds images that were made
-                otherwise.
+            UserError: two have the same key, or the directory holds images made in another way.
         """
         keys = [method.key for method in methods]
         for key in keys:
             if keys.count(key) > 1:
                 raise UserError(
-                    f"'{key}' is among the taus and baselines {keys.count(key)} times; name it "
-                    f"once, and evaluate further runs of one kind into another folder"
+                    f"'{key}' is listed {keys.count(key)} times among the taus and baselines; list "
+                    f"it once, and evaluate other runs of the same kind in another folder"
                 )
         for method in methods:
             self._claim(method.key, method.made_by, method.chunk or len(self.names))
 
     def images(self, method):
-        """The method's images: drawn, or read where they were drawn before.
+        """Returns the method's images, drawing only those that were not drawn before.
 
         Args:
             method: a `Method`.
@@ -75,7 +73,7 @@ class Evaluation:
             `[count, size, size, channels]` uint8.
 
         Raises:
-            UserError: the directory holds images that were made otherwise.
+            UserError: the directory holds images made in another way.
         """
         return self._keep(
             method.key,
@@ -109,7 +107,7 @@ class Evaluation:
         return pictures
 
     def _claim(self, key, made_by, chunk):
-        """The folder of a method, with the note of what its images depend on."""
+        """Returns the folder of a method, with a file that says what its images depend on."""
         folder = self.path / "images" / key
         made_by = {**self._test_set, **made_by, "images_a_file": chunk}
         note = folder / "made_by.json"
@@ -123,18 +121,18 @@ class Evaluation:
                         partial.write_text(json.dumps(made_by, indent=2) + "\n")
         except (OSError, ValueError) as error:
             raise UserError(
-                f"'{folder}' cannot be used ({first_line(error)}); choose another folder"
+                f"cannot use '{folder}' ({first_line(error)}); choose another folder"
             ) from error
         if not same:
             raise UserError(
-                f"'{folder}' holds images of other weights, settings or test images; choose "
-                f"another, or delete it"
+                f"'{folder}' holds images made with other weights, settings or test images; choose "
+                f"another folder, or delete it"
             )
         return folder
 
 
 def read(path):
-    """The report of a finished evaluation.
+    """Reads the report of a finished evaluation.
 
     Args:
         path: `pathlib.Path` of its directory.
@@ -143,7 +141,7 @@ def read(path):
         The dict of `table1.json`, and the test images' names.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: there is no report, or it is damaged.
     """
     try:
         report = json.loads((path / "table1.json").read_text())
@@ -151,7 +149,7 @@ def read(path):
         methods = [row["method"] for row in report["rows"]]
     except FileNotFoundError as error:
         raise UserError(
-            f"'{path}' holds no finished evaluation; make one with "
+            f"'{path}' does not hold a finished evaluation; make one with "
             f"python -m prsr.evaluate --workdir=RUN --output={path}"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -162,12 +160,12 @@ def read(path):
 
 
 def read_images(path, key, count):
-    """The images of a method that a finished evaluation kept.
+    """Reads a method's images from a finished evaluation.
 
     Args:
         path: `pathlib.Path` of its directory.
-        key: of the method, or `"input"` or `"truth"`.
-        count: how many test images there are.
+        key: key of the method, or `"input"` or `"truth"`.
+        count: number of test images.
 
     Returns:
         `[count, size, size, channels]` uint8.
@@ -179,7 +177,7 @@ def read_images(path, key, count):
     pictures = [_load(part) for part in parts]
     if sum(map(len, pictures)) != count:
         raise UserError(
-            f"'{path / 'images' / key}' holds {sum(map(len, pictures))} images of {count}; finish "
+            f"'{path / 'images' / key}' holds {sum(map(len, pictures))} of {count} images; finish "
             f"the evaluation"
         )
     return np.concatenate(pictures)

@@ -1,4 +1,4 @@
-"""Table 1: every method scored, ours beside the paper's, in Markdown, CSV and JSON."""
+"""Makes Table 1 from every method's scores, beside the paper's, in Markdown, CSV and JSON."""
 
 import json
 
@@ -30,7 +30,7 @@ PAPER_COLUMNS = ("psnr", "ssim", "ms_ssim", "consistency", "percent_fooled")
 
 
 def paper_for(hparams):
-    """Which of `PAPER` a run's images are like: those of a 32x32 model of faces, or none."""
+    """Returns which of `PAPER` to compare a run with: "faces" for a 32x32 face model, or "none"."""
     model, data = hparams.model, hparams.data
     same = (data.image_size, model.scale, model.channels) == (32, 4, 3)
     return "faces" if data.crop == "celeba" and same else "none"
@@ -42,17 +42,17 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
     Args:
         evaluation: a `prsr.evaluation.results.Evaluation`.
         methods: list of `prsr.evaluation.methods.Method`.
-        model: the trained model, whose likelihood scores all images if it has one.
+        model: the trained model; scores all images if it has a likelihood.
         downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
         paper: one of `PAPER`.
-        batch_size: images scored at once.
+        batch_size: images scored per batch.
 
     Returns:
-        `(report, scores)`: the dict that `table1.json` holds, and a dict from a method's key to
-        a dict from a score's name to `[count]` values.
+        `(report, scores)`: the content of `table1.json`, and a dict from a method's key to a dict
+        from a score's name to `[count]` values.
 
     Raises:
-        UserError: the directory holds images that were made otherwise.
+        UserError: the directory holds images made in another way.
     """
     evaluation.check(methods)
     low_res, high_res = evaluation.low_res, evaluation.high_res
@@ -85,14 +85,14 @@ def write(folder, report, scores, names):
 
     Args:
         folder: `pathlib.Path` of an existing folder.
-        report, scores: what `evaluate` returned.
-        names: of the test images.
+        report, scores: as `evaluate` returns them.
+        names: names of the test images.
 
     Returns:
         The table in Markdown.
 
     Raises:
-        UserError: there is no room, or no permission.
+        UserError: the disk is full, or the folder is not writable.
     """
     table = markdown(report)
     texts = {
@@ -109,12 +109,12 @@ def write(folder, report, scores, names):
 
 
 def diversity(method, low_res):
-    """How far apart a method's samples of one input are (`metrics.diversity`).
+    """Computes the diversity of a method's samples (`metrics.diversity`).
 
     Args:
         method: a `Method` with `draw_samples`.
         low_res: `[count, low size, low size, channels]` uint8; the first `metrics.DIVERSITY_INPUTS`
-            are used, `metrics.DIVERSITY_SAMPLES` samples of each.
+            are used, with `metrics.DIVERSITY_SAMPLES` samples each.
 
     Returns:
         `[at most DIVERSITY_INPUTS]` float array.
@@ -125,11 +125,11 @@ def diversity(method, low_res):
 
 
 def row(method, scores, image_shape, paper):
-    """A row of Table 1.
+    """Computes a row of Table 1.
 
     Args:
         method: a `Method`.
-        scores: what `metrics.scores` returned; `"nats_per_image"` too if the model has a
+        scores: as `metrics.scores` returns them, with `"nats_per_image"` if the model has a
             likelihood.
         image_shape: `(height, width, channels)`.
         paper: one of `PAPER`.
@@ -149,10 +149,10 @@ def row(method, scores, image_shape, paper):
 
 
 def markdown(report):
-    """Table 1 in Markdown, ours beside the paper's.
+    """Formats Table 1 as Markdown, ours beside the paper's.
 
     Args:
-        report: the dict that `table1.json` holds.
+        report: the content of `table1.json`.
 
     Returns:
         A str.
@@ -163,7 +163,7 @@ def markdown(report):
     head, cells = ["method"], []
     for score in columns:
         head += [score.title, "paper"] if with_paper and score.paper else [score.title]
-    # Reports of version 0.1 have the paper's rows alone.
+    # Reports of version 0.1 have only the paper's rows.
     apart = [entry for entry in rows if not entry.get("in_paper", True)]
     for entry in [entry for entry in rows if entry not in apart] + apart:
         if apart and entry is apart[0]:
@@ -213,7 +213,7 @@ def _paper_cell(value):
 
 
 def to_csv(report):
-    """Table 1 as CSV: one line a row, a column for each mean, error and number of the paper."""
+    """Formats Table 1 as CSV, with a column for each mean, error and number of the paper."""
     lines = []
     for entry in report["rows"]:
         line = {"method": entry["method"]}
@@ -231,10 +231,10 @@ def to_csv(report):
 
 
 def scores_csv(names, scores):
-    """Every score of every image as CSV.
+    """Formats every score of every image as CSV.
 
     Args:
-        names: of the images.
+        names: names of the images.
         scores: dict from a method's key to a dict from a score's name to `[count]` values.
 
     Returns:

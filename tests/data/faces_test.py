@@ -151,12 +151,12 @@ def test_align_in_the_command_s_inputs(find_eyes, portrait, tmp_path, capsys):
     printed = capsys.readouterr()
     assert [image.name for image in found] == ["me", "small"]
     assert "me: 1200x900, the largest face aligned in 178x218" in printed.out
-    assert "wall.png (no face seen" in printed.err
+    assert "wall.png (no frontal face found" in printed.err
     (tmp_path / "true").mkdir()
     Image.fromarray(portrait).save(tmp_path / "true" / "true.png")
     (true,) = inputs.read_inputs(tmp_path / "true" / "true.png", hparams)
     assert distance(found[0].low_res, true.low_res) < 15
-    with pytest.raises(UserError, match="no face seen"):
+    with pytest.raises(UserError, match="no frontal face found"):
         inputs.read_inputs(tmp_path / "wall.png", hparams, find_eyes)
 
 

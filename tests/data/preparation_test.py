@@ -89,11 +89,11 @@ def test_a_folder_that_was_made_otherwise(prepared, tmp_path):
         preparation.prepare(DATA, 3, tmp_path, 50)
     for text in ('{"settings": 3}', "[]", "[" * 100_000):
         (tmp_path / "records.json").write_text(text)
-        with pytest.raises(UserError, match="cannot be read"):
+        with pytest.raises(UserError, match="cannot read"):
             preparation.prepare(DATA, 3, tmp_path, 50)
     copy = shutil.copytree(prepared, tmp_path / "copy")
     (copy / "records.json").write_text("[]")
-    with pytest.raises(UserError, match="records.json' cannot be read"):
+    with pytest.raises(UserError, match="cannot read .*records.json"):
         records.Records(copy, "train", 3)
 
 

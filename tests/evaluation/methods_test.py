@@ -16,7 +16,7 @@ def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs, monkeypatc
     def chosen(run_directory):
         return methods.baseline_methods([str(run_directory)], hparams, 1, 1)
 
-    with pytest.raises(UserError, match="no baseline"):
+    with pytest.raises(UserError, match="not a baseline"):
         chosen(tiny_run)
     settings = json.loads((baseline_runs / "regression" / "settings.json").read_text())
     settings["hparams"]["data"]["crop"] = "celeba"

@@ -15,7 +15,7 @@ def evaluated(tmp_path_factory):
 def test_what_no_study_can_be_made_of(evaluated, tmp_path):
     for evaluations, methods, num_images, words in (
         ([], [], 0, "expected folders"),
-        ([tmp_path], [], 0, "no finished evaluation"),
+        ([tmp_path], [], 0, "not hold a finished evaluation"),
         ([evaluated, evaluated], [], 0, "two evaluations are called 'rooms'"),
         ([evaluated], ["nn"], 0, "choose methods from regression, tau_1.2 of .*, not 'nn'"),
         ([evaluated], ["regression"] * 2, 0, "each once"),
