@@ -170,8 +170,7 @@ class TrainingHparams:
     )
     initial_weights: str = setting(
         "",
-        "Start from these weights instead of random ones: faces, a run directory, or a "
-        ".weights.h5 file. The first two bring the model's settings.",
+        "Start from trained weights: faces, a run directory, or a .weights.h5 file",
     )
 
 
