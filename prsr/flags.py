@@ -510,4 +510,5 @@ def _parse(argv):
         # absl starts some of its messages with a prefix.
         text = str(error).removeprefix("ERROR:: ")
         text = text.replace(" must have a value other than None.", " is missing")
+        text = re.sub(r"^flags? (\S+=None(, )?)+: (Flag )?", "", text)
         fail(f"{text} (--help lists the flags)")

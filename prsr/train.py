@@ -32,11 +32,12 @@ def define():
 def main():
     # TensorFlow takes seconds to import: neither --help nor a misspelt flag should wait for it.
     from prsr.trained.workdir import Workdir
-    from prsr.training import distribution, loop
+    from prsr.training import checkpoints, distribution, loop
 
     workdir = Workdir(FLAGS.workdir)
     saved = workdir.read_hparams() if workdir.settings.exists() else None
     hparams, schedule = hparams_from_flags(saved), schedule_from_flags()
+    begun = max(checkpoints.steps(workdir), default=0)
     with distribution.restart_on_lost_worker():
         strategy = distribution.open_strategy(FLAGS.num_replicas)
         stopped = loop.run(workdir, hparams, schedule, strategy)
@@ -44,6 +45,10 @@ def main():
         print("saved; the same command continues")
         return 128 + stopped
     print(f"done: {workdir.path}{os.sep} has the weights, curves.png and samples/")
+    if begun >= hparams.training.train_steps:
+        print(
+            f"nothing to train: the run is at step {begun:,}; a larger --train_steps continues it"
+        )
     return 0
 
 

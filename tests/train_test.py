@@ -34,6 +34,7 @@ def test_the_same_command_when_finished_changes_nothing(tiny_run, tmp_path):
     result = call("train", f"--workdir={copy}", *TINY, "--train_steps=6")
     assert result.returncode == 0, result.stderr
     assert "resuming from step 6" in result.stderr
+    assert "the run is at step 6; a larger --train_steps" in result.stdout
     assert_same_weights(tiny_run, copy)
 
 

@@ -40,7 +40,7 @@ def detector():
         from mtcnn.stages import StageONet, StagePNet, StageRNet
     except ImportError as error:
         raise UserError(
-            f"finding faces needs {error.name or error}: pip install mtcnn, or the extra 'faces'"
+            f"finding faces needs {error.name or error}: pip install -e '.[faces]', or mtcnn"
         ) from error
     # Pass full paths: given a name alone, mtcnn would first unpickle a file from the user's current
     # folder.

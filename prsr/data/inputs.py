@@ -226,8 +226,8 @@ def preprocess(image, hparams, find_eyes=None):
         count, eyes = find_eyes(image)
         if not count:
             raise ValueError(
-                "no frontal face found; crop the image to a square with the eyes halfway down, a "
-                "third of its width from either side, and do not align it"
+                "no frontal face found; if there is one, crop a square yourself (the eyes halfway "
+                "down, at a third and two thirds of the width) and do not align it"
             )
         image = faces.align(image, eyes)
         height, width = image.shape[:2]

@@ -99,7 +99,7 @@ class Database:
             import lmdb  # an extra
         except ImportError as error:
             raise UserError(
-                f"LMDB databases need {error.name}: pip install lmdb, or the extra 'lsun'"
+                f"LMDB databases need {error.name}: pip install -e '.[lsun]', or lmdb"
             ) from error
         self._error = lmdb.Error
         data = path if path.is_file() else path / "data.mdb"

@@ -154,8 +154,8 @@ def baseline_methods(names, hparams, seed, batch_size):
             workdir = Workdir(name)
             if not workdir.settings.exists():
                 raise UserError(
-                    f"expected bicubic, nn or the run directory of a trained regression or "
-                    f"cross_entropy as a baseline; got '{name}'"
+                    f"there is no run in '{name}'; a baseline is bicubic, nn or the run directory "
+                    f"of a trained regression or cross_entropy"
                 )
             _check_fits(workdir.read_hparams(), hparams, name)
             own, _ = workdir.check_images(hparams)  # it must not have been trained on them, either

@@ -125,8 +125,8 @@ class Evaluation:
             ) from error
         if not same:
             raise UserError(
-                f"'{folder}' holds images made with other weights, settings or test images; choose "
-                f"another folder, or delete it"
+                f"'{folder}' holds images made with other weights, settings or test images; delete "
+                f"'{self.path}', or choose another folder to write to"
             )
         return folder
 

@@ -10,7 +10,7 @@ try:
     from scipy import stats
 except ImportError as error:
     raise UserError(
-        f"the study's report needs {error.name}: pip install scipy, or the extra 'study'"
+        f"the study's report needs {error.name}: pip install -e '.[study]', or scipy"
     ) from error
 
 RESAMPLES = 10_000

@@ -217,7 +217,7 @@ def read_weights(path: pathlib.Path, model: keras.Model) -> None:
         sizes = sorted(size for size in sizes if size is not None)
         expected = sorted(math.prod(variable.shape) for variable in model.variables)
         if sizes != expected:  # Keras accepts surplus or oversized weights
-            raise ValueError(f"{len(sizes)} arrays for {len(expected)} variables, or others")
+            raise ValueError(f"{len(sizes)} arrays of other sizes, for {len(expected)} variables")
         model.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds
         raise UserError(
