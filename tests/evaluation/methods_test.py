@@ -27,5 +27,5 @@ def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs, monkeypatc
     data = dataclasses.replace(hparams.data, root="-one/")
     other = dataclasses.replace(hparams, data=data)
     monkeypatch.setattr(Workdir, "check_images", lambda *_: (other, None))
-    with pytest.raises(UserError, match="divided 'drawn:60' otherwise"):
+    with pytest.raises(UserError, match="split 'drawn:60' differently"):
         chosen(baseline_runs / "regression")
