@@ -77,7 +77,7 @@ def test_which_figures_a_run_can_have():
     others = ["1", "4", "5", "6", "temperature", "guidance", "bits", "appendix"]
     assert paper_figures.chosen([], "downsampled") == others
     assert paper_figures.chosen(["5"], "downsampled") == ["5"]
-    with pytest.raises(UserError, match="expected figures among 1, 2, .*, and got '3'"):
+    with pytest.raises(UserError, match="expected figures among 1, 2, .*; got '3'"):
         paper_figures.chosen(["3"], "downsampled")
     with pytest.raises(UserError, match="has no figure 5; it can have 2"):
         paper_figures.chosen(["5"], "diagonal_corners")

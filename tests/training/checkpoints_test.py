@@ -92,6 +92,6 @@ def test_no_checkpoint_left_that_can_be_read(trainer, uninterrupted, tmp_path, c
     shutil.copytree(uninterrupted / "checkpoints", tmp_path / "checkpoints")
     for path in (tmp_path / "checkpoints").glob("*.index"):
         path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match="no checkpoint .* that can be read"):
+    with pytest.raises(UserError, match="no checkpoint .* is readable"):
         checkpoints.restore(trainer, Workdir(tmp_path))
     assert capsys.readouterr().err.count("trying the one before") == 3
