@@ -450,7 +450,8 @@ TRAINING = st.sampled_from(list(vars(TrainingHparams())))
 def test_any_numbers_of_training_are_finite_or_refused(tmp_path, numbers):
     with contextlib.suppress(UserError):
         hparams = reread(tmp_path, Hparams(training=TrainingHparams(**numbers)))
-        assert all(math.isfinite(value) for value in vars(hparams.training).values())
+        values = vars(hparams.training).values()
+        assert all(math.isfinite(value) for value in values if not isinstance(value, str))
 
 
 # Flag files

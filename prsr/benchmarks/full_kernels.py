@@ -18,7 +18,7 @@ class _Masked:
         rows = slice(self.first_row, self.first_row + seen.shape[0])
         self.full_mask[rows, : seen.shape[1]] = seen
         self.kernel = self.add_weight(
-            name="kernel", shape=self.full_mask.shape, initializer=layers.initializer()
+            name="kernel", shape=self.full_mask.shape, initializer=layers.Initializer()
         )
         self.bias = self.add_weight(name="bias", shape=(self.features,), initializer="zeros")
 

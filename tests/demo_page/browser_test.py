@@ -529,4 +529,4 @@ def test_a_server_that_is_stopped_is_said_to_be(browser, demo):
         page = Page(browser, address)
         page.wait(lambda: page.browser.find_elements(By.CSS_SELECTOR, "#examples button"))
     page.browser.find_elements(By.CSS_SELECTOR, "#examples button")[0].click()
-    page.wait(lambda: "The server does not answer" in page.text())
+    page.wait(lambda: "The server is not answering" in page.text())
