@@ -64,7 +64,7 @@ def test_outside_of_the_picture_its_edge_goes_on():
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "mtcnn", None)
-    with pytest.raises(UserError, match="pip install -e '.\[faces\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '.\[faces\]'"):
         faces.detector()
 
 
