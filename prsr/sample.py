@@ -65,8 +65,9 @@ def main():
     given = None if FLAGS.given is None else inputs.read_given(FLAGS.given, hparams)
     # Finding faces takes seconds; meanwhile the sampler compiles, for as many as there may be.
     find_eyes = inputs.eye_finder(hparams) if FLAGS.align else None
-    chosen = None if find_eyes else _chosen(workdir, hparams)
-    count = len(chosen) if chosen else inputs.count(FLAGS.input)
+    count = inputs.count(FLAGS.input) if find_eyes else 0
+    chosen = None if count else _chosen(workdir, hparams)
+    count = count or len(chosen)
     hparams, model = workdir.build_model()
     low_size = hparams.data.image_size // model.scale
     shape = (min(count * num_samples, FLAGS.batch_size), low_size, low_size, model.channels)

@@ -8,6 +8,8 @@ from PIL import Image
 
 import prsr
 from prsr import images
+from prsr.data import inputs
+from prsr.sampling import samplers
 from tests.conftest import assert_one_line, call
 
 
@@ -147,6 +149,14 @@ def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, arguments, words)
         a.replace("=IN", f"={tmp_path}").replace("=OUT", f"={tmp_path / 'out'}") for a in arguments
     ]
     assert_one_line(call("sample", f"--workdir={tiny_run}", *arguments), *words)
+
+
+def test_no_input_to_align_is_said_before_anything_is_compiled(tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs, "eye_finder", lambda hparams: lambda image: (0, None))
+    monkeypatch.setattr(samplers, "sampler", lambda *_, **__: pytest.fail("it compiles"))
+    where = tmp_path / "none.png"
+    result = call("sample", "--model=faces", "--align", f"--input={where}", f"--output={tmp_path}")
+    assert_one_line(result, "none.png", "no such file")
 
 
 def test_an_output_folder_may_be_the_input_folder(baseline_runs, tmp_path):
