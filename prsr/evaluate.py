@@ -3,9 +3,11 @@
 python -m prsr.evaluate --workdir=RUN --baselines=bicubic,nn,REGRESSION_RUN
 """
 
+import sys
+
 from absl import flags
 
-from prsr import backend
+from prsr import backend, progress
 from prsr.errors import UserError
 from prsr.flags import (
     FLAGS,
@@ -22,6 +24,8 @@ from prsr.flags import (
     trained,
 )
 from prsr.hparams import MATCH_INPUT, Sampling
+
+_FEW = 30  # test images
 
 
 def define():
@@ -91,6 +95,11 @@ def main():
         chosen += [methods.matched(one, hparams.data.downsampling) for one in pixel_independent]
     paper = table1.paper_for(hparams) if FLAGS.paper == "auto" else FLAGS.paper
     names, *pairs = pipeline.test_pairs(hparams, FLAGS.num_images or None)
+    if len(names) < _FEW:
+        print(
+            f"the test split has only {progress.counted(len(names), 'image')}: expect large errors",
+            file=sys.stderr,
+        )
     evaluation = results.Evaluation(output, names, *pairs)
     report, scores = table1.evaluate(
         evaluation, chosen, model, hparams.data.downsampling, paper, batch_size

@@ -118,12 +118,13 @@ def save(image, path):
         image.save(partial, format="PNG", pnginfo=note)
 
 
-def curves(records, path):
+def curves(records, path, unit="step"):
     """Plots training and validation scores (bits per dimension or squared error) against steps.
 
     Args:
         records: list of dicts with `"step"` and any of the scores, as in `metrics.jsonl`.
         path: `pathlib.Path` of the PNG.
+        unit: what `"step"` counts.
     """
     from matplotlib import pyplot as plt
 
@@ -144,7 +145,7 @@ def curves(records, path):
                 lows.extend(scores)
                 label = f"{text}, {split}"
                 axes.plot(steps, scores, style, color=color, markersize=3, linewidth=1, label=label)
-    axes.set_xlabel("step")
+    axes.set_xlabel(unit)
     if lows and any("train/mean_squared_error" in record for record in records):
         axes.set_yscale("log")
         axes.set_ylabel("mean squared error on [0, 1]")

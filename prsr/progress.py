@@ -35,6 +35,11 @@ def begin() -> None:
     _said.clear()
 
 
+def counted(count: int, noun: str) -> str:
+    """Formats a count with its noun, such as "1 image" or "1,024 images"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def clock(seconds: float) -> str:
     """Formats seconds as h:mm:ss."""
     minutes, seconds = divmod(int(seconds), 60)

@@ -218,7 +218,8 @@ def preprocess(image, hparams, find_eyes=None):
     size, low_size = data.image_size, data.image_size // scale
     height, width = image.shape[:2]
     if (height, width) == (low_size, low_size) and data.pairs == "downsampled":
-        return Prepared(image, None, [f"used as is, {low_size}x{low_size}"])
+        kept = "used as is, not aligned" if find_eyes else "used as is"
+        return Prepared(image, None, [f"{kept}, {low_size}x{low_size}"])
     if min(height, width) < (least := min(low_size, image_sets.pool_size(data))):
         raise ValueError(f"{width}x{height} is smaller than {least}x{least}")
     steps = [f"{width}x{height}"]

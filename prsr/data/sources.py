@@ -54,9 +54,10 @@ def open_source(dataset, split, channels, root=""):
         "lmdb": _Lmdb,
     }
     if kind not in kinds:
+        meant = f"; did you mean folder:{dataset}?" if pathlib.Path(dataset).is_dir() else ""
         raise UserError(
             f"expected a data set KIND:WHERE, where KIND is one of {', '.join(kinds)}; got "
-            f"'{dataset}'"
+            f"'{dataset}'{meant}"
         )
     if not where and kind != "drawn":
         raise UserError(f"data set '{kind}' needs a location: {kind}:WHERE")

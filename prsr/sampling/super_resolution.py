@@ -82,7 +82,7 @@ def super_resolve(
                 partial.write_text(json.dumps(report, indent=2) + "\n")
             written = time.monotonic()
     part = f" (the first {len(rows)} of {len(inputs):,} images)" if len(rows) < len(inputs) else ""
-    print(f"wrote {count:,} samples and grid.png{part} to {output}")
+    print(f"wrote {progress.counted(count, 'sample')} and grid.png{part} to {output}")
 
 
 def _sheet(rows, num_samples):

@@ -46,6 +46,6 @@ def _run(where):
     if where in pretrained.names():
         return pretrained.workdir(where)
     raise UserError(
-        f"initial_weights expects a run directory, a .weights.h5 file or a model of this package "
+        f"--initial_weights expects a run directory, a .weights.h5 file or a model of this package "
         f"({', '.join(pretrained.names())}), not '{where}'"
     )

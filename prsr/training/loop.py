@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from prsr import files, plotting
+from prsr import files, plotting, progress
 from prsr.data import image_sets, pipeline
 from prsr.errors import UserError, cause
 from prsr.hparams import Sampling
@@ -53,8 +53,10 @@ def run(workdir, hparams, schedule, strategy=None):
         while True:
             trainer = Trainer(hparams, train_set, strategy)
             print(
-                f"{trainer.model.count_params():,} weights, {len(train_set):,} training images, "
-                f"{len(validation_set):,} validation images, {trainer.replicas} device(s)"
+                f"{progress.counted(trainer.model.count_params(), 'weight')}, "
+                f"{progress.counted(len(train_set), 'training image')}, "
+                f"{progress.counted(len(validation_set), 'validation image')}, "
+                f"{progress.counted(trainer.replicas, 'device')}"
             )
             if is_chief:
                 workdir.write_digest(digest)

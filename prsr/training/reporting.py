@@ -61,7 +61,8 @@ class Reporter:
         """Prints and records the result of `Trainer.evaluate` for `count` images."""
         scores = losses.readable(means, self.trainer.image_shape)
         self._write(step, {f"validation/{name}": value for name, value in scores.items()})
-        print(f"step {step:,}: validation on {count} images: {_line(scores)}", file=sys.stderr)
+        images = progress.counted(count, "image")
+        print(f"step {step:,}: validation on {images}: {_line(scores)}", file=sys.stderr)
 
     def has_validated(self, step):
         """Whether a validation at this step was recorded."""
