@@ -347,7 +347,7 @@ def _made_with():
 
 
 def _initial_model():
-    """The settings of the model that `--initial_weights` names; none of a bare file."""
+    """The settings that `--initial_weights` brings: a model's (none of a file), and its start."""
     where = FLAGS.initial_weights if "initial_weights" in FLAGS else ""
     if not where:
         return {}
@@ -355,6 +355,8 @@ def _initial_model():
 
     settings = initial.model_settings(where)
     _check_same(settings, f"--initial_weights={where} is a model", "leave the flag out")
+    if not FLAGS["rms_start"].present:
+        settings = {**settings, "rms_start": initial.RMS_START}
     return settings
 
 

@@ -138,7 +138,7 @@ class TrainingHparams:
     momentum: float = setting(0.9, "RMSProp: momentum", low=0, below=1)
     epsilon: float = setting(1e-8, "RMSProp: epsilon, inside the root", above=0)
     rms_start: float = setting(
-        1.0, "RMSProp: first mean square; 1 as in TensorFlow 1, 0 as in Keras", low=0
+        1.0, "RMSProp: first mean square: 1 as in TensorFlow 1; 1e6 after --initial_weights", low=0
     )
     global_batch_size: int = setting(32, "Images per step, over all devices", low=1)
     conditioning_weight: float = setting(

@@ -27,7 +27,7 @@ def test_a_run_or_its_file_has_the_weights(tiny_run, name):
 
 
 def test_a_model_of_the_package_brings_its_settings():
-    assert initial.model_settings("faces")["prior_layers"] == 8
+    assert initial.model_settings("faces")["prior_layers"] == 20
 
 
 def test_what_is_no_model_is_refused():
@@ -42,6 +42,7 @@ def test_a_run_begins_with_the_weights_and_goes_on_with_its_own(tiny_run, tmp_pa
     hparams, model = Workdir(tmp_path).load_model()
     before, expected = Workdir(tiny_run).load_model()
     assert hparams.model == before.model and hparams.training.initial_weights == str(tiny_run)
+    assert hparams.training.rms_start == initial.RMS_START
     for mine, theirs in zip(model.trainable_variables, expected.trainable_variables):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-20)
     # Trained on, and continued: not begun again.
