@@ -187,7 +187,7 @@ def test_a_link_from_elsewhere_may_lead_to_the_page(client):
 def test_eyes(client, app, drawer):
     assert client.post("/api/eyes", data=encoded(PICTURE)).json == {"eyes": [[1, 2], [3, 2]]}
     black = client.post("/api/eyes", data=encoded(PICTURE * 0))
-    assert black.status_code == 422 and "no face" in black.json["error"]
+    assert black.status_code == 422 and "no frontal face" in black.json["error"]
     without = server.create_app(drawer, []).test_client()
     assert without.post("/api/eyes", data=encoded(PICTURE)).status_code == 404
 
