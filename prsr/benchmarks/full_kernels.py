@@ -10,7 +10,7 @@ from prsr.models import layers
 
 
 class _Masked:
-    """A full `size` x `size` kernel that multiplies the taps on later pixels by zero."""
+    """A full `size` x `size` kernel whose taps on later pixels are multiplied by zero."""
 
     def build(self, input_shape):
         size, seen = self.full_size, self.seen(input_shape[-1])

@@ -26,7 +26,7 @@ def compare(database_images, queries, num_rounds):
     Args:
         database_images: number of images to search.
         queries: number of images to look up.
-        num_rounds: how many times each is timed.
+        num_rounds: how many times each is timed, as in `rounds.interleave`.
 
     Returns:
         A list of dicts, one per contender; faiss is included only if it is installed.

@@ -15,7 +15,7 @@ COUNTS = (1, 2, 4, 8)
 
 
 def compare(hparams, num_rounds):
-    """Times the train step on each of `COUNTS` devices, in turn.
+    """Times the train step on each number of devices in `COUNTS`, in turn.
 
     Each number of devices gets its own process, which waits for its turn, because a second
     strategy in the same process would use the first one's keys.

@@ -89,7 +89,7 @@ def _compare_batch(samplers, forward, low_res, seeds, image_size, num_rounds):
 
 
 def agreement(model, image_size, batch):
-    """Checks that one pass over finished samples, with their noise, draws them again.
+    """Checks the fixed point: one pass over finished samples, with their noise, redraws them.
 
     Returns:
         A dict of the number of sub-pixels that agree and their total number.
