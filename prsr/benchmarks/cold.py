@@ -1,4 +1,4 @@
-"""From a command to its picture, and the first call of a sampler, beside TensorFlow's import."""
+"""Times cold starts: a command until its picture, a sampler's first call, TensorFlow's import."""
 
 import json
 import os
@@ -14,10 +14,10 @@ from PIL import Image
 from prsr.benchmarks import sampling
 from prsr.trained.workdir import Workdir
 
-_INPUTS = 2  # images of the command, as in README; four samples of each
+_INPUTS = 2  # images given to the command, as in the README; four samples of each
 _GUIDED = ("--tau=1.2", "--guidance=2", "--match_input=end")
 
-# What another program does: load a model, and draw. Prints seconds as JSON.
+# What another program does: load a model and sample. Prints seconds as JSON.
 _LOADS = """
 import json, sys, time
 begin = time.perf_counter()
@@ -39,18 +39,18 @@ print(json.dumps([loaded - begin, calls]))
 
 
 def compare(hparams, batches, num_rounds):
-    """Times whole processes in turns: TensorFlow's import, `prsr.sample`, and `prsr.load`.
+    """Times whole processes in turn: TensorFlow's import, `prsr.sample`, and `prsr.load`.
 
     Args:
         hparams: `prsr.hparams.Hparams` of the model, which is untrained.
-        batches: list of how many samples to ask for, at most 16.
-        num_rounds: how often each process is timed.
+        batches: list of the numbers of samples to draw, at most 16 each.
+        num_rounds: how many times each process is timed.
 
     Returns:
-        A dict of medians in seconds: `"import"`, `"picture"` (of two inputs, four samples of each:
-        from the command to `grid.png`), `"command"` (until it has ended), `"load"`, and `"calls"`,
-        a list of dicts: `"batch"`, `"first"` and `"later"`. Each process draws the batches in
-        order, so only the first pays for what all of them need.
+        A dict of medians in seconds: `"import"`; `"picture"`, from the start of the command until
+        it has written `grid.png` (two inputs, four samples of each); `"command"`, until it ends;
+        `"load"`; and `"calls"`, a list of dicts with `"batch"`, `"first"` and `"later"`. Each
+        process draws the batches in order, so only the first pays for the setup that all share.
     """
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -100,7 +100,7 @@ def compare(hparams, batches, num_rounds):
 
 
 def _run(arguments):
-    """The standard output of a Python process that ends well."""
+    """Runs a Python process and returns its standard output; raises an error if it fails."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.run(
         [sys.executable, *arguments], env=environment, check=True, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""Causal convolutions as full square kernels times a mask: a yardstick for cropped ones."""
+"""Causal convolutions as full square kernels times a mask: a yardstick for the cropped kernels."""
 
 import contextlib
 from unittest import mock
@@ -10,7 +10,7 @@ from prsr.models import layers
 
 
 class _Masked:
-    """A full `size` x `size` kernel whose later taps are multiplied by zero."""
+    """A full `size` x `size` kernel whose taps on later pixels are multiplied by zero."""
 
     def build(self, input_shape):
         size, seen = self.full_size, self.seen(input_shape[-1])
@@ -53,7 +53,7 @@ class HorizontalConv(_Masked, layers.HorizontalConv):
 
 @contextlib.contextmanager
 def in_place():
-    """Models that are built inside have full kernels."""
+    """Gives full kernels to the models built inside this context."""
     with (
         mock.patch.object(layers, "VerticalConv", VerticalConv),
         mock.patch.object(layers, "HorizontalConv", HorizontalConv),

@@ -1,4 +1,4 @@
-"""Times the nearest neighbour search beside faiss, and from records."""
+"""Times the nearest neighbour search against faiss in memory, and from records on disk."""
 
 import importlib.util
 import pathlib
@@ -21,15 +21,15 @@ def _noise(shape, seed):
 
 
 def compare(database_images, queries, num_rounds):
-    """Searches 8x8 RGB images of noise in memory, in turns with faiss' exact index.
+    """Times our search and faiss's exact index, in turn, on 8x8 RGB noise images in memory.
 
     Args:
-        database_images: images to search.
-        queries: images to look up.
-        num_rounds: as `rounds.interleave`.
+        database_images: number of images to search.
+        queries: number of images to look up.
+        num_rounds: how many times each is timed, as in `rounds.interleave`.
 
     Returns:
-        A list of dicts, one a contender; of faiss only if it is installed.
+        A list of dicts, one per contender; faiss is included only if it is installed.
     """
     entries, wanted = _noise((database_images, 8, 8, 3), 0), _noise((queries, 8, 8, 3), 1)
     found = {}
@@ -72,20 +72,21 @@ def compare(database_images, queries, num_rounds):
 
 
 def _distance(one, other):
-    """The mean over images of the Euclidean distance: equal for searches that are exact."""
+    """Euclidean distance, averaged over images; the same for every exact search."""
     squares = np.square(one.astype(np.int64) - other.astype(np.int64))
     return float(np.sqrt(squares.sum(axis=(1, 2, 3))).mean())
 
 
 def streaming(database_images, queries):
-    """The whole baseline from records on disk: reading, reducing to 8x8, searching.
+    """Times the whole baseline from records on disk: reading, reducing to 8x8, searching.
 
     Args:
-        database_images: 32x32 RGB images of noise to write, 3,088 bytes each, and read.
-        queries: images to look up at once.
+        database_images: number of 32x32 RGB noise images to write (3,088 bytes each) and read.
+        queries: number of images to look up at once.
 
     Returns:
-        A dict: images a second, seconds, and the most memory that a process of its own held.
+        A dict: both counts, seconds, images per second, and the peak memory, in GiB, of the
+        separate process that searches.
     """
     per_file = 100_000
     with tempfile.TemporaryDirectory() as folder:

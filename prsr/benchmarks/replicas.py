@@ -1,4 +1,4 @@
-"""What it costs to share a batch among devices: the same global batch on 1, 2, 4 and 8."""
+"""Measures the cost of sharing one global batch among 1, 2, 4 and 8 devices."""
 
 import contextlib
 import multiprocessing
@@ -15,18 +15,18 @@ COUNTS = (1, 2, 4, 8)
 
 
 def compare(hparams, num_rounds):
-    """Times the train step on so many devices, in turns.
+    """Times the train step on each number of devices in `COUNTS`, in turn.
 
-    Each number of devices has a process of its own, which waits while it is not its turn: a
-    second strategy in one process would use the first one's keys.
+    Each number of devices gets its own process, which waits for its turn, because a second
+    strategy in the same process would use the first one's keys.
 
     Args:
         hparams: `prsr.hparams.Hparams`.
-        num_rounds: rounds of each.
+        num_rounds: how many times each is timed.
 
     Returns:
-        A list of dicts, one a number of devices that divides the batch: GPUs, or logical
-        devices of the CPU, which add no arithmetic and no speed.
+        A list of dicts, one per number of devices that divides the batch. The devices are the
+        GPUs or, without any, logical CPU devices, which add neither arithmetic nor speed.
     """
     gpus = len(tf.config.list_physical_devices("GPU"))
     counts = [

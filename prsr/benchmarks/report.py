@@ -1,4 +1,4 @@
-"""The benchmark's results as tables and as a picture."""
+"""Presents the benchmark's results as tables and as a picture."""
 
 import json
 
@@ -6,13 +6,13 @@ from prsr import files, tables
 
 
 def markdown(results):
-    """Tables, ratios first.
+    """The results as Markdown tables, ratios first.
 
     Args:
         results: as `prsr.benchmarks.suite.measure` yields them; any part may be missing.
 
     Returns:
-        Text.
+        Markdown text.
     """
     lines = [
         f"{results['device']}, {results['cores']} cores, TensorFlow {results['tensorflow']}, "
@@ -54,7 +54,7 @@ def markdown(results):
             for call in cold["calls"]
         ]
         lines += _table(
-            ["from nothing", "of TensorFlow's import", "first", "later"],
+            ["cold start", "relative to TensorFlow's import", "first", "later"],
             [
                 [name, f"**{first / once:.2f}**", f"{first:.2f} s"]
                 + [f"{later:.3f} s" if later else ""]
@@ -64,7 +64,7 @@ def markdown(results):
     if "training" in results:
         rows = results["training"]
         lines += _table(
-            ["train step", "ours takes, of this", "a step", "of the matrix rate", "peak memory"]
+            ["train step", "our time / its time", "a step", "of the matrix rate", "peak memory"]
             + ["first step"],
             [
                 [
@@ -84,7 +84,7 @@ def markdown(results):
         )
     if "replicas" in results:
         lines += _table(
-            ["devices that share a batch", "a step", "of one device's"],
+            ["devices that share a batch", "a step", "relative to one device"],
             [
                 [f"{row['devices']} {row['kind']}", f"{row['seconds']:.2f} s"]
                 + [f"**{row['relative']:.2f}**"]
@@ -103,7 +103,7 @@ def markdown(results):
     if "nearest" in results:
         rows, stream = results["nearest"], results["streaming"]
         lines += _table(
-            ["nearest neighbour", "ours takes, of this", "a search", "of the matrix rate"]
+            ["nearest neighbour", "our time / its time", "a search", "of the matrix rate"]
             + ["mean distance"],
             [
                 [
@@ -117,8 +117,8 @@ def markdown(results):
             ],
         )
         lines.append(
-            f"{rows[0]['queries']:,} images of 8x8x3 among {rows[0]['database_images']:,} in "
-            f"memory. From records, {stream['database_images']:,} images of "
+            f"{rows[0]['queries']:,} queries of 8x8x3 among {rows[0]['database_images']:,} images "
+            f"in memory. From records, {stream['database_images']:,} images of "
             f"32x32x3: {stream['seconds']:.0f} s, {stream['images_per_second']:,.0f} images/s, "
             f"{stream['peak_gib']:.2f} GiB of memory, TensorFlow included."
         )
@@ -145,7 +145,7 @@ def write(results, folder):
 
     Args:
         results: what `prsr.benchmarks.suite.measure` yields.
-        folder: `pathlib.Path`; it is made.
+        folder: `pathlib.Path`; created if missing.
     """
     with files.replacing(folder / "benchmark.json") as partial:
         partial.write_text(json.dumps(results, indent=2) + "\n")
@@ -155,7 +155,7 @@ def write(results, folder):
 
 
 def plot(results, path):
-    """Time an image against batch, and growth with image size and depth.
+    """Plots time per image against batch size, cold starts, and growth with image size and depth.
 
     Args:
         results: as `markdown`.
@@ -197,7 +197,7 @@ def _plot_batches(rows, axes):
         axes.loglog(batches, [row[key] / row["batch"] for row in rows], "o-", label=label)
     axes.set_xticks(batches, batches)
     axes.set_xlabel("batch")
-    axes.set_ylabel("seconds an image")
+    axes.set_ylabel("seconds per image")
 
 
 def _plot_cold(cold, axes):
@@ -222,4 +222,4 @@ def _plot_growth(name, points, axes):
     axes.set_xticks(values, values)
     axes.minorticks_off()
     axes.set_xlabel("image height and width" if power == 2 else "gated layers")
-    axes.set_ylabel("seconds an image")
+    axes.set_ylabel("seconds per image")

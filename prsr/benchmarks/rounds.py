@@ -1,4 +1,4 @@
-"""Fair times on a machine that others use too: contenders take turns, medians count."""
+"""Fair timings on a shared machine: contenders take turns, and medians are reported."""
 
 import multiprocessing
 import pathlib
@@ -24,11 +24,11 @@ def seconds(function):
 
 
 def interleave(contenders, rounds):
-    """Times functions in turns, so that a slow spell of the machine hits them alike.
+    """Times functions in turn, so that a slow spell of the machine hits them all alike.
 
     Args:
         contenders: dict of name to function; each returns when its work is done.
-        rounds: how many times each is timed, after a first call that is kept apart.
+        rounds: how many times each is timed, after a first call that is reported separately.
 
     Returns:
         Two dicts of name to seconds: medians over the rounds, and first calls.
@@ -46,20 +46,20 @@ def interleave(contenders, rounds):
 
 
 def share_gpus():
-    """Takes of the GPUs' memory only what is used: several processes time themselves there."""
+    """Takes only the GPU memory in use, because several timed processes share the GPUs."""
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def in_own_process(function, *arguments):
-    """Calls a function where nothing else has used memory; its messages are not shown."""
+    """Calls a function in a fresh process, where nothing else has used memory, and silences it."""
     context = multiprocessing.get_context("spawn")
     with progress.silenced(), futures.ProcessPoolExecutor(1, context) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def peak_gib():
-    """The most memory that this process has held, in GiB."""
+    """Peak memory of this process so far, in GiB."""
     try:
         # Linux: getrusage would count what the parent held when it started this process.
         status = pathlib.Path("/proc/self/status").read_text()
@@ -69,7 +69,7 @@ def peak_gib():
 
 
 def matrix_product(size=2048, repeats=5):
-    """A contender, some float32 matrix products, and their floating point operations."""
+    """A contender that runs float32 matrix products, and its floating point operations."""
     matrix = tf.random.normal((size, size))
     product = tf.function(lambda x: x @ x)
 

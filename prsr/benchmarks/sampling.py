@@ -1,4 +1,4 @@
-"""The reference sampler against the fast one."""
+"""Compares the reference sampler with the fast one."""
 
 import dataclasses
 import sys
@@ -15,7 +15,7 @@ _REFERENCE_SUB_PIXELS = 8
 
 
 def build(hparams):
-    """The untrained model of some settings, the same at every call."""
+    """An untrained model with the given settings, identical at every call."""
     keras.utils.set_random_seed(0)
     return build_model(hparams)
 
@@ -29,19 +29,19 @@ def ask(model, image_size, batch):
 
 
 def compare(model, image_size, batches, num_rounds):
-    """Times reference, fast sampler and one forward pass at several batch sizes.
+    """Times the reference sampler, the fast sampler and one forward pass at several batch sizes.
 
-    The reference draws only its first few sub-pixels: each costs one full pass of the prior,
-    and the time of an image is scaled from theirs. What it does once is timed by itself.
+    The reference draws only the first few sub-pixels: each costs one full pass of the prior,
+    so the time for an image is extrapolated from theirs. One-off work is timed separately.
 
     Args:
         model: a built `PixelRecursiveSuperResolution`.
-        image_size: of the high-resolution image.
+        image_size: size of the high-resolution image.
         batches: list of batch sizes.
-        num_rounds: rounds of each.
+        num_rounds: how many times each is timed.
 
     Returns:
-        A list of dicts, one a batch size; times are of the whole batch, in seconds.
+        A list of dicts, one per batch size; times are for the whole batch, in seconds.
     """
     samplers = {
         "fast": cached.sampler(model),
@@ -89,10 +89,10 @@ def _compare_batch(samplers, forward, low_res, seeds, image_size, num_rounds):
 
 
 def agreement(model, image_size, batch):
-    """The fixed point: one pass over finished samples, with their noise, draws them again.
+    """Checks the fixed point: one pass over finished samples, with their noise, redraws them.
 
     Returns:
-        A dict with the numbers of sub-pixels that agree, and of all.
+        A dict of the number of sub-pixels that agree and their total number.
     """
     low_res, seeds = ask(model, image_size, batch)
     drawn = cached.sampler(model)(low_res, seeds, 1.0)
@@ -101,13 +101,13 @@ def agreement(model, image_size, batch):
 
 
 def growth(hparams, image_sizes, depths, num_rounds):
-    """How the time of one image grows with its size and with the prior's depth.
+    """Measures how the time for one image grows with its size and with the prior's depth.
 
     Args:
         hparams: `prsr.hparams.Hparams`.
         image_sizes: high-resolution sizes, at the model's own depth.
         depths: numbers of gated layers, at the smallest of `image_sizes`.
-        num_rounds: rounds of each, in turns.
+        num_rounds: how many times each is timed, in turn.
 
     Returns:
         A dict of `"image_size"` and `"depth"`, each a list of (value, seconds).

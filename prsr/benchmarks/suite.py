@@ -1,4 +1,4 @@
-"""Every benchmark, one after the other."""
+"""Runs every benchmark, one after the other."""
 
 import platform
 
@@ -9,18 +9,18 @@ from prsr.benchmarks import cold, nearest, replicas, rounds, sampling, training
 
 
 def measure(hparams, parts, batches, database_images, num_rounds, quick):
-    """Runs some parts, and yields all results so far after each.
+    """Runs the given parts and, after each, yields all results so far.
 
     Args:
         hparams: `prsr.hparams.Hparams` of the model.
         parts: names of parts: sampling, cold, growth, training, replicas, pipeline, nearest.
-        batches: list of batch sizes of the samplers.
-        database_images: to find nearest neighbours in.
-        num_rounds: how often each contender is timed.
+        batches: list of batch sizes for the samplers.
+        database_images: number of images to find nearest neighbours in.
+        num_rounds: how many times each contender is timed.
         quick: whether growth is measured at two sizes only.
 
     Yields:
-        A dict for JSON.
+        A dict to write as JSON.
     """
     rounds.share_gpus()
     size, scale = hparams.data.image_size, hparams.model.scale

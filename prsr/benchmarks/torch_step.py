@@ -2,7 +2,7 @@
 
 The same arithmetic, term by term: cropped causal kernels, masks at the centre taps, batch
 normalisation, equation 8, RMSProp as TensorFlow 1 had it. `Model` copies the weights of a
-Keras model, so a test can compare the two. Needs `torch`, which nothing else here does.
+Keras model, so a test can compare the two. Needs `torch`; nothing else here does.
 """
 
 import keras
@@ -17,7 +17,7 @@ def _tensor(array):
 
 
 class CausalConv(nn.Module):
-    """`layers.VerticalConv` and `layers.HorizontalConv`: a convolution behind zeros."""
+    """`layers.VerticalConv` and `layers.HorizontalConv`: a convolution after zero padding."""
 
     def __init__(self, layer, padding, mask=None):
         super().__init__()
@@ -72,7 +72,7 @@ class GatedLayer(nn.Module):
 
 
 def normalization(layer):
-    """By the batch's own statistics, as in training."""
+    """Normalises by the batch's own statistics, as in training."""
     if isinstance(layer, keras.layers.Identity):
         return nn.Identity()
     return nn.BatchNorm2d(layer.gamma.shape[0], eps=layer.epsilon)
@@ -159,7 +159,7 @@ class Trainer:
         """One update from uint8 arrays, channels last.
 
         Returns:
-            Mean nats an image of A + B before the update.
+            Mean nats per image of A + B before the update.
         """
         labels = torch.from_numpy(high_res.astype(np.int64))
         inputs = [
@@ -178,7 +178,7 @@ class Trainer:
 
         joint, conditioning = nats(a + b), nats(a)
         with torch.no_grad():
-            nats(b)  # watched, as in ours
+            nats(b)  # only reported, as in ours
         loss = (joint + conditioning) / len(high_res)
         gradients = torch.autograd.grad(loss, self.parameters)
         self._update(gradients)

@@ -1,4 +1,4 @@
-"""The train step: ours, the usual way, XLA, bfloat16, and PyTorch if it is installed."""
+"""Times the train step: ours, the usual full kernels, XLA, bfloat16, and PyTorch if installed."""
 
 import contextlib
 import dataclasses
@@ -30,7 +30,7 @@ _PIPELINE_BATCHES = 50
 
 
 def variants():
-    """The names of what can be timed here. The yardstick in PyTorch is for CPUs."""
+    """The names of the variants that can be timed here. PyTorch is timed on CPUs only."""
     has_torch = importlib.util.find_spec("torch") is not None and not _on_gpu()
     return [OURS, FULL_KERNELS, XLA, MIXED] + has_torch * [TORCH, TORCH_BFLOAT16]
 
@@ -40,7 +40,7 @@ def _on_gpu():
 
 
 def forward_operations(model, image_size):
-    """Floating point operations of one image's forward pass: two a weight and position."""
+    """Floating point operations of one image's forward pass: two per weight and position."""
     kernels = [v for v in model.prior.trainable_variables if v.name == "kernel"]
     total = sum(2 * math.prod(kernel.shape) for kernel in kernels) * image_size**2
     network, size = model.conditioning, image_size // model.scale
@@ -57,7 +57,7 @@ def forward_operations(model, image_size):
 
 
 def image_set(hparams, count=256):
-    """Images of noise: the arithmetic does not mind."""
+    """Images of noise: the amount of arithmetic does not depend on what they show."""
     size = hparams.data.image_size
     rng = np.random.default_rng(0)
     high_res = rng.integers(0, 256, (count, size, size, hparams.model.channels), np.uint8)
@@ -65,7 +65,7 @@ def image_set(hparams, count=256):
 
 
 def trainer(hparams, variant):
-    """A `Trainer` of one of our variants."""
+    """A `Trainer` for one of our variants."""
     changed = dataclasses.replace(
         hparams.training, jit_compile=variant == XLA, mixed_precision=variant == MIXED
     )
@@ -88,21 +88,21 @@ def step(hparams, variant):
 
 
 def compare(hparams, num_rounds):
-    """Times the train step of every variant in turns.
+    """Times the train step of every variant, in turn.
 
     Args:
         hparams: `prsr.hparams.Hparams`.
-        num_rounds: rounds of each.
+        num_rounds: how many times each is timed.
 
     Returns:
-        A list of dicts, one a variant.
+        A list of dicts, one per variant.
     """
     contenders = {name: step(hparams, name) for name in variants()}
     multiply, operations = rounds.matrix_product()
     times, first = rounds.interleave(contenders | {rounds.MATRIX: multiply}, num_rounds)
     matrix_gflops = operations / times[rounds.MATRIX] / 1e9
     forward = forward_operations(build_model(hparams), hparams.data.image_size)
-    # Backward is twice forward: gradients of activations, and of weights.
+    # The backward pass costs twice the forward pass: gradients of activations and of weights.
     gflop = 3 * forward * hparams.training.global_batch_size / 1e9
     names = list(contenders)
     del contenders  # and the memory they hold
@@ -124,9 +124,9 @@ def compare(hparams, num_rounds):
 
 
 def peak_memory(hparams, variant):
-    """The most memory that a process of its own holds in three steps, in GiB.
+    """Peak memory of three steps, in GiB, measured in a process of their own.
 
-    None on a GPU, most of whose memory TensorFlow takes from the start.
+    None on a GPU, where TensorFlow takes most of the memory from the start.
     """
     if _on_gpu():
         return None
@@ -142,17 +142,17 @@ def _peak_memory(hparams, variant):
 
 
 def pipeline(hparams, num_steps):
-    """How fast the input pipeline is alone, and how long training waits for it.
+    """Measures how fast the input pipeline is alone, and how long training waits for it.
 
-    Alone it is timed from memory, and from records on disk (just written, so in the cache).
+    Alone, it is timed from memory and from records on disk (just written, so still cached).
 
     Args:
         hparams: `prsr.hparams.Hparams`.
-        num_steps: steps to train.
+        num_steps: number of training steps.
 
     Returns:
-        A dict: images a second of the pipeline alone, of training, and of the pipeline from
-        records, and the share of training that is spent waiting for the next batch.
+        A dict: images per second of the pipeline alone from memory and from records, images per
+        second of training, and the share of training time spent waiting for the next batch.
     """
     ours = trainer(hparams, OURS)
     batch_size, batches = hparams.training.global_batch_size, iter(ours.pairs())
@@ -174,13 +174,13 @@ def pipeline(hparams, num_steps):
 
 
 def _rate(batches, batch_size):
-    """Images a second of an iterator."""
+    """Images per second from an iterator of batches."""
 
     def take():
         for _ in range(_PIPELINE_BATCHES):
             next(batches)
 
-    take()  # the buffers are full
+    take()  # warm-up, until the buffers are in a steady state
     return _PIPELINE_BATCHES * batch_size / rounds.seconds(take)
 
 

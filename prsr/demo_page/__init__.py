@@ -1,1 +1,1 @@
-"""A page to try a model on."""
+"""A web page for trying out a model."""

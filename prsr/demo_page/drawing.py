@@ -1,7 +1,7 @@
-"""Pictures that wait to be super-resolved, and the one thread that draws them, row by row.
+"""The queue of pictures to super-resolve, and the one thread that draws them, row by row.
 
-One picture is drawn at a time, always as `MOST_SAMPLES` samples side by side, which costs
-little more than one and is compiled once.
+One picture is drawn at a time, always as a batch of `MOST_SAMPLES` samples. That costs little
+more than one sample, and it is compiled only once.
 """
 
 import collections
@@ -22,23 +22,23 @@ from prsr.hparams import Sampling
 from prsr.models import likelihood
 from prsr.sampling import cached, noise, projection, samplers
 
-BEST = Sampling(1.2, 2.0, "end")  # of experiments/guidance_search.py, on validation images
+BEST = Sampling(1.2, 2.0, "end")  # found by experiments/guidance_search.py, on validation images
 MOST_SAMPLES = 8
 _MOST_WAITING = 20
-_MOST_KEPT = 100  # finished ones, for whoever still looks at them
-_MOST_INSIDE = 16  # what is inside of pictures: 0.7 MB each
-_MOST_SECONDS = 5.0  # to wait for one's turn to look inside
+_MOST_KEPT = 100  # finished pictures, for people still looking at them
+_MOST_INSIDE = 16  # cached results of `Drawer.inside`: 0.7 MB each
+_MOST_SECONDS = 5.0  # to wait for a turn in `Drawer.inside`
 _STEPS_A_NAT = 32
 _MOST_STEPS = 64 * _STEPS_A_NAT - 1
 
 
 class Full(Exception):
-    """So many pictures wait, or are looked into, that no more are taken now."""
+    """Too many pictures are waiting or being looked into, so no more are accepted now."""
 
 
 @dataclasses.dataclass(eq=False)
 class Picture:
-    """A picture on its way.
+    """A picture in the queue, being drawn, or finished.
 
     Attributes:
         low_res: `[low size, low size, channels]` uint8.
@@ -47,14 +47,14 @@ class Picture:
         sampling: `prsr.hparams.Sampling`.
         seed: int.
         given: `[size, size, channels]` int32 that the samples continue, -1 where to draw; or None.
-        id: a random word that nobody guesses.
+        id: a random string that nobody can guess.
         state: `"waiting"`, `"drawing"`, `"done"`, or `"failed"`.
-        rows: those drawn so far, each `[num_samples, size, channels]` uint8.
+        rows: the rows drawn so far, each `[num_samples, size, channels]` uint8.
         matched: the samples after matching, `[num_samples, size, size, channels]` uint8; None
-            before, and where they are not matched.
-        others: dict from a name to a uint8 image: what is shown beside the samples.
-        nats: dict from a name to nats an image; `"samples"` has a list. Empty until the end.
-        looked: when somebody last asked for it.
+            until then, or if they are not matched.
+        others: dict from a name to a uint8 image; the images shown beside the samples.
+        nats: dict from a name to nats per image; `"samples"` has a list. Empty until the end.
+        looked: when somebody last asked for it, by the drawer's clock.
     """
 
     low_res: np.ndarray
@@ -76,7 +76,7 @@ class Picture:
         return np.stack(self.rows, axis=1) if self.matched is None else self.matched
 
     def shown(self):
-        """Dict from a name to a uint8 image, of all that is shown of a finished picture."""
+        """Everything shown of a finished picture: a dict from a name to a uint8 image."""
         others = dict(self.others)
         original = {"original": others.pop("original")} if "original" in others else {}
         samples = {f"sample {k + 1}": sample for k, sample in enumerate(self.samples())}
@@ -84,18 +84,18 @@ class Picture:
 
 
 class Drawer:
-    """Draws pictures in the order in which they came.
+    """Draws pictures in the order in which they arrive.
 
     Args:
         hparams: the model's `prsr.hparams.Hparams`.
         model: a `PixelRecursiveSuperResolution`.
         regression: a `RegressionNetwork` of the same sizes, or None.
-        patience: seconds after which a picture that nobody asks for is given up.
+        patience: seconds after which a picture that nobody asks for is dropped.
         clock: function that returns seconds.
     """
 
     def __init__(self, hparams, model, regression=None, patience=20.0, clock=time.monotonic):
-        # Pictures come as the square that was chosen, which no other crop may cut again.
+        # Pictures arrive as the square that the user chose, so no other crop may cut them again.
         self.hparams = dataclasses.replace(
             hparams, data=dataclasses.replace(hparams.data, crop="center")
         )
@@ -105,10 +105,10 @@ class Drawer:
             "input": tf.function(lambda low_res, _: model.conditioning(low_res), autograph=False),
             "images": tf.function(lambda _, high_res: model.prior(high_res), autograph=False),
         }
-        self._inside = collections.OrderedDict()  # by id and name, as `inside` returns it
+        self._inside = collections.OrderedDict()  # what `inside` returns, by id and name
         self._looking_inside = threading.Lock()
         self._regression = regression and samplers.sampler(regression)
-        self._pictures = collections.OrderedDict()  # by id, in the order in which they came
+        self._pictures = collections.OrderedDict()  # by id, in order of arrival
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -128,8 +128,8 @@ class Drawer:
         """Puts a picture at the end of the queue.
 
         Args:
-            image: `[height, width, channels]` uint8; its middle square is reduced, and
-                one of the low-resolution size is taken as it is.
+            image: `[height, width, channels]` uint8; its middle square is reduced. An
+                image of the low-resolution size is used as it is.
             num_samples: 1 to `MOST_SAMPLES`.
             sampling: `prsr.hparams.Sampling`, matched at the end or not at all.
             seed: int.
@@ -139,25 +139,25 @@ class Drawer:
 
         Raises:
             ValueError: the image is too small.
-            Full: too many wait.
+            Full: too many pictures are waiting.
         """
         made = inputs.preprocess(image, self.hparams)
         return self._wait_for(Picture(made.low_res, made.high_res, num_samples, sampling, seed))
 
     def go_on(self, id, given, sampling, seed):
-        """Puts one sample of a picture's input, which continues an image, at the end of the queue.
+        """Queues one new sample of a picture's input, which continues a given image.
 
         Args:
-            id: of the picture.
-            given: as `Picture`'s.
+            id: the picture's id.
+            given: as `Picture.given`.
             sampling, seed: as `submit`.
 
         Returns:
-            Its own `Picture`.
+            The new `Picture`.
 
         Raises:
-            KeyError: there is none, or not any more.
-            Full: too many wait.
+            KeyError: there is no such picture, or it has been dropped.
+            Full: too many pictures are waiting.
         """
         picture, _ = self.look(id)
         return self._wait_for(
@@ -178,7 +178,7 @@ class Drawer:
         """A picture and its place in the queue, from 1 (0 when it is not waiting).
 
         Raises:
-            KeyError: there is none, or not any more.
+            KeyError: there is no such picture, or it has been dropped.
         """
         with self._changed:
             picture = self._pictures[id]
@@ -187,26 +187,26 @@ class Drawer:
             return picture, waiting.index(picture) + 1 if picture in waiting else 0
 
     def inside(self, id, name):
-        """What the model says of each sub-pixel of a finished picture.
+        """What the model predicts for each sub-pixel of a finished picture.
 
         Args:
-            id: of the picture.
-            name: one of `Picture.shown`: `"input"` for A, any other for B along that image.
+            id: the picture's id.
+            name: a key of `Picture.shown`: `"input"` for A, any other for B along that image.
 
         Returns:
             Bytes, gzip of little-endian uint16 `[size, size, channels, 256]`: the negative
             log-probability of each value by that network alone, in 32nds of a nat, at most 64 nats.
 
         Raises:
-            KeyError: there is no such picture or name, or not any more.
-            Full: too many look inside.
+            KeyError: there is no such finished picture or name, or it has been dropped.
+            Full: too many are looking inside.
         """
         picture, _ = self.look(id)
         if picture.state != "done":
             raise KeyError(id)
         image = picture.shown()[name]
         if not self._looking_inside.acquire(timeout=_MOST_SECONDS):
-            raise Full("too many look inside of pictures just now; try again in a moment")
+            raise Full("too many people are looking inside pictures; try again in a moment")
         try:
             if (id, name) not in self._inside:
                 self._inside[id, name] = self._look_inside(picture.low_res, name, image)
@@ -226,7 +226,7 @@ class Drawer:
         return gzip.compress(steps.astype("<u2").tobytes(), 6)
 
     def cancel(self, id):
-        """Gives a picture up. One that is not there is no error."""
+        """Drops a picture. An unknown id is not an error."""
         with self._changed:
             self._pictures.pop(id, None)
 

@@ -1,22 +1,23 @@
-"""The server of the page on which to try a model.
+"""The server behind the web page for trying out a model.
 
 GET    /                    the page
-GET    /api/about           what the page needs to know of the model
-GET    /api/examples/N      a picture for a first try, as PNG
-POST   /api/eyes            an image; where the eyes of its largest face are
-POST   /api/pictures?tau=&guidance=&match_input=&num_samples=&seed=   an image; the id of what will
-                            be drawn
-POST   /api/pictures/ID?keep=N&tau=&guidance=&match_input=&seed=   an image's pixels; the id of one
-                            sample of ID's input, which keeps the first N pixels
-GET    /api/pictures/ID?row=R   its state, the rows from R on that are drawn by now, for R = 0
-                            what stands beside them, and at the end the samples if they were matched
-DELETE /api/pictures/ID     nobody waits for it any more
-GET    /api/pictures/ID/grid.png   all of it, once it is done
-GET    /api/pictures/ID/inside/NAME   `Drawer.inside`: what the model says of an image of it
+GET    /api/about           what the page needs to know about the model
+GET    /api/examples/N      an example picture for a first try, as PNG
+POST   /api/eyes            send an image, get the positions of the eyes of its largest face
+POST   /api/pictures?tau=&guidance=&match_input=&num_samples=&seed=   send an image, get the id of
+                            the picture to be drawn
+POST   /api/pictures/ID?keep=N&tau=&guidance=&match_input=&seed=   send an image's pixels, get
+                            the id of one new sample of ID's input, which keeps the first N pixels
+GET    /api/pictures/ID?row=R   its state and the rows drawn so far, from R on; if R = 0, the
+                            images shown beside them; once it is done, the nats, and the samples
+                            if they were matched
+DELETE /api/pictures/ID     drops it, as nobody is waiting for it any more
+GET    /api/pictures/ID/grid.png   everything shown, in one image, once it is done
+GET    /api/pictures/ID/inside/NAME   `Drawer.inside`: the model's predictions for its image NAME
 
-An image is a body of at most `_MOST_BYTES`: JPEG, PNG, WebP, BMP or GIF. It stays in memory.
-Pixels are uint8, rows, columns, channels, in answers as base64. Errors are
-`{"error": what was expected, what came, what to do}`.
+An image is a request body of at most `_MOST_BYTES`: JPEG, PNG, WebP, BMP or GIF. It is kept in
+memory only. Pixels are uint8, ordered by rows, columns, channels, and base64 in answers. Errors
+are `{"error": what was expected, what was received, what to do}`.
 """
 
 import base64
@@ -37,17 +38,17 @@ from prsr.models import losses
 from prsr.web import HTTPException, application, flask
 
 _MOST_BYTES = 2 * 2**20
-_GONE = "this picture is not here any more; draw it again"
+_GONE = "this picture is no longer here; draw it again"
 _MOST_PIXELS = 2**20  # the page sends fewer, and decoding takes far more memory than the file
 
 
 def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
-    """The pages and what they ask for.
+    """Creates the page and the API that it calls.
 
     Args:
         drawer: a `prsr.demo_page.drawing.Drawer`.
         examples: list of names and images, `[height, width, channels]` uint8.
-        of_faces: whether the model knows faces with CelebA's alignment.
+        of_faces: whether the model was trained on faces aligned as CelebA's are.
         find_eyes: what `prsr.data.faces.detector` returned, or None.
         framed_by: as `prsr.web.application`.
 
@@ -86,13 +87,13 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
             flask.abort(404, "this server does not look for faces")
         image = _image(3)
         if not looking_for_eyes.acquire(timeout=1):
-            flask.abort(503, "too many ask for faces just now; try again in a moment")
+            flask.abort(503, "too many people are looking for faces; try again in a moment")
         try:
             count, found = find_eyes(image)
         finally:
             looking_for_eyes.release()
         if not count:
-            flask.abort(422, "no face seen from the front; move the picture by hand")
+            flask.abort(422, "no frontal face found; move the picture by hand")
         return {"eyes": found.tolist()}
 
     @app.post("/api/pictures")
@@ -125,10 +126,10 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
     def look(id):
         picture, position = looked_at(id)
         start = _number("row", int, lambda n: 0 <= n <= size, f"0 to {size}")
-        # Before its rows: what is done has all of them.
+        # Read before the rows: a picture that is done has all of them.
         state = picture.state
         answer = {"state": state, "position": position, "ready": drawer.ready, "row": start}
-        if picture.others:  # it has begun
+        if picture.others:  # drawing has begun
             answer["rows"] = [_base64(row) for row in picture.rows[start:]]
             if start == 0:
                 shown = {"input": picture.low_res, **picture.others}
@@ -171,10 +172,10 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
 
     @app.before_request
     def own_page_only():
-        # A page from elsewhere may link to the page, or show it, but not give this machine work.
+        # Another site may link to the page, or show it, but not give this machine work.
         is_work = flask.request.path.startswith("/api/")
         if is_work and flask.request.headers.get("Sec-Fetch-Site") == "cross-site":
-            flask.abort(403, "this was asked by a page from elsewhere")
+            flask.abort(403, "this request came from another site")
 
     @app.errorhandler(Full)
     def full(error):
@@ -182,13 +183,13 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
 
     @app.errorhandler(HTTPException)
     def http_error(error):
-        words = f"a picture of more than {_MOST_BYTES // 2**20} MiB; choose a smaller one"
+        words = f"the picture is larger than {_MOST_BYTES // 2**20} MiB; choose a smaller one"
         return {"error": words if error.code == 413 else error.description}, error.code
 
     @app.errorhandler(Exception)
     def failed(error):
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
-        return {"error": "this did not work; the reason is on the server's terminal"}, 500
+        return {"error": "this did not work; the server's terminal shows why"}, 500
 
     return app
 
@@ -203,11 +204,11 @@ def _image(channels):
             flask.abort(422, f"{width}x{height} pixels are too many; choose a smaller picture")
         return decoding.decode(io.BytesIO(body), channels)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        flask.abort(422, "this is no picture that can be read (JPEG, PNG, WebP, BMP or GIF)")
+        flask.abort(422, "this is not a readable picture (JPEG, PNG, WebP, BMP or GIF)")
 
 
 def _sampling():
-    """The `Sampling` of the query."""
+    """The `Sampling` that the query asks for."""
     tau = _number("tau", float, lambda tau: tau > 0, "a positive number")
     guidance = _number("guidance", float, lambda g: 0 <= g < math.inf, "0 or more, and finite")
     is_known = ("off", "end").__contains__
@@ -219,7 +220,7 @@ def _seed():
 
 
 def _number(name, kind, is_good, expected):
-    """A value of the query."""
+    """A value from the query, checked."""
     text = flask.request.args.get(name, "")
     try:
         value = kind(text)

@@ -140,7 +140,7 @@ def test_one_is_continued(client, drawer):
     for wrong, status, words in (
         ({"keep": "64"}, 400, "keep must be 0 to 63"),
         ({"data": b"12"}, 422, "2 bytes; expected 192"),
-        ({"address": "/api/pictures/none"}, 404, "not here any more"),
+        ({"address": "/api/pictures/none"}, 404, "no longer here"),
     ):
         answer = client.post(
             wrong.get("address", address),
@@ -174,7 +174,7 @@ def test_what_is_inside(client, drawer, monkeypatch):
     monkeypatch.setattr(drawing, "_MOST_SECONDS", 0.01)
     with drawer._looking_inside:
         answer = client.get(f"{address}/inside/original")
-    assert answer.status_code == 503 and "too many look inside" in answer.json["error"]
+    assert answer.status_code == 503 and "people are looking inside" in answer.json["error"]
 
 
 def test_a_link_from_elsewhere_may_lead_to_the_page(client):
@@ -187,7 +187,7 @@ def test_a_link_from_elsewhere_may_lead_to_the_page(client):
 def test_eyes(client, app, drawer):
     assert client.post("/api/eyes", data=encoded(PICTURE)).json == {"eyes": [[1, 2], [3, 2]]}
     black = client.post("/api/eyes", data=encoded(PICTURE * 0))
-    assert black.status_code == 422 and "no face" in black.json["error"]
+    assert black.status_code == 422 and "no frontal face" in black.json["error"]
     without = server.create_app(drawer, []).test_client()
     assert without.post("/api/eyes", data=encoded(PICTURE)).status_code == 404
 
@@ -207,14 +207,14 @@ def bomb():
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [
-        (b"", 422, "no picture that can be read"),
-        (b"%PDF-1.4 not one", 422, "no picture that can be read"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 422, "no picture that can be read"),
-        (encoded(PICTURE)[:60], 422, "no picture that can be read"),
-        (bomb(), 422, "no picture that can be read"),
+        (b"", 422, "not a readable picture"),
+        (b"%PDF-1.4 not one", 422, "not a readable picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 422, "not a readable picture"),
+        (encoded(PICTURE)[:60], 422, "not a readable picture"),
+        (bomb(), 422, "not a readable picture"),
         (encoded(np.zeros((1025, 1024), np.uint8)), 422, "1024x1025 pixels are too many"),
         (encoded(PICTURE[:1]), 422, "20x1 is smaller than 2x2"),
-        (bytes(2 * 2**20 + 1), 413, "more than 2 MiB"),
+        (bytes(2 * 2**20 + 1), 413, "larger than 2 MiB"),
     ],
 )
 def test_what_is_no_picture_is_refused_in_words(client, body, status, words):
@@ -263,7 +263,7 @@ def test_only_the_page_itself_may_ask(client):
     answer = client.post(
         "/api/pictures", query_string=QUERY, data=encoded(PICTURE), headers=elsewhere
     )
-    assert answer.status_code == 403 and "from elsewhere" in answer.json["error"]
+    assert answer.status_code == 403 and "from another site" in answer.json["error"]
 
 
 def test_nothing_is_ever_written_to_disk(drawer, monkeypatch):
@@ -287,4 +287,4 @@ def test_nothing_is_ever_written_to_disk(drawer, monkeypatch):
             )
         with urllib.request.urlopen(f"{address}api/examples/0") as answer:
             np.testing.assert_array_equal(Image.open(answer), big)
-    assert error.value.code == 422 and b"no picture" in error.value.read() and not opened
+    assert error.value.code == 422 and b"not a readable" in error.value.read() and not opened
