@@ -24,7 +24,7 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """Returns the free bytes, of the host and within this process' control groups."""
+    """Returns the free bytes of memory, on the host and within this process' control groups."""
     free = [math.inf]
     with contextlib.suppress(OSError, ValueError, IndexError):
         text = (_ROOT / "proc/meminfo").read_text()

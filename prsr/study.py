@@ -19,7 +19,7 @@ def _define_evaluations():
     flags.DEFINE_list(
         "evaluations",
         [],
-        "Folders that prsr.evaluate wrote, a data set each; NAME=DIR names a data set",
+        "Folders that prsr.evaluate wrote, one per data set; NAME=DIR names a data set",
     )
     flags.DEFINE_list(
         "methods",
@@ -54,7 +54,7 @@ def _define_serve():
             "abandoned_after", 30, "Minutes of inactivity before a place goes to somebody else", 0
         )
     define_address()
-    with group("If there is no study yet, to prepare it"):
+    with group("To prepare the study if there is none yet"):
         _define_evaluations()
 
 
@@ -120,7 +120,7 @@ def serve():
         quiet_tensorflow()
         prepare()
     elif FLAGS.evaluations:
-        print(f"serving the study in {path} as it was prepared before")
+        print(f"serving the study already prepared in {path}; --evaluations is not used")
     study = Study.open(path)
     store = Store(study, 60 * FLAGS.abandoned_after)
     app = server.create_app(study, store, FLAGS.require_worker_id, FLAGS.allow_framing_by)
@@ -129,7 +129,7 @@ def serve():
         print(f"its progress: {address}admin#{study.admin_token()}", flush=True)
         answer()
     store.close()
-    print("stopped; every answer is saved, and the same command continues", file=sys.stderr)
+    print("stopped; every answer is saved; run the same command to continue", file=sys.stderr)
 
 
 def report():
@@ -167,8 +167,8 @@ def simulate():
     with simulation.server(study) as url:
         outcome = simulation.run(url, study, ability, FLAGS.concurrency, FLAGS.seed, bar.update)
     print(report.write(study, output / "report", 8, FLAGS.seed))
-    known = [f"{a.title} {100 * ability.fooled[a.key]:g}" for a in study.algorithms]
-    print(f"The workers were made to be fooled in {', '.join(known)}% of the pairs.\n")
+    known = [f"{a.title}: {100 * ability.fooled[a.key]:g}%" for a in study.algorithms]
+    print(f"The workers were simulated to be fooled this often: {', '.join(known)}.\n")
     print(simulation.plan_markdown(study, ability, FLAGS.seed))
     print(
         f"{outcome['workers']} workers gave {outcome['answers']:,} answers in "
@@ -191,10 +191,10 @@ def main():
         print(__doc__)
         for name, (_, begin) in COMMANDS.items():
             print(f"  {name:8}  {begin.__doc__.splitlines()[0].rstrip('.')}")
-        print("\npython -m prsr.study COMMAND --help lists the flags of one.")
+        print("\npython -m prsr.study COMMAND --help lists the flags of a command.")
         return
     if command not in COMMANDS:
-        fail(f"expected one of {', '.join(COMMANDS)} after prsr.study, and got '{command}'")
+        fail(f"expected one of {', '.join(COMMANDS)} after prsr.study; got '{command}'")
     define, begin = COMMANDS[command]
     argv = [f"{sys.argv[0]} {command}", *sys.argv[2:]]
     run(begin, define, argv, needs_tensorflow=command != "serve")

@@ -40,7 +40,7 @@ def application(name, most_bytes, framed_by=()):
 
     Args:
         name: the package.
-        most_bytes: maximum size of a request's body.
+        most_bytes: maximum size of a request's body, in bytes.
         framed_by: origins of the only pages that may show this one in a frame, such as
             `"https://example.org"` or `"https://*.example.org"`.
 
@@ -77,7 +77,7 @@ def listening(app, host, port, connections=2000):
 
     Args:
         app: as `application` returns it.
-        host: address to listen at; if a name has several addresses, the first.
+        host: address to listen on; if a name has several addresses, the first.
         port: the port; 0 for any free one.
         connections: maximum number of simultaneous connections; a browser keeps several.
 
@@ -87,8 +87,8 @@ def listening(app, host, port, connections=2000):
     Raises:
         UserError: the address is unusable.
     """
-    # Flask rejects bodies that are too large with a message; waitress rejects much larger ones
-    # without.
+    # Flask rejects a body that is too large with a message; waitress rejects a much larger one
+    # without a message.
     far_too_large = max(_SMALL_BODY, 2 * app.config["MAX_CONTENT_LENGTH"])
     try:
         resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]

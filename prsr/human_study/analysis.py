@@ -1,4 +1,4 @@
-"""What a study found: % fooled with its errors, who was thrown out, and which images."""
+"""Analyzes a study: % fooled with its errors, excluded workers, best and worst images."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ try:
     from scipy import stats
 except ImportError as error:
     raise UserError(
-        f"the study's report needs {error.name}: pip install -e '.[study]', or scipy"
+        f"the study's report needs {error.name}: pip install -e '.[study]', or pip install scipy"
     ) from error
 
 RESAMPLES = 10_000
@@ -19,7 +19,7 @@ STATUSES = ("kept", "missed", "unfinished")
 
 
 def status(session):
-    """One of `STATUSES`: `missed` a golden pair, or `unfinished`, or `kept`."""
+    """One of `STATUSES`: `missed` (a golden pair), `unfinished` or `kept`."""
     if any(
         t["kind"] == GOLDEN and t["choice"] not in (None, t["truth_side"])
         for t in session["trials"]
@@ -39,9 +39,9 @@ def counted(session):
 
 
 def bootstrap(rates, rng):
-    """Interval of the mean over workers, who are drawn again with replacement.
+    """Bootstrap interval of the mean over workers, who are resampled with replacement.
 
-    Bias corrected and accelerated (Efron, 1987), because rates near zero are skewed.
+    BCa (bias-corrected and accelerated; Efron, 1987), because rates near zero are skewed.
 
     Args:
         rates: `[workers]` floats, each worker's share of fooled answers.
@@ -49,7 +49,7 @@ def bootstrap(rates, rng):
 
     Returns:
         `(low, high)` of the 95% interval; None for fewer than two workers or equal rates,
-        from which nothing can be drawn.
+        for which it is undefined.
     """
     rates = np.asarray(rates, float)
     if len(rates) < 2 or np.ptp(rates) == 0:
@@ -66,11 +66,11 @@ def bootstrap(rates, rng):
 
 
 def summarize(sessions, study, seed=1):
-    """% fooled of every algorithm.
+    """Computes % fooled of every algorithm.
 
-    A worker's rate is the share of the pairs that count in which the worker chose the
-    algorithm's image. The mean is over workers who are kept; so is the standard error,
-    s / sqrt(workers), and the bootstrap. Both hold the images fixed.
+    A worker's rate is the share of counted pairs in which the worker chose the algorithm's
+    image. The mean, the standard error, s / sqrt(workers), and the bootstrap are over kept
+    workers. The error and the bootstrap hold the images fixed.
 
     Args:
         sessions: what `prsr.human_study.store.read` returned.
@@ -78,8 +78,8 @@ def summarize(sessions, study, seed=1):
         seed: of the bootstrap.
 
     Returns:
-        A dict for JSON: `"algorithms"`, a list with, for each, rates as shares of 1, and
-        `"checks"` of the whole study.
+        A dict for JSON: `"algorithms"`, a list of one dict per algorithm, with rates from 0
+        to 1, and `"checks"` of the whole study.
     """
     rng = np.random.default_rng(seed)
     rows = []
@@ -114,12 +114,12 @@ def _checks(sessions, exposure_ms):
 
 
 def rate_images(sessions, key, count):
-    """How often each image of an algorithm was shown, and chosen, in sessions that are kept.
+    """Counts how often each image of an algorithm was shown and chosen in kept sessions.
 
     Args:
         sessions: what `prsr.human_study.store.read` returned.
         key: of the algorithm.
-        count: images it has.
+        count: number of images it has.
 
     Returns:
         Two `[count]` int arrays, `shown` and `chosen`.
@@ -136,15 +136,15 @@ def rate_images(sessions, key, count):
 def best_and_worst(shown, chosen, count):
     """Figure 7: the images that were taken for photographs most and least often.
 
-    Ranked by (chosen + 1) / (shown + 2), the share if one more answer of each kind had
-    come: an image that was shown once does not pass one that was chosen 8 times of 9.
+    Ranks by (chosen + 1) / (shown + 2), the share after one more answer of each kind, so
+    that an image shown once does not outrank one chosen 8 times out of 9.
 
     Args:
         shown, chosen: `[images]` int arrays.
         count: how many of each.
 
     Returns:
-        Two lists of images' numbers, best first and worst first. No image is in both.
+        Two lists of image numbers, best first and worst first. No image is in both.
     """
     score = (chosen + 1) / (shown + 2)
     seen = [i for i in np.argsort(-score, kind="stable").tolist() if shown[i]]
@@ -184,14 +184,14 @@ def markdown(report):
         tables.to_markdown(head, rows),
         "% fooled: how often the algorithm's image was taken for the photograph; 50% would be "
         "perfect. ±: standard error between workers. Interval: BCa bootstrap over workers. Both "
-        "are for these images. Only kept sessions count: finished, and no golden pair missed.",
+        "hold for these images only. Only kept sessions count: finished, no golden pair missed.",
     ]
     checks = report["checks"]
     if "left_chosen" in checks:
         lines += [
             "",
-            f"The truth stood on the left in {checks['truth_on_the_left']:.1%} of the pairs that "
-            f"count, and the left was chosen in {checks['left_chosen']:.1%}.",
+            f"The truth was on the left in {checks['truth_on_the_left']:.1%} of the counted "
+            f"pairs, and workers chose the left in {checks['left_chosen']:.1%}.",
         ]
     if "median_exposure_ms" in checks:
         lines += [
@@ -199,8 +199,8 @@ def markdown(report):
             f"{checks['answers']:,} answers in {checks['sessions']} sessions. Pairs were shown for "
             f"{checks['median_exposure_ms']:.0f} ms (median; {checks['exposures_off_by_50_ms']} "
             f"were off by more than 50 ms), and answered {checks['median_response_ms']:.0f} ms "
-            f"later (median). {checks['shown_again']} were shown again, because the page was "
-            f"loaded again, was hidden, or had not heard of an answer.",
+            f"later (median). {checks['shown_again']} were shown again because the page was "
+            f"reloaded, was hidden, or missed the server's reply to an answer.",
         ]
     return "\n".join(lines) + "\n"
 
@@ -234,7 +234,7 @@ def answers_csv(sessions):
 
 
 def workers_csv(sessions):
-    """Who took part, for whoever pays them: identifier, status and code, as CSV."""
+    """Identifier, status and code of everyone who took part, for whoever pays them, as CSV."""
     rows = [
         [s["worker"], s["id"], s["algorithm"], status(s), s["code"] if s["finished"] else None]
         for s in sessions

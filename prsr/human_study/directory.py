@@ -1,10 +1,10 @@
-"""A study on disk: what is compared, by which protocol, and the images.
+"""A study on disk: its protocol, algorithms, data sets and images.
 
-A study directory needs nothing else:
+A study directory is self-contained:
 
 study.json                  protocol, algorithms, data sets; see `Study`
-images/DATA/METHOD/00000.png  one file an image, all of the same number of bytes; METHOD is
-                            also `truth` and `bicubic`
+images/DATA/METHOD/00000.png  one file per image, all the same size in bytes; METHOD can
+                            also be `truth` or `bicubic`
 consent.txt                 what a worker reads first; edit it before the study begins
 answers.db                  SQLite: every session and every answer (`prsr.human_study.store`)
 admin_token                 the password of the admin page
@@ -47,7 +47,7 @@ class Algorithm:
     Attributes:
         data: name of the data set.
         method: key of the method, as in an evaluation's images/METHOD.
-        title: for people.
+        title: the method's name for people.
         paper: the paper's % fooled and its error, or None.
     """
 
@@ -78,7 +78,7 @@ class DataSet:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What study.json holds.
+    """The contents of study.json.
 
     Attributes:
         path: `pathlib.Path` of the directory.
@@ -86,8 +86,8 @@ class Study:
         enlarge: one of `ENLARGE`, how the page enlarges every image.
         data_sets: list of `DataSet`.
         algorithms: list of `Algorithm`.
-        identity: what tells it from other studies, and its answers from theirs.
-        simulated: whether its workers are no people.
+        identity: distinguishes the study, and its answers, from other studies and theirs.
+        simulated: whether its workers are simulated.
     """
 
     path: object
@@ -106,7 +106,7 @@ class Study:
             path: `pathlib.Path`.
 
         Raises:
-            UserError: it is none, or is damaged.
+            UserError: it is not a study directory, or is damaged.
         """
         file = path / "study.json"
         if not file.exists():
@@ -128,7 +128,7 @@ class Study:
             study.check()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"'{file}' is damaged ({first_line(error)}); bring it back from a copy, or prepare "
+                f"'{file}' is damaged ({first_line(error)}); restore it from a backup, or prepare "
                 f"a new study in another directory"
             ) from error
         for algorithm in study.algorithms:
@@ -136,14 +136,14 @@ class Study:
                 for number in range(study.count(algorithm.data)):
                     picture = study.picture(algorithm.data, method, number)
                     if not picture.exists():
-                        raise UserError(f"'{picture}' is missing; bring it back from a copy")
+                        raise UserError(f"'{picture}' is missing; restore it from a backup")
         return study
 
     def check(self):
-        """Refuses what no study can be.
+        """Checks that the settings are valid.
 
         Raises:
-            ValueError: says which value.
+            ValueError: one is not; the message says which.
         """
         for name, value in dataclasses.asdict(self.protocol).items():
             if type(value) is not int or value < 0:
@@ -155,7 +155,7 @@ class Study:
                 raise ValueError(f"'{algorithm.data}' has too few images")
 
     def write(self):
-        """Writes study.json, last of all: a study that has one is complete."""
+        """Writes study.json. Call it last: a study that has one is complete."""
         content = {
             "protocol": dataclasses.asdict(self.protocol),
             "enlarge": self.enlarge,
@@ -168,7 +168,7 @@ class Study:
             partial.write_text(json.dumps(content, indent=1) + "\n")
 
     def count(self, data):
-        """Images of a data set."""
+        """Number of images in a data set."""
         return {entry.name: len(entry.names) for entry in self.data_sets}[data]
 
     def picture(self, data, method, number):
@@ -185,19 +185,19 @@ class Study:
         return {algorithm.key: self.count(algorithm.data) for algorithm in self.algorithms}
 
     def simulated_copy(self, path):
-        """The same study in another directory, without answers, for workers who are no people.
+        """Copies the study, without its answers, to another directory for simulated workers.
 
         Args:
-            path: `pathlib.Path`; nothing may be there.
+            path: `pathlib.Path`; it must not exist yet.
 
         Raises:
-            UserError: something is.
+            UserError: it exists, or cannot be created.
         """
         try:
             path.mkdir(parents=True)
         except OSError as error:
             raise UserError(
-                f"'{path}' cannot be made ({first_line(error)}); choose another directory"
+                f"'{path}' cannot be created ({first_line(error)}); choose another directory"
             ) from error
         shutil.copytree(self.path / "images", path / "images")
         shutil.copy(self.path / "consent.txt", path)
@@ -216,7 +216,7 @@ class Study:
         return [paragraph.strip() for paragraph in text.split("\n\n") if paragraph.strip()]
 
     def admin_token(self):
-        """The admin page's password, made at first use."""
+        """The admin page's password, created on first use."""
         file = self.path / "admin_token"
         if not file.exists():
             with files.replacing(file) as partial:
@@ -231,8 +231,8 @@ def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
     Args:
         path: `pathlib.Path` of the directory; it must not hold a study yet.
         data_sets: list of `DataSet`.
-        pictures: dict from a data set's name to a dict from a method's key, `"truth"` and
-            `"bicubic"` to `[count, size, size, channels]` uint8.
+        pictures: dict from a data set's name to a dict of `[count, size, size, channels]`
+            uint8 arrays, one for each method's key and for `"truth"` and `"bicubic"`.
         algorithms: list of `Algorithm`.
         enlarge: one of `ENLARGE`.
         protocol: a `Protocol`.
@@ -241,15 +241,15 @@ def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
         The `Study`.
 
     Raises:
-        UserError: there is a study already, or a data set has too few images.
+        UserError: there is a study already, or a data set has an invalid name or too few images.
     """
     if (path / "study.json").exists() or (path / "answers.db").exists():
-        raise UserError(f"'{path}': there is a study already; choose another directory")
+        raise UserError(f"'{path}' holds a study already; choose another directory")
     for data in data_sets:
         if not NAME.fullmatch(data.name):
             raise UserError(
-                f"a data set's name must be letters, digits, '_', '-' and '.', not '{data.name}'; "
-                f"give it one: NAME=DIR"
+                f"a data set's name must be letters, digits, '_', '-' and '.', and must not begin "
+                f"with '-' or '.'; got '{data.name}'; choose a name with NAME=DIR"
             )
         if len(data.names) < protocol.images:
             raise UserError(
@@ -274,13 +274,13 @@ def _identity():
 
 
 def encode(image):
-    """A PNG without compression: as long for a smooth image as for a photograph.
+    """Encodes an uncompressed PNG, as large for a smooth image as for a photograph.
 
     Args:
         image: `[height, width, channels]` uint8.
 
     Returns:
-        bytes, whose number depends on the shape alone.
+        bytes; how many depends on the shape alone.
     """
     result = io.BytesIO()
     plotting.to_pil(np.asarray(image)).save(result, format="PNG", compress_level=0)

@@ -10,29 +10,32 @@ from prsr.evaluation import results
 from prsr.human_study import directory
 from prsr.human_study.protocol import Protocol
 
-PAPER_METHODS = ("regression", "tau_1", "tau_1.1", "tau_1.2")  # Table 1's, put before people
+PAPER_METHODS = ("regression", "tau_1", "tau_1.1", "tau_1.2")  # those of Table 1 that people rated
 
 
 def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
-    """Makes a study of what `python -m prsr.evaluate` wrote.
+    """Makes a study from what `python -m prsr.evaluate` wrote.
 
     Args:
         path: `pathlib.Path` of the study directory.
         evaluations: list of `DIR` or `NAME=DIR`, one for each data set.
-        methods: list of the methods to study; empty for those of the paper that are there.
-        num_images: test images of each data set, drawn by lot; 0 for all.
+        methods: list of the methods to study; empty for those of the paper that were evaluated.
+        num_images: number of test images of each data set, drawn at random; 0 for all.
         enlarge: one of `prsr.human_study.directory.ENLARGE`.
-        workers: to be kept for each algorithm.
-        seed: of the lot.
+        workers: number to keep for each algorithm.
+        seed: of the random draw.
 
     Returns:
         A `prsr.human_study.directory.Study`.
 
     Raises:
-        UserError: an evaluation is none, is not finished, or has no such method.
+        UserError: there is no evaluation, one is not finished, two share a name, or a method
+            is missing or repeated.
     """
     if not evaluations:
-        raise UserError("expected folders that python -m prsr.evaluate wrote: RUN/evaluation")
+        raise UserError(
+            "expected folders that python -m prsr.evaluate wrote, such as RUN/evaluation"
+        )
     rng = np.random.default_rng(seed)
     data_sets, pictures, algorithms = [], {}, []
     for entry in evaluations:

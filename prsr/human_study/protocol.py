@@ -1,4 +1,4 @@
-"""Section 5.3 as data: what a worker is shown, in which order."""
+"""Section 5.3 as data: what a worker is shown, and in which order."""
 
 import dataclasses
 from typing import NamedTuple
@@ -17,10 +17,10 @@ class Protocol:
     Attributes:
         practice: pairs with feedback that are not counted.
         pairs: pairs that count, the truth against the worker's one algorithm.
-        golden: pairs among them of the truth against bicubic interpolation; a worker who
-            takes any of these for the photograph is thrown out.
+        golden: extra pairs mixed in with them, the truth against bicubic interpolation; a
+            worker who takes any bicubic image for the photograph is excluded.
         exposure_ms: how long a pair is shown before it may be answered.
-        workers: how many are to be kept for each algorithm.
+        workers: how many to keep for each algorithm.
     """
 
     practice: int = 10
@@ -31,7 +31,7 @@ class Protocol:
 
     @property
     def images(self):
-        """Different images that a session needs."""
+        """Number of different images that a session needs."""
         return self.practice + self.pairs + self.golden
 
 
@@ -44,14 +44,14 @@ class Trial(NamedTuple):
 
 
 def plan(protocol, times_shown, rng):
-    """Draws a session: practice, then the pairs with the golden ones among them.
+    """Draws a session: practice, then the counted pairs with the golden ones mixed in.
 
-    No image comes twice, so nothing is learnt about one from another. The pairs that count
-    take the images that were shown least, so that every image is rated about as often.
+    No image appears twice, so no pair gives away another. The counted pairs use the images
+    shown least so far, so that every image is rated about equally often.
 
     Args:
         protocol: a `Protocol`.
-        times_shown: `[images]` integers, how often each was in a pair of this algorithm.
+        times_shown: `[images]` integers, how often each was in a counted pair of this algorithm.
         rng: `np.random.Generator`.
 
     Returns:

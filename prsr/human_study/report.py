@@ -11,19 +11,19 @@ from prsr.human_study import analysis, store
 
 
 def write(study, output, figure_images, seed):
-    """Writes everything that the answers say.
+    """Writes the report: tables, figures and the answers themselves.
 
-    report.md, .csv, .json      % fooled of every algorithm, and who was thrown out
+    report.md, .csv, .json      % fooled of every algorithm, and how many were excluded
     table1_DATA.md, .csv        Table 1 of each data set, with % fooled
-    percent_fooled.png          the same as a picture, beside the paper's
-    figure7_DATA.png, .pdf      best and worst rated images, with how often they were chosen
+    percent_fooled.png          the same as a plot, beside the paper's values
+    figure7_DATA.png, .pdf      best- and worst-rated images, with how often they were chosen
     answers.csv                 every answer, without the workers' identifiers
     workers.csv                 the workers' identifiers, and the codes that they were shown
 
     Args:
         study: a `prsr.human_study.directory.Study`.
         output: `pathlib.Path` of the directory to write to.
-        figure_images: best and worst images of each algorithm.
+        figure_images: how many best, and how many worst, images to show of each algorithm.
         seed: of the bootstrap.
 
     Returns:
@@ -63,7 +63,7 @@ def write(study, output, figure_images, seed):
 
 
 def _with_percent_fooled(data, summary):
-    """The evaluation's Table 1 with what the study adds to it."""
+    """The evaluation's Table 1 with the study's % fooled added."""
     found = {
         row["method"]: row["fooled"] for row in summary["algorithms"] if row["data"] == data.name
     }
@@ -78,7 +78,7 @@ def _with_percent_fooled(data, summary):
 
 
 def _bars(summary):
-    """Rows of `prsr.plotting.intervals`: title, mean, interval and the paper's, in percent."""
+    """Rows for `prsr.plotting.intervals`: title, mean, interval, the paper's value; in percent."""
     return [
         (
             f"{row['data']}: {row['title']}",

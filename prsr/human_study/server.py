@@ -1,4 +1,4 @@
-"""The study's web server. The page knows nothing but what it shows."""
+"""The study's web server. The page knows only what it shows."""
 
 import hmac
 import re
@@ -10,33 +10,35 @@ from prsr.human_study.protocol import QUESTION, SIDES
 from prsr.human_study.store import OutOfStep, Refused, new_token
 from prsr.web import HTTPException, application, flask
 
-COOKIE = "prsr_study_"  # and the study's identity: one host may serve several
+COOKIE = "prsr_study_"  # followed by the study's identity: one host may serve several
 _COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
-# A spreadsheet that reads workers.csv takes what begins with a sign for a formula.
+# A spreadsheet would take a cell of workers.csv that begins with a sign for a formula.
 _WORKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _NO_COOKIES = (
-    "This browser keeps no cookies for this page, and without one your answers could not be kept "
-    "apart from those of others. Allow cookies for it, or use another browser, and come again."
+    "This browser keeps no cookies for this page. Without one, we cannot tell your answers from "
+    "other people's. Allow cookies for this page, or use another browser, and try again."
 )
 _LONGEST_MS = 24 * 3600 * 1000
 
 
 def create_app(study, store, require_worker_id=False, framed_by=()):
-    """The pages and what they ask for.
+    """Makes the application: the pages and their API.
 
     GET  /                the page; `?worker=ID` names the worker
-    GET  /api/state       what to show now: a pair, the end, or the consent of a new worker
+    GET  /api/state       what to show now: a pair, the end, or a new worker's consent form
     POST /api/begin       {"worker": ID or null}
     POST /api/answer      {"number", "choice", "exposure_ms", "response_ms", "exposures"}
     GET  /api/image/ID    a PNG
-    GET  /admin, /api/progress   how far the study is; `Authorization: Bearer TOKEN`
+    GET  /admin           the page of the study's progress
+    GET  /api/progress    its counts; needs `Authorization: Bearer TOKEN`
 
     Args:
         study: a `prsr.human_study.directory.Study`.
         store: its `Store`.
-        require_worker_id: whether a worker needs an identifier of a recruiting platform.
-        framed_by: as `prsr.web.application`. In a frame only HTTPS keeps a cookie.
+        require_worker_id: whether a worker needs an identifier from a recruiting platform.
+        framed_by: as in `prsr.web.application`. In a frame, browsers keep cookies only over
+            HTTPS.
 
     Returns:
         A `flask.Flask`.
@@ -51,11 +53,11 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
         return flask.request.cookies.get(cookie, "")
 
     def has_secret():
-        """Whether the browser has kept the cookie that it was given with the first answer."""
+        """Whether the browser kept the cookie that came with the first response."""
         return _TOKEN.fullmatch(token()) is not None
 
     def with_cookie(body, value):
-        """An answer that gives the browser its secret."""
+        """A response that gives the browser its secret."""
         response = flask.jsonify(body)
         response.set_cookie(
             cookie,
@@ -69,14 +71,14 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
         return response
 
     def check_worker(worker):
-        """Refuses identifiers that are none, and a second worker in the same browser."""
+        """Rejects invalid or missing identifiers, and a second worker in the same browser."""
         if worker is not None and not (isinstance(worker, str) and _WORKER.fullmatch(worker)):
             flask.abort(400, "a worker's identifier is 1 to 128 letters, digits and . _ : @ -")
         known = store.worker(token())
         if known is not None and worker not in (None, known):
-            raise Refused("Someone has taken part in this browser already.")
+            raise Refused("Someone has already taken part in this browser.")
         if known is None and worker is None and require_worker_id:
-            raise Refused("Please use the link that you were given, with your identifier in it.")
+            raise Refused("Please use the link you were given; it contains your identifier.")
         return known
 
     @app.get("/admin")
@@ -96,14 +98,14 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
             "pairs": study.protocol.pairs + study.protocol.golden,
             "keeps_cookies": has_secret(),
         }
-        # Before anything begins, so that a browser which never hears that it has begun is known.
+        # Set before the session begins, so a browser that misses the reply to /api/begin is known.
         return with_cookie(body, token() if has_secret() else new_token())
 
     @app.post("/api/begin")
     def begin():
         worker = _body().get("worker")
         check_worker(worker)
-        if not has_secret():  # nor would its answers come with one: it would hold a place in vain
+        if not has_secret():  # its answers would lack one too, so its place would be wasted
             raise Refused(_NO_COOKIES)
         return with_cookie(store.begin(token(), worker), token())
 
@@ -157,7 +159,7 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
     @app.errorhandler(OSError)
     def not_kept(error):
         print(f"error: {error}", file=sys.stderr)
-        return {"error": "this could not be done now; nothing was changed, try again"}, 503
+        return {"error": "this could not be done just now; nothing was changed, so try again"}, 503
 
     return app
 

@@ -1,4 +1,4 @@
-"""Synthetic workers of known ability: the whole study over HTTP, and how many workers it needs."""
+"""Simulates workers of known ability: runs the study over HTTP, plans how many it needs."""
 
 import concurrent.futures
 import contextlib
@@ -28,7 +28,7 @@ class Ability:
     Attributes:
         fooled: dict from an algorithm's key to the mean share of fooled answers.
         spread: standard deviation of that share between workers.
-        inattention: probability to miss a golden pair.
+        inattention: probability of missing a golden pair.
     """
 
     fooled: dict
@@ -36,12 +36,12 @@ class Ability:
     inattention: float = 0.01
 
     def draw(self, key, rng):
-        """One worker's own share: Beta distributed with this mean and deviation."""
+        """Draws one worker's share, Beta distributed with this mean and deviation."""
         return draw_rates(self.fooled[key], self.spread, rng)
 
 
 def draw_rates(mean, spread, rng, size=None):
-    """Workers' shares of fooled answers.
+    """Draws workers' shares of fooled answers from a Beta distribution.
 
     Args:
         mean: 0 to 1.
@@ -56,18 +56,18 @@ def draw_rates(mean, spread, rng, size=None):
 
 
 def fooled_shares(algorithms, given, spread):
-    """How often workers are fooled, as given, or as in the paper.
+    """How often workers are fooled: as given, or else as in the paper.
 
     Args:
         algorithms: list of `prsr.human_study.directory.Algorithm`.
         given: list of `METHOD=PERCENT`; `METHOD` may be an algorithm's key.
-        spread: standard deviation between workers, a share of 1.
+        spread: standard deviation between workers, 0 to 1.
 
     Returns:
-        A dict from each algorithm's key to a share of 1.
+        A dict from each algorithm's key to its share, 0 to 1.
 
     Raises:
-        UserError: an entry is wrong, or one is missing.
+        UserError: an entry is invalid or missing, or the spread is too large.
     """
     shares = {a.key: a.paper[0] / 100 for a in algorithms if a.paper}
     for entry in given:
@@ -79,29 +79,29 @@ def fooled_shares(algorithms, given, spread):
             percent = math.nan
         if not keys or not 0 <= percent <= 100:
             known = ", ".join(a.method for a in algorithms)
-            raise UserError(f"expected METHOD=PERCENT, with a method of {known}, and got '{entry}'")
+            raise UserError(f"expected METHOD=PERCENT, METHOD being one of {known}; got '{entry}'")
         shares.update(dict.fromkeys(keys, percent / 100))
     missing = [a.method for a in algorithms if a.key not in shares]
     if missing:
         raise UserError(
-            f"the paper has no number for {', '.join(missing)}; give one: {missing[0]}=10"
+            f"the paper has no number for {', '.join(missing)}; give one, such as {missing[0]}=10"
         )
     for key, share in shares.items():
         most = math.sqrt(share * (1 - share))
         if 0 < share < 1 and spread >= most:
             raise UserError(
                 f"the spread must be below {100 * most:.1f} percent where {key} fools "
-                f"{100 * share:g}, not {100 * spread:g}"
+                f"{100 * share:g} percent; got {100 * spread:g}"
             )
     return shares
 
 
 class Client:
-    """One browser: a connection that is kept, a cookie, and patience with the server.
+    """One browser: a persistent connection, a cookie, and patience with the server.
 
     Args:
         url: of the server.
-        patience: seconds to go on asking a server that does not answer.
+        patience: seconds to keep retrying while the server does not answer.
     """
 
     def __init__(self, url, patience=0.0):
@@ -112,13 +112,13 @@ class Client:
         self.slowest, self.requests = 0.0, 0
 
     def ask(self, path, body=None):
-        """Sends a request, with a body as POST, until it is answered.
+        """Sends a request (POST if it has a body) until it is answered.
 
         Returns:
-            The status, and the answer: what JSON says, or bytes.
+            The status, and the content: decoded JSON, or bytes.
 
         Raises:
-            OSError, http.client.HTTPException: no answer, for longer than the patience.
+            OSError, http.client.HTTPException: there was no answer for longer than `patience`.
         """
         give_up = time.monotonic() + self._patience
         while True:
@@ -148,7 +148,7 @@ class Client:
             return response.status, content
 
     def authorize(self, token):
-        """Asks with the admin page's token from now on."""
+        """Sends the admin page's token from now on, and returns the client."""
         self._headers["Authorization"] = f"Bearer {token}"
         return self
 
@@ -157,7 +157,7 @@ class Client:
 
 
 class Recognizer:
-    """Tells from an image's bytes whose it is. The server does not say; we have the study.
+    """Tells an image's origin from its bytes. The server hides it; the study's files show it.
 
     Args:
         study: a `prsr.human_study.directory.Study`.
@@ -177,7 +177,7 @@ class Recognizer:
         return image in self._truths
 
     def algorithm(self, image):
-        """Key of the algorithm that made an image, None for bicubic ones and truths."""
+        """Key of the algorithm that made an image; None for bicubic images and truths."""
         return self._outputs.get(image)
 
 
@@ -193,8 +193,8 @@ def work(client, name, recognizer, ability, rng, answered=lambda: None):
         answered: function, called after each answer.
 
     Returns:
-        A dict: `"state"`, in the end `"finished"` or `"refused"`, and `"given"`, the answers
-        that were acknowledged, as `(number, choice)`.
+        A dict: `"state"`, `"finished"` or `"refused"` at the end; `"error"`, the server's
+        message or None; and `"given"`, the acknowledged answers as `(number, choice)`.
     """
     given, rate = [], None
     client.ask(f"/api/state?worker={name}")
@@ -214,7 +214,7 @@ def work(client, name, recognizer, ability, rng, answered=lambda: None):
         number = state["number"]
         body = {"number": number, "choice": choice, "exposure_ms": state["exposure_ms"]}
         status, state = client.ask("/api/answer", {**body, "response_ms": 0})
-        if status == 409:  # kept before the connection broke
+        if status == 409:  # saved before the connection broke
             status, state = client.ask(f"/api/state?worker={name}")
         given.append((number, choice))
         answered()
@@ -222,17 +222,17 @@ def work(client, name, recognizer, ability, rng, answered=lambda: None):
 
 
 def start_server(study, port=0):
-    """Serves a study in a process of its own.
+    """Serves a study in its own process.
 
     Args:
         study: a `prsr.human_study.directory.Study`.
-        port: to listen at; 0 for any that is free.
+        port: to listen on; 0 for any free one.
 
     Returns:
         The `subprocess.Popen`, and the address, `http://...`.
 
     Raises:
-        UserError: the server said nothing.
+        UserError: the server could not start.
     """
     command = [sys.executable, "-m", "prsr.study", "serve"]
     command += [f"--study={study.path}", f"--port={port}"]
@@ -240,13 +240,13 @@ def start_server(study, port=0):
     line = process.stdout.readline()
     if not line:
         process.wait()
-        raise UserError("the server could not start; what it says stands above")
+        raise UserError("the server could not start; see its message above")
     return process, line.split()[-1]
 
 
 @contextlib.contextmanager
 def server(study, port=0):
-    """`start_server` for as long as it is needed; yields the address."""
+    """Context manager around `start_server`; yields the address."""
     process, url = start_server(study, port)
     try:
         yield url
@@ -264,14 +264,14 @@ def run(url, study, ability, concurrency, seed, progress=lambda answers: None):
         ability: an `Ability`.
         concurrency: workers at once.
         seed: of the workers.
-        progress: function, called now and then with how many answers were given.
+        progress: function, called about once a second with the number of answers so far.
 
     Returns:
         A dict: `"workers"` who finished, `"answers"` and `"requests"` of all, `"seconds"`, and
-        `"slowest_seconds"`, the longest that any request took.
+        `"slowest_seconds"`, the time of the slowest request.
 
     Raises:
-        RuntimeError: a worker met an error.
+        RuntimeError: a worker got an error.
     """
     recognizer, full = Recognizer(study), threading.Event()
     lock, numbers = threading.Lock(), itertools.count()
@@ -291,9 +291,9 @@ def run(url, study, ability, concurrency, seed, progress=lambda answers: None):
                 result["requests"] += client.requests
                 result["slowest_seconds"] = max(result["slowest_seconds"], client.slowest)
             if outcome["state"] == "refused":
-                full.wait(2)  # a place may become free, if a worker misses a golden pair
+                full.wait(2)  # a place becomes free if a worker misses a golden pair
             elif outcome["state"] != "finished":
-                raise RuntimeError(f"worker {number} was answered: {outcome['error']}")
+                raise RuntimeError(f"worker {number} got an error: {outcome['error']}")
 
     def count():
         with lock:
@@ -315,15 +315,15 @@ def run(url, study, ability, concurrency, seed, progress=lambda answers: None):
 
 
 def expectation(ability, key, workers, pairs, rng, studies=2000):
-    """What a study would find, if it were repeated.
+    """Simulates what a study would find if it were repeated many times.
 
     Args:
         ability: an `Ability`.
         key: of the algorithm.
         workers: how many are kept.
-        pairs: answers a worker.
+        pairs: answers per worker.
         rng: `np.random.Generator`.
-        studies: how many are drawn.
+        studies: number of repetitions.
 
     Returns:
         `[studies]` arrays: the mean share of fooled answers, and its standard error between
@@ -341,11 +341,12 @@ def plan_markdown(study, ability, seed, counts=(10, 20, 40, 80, 160)):
         study: a `prsr.human_study.directory.Study`.
         ability: an `Ability`.
         seed: of the draws.
-        counts: numbers of workers an algorithm.
+        counts: numbers of workers per algorithm.
 
     Returns:
         A table: the expected standard error of each algorithm, in percent, and how often the
-        difference of neighbours in a data set, by their shares, exceeds 1.96 of its errors.
+        difference between neighbours, ranked by share within a data set, exceeds 1.96 of its
+        standard errors.
     """
     rng = np.random.default_rng(seed)
     several = len(study.data_sets) > 1

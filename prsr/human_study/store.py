@@ -1,7 +1,7 @@
 """Sessions and answers, in SQLite: the one place that decides what may happen next.
 
-Every change is one transaction, committed to disk before the caller hears of it, so a
-server may be killed at any moment.
+Every change is one transaction, committed to disk before the call returns, so the server
+may be killed at any moment.
 """
 
 import contextlib
@@ -49,25 +49,25 @@ CREATE TABLE IF NOT EXISTS trials (
 
 _MISSED = f"""EXISTS (SELECT 1 FROM trials AS t WHERE t.session = sessions.id
     AND t.kind = '{GOLDEN}' AND t.choice != t.truth_side)"""
-# May be kept, and was not abandoned: silent since the time that is to be bound.
+# Finished, or heard from since the time bound to `?`; and missed no golden pair so far.
 _HOLDS_A_PLACE = f"NOT {_MISSED} AND (finished IS NOT NULL OR seen > ?)"
 
-AHEAD = 2  # pairs whose images a page may load beforehand
-_EARLY = 0.95  # of the exposure: a page's clock and ours are not the same
+AHEAD = 2  # pairs whose images a page may load in advance
+_EARLY = 0.95  # of the exposure: the page's clock and ours differ a little
 
 
 class Refused(Exception):
-    """A worker cannot do that; the message says why, to the worker."""
+    """The worker may not do that; the message tells the worker why."""
 
 
 class OutOfStep(Exception):
-    """An answer to another pair than the one that is due, such as one sent twice."""
+    """An answer to a pair that is not due, such as one sent twice, or an answer too early."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """Which image stands behind an address: `number`, of the session's algorithm,
-    if `truth` the original, if `golden` and not that the bicubic one."""
+    """The image behind an address: the one numbered `number`, as the original if `truth`, else
+    the bicubic version if `golden`, else the output of the session's algorithm."""
 
     algorithm: str
     number: int
@@ -77,7 +77,7 @@ class Picture:
 
 @contextlib.contextmanager
 def _readable(path):
-    """What SQLite says of a damaged file, as a line for the user."""
+    """Turns what SQLite says of a damaged file into one line for the user."""
     try:
         yield
     except sqlite3.Error as error:
@@ -91,12 +91,12 @@ class Store:
     """The sessions of one study.
 
     Args:
-        study: a `prsr.human_study.directory.Study`; its database is made if need be.
-        abandoned_after: seconds of silence after which a worker's place is given to another.
+        study: a `prsr.human_study.directory.Study`; its database is created if necessary.
+        abandoned_after: seconds of silence after which another worker may take the place.
         clock: function that returns seconds since the epoch.
 
     Raises:
-        UserError: the database is damaged, is another study's, or cannot be written to.
+        UserError: the database is damaged, belongs to another study, or cannot be written to.
     """
 
     def __init__(self, study, abandoned_after=1800.0, clock=time.time):
@@ -117,7 +117,7 @@ class Store:
                     "INSERT INTO study SELECT ? WHERE NOT EXISTS (SELECT 1 FROM study)",
                     [study.identity],
                 )
-                # While no server ran nobody could be heard, so nobody was silent.
+                # Nobody could be heard while no server ran: that time is not silence.
                 database.execute(
                     "UPDATE sessions SET seen = ? WHERE finished IS NULL "
                     "AND seen > (SELECT max(seen) FROM sessions) - ?",
@@ -136,23 +136,23 @@ class Store:
                 yield self._database
                 self._database.execute("COMMIT")
             except BaseException:
-                if self._database.in_transaction:  # SQLite itself ends it when the disk is full
+                if self._database.in_transaction:  # SQLite ends it itself when the disk is full
                     self._database.execute("ROLLBACK")
                 raise
 
     def begin(self, token, worker):
-        """Gives a new worker a place in the algorithm that has fewest, by lot among equals.
+        """Gives a new worker a place in the algorithm with the fewest; ties are broken at random.
 
         Args:
-            token: a new secret of the worker's browser, `new_token()`. With one that has begun
-                already this is `state`, so a browser that heard nothing may ask again.
-            worker: the recruiting platform's identifier, or None for an anonymous one.
+            token: a new secret for the worker's browser, `new_token()`. With one that has begun
+                already, this is `state`, so a browser that missed the reply may ask again.
+            worker: the recruiting platform's identifier, or None for an anonymous worker.
 
         Returns:
             What `state` returns.
 
         Raises:
-            Refused: the worker took part before, or there is no place.
+            Refused: the worker has taken part before, or no place is free.
         """
         worker = secrets.token_urlsafe(16) if worker is None else worker
         with self._transaction() as database:
@@ -160,8 +160,8 @@ class Store:
                 return self._due(database, self._returning(database, token))
             if database.execute("SELECT 1 FROM sessions WHERE worker = ?", [worker]).fetchone():
                 raise Refused(
-                    "This identifier has taken part already, and everyone takes part once. If you "
-                    "began in another browser, go on there."
+                    "This identifier has already taken part, and everyone may take part only once. "
+                    "If you began in another browser, continue there."
                 )
             taken = self._taken(database)
             fewest = min(taken.values())
@@ -187,7 +187,7 @@ class Store:
             return self._due(database, self._session(token))
 
     def _taken(self, database):
-        """Places taken of each algorithm."""
+        """Number of places taken in each algorithm."""
         rows = database.execute(
             f"SELECT algorithm, count(*) FROM sessions WHERE {_HOLDS_A_PLACE} GROUP BY algorithm",
             [self.clock() - self.abandoned_after],
@@ -214,7 +214,7 @@ class Store:
         return self._database.execute("SELECT * FROM sessions WHERE token = ?", [token]).fetchone()
 
     def state(self, token):
-        """What a session's page is to show now; a pair that is returned counts as shown.
+        """What a session's page should show now; a pair that is returned counts as shown.
 
         Args:
             token: of the session.
@@ -240,7 +240,7 @@ class Store:
             ).fetchone()[0]
             places = self.protocol.workers
             if not missed and self._taken(database)[session["algorithm"]] >= places:
-                raise Refused("You were away for long, and another person took your place.")
+                raise Refused("You were away too long, and another person took your place.")
         database.execute("UPDATE sessions SET seen = ? WHERE id = ?", [now, session["id"]])
         return session
 
@@ -271,18 +271,18 @@ class Store:
         }
 
     def answer(self, token, number, choice, exposure_ms, response_ms, exposures=1):
-        """Keeps an answer to the pair that is due.
+        """Saves an answer to the pair that is due.
 
         Args:
             token: of the session.
             number: of the pair, as `state` gave it.
             choice: one of `prsr.human_study.protocol.SIDES`.
-            exposure_ms: for how long the page showed the pair, by its own clock.
-            response_ms: from the end of that to the answer.
-            exposures: how many times it had to show it, if it was hidden in between.
+            exposure_ms: how long the page showed the pair, by its own clock.
+            response_ms: from then until the answer.
+            exposures: how many times the page showed the pair, as it repeats one that was hidden.
 
         Returns:
-            What `state` returns for the next pair; after practice with `"correct"`.
+            What `state` returns for the next pair; after a practice pair, also `"correct"`.
 
         Raises:
             Refused: as `state`.
@@ -298,7 +298,7 @@ class Store:
             if due is None or due["number"] != number:
                 raise OutOfStep("another pair is due")
             now = self.clock()
-            # A clock that was set back in between proves nothing.
+            # If the clock was set back in between, the difference proves nothing.
             if 0 <= now - due["served"] < _EARLY * self.protocol.exposure_ms / 1000:
                 raise OutOfStep("this pair was not shown for long enough")
             database.execute(
@@ -341,12 +341,12 @@ class Store:
         )
 
     def progress(self):
-        """How far the study is, for the admin page.
+        """The study's progress, for the admin page.
 
         Returns:
             A dict from each algorithm's key to a dict of counts: `kept`, `missed`,
-            `active`, `abandoned`, `places`; `answers` that count, how many `fooled`, and how
-            many times the truth stood on the left and the left was chosen.
+            `active`, `abandoned`, `places`; `answers` that count, and among
+            them `fooled`, `truth_left` (the truth was on the left) and `left_chosen`.
         """
         quiet = self.clock() - self.abandoned_after
         counts = {
@@ -377,20 +377,20 @@ class Store:
 
 
 def new_token():
-    """A secret that nobody guesses."""
+    """A secret that nobody can guess."""
     return secrets.token_urlsafe(32)
 
 
 def _check_identity(database, study):
     if database.execute("SELECT identity FROM study").fetchone()[0] != study.identity:
         raise UserError(
-            f"'{study.answers}' has the answers to another study than "
-            f"'{study.path / 'study.json'}'; put the two together that belong together"
+            f"'{study.answers}' holds the answers of another study, not of "
+            f"'{study.path / 'study.json'}'; put files of the same study together"
         )
 
 
 def read(study):
-    """Every session with its trials, for the analysis; a running server is not disturbed.
+    """Reads every session with its trials, without disturbing a running server.
 
     Args:
         study: a `prsr.human_study.directory.Study`.
@@ -400,7 +400,7 @@ def read(study):
         columns of its trials, in order.
 
     Raises:
-        UserError: nobody has taken part yet; the database is damaged, or is another study's.
+        UserError: nobody has taken part yet, or the database is damaged or another study's.
     """
     path = study.answers
     if not path.exists():

@@ -112,7 +112,7 @@ def test_a_clock_that_is_set_back_locks_nobody_out(store, clock):
 
 def test_everyone_takes_part_once(store, clock):
     finish(store, clock, studies.begin(store, "ann"))
-    with pytest.raises(Refused, match="everyone takes part once"):
+    with pytest.raises(Refused, match="may take part only once"):
         studies.begin(store, "ann")
     names = {rows(store, "SELECT worker FROM sessions WHERE token = ?", studies.begin(store))[0][0]}
     assert all(len(name) >= 20 for name in names)
