@@ -98,7 +98,7 @@ def test_a_whole_session(browser, served):
     worker.wait(lambda: code in worker.text())
     again = Worker(browser, *served, name="ann")  # who has deleted the cookie
     again.agree()
-    again.wait(lambda: "everyone takes part once" in again.text())
+    again.wait(lambda: "take part only once" in again.text())
 
 
 def test_what_is_on_the_screen_and_for_how_long(browser, served):
