@@ -13,6 +13,7 @@ import pathlib
 import numpy as np
 from absl import app, flags
 
+from prsr.evaluation import results
 from prsr.images import downsample
 
 FLAGS = flags.FLAGS
@@ -20,25 +21,21 @@ flags.DEFINE_string("evaluation", None, "The folder that prsr.evaluate wrote.", 
 
 
 def main(_):
-    folder = pathlib.Path(FLAGS.evaluation) / "images"
-    wanted = _background(_read(folder / "input"))
+    folder = pathlib.Path(FLAGS.evaluation)
+    _, names = results.read(folder)
+    wanted = _background(results.read_images(folder, "input", len(names)))
     strength = np.ptp(wanted, axis=-1)
     strong = strength >= 64
     print(f"{len(wanted)} images; {strong.mean():.0%} of the background is strongly coloured\n")
     print("| | error | error where strongly coloured | strength there |\n|---|---|---|---|")
-    for path in sorted(folder.iterdir()):
-        if path.name == "input":
+    for key in sorted(path.name for path in (folder / "images").iterdir()):
+        if key == "input":
             continue
-        found = _background(np.asarray(downsample(_read(path), 4)))
+        drawn = results.read_images(folder, key, len(names))
+        found = _background(np.asarray(downsample(drawn, 4)))
         error = np.abs(found - wanted).mean(-1)
         paler = (np.ptp(found, axis=-1) - strength)[strong].mean()
-        print(f"| {path.name} | {error.mean():.1f} | {error[strong].mean():.1f} | {paler:+.1f} |")
-
-
-def _read(folder):
-    """The images of a method; the first sample of each input."""
-    images = np.concatenate([np.load(path) for path in sorted(folder.glob("*.npy"))])
-    return images if images.ndim == 4 else images[:, 0]
+        print(f"| {key} | {error.mean():.1f} | {error[strong].mean():.1f} | {paler:+.1f} |")
 
 
 def _background(low_res):

@@ -14,6 +14,8 @@ import numpy as np
 from absl import app, flags
 from PIL import Image, ImageDraw, ImageFont
 
+from prsr.evaluation import results
+
 FLAGS = flags.FLAGS
 flags.DEFINE_string("evaluation", None, "The folder that prsr.evaluate wrote.", required=True)
 flags.DEFINE_list("methods", None, "Folders in its images/, such as truth,tau_1.2.", required=True)
@@ -25,11 +27,9 @@ COLUMNS, ROWS, SIDE, GAP = 5, 4, 128, 24
 
 
 def main(_):
-    images = pathlib.Path(FLAGS.evaluation) / "images"
-    by_method = {
-        name: np.concatenate([np.load(path) for path in sorted((images / name).glob("*.npy"))])
-        for name in FLAGS.methods
-    }
+    evaluation = pathlib.Path(FLAGS.evaluation)
+    _, names = results.read(evaluation)
+    by_method = {key: results.read_images(evaluation, key, len(names)) for key in FLAGS.methods}
     generator = np.random.default_rng(FLAGS.seed)
     labels = generator.permutation(np.repeat(FLAGS.methods, FLAGS.each)).tolist()
     numbers = generator.choice(len(by_method[FLAGS.methods[0]]), len(labels), replace=False)

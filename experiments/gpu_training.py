@@ -15,30 +15,24 @@ that was best on validation. Needs `torch`. The bundled face model was trained s
 import argparse
 import time
 
+import keras
 import numpy as np
 import torch
 from torch.nn import functional
 
 from prsr import plotting
+from prsr.benchmarks.torch_step import gate, shift_down
 from prsr.data import image_sets, pipeline
+from prsr.hparams import TrainingHparams
 from prsr.trained.workdir import Workdir
 
-RHO, MOMENTUM, EPSILON = 0.95, 0.9, 1e-8  # Table 2
+TABLE_2 = TrainingHparams()
 WARM_UP = 500  # steps, while RMSProp's mean squares settle
 CONSTANT = 0.7  # of the time; then the rate falls
 NAMES = "joint", "conditioning", "prior"
 
 
 # The network -------------------------------------------------------------------------------
-
-
-def gate(x):
-    filtered, gated = x.chunk(2, dim=1)
-    return torch.tanh(filtered) * torch.sigmoid(gated)
-
-
-def shift_down(x):
-    return functional.pad(x, (0, 0, 1, 0))[:, :, :-1]
 
 
 class Network:
@@ -133,35 +127,23 @@ class Network:
 def _in_order(model):
     """Yields each weight as `Network.logits` takes them, with its mask as a vector."""
 
-    def pair(layer):
-        mask = np.ones(layer.kernel.shape, np.float32) * getattr(layer, "mask", np.float32(1))
-        yield layer.kernel, _flat(mask)
-        yield layer.bias, np.ones(layer.bias.shape, np.float32)
-
-    def norm(layer):
-        for variable in (layer.gamma, layer.beta):
-            yield variable, np.ones(variable.shape, np.float32)
-
     a, b = model.conditioning, model.prior
-    yield from pair(a.stem)
+    chain = [a.stem]
     for stage, blocks in enumerate(a.stages):
-        if stage > 0:
-            yield from pair(a.upsamplings[stage - 1])
+        chain += [a.upsamplings[stage - 1]] if stage > 0 else []
         for block in blocks:
-            yield from pair(block.first)
-            yield from norm(block.first_norm)
-            yield from pair(block.second)
-            yield from norm(block.second_norm)
-    yield from pair(a.logits)
-    yield from pair(b.vertical)
-    yield from pair(b.horizontal)
-    for layer in b.gated_layers:
-        yield from pair(layer.vertical)
-        yield from pair(layer.vertical_to_horizontal)
-        yield from pair(layer.horizontal)
-        yield from pair(layer.residual)
-    yield from pair(b.hidden)
-    yield from pair(b.logits)
+            chain += [block.first, block.first_norm, block.second, block.second_norm]
+    chain += [a.logits, b.vertical, b.horizontal]
+    for gated in b.gated_layers:
+        chain += [gated.vertical, gated.vertical_to_horizontal, gated.horizontal, gated.residual]
+    for layer in [*chain, b.hidden, b.logits]:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            variables = layer.gamma, layer.beta
+        else:
+            variables = layer.kernel, layer.bias
+        for variable in variables:
+            mask = getattr(layer, "mask", 1) if variable.name == "kernel" else 1
+            yield variable, _flat(np.broadcast_to(np.float32(mask), variable.shape))
 
 
 def _flat(kernel):
@@ -203,12 +185,12 @@ class Step:
         self.state = {
             "weights": weights,
             "average": weights.clone(),
-            "mean_square": torch.ones_like(weights),
+            "mean_square": torch.full_like(weights, TABLE_2.rms_start),
             "velocity": torch.zeros_like(weights),
         }
-        self.rounded, self.full = weights.to(network.dtype), weights.clone()
+        self.rounded = weights.to(network.dtype)
         self._refresh()
-        views = network.views(self.rounded, self.full)
+        views = network.views(self.rounded, weights)
         self.leaves = [view.detach().requires_grad_() for view in views]
         self.low = torch.zeros(batch, 3, 8, 8, dtype=torch.uint8, device=device)
         self.high = torch.zeros(batch, 3, 32, 32, dtype=torch.uint8, device=device)
@@ -241,7 +223,6 @@ class Step:
         return graph
 
     def _refresh(self):
-        self.full.copy_(self.state["weights"])
         self.rounded.copy_(self.state["weights"] * self.network.mask)
 
     def _run(self):
@@ -253,9 +234,10 @@ class Step:
         objective = (joint + alone) * labels.numel() / len(high)  # equation 8, nats per image
         gradient = network.gradient(torch.autograd.grad(objective, self.leaves))
         with torch.no_grad():
-            state["mean_square"].mul_(RHO).addcmul_(gradient, gradient, value=1 - RHO)
-            scaled = gradient * torch.rsqrt(state["mean_square"] + EPSILON)
-            state["velocity"].mul_(MOMENTUM).add_(self.rate * scaled)
+            rho, mean_square = TABLE_2.rho, state["mean_square"]
+            mean_square.mul_(rho).addcmul_(gradient, gradient, value=1 - rho)
+            scaled = gradient * torch.rsqrt(mean_square + TABLE_2.epsilon)
+            state["velocity"].mul_(TABLE_2.momentum).add_(self.rate * scaled)
             state["weights"].sub_(state["velocity"])
             state["average"].lerp_(state["weights"], 1 - self.decay)
             self.sums += torch.stack([joint, alone]).detach() / np.log(2)
@@ -277,7 +259,9 @@ def main():
     low, high = pairs(hparams, "train", network.device)
     validation = pairs(hparams, "validation", network.device, args.validation)
     step = Step(network, args.batch_size, args.ema)
-    print(f"{len(step.full):,} weights, {len(low):,} training images, on {network.device}")
+    print(
+        f"{len(step.state['weights']):,} weights, {len(low):,} training images, on {network.device}"
+    )
 
     begin = time.time()
     steps, since, best, report, order = 0, 0, np.inf, begin + args.report, low[:0]
@@ -354,7 +338,7 @@ def _arguments():
     parser.add_argument("--output", required=True, help="run directory to write")
     parser.add_argument("--seconds", type=float, required=True, help="time to train for")
     parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=4e-4, help="learning rate")
+    parser.add_argument("--rate", type=float, default=TABLE_2.learning_rate, help="learning rate")
     parser.add_argument("--ema", type=float, default=0.9995, help="moving average of the weights")
     parser.add_argument("--report", type=float, default=15, help="seconds between validations")
     parser.add_argument("--validation", type=int, default=1024, help="validation images")
