@@ -6,7 +6,7 @@ It continues from the weights of a run of `prsr.train`, on the same images, and 
 every command of prsr reads. The step is that of `prsr.train`: equation 8, Table 2's RMSProp,
 mirrored images, a moving average of the weights, bfloat16. What makes it fast: all images are on
 the GPU, all weights are one vector, and the whole step is one CUDA graph. The learning rate rises
-for 500 steps and falls linearly to zero in the last 30% of the time.
+for 500 steps, and falls linearly to zero at the end. A NEW_RUN can be the RUN of the next one.
 
 NEW_RUN gets what `prsr.train` writes, but no checkpoints; model.weights.h5 is the moving average
 that was best on validation. Needs `torch`. The bundled face model was trained so (see its card).
@@ -28,7 +28,6 @@ from prsr.trained.workdir import Workdir
 
 TABLE_2 = TrainingHparams()
 WARM_UP = 500  # steps, while RMSProp's mean squares settle
-CONSTANT = 0.7  # of the time; then the rate falls
 NAMES = "joint", "conditioning", "prior"
 
 
@@ -283,7 +282,7 @@ def main():
             if progress == 1:
                 return
             since, report = 0, time.time() + args.report
-        slope = min(1.0, (1 - progress) / (1 - CONSTANT)) * min(1.0, (steps + 1) / WARM_UP)
+        slope = min(1.0, (1 - progress) / args.fall) * min(1.0, (steps + 1) / WARM_UP)
         step.rate.fill_(args.rate * slope)
         for _ in range(args.inner):
             if len(order) < args.batch_size:
@@ -339,6 +338,9 @@ def _arguments():
     parser.add_argument("--seconds", type=float, required=True, help="time to train for")
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--rate", type=float, default=TABLE_2.learning_rate, help="learning rate")
+    parser.add_argument(
+        "--fall", type=float, default=0.3, help="share of the time in which the rate falls to zero"
+    )
     parser.add_argument("--ema", type=float, default=0.9995, help="moving average of the weights")
     parser.add_argument("--report", type=float, default=15, help="seconds between validations")
     parser.add_argument("--validation", type=int, default=1024, help="validation images")

@@ -146,6 +146,7 @@ def curves(records, path, unit="step"):
                 label = f"{text}, {split}"
                 axes.plot(steps, scores, style, color=color, markersize=3, linewidth=1, label=label)
     axes.set_xlabel(unit)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     if lows and any("train/mean_squared_error" in record for record in records):
         axes.set_yscale("log")
         axes.set_ylabel("mean squared error on [0, 1]")
