@@ -97,7 +97,7 @@ def main():
     names, *pairs = pipeline.test_pairs(hparams, FLAGS.num_images or None)
     if len(names) < _FEW:
         print(
-            f"the test split has only {progress.counted(len(names), 'image')}: expect large errors",
+            f"only {progress.counted(len(names), 'test image')}: expect large errors",
             file=sys.stderr,
         )
     evaluation = results.Evaluation(output, names, *pairs)

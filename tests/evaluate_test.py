@@ -112,6 +112,12 @@ def test_images_of_other_settings_are_not_mixed(evaluated):
     assert_one_line(call("evaluate", *arguments, "--seed=2"), "entropy_sample", "choose another")
 
 
+def test_few_test_images_are_pointed_out(tiny_run, tmp_path):
+    arguments = f"--workdir={tiny_run}", f"--output={tmp_path}", "--tau=inf", "--baselines=bicubic"
+    few = call("evaluate", *arguments, "--num_images=3")
+    assert few.returncode == 0 and "only 3 test images: expect large errors" in few.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -30,6 +30,13 @@ def test_a_folder_at_any_depth(tmp_path):
     assert source.read("deep/er/b.png").tolist() == np.asarray(picture(1)).tolist()
 
 
+def test_a_folder_without_its_kind(tmp_path):
+    with pytest.raises(UserError, match=f"did you mean folder:{tmp_path}\\?"):
+        sources.open_source(str(tmp_path), "hash", 3)
+    with pytest.raises(UserError, match="got 'my_images'$"):
+        sources.open_source("my_images", "hash", 3)
+
+
 def test_a_zip(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for i in range(3):
