@@ -8,7 +8,7 @@ FROM python:3.11-slim
 ARG EXTRAS=faces,study,web
 WORKDIR /prsr
 COPY LICENSE pyproject.toml ./
-COPY prsr/version.py prsr/
+COPY prsr/system/version.py prsr/
 RUN touch README.md && pip install --no-cache-dir --editable ".[$EXTRAS]"
 
 COPY . .

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from benchmarks.torch_step import gate, shift_down
 from prsr import plotting
-from prsr.benchmarks.torch_step import gate, shift_down
 from prsr.data import image_sets, pipeline
 from prsr.hparams import TrainingHparams
-from prsr.trained.workdir import Workdir
+from prsr.workdir.directory import Workdir
 
 TABLE_2 = TrainingHparams()
 WARM_UP = 500  # steps, while RMSProp's mean squares settle

@@ -20,7 +20,7 @@ from prsr.data import image_sets, pipeline
 from prsr.evaluation import metrics
 from prsr.models import likelihood, losses
 from prsr.sampling import cached, noise, projection
-from prsr.trained import pretrained
+from prsr.workdir import pretrained
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Aligned CelebA images.", required=True)

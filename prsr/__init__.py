@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from prsr.errors import UserError
-from prsr.version import __version__
+from prsr.system.errors import UserError
+from prsr.system.version import __version__
 
 if TYPE_CHECKING:
     from prsr.api import Model
@@ -32,7 +32,7 @@ def load(where: str | os.PathLike[str]) -> Model:
         UserError: there is no model, or it cannot be read; or your program has set Keras to another
             backend, data format or precision.
     """
-    from prsr import backend
+    from prsr.system import backend
 
     backend.prepare()
     backend.require_tensorflow("prsr.load")

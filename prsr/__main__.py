@@ -5,7 +5,7 @@ import pathlib
 import runpy
 import sys
 
-from prsr.version import __version__
+from prsr.system.version import __version__
 
 # In the order of docs/commands.md.
 COMMANDS = (
@@ -18,7 +18,6 @@ COMMANDS = (
     "export",
     "study",
     "corners",
-    "benchmark",
 )
 
 

@@ -14,12 +14,12 @@ from PIL import Image
 
 from prsr import plotting
 from prsr.data import decoding, inputs
-from prsr.errors import UserError
 from prsr.hparams import MATCH_INPUT, Hparams, Sampling
 from prsr.models import inspection, likelihood
-from prsr.sampling import samplers
-from prsr.trained import pretrained, saved_model
-from prsr.trained.workdir import Workdir
+from prsr.sampling import samplers, saved_model
+from prsr.system.errors import UserError
+from prsr.workdir import pretrained
+from prsr.workdir.directory import Workdir
 
 Images = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]

@@ -5,7 +5,6 @@ python -m prsr.corners --flagfile=experiments/mnist_corners.flags --dataset=mnis
 
 from absl import flags
 
-from prsr.errors import UserError
 from prsr.flags import (
     FLAGS,
     define_batch_size,
@@ -18,6 +17,7 @@ from prsr.flags import (
     run,
     schedule_from_flags,
 )
+from prsr.system.errors import UserError
 
 
 def define():
@@ -36,8 +36,8 @@ def main():
     from prsr.data import sources
     from prsr.evaluation import mnist_corners
     from prsr.hparams import ARCHITECTURES
-    from prsr.trained.workdir import Workdir
     from prsr.training import distribution, loop
+    from prsr.workdir.directory import Workdir
 
     if FLAGS.pairs == "downsampled":
         raise UserError("prsr.corners needs --pairs=corners or --pairs=diagonal_corners")

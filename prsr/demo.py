@@ -5,7 +5,6 @@ python -m prsr.demo --model=faces
 
 from absl import flags
 
-from prsr.errors import UserError
 from prsr.flags import (
     FLAGS,
     define_address,
@@ -16,6 +15,7 @@ from prsr.flags import (
     run,
     trained,
 )
+from prsr.system.errors import UserError
 
 _EXAMPLES = 6
 
@@ -31,9 +31,9 @@ def define():
 
 
 def main():
-    from prsr import web
-    from prsr.demo_page import drawing, server
-    from prsr.trained.workdir import Workdir
+    from prsr.pages import web
+    from prsr.pages.demo import drawing, server
+    from prsr.workdir.directory import Workdir
 
     workdir = trained()
     hparams, model = workdir.load_model()

@@ -7,8 +7,6 @@ import sys
 
 from absl import flags
 
-from prsr import backend, progress
-from prsr.errors import UserError
 from prsr.flags import (
     FLAGS,
     define_batch_size,
@@ -24,6 +22,8 @@ from prsr.flags import (
     trained,
 )
 from prsr.hparams import MATCH_INPUT, Sampling
+from prsr.system import backend, progress
+from prsr.system.errors import UserError
 
 _FEW = 30  # test images
 

@@ -23,7 +23,7 @@ def define():
 
 
 def main():
-    from prsr.trained import saved_model
+    from prsr.sampling import saved_model
 
     hparams, model = trained().load_model()
     print("writing", flush=True)

@@ -5,7 +5,6 @@ python -m prsr.figures --workdir=RUN --figures=1,6 --baselines=bicubic,nn,REGRES
 
 from absl import flags
 
-from prsr.errors import UserError
 from prsr.flags import (
     FLAGS,
     define_batch_size,
@@ -20,6 +19,7 @@ from prsr.flags import (
     sampling_from_flags,
     trained,
 )
+from prsr.system.errors import UserError
 
 
 def define():

@@ -24,8 +24,6 @@ os.environ.update(KERAS_BACKEND="tensorflow", KERAS_HOME=os.devnull)
 
 from absl import app, flags, logging  # noqa: E402
 
-from prsr import backend, files, progress  # noqa: E402
-from prsr.errors import UserError, cause  # noqa: E402
 from prsr.hparams import (  # noqa: E402
     DataHparams,
     Hparams,
@@ -34,6 +32,8 @@ from prsr.hparams import (  # noqa: E402
     Schedule,
     TrainingHparams,
 )
+from prsr.system import backend, files, progress  # noqa: E402
+from prsr.system.errors import UserError, cause  # noqa: E402
 
 backend.prepare()
 FLAGS = flags.FLAGS
@@ -121,13 +121,13 @@ def _refuse_empty(name):
 
 
 def trained():
-    """The `prsr.trained.workdir.Workdir` that `--model` or `--workdir` names.
+    """The `prsr.workdir.directory.Workdir` that `--model` or `--workdir` names.
 
     Raises:
         UserError: there is no bundled model of that name.
     """
-    from prsr.trained import pretrained
-    from prsr.trained.workdir import Workdir
+    from prsr.workdir import pretrained
+    from prsr.workdir.directory import Workdir
 
     if FLAGS.model is None:
         return Workdir(FLAGS.workdir)
@@ -351,7 +351,7 @@ def _initial_model():
     where = FLAGS.initial_weights if "initial_weights" in FLAGS else ""
     if not where:
         return {}
-    from prsr.trained import initial
+    from prsr.workdir import initial
 
     settings = initial.model_settings(where)
     _check_same(settings, f"--initial_weights={where} is a model", "leave the flag out")

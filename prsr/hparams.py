@@ -1,7 +1,7 @@
 """Every setting of a run, as frozen dataclasses; Table 2's rows in its order.
 
 A field has a default, a type and a line of help. `prsr.flags` turns each field into a flag, and
-`prsr.trained.workdir` saves them all in the run directory.
+`prsr.workdir.directory` saves them all in the run directory.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Self, TypeVar
 
-from prsr.errors import UserError
+from prsr.system.errors import UserError
 
 CROPS = ("center", "celeba", "mnist")
 SPLITS = ("auto", "celeba", "folders", "hash")

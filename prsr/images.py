@@ -6,7 +6,7 @@ which only this module computes, from the quantised values.
 
 from keras import ops
 
-from prsr.errors import UserError
+from prsr.system.errors import UserError
 
 # The face in an aligned CelebA image, 178x218, as (top, bottom, left, right): the
 # 138-pixel square that Tensor2Tensor cuts for the same task. Fractions, so that the

@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from prsr import files
+from prsr.system import files
 
 matplotlib.use("Agg")  # no window, wherever this runs
 

@@ -8,8 +8,6 @@ import pathlib
 
 from absl import flags
 
-from prsr import backend
-from prsr.errors import UserError
 from prsr.flags import (
     FLAGS,
     define_batch_size,
@@ -21,6 +19,8 @@ from prsr.flags import (
     sampling_from_flags,
     trained,
 )
+from prsr.system import backend
+from prsr.system.errors import UserError
 
 
 def define():

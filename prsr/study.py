@@ -88,7 +88,7 @@ def prepare():
 
     python -m prsr.study prepare --study=DIR --evaluations=RUN/evaluation
     """
-    from prsr.human_study import preparation
+    from prsr.pages.study import preparation
 
     study = preparation.prepare(
         pathlib.Path(FLAGS.study),
@@ -110,10 +110,10 @@ def serve():
 
     python -m prsr.study serve --study=DIR --host=0.0.0.0 --require_worker_id
     """
-    from prsr import web
-    from prsr.human_study import server
-    from prsr.human_study.directory import Study
-    from prsr.human_study.store import Store
+    from prsr.pages import web
+    from prsr.pages.study import server
+    from prsr.pages.study.directory import Study
+    from prsr.pages.study.store import Store
 
     path = pathlib.Path(FLAGS.study)
     if FLAGS.evaluations and not (path / "study.json").exists():
@@ -137,8 +137,8 @@ def report():
 
     python -m prsr.study report --study=DIR
     """
-    from prsr.human_study import report
-    from prsr.human_study.directory import Study
+    from prsr.pages.study import report
+    from prsr.pages.study.directory import Study
 
     study = Study.open(pathlib.Path(FLAGS.study))
     output = pathlib.Path(FLAGS.output) if FLAGS.output else study.path / "report"
@@ -151,9 +151,9 @@ def simulate():
 
     python -m prsr.study simulate --study=DIR --output=SIMULATED
     """
-    from prsr.human_study import report, simulation
-    from prsr.human_study.directory import Study
-    from prsr.progress import Progress
+    from prsr.pages.study import report, simulation
+    from prsr.pages.study.directory import Study
+    from prsr.system.progress import Progress
 
     original, output = Study.open(pathlib.Path(FLAGS.study)), pathlib.Path(FLAGS.output)
     ability = simulation.Ability(

@@ -31,8 +31,8 @@ def define():
 
 def main():
     # TensorFlow takes seconds to import: neither --help nor a misspelt flag should wait for it.
-    from prsr.trained.workdir import Workdir
     from prsr.training import checkpoints, distribution, loop
+    from prsr.workdir.directory import Workdir
 
     workdir = Workdir(FLAGS.workdir)
     saved = workdir.read_hparams() if workdir.settings.exists() else None

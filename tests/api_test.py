@@ -14,11 +14,11 @@ from PIL import Image
 import prsr
 from prsr import api, images
 from prsr.data import faces
-from prsr.errors import UserError
 from prsr.hparams import Sampling
-from prsr.sampling import samplers
-from prsr.trained import pretrained, saved_model
-from prsr.trained.workdir import Workdir
+from prsr.sampling import samplers, saved_model
+from prsr.system.errors import UserError
+from prsr.workdir import pretrained
+from prsr.workdir.directory import Workdir
 
 RNG = np.random.default_rng(3)
 LOW_RES = RNG.integers(0, 256, (2, 2, 2, 3), dtype=np.uint8)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import prsr
-from prsr.trained.workdir import Workdir
+from prsr.workdir.directory import Workdir
 from tests.conftest import call, succeed
 from tests.runs import steps_logged, weights
 

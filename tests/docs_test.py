@@ -23,7 +23,7 @@ from PIL import Image
 from prsr import flags
 from prsr.__main__ import COMMANDS
 from prsr.data import letters
-from prsr.trained import pretrained
+from prsr.workdir import pretrained
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("prsr/**/*.md")])
@@ -49,7 +49,7 @@ each_entry = pytest.mark.parametrize(
 # Commands that are not run: they take hours, or want data that nobody may pass on.
 LONG = re.compile(
     r"(faces|celeba|bedrooms_small|mnist_corners)\.flags|img_align_celeba|docker"
-    r"|runs/bedrooms_small|runs/faces|prsr\.benchmark --output"
+    r"|runs/bedrooms_small|runs/faces|benchmarks --output"
 )
 SERVERS = re.compile(r"prsr\.demo|study serve")
 

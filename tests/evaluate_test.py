@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prsr import images, tables
-from prsr.evaluation import metrics
+from prsr import images
+from prsr.evaluation import metrics, tables
 from prsr.hparams import Sampling
 from prsr.sampling import projection, samplers
-from prsr.trained.workdir import Workdir
+from prsr.workdir.directory import Workdir
 from tests.conftest import assert_one_line, call, run
 
 

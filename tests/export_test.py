@@ -12,7 +12,7 @@ from PIL import Image
 
 import prsr
 from prsr import images
-from prsr.trained import pretrained
+from prsr.workdir import pretrained
 from tests.conftest import assert_one_line, call, run
 
 # Another program: in a Python where this package is not to be had.

@@ -10,8 +10,8 @@ from absl import app
 from absl import flags as absl_flags
 
 from prsr import flags
-from prsr.errors import UserError
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
+from prsr.system.errors import UserError
 from tests.conftest import ROOT, assert_one_line, call, run, succeed
 
 VERBS = sorted(

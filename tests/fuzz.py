@@ -20,14 +20,14 @@ PARSERS = [
     "prsr.data.sources",
     "prsr.data.records",
     "prsr.hparams",
-    "prsr.trained.workdir",
+    "prsr.workdir.directory",
     "prsr.flags",
 ]
 
 with atheris.instrument_imports([*PARSERS, "absl.flags"]):
     from prsr.data import records
-    from prsr.errors import UserError
-    from prsr.trained.workdir import Workdir
+    from prsr.system.errors import UserError
+    from prsr.workdir.directory import Workdir
     from tests import hostile_test
 
 IMAGES = "train-images-idx3-ubyte"

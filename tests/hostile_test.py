@@ -35,10 +35,10 @@ from PIL import Image
 
 from prsr import flags
 from prsr.data import decoding, listing, records, sources
-from prsr.errors import UserError
 from prsr.hparams import ARCHITECTURES, DataHparams, Hparams, ModelHparams, TrainingHparams
 from prsr.models.build import build_model
-from prsr.trained.workdir import Workdir
+from prsr.system.errors import UserError
+from prsr.workdir.directory import Workdir
 from tests.conftest import ROOT
 from tests.properties import tried
 

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from prsr.errors import UserError
 from prsr.hparams import DataHparams, Hparams, Schedule, TrainingHparams
+from prsr.system.errors import UserError
 
 
 def test_settings_survive_json():

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from prsr import images
-from prsr.errors import UserError
+from prsr.system.errors import UserError
 
 
 def photo(height=40, width=40, channels=3):

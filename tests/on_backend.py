@@ -11,8 +11,8 @@ import numpy as np
 from keras import ops
 
 from prsr.models import GatedPixelCNN, likelihood
-from prsr.trained import pretrained
 from prsr.training.callbacks import FreshStatistics
+from prsr.workdir import pretrained
 
 SHAPE = (5, 6, 3)
 TAU = 1.1

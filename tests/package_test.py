@@ -69,8 +69,8 @@ def test_a_wheel_works_by_itself(tmp_path):
         "weights/faces/model.weights.h5",
         "weights/faces/SHA256SUMS",
         "weights/faces/examples/grace_hopper.jpg",
-        "demo_page/static/index.html",
-        "human_study/static/study.js",
+        "pages/demo/static/index.html",
+        "pages/study/static/study.js",
     ):
         assert f"prsr/{name}" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"prsr"}  # and its metadata

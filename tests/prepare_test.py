@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from prsr.data import letters, pipeline, preparation, records
-from prsr.errors import UserError
 from prsr.hparams import DataHparams
+from prsr.system.errors import UserError
 from tests.conftest import PREPARED, assert_one_line, call, run, start
 from tests.data.preparation_test import DATA, content, encoded, images
 

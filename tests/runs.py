@@ -9,7 +9,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from prsr.trained.workdir import Workdir
+from prsr.workdir.directory import Workdir
 
 
 def weights(workdir):

@@ -9,7 +9,7 @@ import pytest
 
 from prsr.evaluation import results
 from tests.conftest import assert_one_line, call, run, start
-from tests.human_study import studies
+from tests.pages.study import studies
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_what_is_prepared(study, evaluated):
     ]
     from PIL import Image
 
-    from prsr.baselines.bicubic import Bicubic
+    from prsr.evaluation.bicubic import Bicubic
 
     truth = results.read_images(evaluated, "truth", 60)
     low_res = results.read_images(evaluated, "input", 60)

@@ -11,7 +11,7 @@ import h5py
 import pytest
 from PIL import Image
 
-from prsr.trained.workdir import Workdir
+from prsr.workdir.directory import Workdir
 from tests.conftest import ROOT, TINY, WHOLE, assert_one_line, call, run, start
 from tests.runs import assert_same_weights, steps_logged, wait_for
 

@@ -11,8 +11,8 @@ import warnings
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from prsr import host
 from prsr.data import listing
+from prsr.system import host
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # for some others, Pillow runs external programs
 _FILE_FORMATS = FORMATS + (("AVIF",) if ".avif" in listing.EXTENSIONS else ())

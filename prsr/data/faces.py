@@ -11,9 +11,9 @@ import math
 import numpy as np
 from PIL import Image
 
-from prsr import progress
-from prsr.errors import UserError
 from prsr.images import CELEBA_BOX, CELEBA_HEIGHT, CELEBA_WIDTH
+from prsr.system import progress
+from prsr.system.errors import UserError
 
 # The eyes in an aligned image, left and right in the picture: the median of MTCNN's detections in
 # CelebA images. Single images deviate from it by 1 to 1.5 pixels.

@@ -8,9 +8,10 @@ from concurrent import futures
 import numpy as np
 import tensorflow as tf
 
-from prsr import host, images, progress
+from prsr import images
 from prsr.data import sources
-from prsr.errors import UserError, cause
+from prsr.system import host, progress
+from prsr.system.errors import UserError, cause
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,10 @@ import unicodedata
 import numpy as np
 from PIL import Image
 
-from prsr import files, images, plotting
+from prsr import images, plotting
 from prsr.data import decoding, faces, image_sets, listing, pipeline
-from prsr.errors import UserError
+from prsr.system import files
+from prsr.system.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

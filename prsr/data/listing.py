@@ -8,8 +8,8 @@ import re
 
 from PIL import features
 
-from prsr import progress
-from prsr.errors import UserError
+from prsr.system import progress
+from prsr.system.errors import UserError
 
 _AVIF = (".avif",) if "avif" in features.get_supported() else ()  # since Pillow 11.3
 EXTENSIONS = (

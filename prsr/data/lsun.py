@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from prsr.data import listing
-from prsr.errors import UserError, first_line
+from prsr.system.errors import UserError, first_line
 
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
 

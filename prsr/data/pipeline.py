@@ -11,8 +11,9 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from prsr import backend, host, images
+from prsr import images
 from prsr.data import corners, image_sets, sources
+from prsr.system import backend, host
 
 backend.require_tensorflow("prsr.data.pipeline")
 

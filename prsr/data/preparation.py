@@ -14,10 +14,10 @@ import sys
 
 import tensorflow as tf
 
-from prsr import files, progress
 from prsr.data import image_sets, records, sources, splits
-from prsr.errors import UserError
-from prsr.version import __version__
+from prsr.system import files, progress
+from prsr.system.errors import UserError
+from prsr.system.version import __version__
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ import struct
 import numpy as np
 import tensorflow as tf
 
-from prsr.errors import UserError
+from prsr.system.errors import UserError
 
 MANIFEST = "records.json"
 SPLITS = "splits.npz"  # a `splits.Digest` of the images, if they had names

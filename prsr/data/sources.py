@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from prsr.data import decoding, letters, listing, lsun, records, splits
-from prsr.errors import UserError, first_line
+from prsr.system.errors import UserError, first_line
 
 
 def open_source(dataset, split, channels, root=""):

@@ -10,8 +10,8 @@ import unicodedata
 
 import numpy as np
 
-from prsr import progress
-from prsr.errors import UserError
+from prsr.system import progress
+from prsr.system.errors import UserError
 
 NAMES = ("train", "validation", "test")
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from prsr.baselines.bicubic import Bicubic
-from prsr.baselines.nearest_neighbor import BLOCK, NearestNeighbor
-from prsr.baselines.networks import CHOICES, CrossEntropy, Regression
 from prsr.data import pipeline
-from prsr.errors import UserError
 from prsr.evaluation import results
+from prsr.evaluation.bicubic import Bicubic
+from prsr.evaluation.nearest_neighbor import BLOCK, NearestNeighbor
+from prsr.evaluation.networks import CHOICES, CrossEntropy, Regression
 from prsr.sampling import projection, samplers
-from prsr.trained.workdir import Workdir
+from prsr.system.errors import UserError
+from prsr.workdir.directory import Workdir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Method:
         chunk: images per call, or None for all, because a search reads the whole database however
             few images it searches for.
         draw_samples: function from `(low_res, num_samples, bar)` to `[count, num_samples, size,
-            size, channels]` uint8, where `bar` is a `prsr.progress.Progress` or None; None for a
-            method with only one image per input.
+            size, channels]` uint8, where `bar` is a `prsr.system.progress.Progress` or None; None
+            for a method with only one image per input.
         in_paper: whether the paper has such a row; other rows are listed separately.
     """
 

@@ -6,12 +6,13 @@ import json
 import keras
 import numpy as np
 
-from prsr import files, plotting, progress, tables
+from prsr import plotting
 from prsr.data import image_sets, pipeline
-from prsr.evaluation import methods, paper_figures
+from prsr.evaluation import methods, paper_figures, tables
 from prsr.hparams import Sampling
 from prsr.models import likelihood, losses
 from prsr.sampling import samplers
+from prsr.system import files, progress
 
 PRESENT = 0.5  # a corner with at least this share of the digit's ink contains the digit
 EMPTY = 0.1  # an area with at most this share is empty

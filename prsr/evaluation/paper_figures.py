@@ -8,11 +8,12 @@ import math
 
 import numpy as np
 
-from prsr import files, plotting, progress
-from prsr.errors import UserError
+from prsr import plotting
 from prsr.hparams import Sampling
 from prsr.models import inspection, likelihood, losses
 from prsr.sampling import samplers
+from prsr.system import files, progress
+from prsr.system.errors import UserError
 
 FIGURES = ("1", "2", "4", "5", "6", "temperature", "guidance", "bits", "appendix")
 _TAUS, _GUIDANCE = (1.0, 1.2, 1.35, 1.5), (0.0, 1.0, 2.0, 3.0, 5.0)  # of the figure "guidance"

@@ -15,8 +15,9 @@ import json
 
 import numpy as np
 
-from prsr import files, plotting, progress
-from prsr.errors import UserError, first_line
+from prsr import plotting
+from prsr.system import files, progress
+from prsr.system.errors import UserError, first_line
 
 CHUNK = 256  # images per file
 

@@ -2,9 +2,9 @@
 
 import json
 
-from prsr import files, progress, tables
-from prsr.evaluation import metrics
+from prsr.evaluation import metrics, tables
 from prsr.models import likelihood, losses
+from prsr.system import files, progress
 
 # Table 1: pSNR, SSIM, MS-SSIM, consistency and % fooled with its error.
 PAPER = {

@@ -1,9 +1,9 @@
 """Builds a model from settings."""
 
-from prsr.errors import UserError
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.models.regression import RegressionNetwork
+from prsr.system.errors import UserError
 
 _BASELINES = {"regression": RegressionNetwork, "cross_entropy": ConditioningNetwork}
 

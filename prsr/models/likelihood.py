@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from prsr import backend
+from prsr.system import backend
 
 _UNTRACED = 2  # batches; in TensorFlow, tracing costs what about six batches save
 

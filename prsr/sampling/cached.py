@@ -24,10 +24,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from prsr import host, images
+from prsr import images
 from prsr.models import layers
 from prsr.models.conditioning import INTENSITIES
 from prsr.sampling import noise, projection
+from prsr.system import host
 
 _LEAST_PART = 8  # images
 _MOST_PARTS = 64  # in parallel; TensorFlow has one thread per core

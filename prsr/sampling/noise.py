@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from prsr import backend
+from prsr.system import backend
 
 backend.require_tensorflow("sampling")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from prsr.errors import UserError
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.sampling import cached, noise, projection
+from prsr.system.errors import UserError
 
 
 def sampler(model, downsampling="antialiased", jit_compile=True, first=None, devices=()):
@@ -19,7 +19,7 @@ def sampler(model, downsampling="antialiased", jit_compile=True, first=None, dev
         jit_compile: whether to compile the paper's model with XLA.
         first: `(low_res.shape, sampling)` of the first call, to start compiling for it now, in the
             background. None compiles at the first call.
-        devices: names of the devices that share each batch, as `prsr.backend.devices` returns them.
+        devices: names of the devices that share each batch, from `prsr.system.backend.devices`.
 
     Returns:
         A function `(low_res, seeds, sampling, given=None)` that returns `[batch, height, width,
@@ -127,7 +127,7 @@ def draw(sampler, low_res, seeds, sampling, batch_size, bar=None, given=None):
         seeds: `[count, 2]` int32.
         sampling: `prsr.hparams.Sampling`.
         batch_size: images per batch; does not affect the images.
-        bar: a `prsr.progress.Progress` to update, or None.
+        bar: a `prsr.system.progress.Progress` to update, or None.
         given: `[height * scale, width * scale, channels]`, values that every image keeps, 0..255,
             and -1 where to draw; or None.
 

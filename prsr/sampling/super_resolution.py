@@ -7,9 +7,10 @@ import time
 
 import numpy as np
 
-from prsr import files, images, plotting, progress
+from prsr import images, plotting
 from prsr.models import likelihood, losses
 from prsr.sampling import noise, samplers
+from prsr.system import files, progress
 
 _MOST_ROWS = 64  # of the grid
 _WRITE_EVERY = 30  # seconds between updates of nats.json

@@ -3,7 +3,7 @@
 import shutil
 import sys
 
-from prsr.errors import UserError, first_line
+from prsr.system.errors import UserError, first_line
 
 _KEPT = 3
 

@@ -15,8 +15,8 @@ import time
 
 import tensorflow as tf
 
-from prsr import backend
-from prsr.errors import UserError, cause, first_line
+from prsr.system import backend
+from prsr.system.errors import UserError, cause, first_line
 
 # What a step raises when another worker is gone.
 LOST = (

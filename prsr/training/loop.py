@@ -10,15 +10,16 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from prsr import files, plotting, progress
+from prsr import plotting
 from prsr.data import image_sets, pipeline
-from prsr.errors import UserError, cause
 from prsr.hparams import Sampling
 from prsr.models.build import build_model
 from prsr.sampling import samplers
-from prsr.trained import initial
+from prsr.system import files, progress
+from prsr.system.errors import UserError, cause
 from prsr.training import checkpoints, distribution, interrupts, reporting
 from prsr.training.trainer import Diverged, Trainer, check_devices
+from prsr.workdir import initial
 
 _MOST_RETURNS = 20  # to a checkpoint, halving the learning rate each time
 
@@ -27,7 +28,7 @@ def run(workdir, hparams, schedule, strategy=None):
     """Reads the images, and trains or resumes a run; used by `prsr.train`.
 
     Args:
-        workdir: a `prsr.trained.workdir.Workdir`; its directory is made and locked.
+        workdir: a `prsr.workdir.directory.Workdir`; its directory is made and locked.
         hparams: `prsr.hparams.Hparams`.
         schedule: `prsr.hparams.Schedule`.
         strategy: as `prsr.training.distribution.open_strategy` returns it.
@@ -100,8 +101,8 @@ class Loop:
 
     Args:
         trainer: a `Trainer`.
-        workdir: a `prsr.trained.workdir.Workdir`, locked, with settings written; all machines read
-            it, and only the chief writes.
+        workdir: a `prsr.workdir.directory.Workdir`, locked, with settings written; all machines
+            read it, and only the chief writes.
         validation_set: the validation `ImageSet`.
         schedule: `prsr.hparams.Schedule`.
 

@@ -7,8 +7,8 @@ import time
 
 import tensorflow as tf
 
-from prsr import files, progress
 from prsr.models import losses
+from prsr.system import files, progress
 
 
 class Reporter:
@@ -16,7 +16,7 @@ class Reporter:
 
     Args:
         trainer: a `Trainer`.
-        workdir: a `prsr.trained.workdir.Workdir`.
+        workdir: a `prsr.workdir.directory.Workdir`.
         writer: a `tf.summary.SummaryWriter`.
     """
 

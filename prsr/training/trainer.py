@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from prsr.data import pipeline
-from prsr.errors import UserError
 from prsr.models import losses
 from prsr.models.build import build_model
+from prsr.system.errors import UserError
 from prsr.training import distribution, optimizers
 
 _STATISTICS_BATCHES = 16

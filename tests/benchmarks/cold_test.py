@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from prsr.benchmarks import cold
-from prsr.trained.workdir import Workdir
+from benchmarks import cold
+from prsr.workdir.directory import Workdir
 from tests.benchmarks.suite_test import HPARAMS
 
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from prsr.benchmarks import full_kernels, sampling
+from benchmarks import full_kernels, sampling
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
 
 HPARAMS = Hparams(

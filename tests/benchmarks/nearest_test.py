@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prsr.benchmarks import nearest, rounds
+from benchmarks import nearest, rounds
 
 
 def brute_force(database_images, queries):

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import tensorflow as tf
 
-from prsr.benchmarks import replicas, rounds
+from benchmarks import replicas, rounds
 from prsr.hparams import Hparams, TrainingHparams
 
 

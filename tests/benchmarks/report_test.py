@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from prsr.benchmarks import report
+from benchmarks import report
 
 HEAD = {
     "device": "CPU (x)", "cores": 2, "tensorflow": "2", "weights": 1234, "image_size": 8,

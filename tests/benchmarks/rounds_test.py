@@ -1,4 +1,4 @@
-from prsr.benchmarks import rounds
+from benchmarks import rounds
 
 
 def test_contenders_take_turns_and_medians_count(monkeypatch):

@@ -1,4 +1,4 @@
-from prsr.benchmarks import rounds, sampling
+from benchmarks import rounds, sampling
 from prsr.hparams import DataHparams, Hparams, ModelHparams
 
 SIZES = ModelHparams(

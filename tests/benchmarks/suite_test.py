@@ -2,7 +2,7 @@
 
 import pytest
 
-from prsr.benchmarks import cold, nearest, replicas, sampling, suite, training
+from benchmarks import cold, nearest, replicas, sampling, suite, training
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
 
 HPARAMS = Hparams(

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from prsr.benchmarks import training as benchmark
+from benchmarks import training as benchmark
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
 from prsr.training.trainer import Trainer
 
@@ -22,7 +22,7 @@ HPARAMS = Hparams(
 def test_pytorch_trains_as_we_do():
     """Losses before each of four updates: both networks, equation 8 and RMSProp."""
     pytest.importorskip("torch", reason="torch, a yardstick of the benchmark, is not installed")
-    from prsr.benchmarks import torch_step
+    from benchmarks import torch_step
 
     ours = Trainer(HPARAMS, benchmark.image_set(HPARAMS, count=16))
     theirs = torch_step.Trainer(ours.model, HPARAMS.training)

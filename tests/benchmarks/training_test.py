@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from prsr.benchmarks import sampling
-from prsr.benchmarks import training as benchmark
+from benchmarks import sampling
+from benchmarks import training as benchmark
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
 
 HPARAMS = Hparams(

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from prsr.data import corners, image_sets, pipeline
-from prsr.errors import UserError
 from prsr.hparams import DataHparams
+from prsr.system.errors import UserError
 
 DATA = DataHparams(dataset="drawn:40", image_size=16, pairs="corners", levels=4)
 

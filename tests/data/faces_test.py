@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from prsr.data import decoding, faces, inputs
-from prsr.errors import UserError
 from prsr.hparams import DataHparams, Hparams
 from prsr.images import CELEBA_HEIGHT, CELEBA_WIDTH
-from prsr.trained import pretrained
+from prsr.system.errors import UserError
+from prsr.workdir import pretrained
 from tests.conftest import assert_one_line, call
 
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from prsr.data import image_sets, letters
-from prsr.errors import UserError
 from prsr.hparams import DataHparams
+from prsr.system.errors import UserError
 
 DATA = DataHparams(dataset="drawn:30", image_size=16)
 

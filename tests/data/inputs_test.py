@@ -7,8 +7,8 @@ from PIL import Image
 
 from prsr import images, plotting
 from prsr.data import inputs
-from prsr.errors import UserError
 from prsr.hparams import DataHparams, Hparams
+from prsr.system.errors import UserError
 
 HPARAMS = Hparams(data=DataHparams(crop="celeba"))
 

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from prsr import progress
 from prsr.data import listing, sources
-from prsr.errors import UserError
+from prsr.system import progress
+from prsr.system.errors import UserError
 from tests.data.pictures import picture
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from prsr.data import decoding, letters, pipeline, preparation, records, sources
-from prsr.errors import UserError
 from prsr.hparams import DataHparams
+from prsr.system.errors import UserError
 
 DATA = DataHparams(dataset="drawn:200", image_size=8)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from prsr.data import image_sets, letters, pipeline, preparation, records, splits
-from prsr.errors import UserError
 from prsr.hparams import DataHparams
+from prsr.system.errors import UserError
 
 DATA = DataHparams(dataset="drawn:200", image_size=8)
 

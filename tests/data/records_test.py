@@ -8,9 +8,9 @@ import tensorflow as tf
 from PIL import Image
 
 from prsr.data import image_sets, pipeline, preparation, records
-from prsr.errors import UserError
 from prsr.hparams import DataHparams
-from prsr.trained.workdir import Workdir
+from prsr.system.errors import UserError
+from prsr.workdir.directory import Workdir
 from tests.conftest import TINY, assert_one_line, call
 
 

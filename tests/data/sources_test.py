@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from prsr.data import sources
-from prsr.errors import UserError
+from prsr.system.errors import UserError
 from tests.data.pictures import encoded, picture
 
 

@@ -3,9 +3,9 @@ import unicodedata
 import numpy as np
 import pytest
 
-from prsr import progress
 from prsr.data import splits
-from prsr.errors import UserError
+from prsr.system import progress
+from prsr.system.errors import UserError
 
 
 def test_celebas_official_partition():

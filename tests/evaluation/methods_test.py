@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from prsr.errors import UserError
 from prsr.evaluation import methods
-from prsr.trained.workdir import Workdir
+from prsr.system.errors import UserError
+from prsr.workdir.directory import Workdir
 
 
 def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs, monkeypatch):

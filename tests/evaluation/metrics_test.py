@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from prsr import images, tables
-from prsr.evaluation import metrics
+from prsr import images
+from prsr.evaluation import metrics, tables
 
 
 def flat(value, size=32, channels=3):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from prsr import plotting
-from prsr.errors import UserError
 from prsr.evaluation import paper_figures
+from prsr.system.errors import UserError
 
 COUNT = 5
 LOW_RES = np.arange(COUNT, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 2, 2, 3), np.uint8)

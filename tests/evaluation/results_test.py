@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from prsr import images
-from prsr.errors import UserError
 from prsr.evaluation import metrics, results
 from prsr.evaluation.methods import Method
 from prsr.evaluation.results import Evaluation
+from prsr.system.errors import UserError
 
 
 def keep(tmp_path, count=5, size=16):

@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from prsr.errors import UserError
 from prsr.hparams import Hparams, ModelHparams
 from prsr.models.build import build_model
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.models.regression import RegressionNetwork
+from prsr.system.errors import UserError
 
 
 @pytest.mark.parametrize(

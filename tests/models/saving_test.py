@@ -152,7 +152,7 @@ def test_keras_json_does_not_matter(tmp_path):
     (tmp_path / "keras.json").write_text(text)
     code = (
         "import numpy as np, keras\n"
-        "from prsr.trained import pretrained\n"
+        "from prsr.workdir import pretrained\n"
         "assert keras.config.floatx() == 'float16', 'keras.json is not read'\n"
         "_, model = pretrained.workdir('faces').load_model()\n"
         "np.save('found.npy', model.log_likelihood(*np.load('images.npz').values()))\n"
@@ -162,7 +162,7 @@ def test_keras_json_does_not_matter(tmp_path):
     np.savez(tmp_path / "images.npz", *pair)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
-    from prsr.trained import pretrained
+    from prsr.workdir import pretrained
 
     _, model = pretrained.workdir("faces").load_model()
     np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), model.log_likelihood(*pair))

@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from prsr import images
-from prsr.errors import UserError
 from prsr.hparams import DOWNSAMPLING, DataHparams, Hparams, ModelHparams, Sampling
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.regression import RegressionNetwork
 from prsr.sampling import cached, naive, noise, projection, samplers
+from prsr.system.errors import UserError
 from tests.sampling.cached_test import ask, make
 
 

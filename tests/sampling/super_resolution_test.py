@@ -10,11 +10,11 @@ from PIL import Image
 
 from prsr import images
 from prsr.data import inputs
-from prsr.errors import UserError
 from prsr.hparams import DataHparams, Hparams, ModelHparams, Sampling
 from prsr.models import likelihood
 from prsr.models.build import build_model
 from prsr.sampling import samplers, super_resolution
+from prsr.system.errors import UserError
 
 RNG = np.random.default_rng(0)
 

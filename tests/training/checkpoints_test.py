@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from prsr.data import image_sets
-from prsr.errors import UserError
-from prsr.trained.workdir import Workdir
+from prsr.system.errors import UserError
 from prsr.training import checkpoints
 from prsr.training.trainer import Trainer
+from prsr.workdir.directory import Workdir
 from tests.conftest import WHOLE, assert_one_line, call
 from tests.runs import assert_same_weights
 

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 from prsr.data import image_sets, pipeline, records
-from prsr.errors import UserError
 from prsr.hparams import DataHparams
+from prsr.system.errors import UserError
 from prsr.training import distribution
 from tests.conftest import ROOT, TINY, assert_one_line, run, start
 from tests.runs import assert_same_weights, steps_logged, wait_for, weights

@@ -11,7 +11,7 @@ import pytest
 
 from prsr.data import image_sets, pipeline, records
 from prsr.hparams import DataHparams
-from prsr.trained.workdir import Workdir
+from prsr.workdir.directory import Workdir
 from tests.conftest import TINY, assert_one_line, call, run
 from tests.runs import assert_same_weights, steps_logged
 

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from prsr.hparams import Hparams, TrainingHparams
-from prsr.trained.workdir import Workdir
 from prsr.training import reporting
+from prsr.workdir.directory import Workdir
 from tests.runs import summaries
 
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from prsr.data import image_sets, pipeline
-from prsr.errors import UserError
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
+from prsr.system.errors import UserError
 from prsr.training.trainer import Trainer
 from tests.conftest import mirrored
 

@@ -1,0 +1,1 @@
+"""Web pages: the demonstration and the human study."""

@@ -1,0 +1,253 @@
+"""The server behind the web page for trying out a model.
+
+GET    /                    the page
+GET    /api/about           what the page needs to know about the model
+GET    /api/examples/N      an example picture for a first try, as PNG
+POST   /api/eyes            send an image, get the positions of the eyes of its largest face
+POST   /api/pictures?tau=&guidance=&match_input=&num_samples=&seed=   send an image, get the id of
+                            the picture to be drawn
+POST   /api/pictures/ID?keep=N&tau=&guidance=&match_input=&seed=   send an image's pixels, get
+                            the id of one new sample of ID's input, which keeps the first N pixels
+GET    /api/pictures/ID?row=R   its state and the rows drawn so far, from R on; if R = 0, the
+                            images shown beside them; once it is done, the nats, and the samples
+                            if they were matched
+DELETE /api/pictures/ID     drops it, as nobody is waiting for it any more
+GET    /api/pictures/ID/grid.png   everything shown, in one image, once it is done
+GET    /api/pictures/ID/inside/NAME   `Drawer.inside`: the model's predictions for its image NAME
+
+An image is a request body of at most `_MOST_BYTES`: JPEG, PNG, WebP, BMP or GIF. It is kept in
+memory only. Pixels are uint8, ordered by rows, columns, channels, and base64 in answers. Errors
+are `{"error": what was expected, what was received, what to do}`.
+"""
+
+import base64
+import dataclasses
+import io
+import math
+import sys
+import threading
+
+import numpy as np
+from PIL import Image
+
+from prsr import plotting
+from prsr.data import decoding, faces
+from prsr.hparams import Sampling
+from prsr.models import losses
+from prsr.pages.demo.drawing import BEST, MOST_SAMPLES, Full
+from prsr.pages.web import HTTPException, application, flask
+
+_MOST_BYTES = 2 * 2**20
+_GONE = "this picture is no longer here; draw it again"
+_MOST_PIXELS = 2**20  # the page sends fewer, and decoding takes far more memory than the file
+
+
+def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
+    """Creates the page and the API that it calls.
+
+    Args:
+        drawer: a `prsr.pages.demo.drawing.Drawer`.
+        examples: list of names and images, `[height, width, channels]` uint8.
+        of_faces: whether the model was trained on faces aligned as CelebA's are.
+        find_eyes: what `prsr.data.faces.detector` returned, or None.
+        framed_by: as `prsr.pages.web.application`.
+
+    Returns:
+        A `flask.Flask`.
+    """
+    app = application("prsr.pages.demo", _MOST_BYTES, framed_by)
+    hparams = drawer.hparams
+    size, channels = hparams.data.image_size, hparams.model.channels
+    looking_for_eyes = threading.Lock()
+
+    @app.get("/api/about")
+    def about():
+        return {
+            "ready": drawer.ready,
+            "size": size,
+            "low_size": size // hparams.model.scale,
+            "channels": channels,
+            "most_samples": MOST_SAMPLES,
+            "best": dataclasses.asdict(BEST),
+            "paper": dataclasses.asdict(Sampling()),
+            "examples": [name for name, _ in examples],
+            "eyes": faces.EYES_IN_CROP.tolist() if of_faces else None,
+            "finds_eyes": find_eyes is not None,
+        }
+
+    @app.get("/api/examples/<int:number>")
+    def example(number):
+        if number >= len(examples):
+            flask.abort(404, "there is no such example")
+        return _png(plotting.to_pil(examples[number][1]))
+
+    @app.post("/api/eyes")
+    def eyes():
+        if find_eyes is None:
+            flask.abort(404, "this server does not look for faces")
+        image = _image(3)
+        if not looking_for_eyes.acquire(timeout=1):
+            flask.abort(503, "too many people are looking for faces; try again in a moment")
+        try:
+            count, found = find_eyes(image)
+        finally:
+            looking_for_eyes.release()
+        if not count:
+            flask.abort(422, "no frontal face found; move the picture by hand")
+        return {"eyes": found.tolist()}
+
+    @app.post("/api/pictures")
+    def submit():
+        sampling, seed = _sampling(), _seed()
+        num_samples = _number(
+            "num_samples", int, lambda n: 1 <= n <= MOST_SAMPLES, f"1 to {MOST_SAMPLES}"
+        )
+        try:
+            picture = drawer.submit(_image(channels), num_samples, sampling, seed)
+        except ValueError as error:
+            flask.abort(422, f"{error} pixels; choose a larger part")
+        return {"id": picture.id}, 202
+
+    @app.post("/api/pictures/<id>")
+    def go_on(id):
+        sampling, seed = _sampling(), _seed()
+        keep = _number("keep", int, lambda n: 0 <= n < size**2, f"0 to {size**2 - 1}")
+        body, shape = flask.request.get_data(), (size, size, channels)
+        if len(body) != math.prod(shape):
+            flask.abort(422, f"an image of {len(body)} bytes; expected {math.prod(shape)}")
+        given = np.frombuffer(body, np.uint8).astype(np.int32).reshape(-1, channels)
+        given[keep:] = -1
+        try:
+            return {"id": drawer.go_on(id, given.reshape(shape), sampling, seed).id}, 202
+        except KeyError:
+            flask.abort(404, _GONE)
+
+    @app.get("/api/pictures/<id>")
+    def look(id):
+        picture, position = looked_at(id)
+        start = _number("row", int, lambda n: 0 <= n <= size, f"0 to {size}")
+        # Read before the rows: a picture that is done has all of them.
+        state = picture.state
+        answer = {"state": state, "position": position, "ready": drawer.ready, "row": start}
+        if picture.others:  # drawing has begun
+            answer["rows"] = [_base64(row) for row in picture.rows[start:]]
+            if start == 0:
+                shown = {"input": picture.low_res, **picture.others}
+                answer["images"] = {name: _base64(image) for name, image in shown.items()}
+        if state == "done":
+            shape = (size, size, channels)
+            answer["nats"] = picture.nats
+            if picture.matched is not None:
+                answer["matched"] = [_base64(sample) for sample in picture.matched]
+            answer["dimensions"] = math.prod(shape) * math.log(2)
+        return answer
+
+    @app.delete("/api/pictures/<id>")
+    def cancel(id):
+        drawer.cancel(id)
+        return {}
+
+    @app.get("/api/pictures/<id>/grid.png")
+    def grid(id):
+        picture, _ = looked_at(id)
+        if picture.state != "done":
+            flask.abort(409, "this picture is not finished yet")
+        return _png(_sheet(picture, size, channels))
+
+    @app.get("/api/pictures/<id>/inside/<name>")
+    def inside(id, name):
+        try:
+            content = drawer.inside(id, name)
+        except KeyError:
+            flask.abort(404, _GONE)
+        return flask.Response(
+            content, mimetype="application/octet-stream", headers={"Content-Encoding": "gzip"}
+        )
+
+    def looked_at(id):
+        try:
+            return drawer.look(id)
+        except KeyError:
+            flask.abort(404, _GONE)
+
+    @app.before_request
+    def own_page_only():
+        # Another site may link to the page, or show it, but not give this machine work.
+        is_work = flask.request.path.startswith("/api/")
+        if is_work and flask.request.headers.get("Sec-Fetch-Site") == "cross-site":
+            flask.abort(403, "this request came from another site")
+
+    @app.errorhandler(Full)
+    def full(error):
+        return {"error": str(error)}, 503
+
+    @app.errorhandler(HTTPException)
+    def http_error(error):
+        words = f"the picture is larger than {_MOST_BYTES // 2**20} MiB; choose a smaller one"
+        return {"error": words if error.code == 413 else error.description}, error.code
+
+    @app.errorhandler(Exception)
+    def failed(error):
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+        return {"error": "this did not work; the server's terminal shows why"}, 500
+
+    return app
+
+
+def _image(channels):
+    """The image of a request's body, `[height, width, channels]` uint8."""
+    body = flask.request.get_data()
+    try:
+        with Image.open(io.BytesIO(body), formats=decoding.FORMATS) as header:
+            width, height = header.size
+        if width * height > _MOST_PIXELS:
+            flask.abort(422, f"{width}x{height} pixels are too many; choose a smaller picture")
+        return decoding.decode(io.BytesIO(body), channels)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        flask.abort(422, "this is not a readable picture (JPEG, PNG, WebP, BMP or GIF)")
+
+
+def _sampling():
+    """The `Sampling` that the query asks for."""
+    tau = _number("tau", float, lambda tau: tau > 0, "a positive number")
+    guidance = _number("guidance", float, lambda g: 0 <= g < math.inf, "0 or more, and finite")
+    is_known = ("off", "end").__contains__
+    return Sampling(tau, guidance, _number("match_input", str, is_known, "off or end"))
+
+
+def _seed():
+    return _number("seed", int, lambda n: 0 <= n < 2**31, "0 to 2147483647")
+
+
+def _number(name, kind, is_good, expected):
+    """A value from the query, checked."""
+    text = flask.request.args.get(name, "")
+    try:
+        value = kind(text)
+        if is_good(value):
+            return value
+    except ValueError:
+        pass
+    return flask.abort(400, f"{name} must be {expected}, not '{text[:40]}'")
+
+
+def _base64(array):
+    return base64.b64encode(np.ascontiguousarray(array)).decode()
+
+
+def _png(image):
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return flask.Response(buffer.getvalue(), mimetype="image/png")
+
+
+def _sheet(picture, size, channels):
+    """All images with their captions, as a PIL image."""
+    shown = picture.shown()
+    nats = dict(picture.nats)
+    nats |= {f"sample {k + 1}": value for k, value in enumerate(nats.pop("samples"))}
+    notes = [
+        losses.in_words(nats[name], (size, size, channels)) if name in nats else ""
+        for name in shown
+    ]
+    return plotting.sheet([list(shown.values())], list(shown), [notes])

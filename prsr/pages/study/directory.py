@@ -1,0 +1,288 @@
+"""A study on disk: its protocol, algorithms, data sets and images.
+
+A study directory is self-contained:
+
+study.json                  protocol, algorithms, data sets; see `Study`
+images/DATA/METHOD/00000.png  one file per image, all the same size in bytes; METHOD can
+                            also be `truth` or `bicubic`
+consent.txt                 what a worker reads first; edit it before the study begins
+answers.db                  SQLite: every session and every answer (`prsr.pages.study.store`)
+admin_token                 the password of the admin page
+"""
+
+import dataclasses
+import io
+import json
+import re
+import secrets
+import shutil
+
+import numpy as np
+
+from prsr import plotting
+from prsr.pages.study.protocol import Protocol
+from prsr.system import files
+from prsr.system.errors import UserError, first_line
+
+TRUTH, BICUBIC = "truth", "bicubic"
+ENLARGE = ("nearest", "smooth")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+CONSENT = """\
+In this study you see pairs of very small pictures. One of each pair is a photograph; the other
+was made by a computer. You guess which one is from a camera.
+
+It takes about five minutes: a short practice, then the pairs that count. Each pair is shown for
+one second. Then you answer with the arrow keys, a click or a touch.
+
+We keep your answers, how long you took, and the identifier in your link, if there is one. We
+keep nothing else about you. You may stop at any time by closing the page, and continue later in
+the same browser.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Algorithm:
+    """One method on one data set: what a worker is assigned to.
+
+    Attributes:
+        data: name of the data set.
+        method: key of the method, as in an evaluation's images/METHOD.
+        title: the method's name for people.
+        paper: the paper's % fooled and its error, or None.
+    """
+
+    data: str
+    method: str
+    title: str
+    paper: tuple | None = None
+
+    @property
+    def key(self):
+        return f"{self.data}/{self.method}"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """Where a data set's images came from.
+
+    Attributes:
+        name: of the data set.
+        names: of its images, in the files' order.
+        table: the evaluation's Table 1, the dict of table1.json.
+    """
+
+    name: str
+    names: tuple
+    table: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """The contents of study.json.
+
+    Attributes:
+        path: `pathlib.Path` of the directory.
+        protocol: a `Protocol`.
+        enlarge: one of `ENLARGE`, how the page enlarges every image.
+        data_sets: list of `DataSet`.
+        algorithms: list of `Algorithm`.
+        identity: distinguishes the study, and its answers, from other studies and theirs.
+        simulated: whether its workers are simulated.
+    """
+
+    path: object
+    protocol: Protocol
+    enlarge: str
+    data_sets: list
+    algorithms: list
+    identity: str
+    simulated: bool = False
+
+    @classmethod
+    def open(cls, path):
+        """Reads a study directory.
+
+        Args:
+            path: `pathlib.Path`.
+
+        Raises:
+            UserError: it is not a study directory, or is damaged.
+        """
+        file = path / "study.json"
+        if not file.exists():
+            raise UserError(
+                f"'{path}': no study there (no study.json); make one with "
+                f"python -m prsr.study prepare --study={path} --evaluations=RUN/evaluation"
+            )
+        try:
+            content = json.loads(file.read_text())
+            study = cls(
+                path,
+                Protocol(**content["protocol"]),
+                content["enlarge"],
+                [DataSet(**entry) for entry in content["data_sets"]],
+                [Algorithm(**entry) for entry in content["algorithms"]],
+                content["identity"],
+                content["simulated"],
+            )
+            study.check()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"'{file}' is damaged ({first_line(error)}); restore it from a backup, or prepare "
+                f"a new study in another directory"
+            ) from error
+        for algorithm in study.algorithms:
+            for method in (TRUTH, BICUBIC, algorithm.method):
+                for number in range(study.count(algorithm.data)):
+                    picture = study.picture(algorithm.data, method, number)
+                    if not picture.exists():
+                        raise UserError(f"'{picture}' is missing; restore it from a backup")
+        return study
+
+    def check(self):
+        """Checks that the settings are valid.
+
+        Raises:
+            ValueError: one is not; the message says which.
+        """
+        for name, value in dataclasses.asdict(self.protocol).items():
+            if type(value) is not int or value < 0:
+                raise ValueError(f"{name} is {value!r}")
+        if self.enlarge not in ENLARGE:
+            raise ValueError(f"enlarge is {self.enlarge!r}")
+        for algorithm in self.algorithms:
+            if self.count(algorithm.data) < self.protocol.images:
+                raise ValueError(f"'{algorithm.data}' has too few images")
+
+    def write(self):
+        """Writes study.json. Call it last: a study that has one is complete."""
+        content = {
+            "protocol": dataclasses.asdict(self.protocol),
+            "enlarge": self.enlarge,
+            "identity": self.identity,
+            "simulated": self.simulated,
+            "algorithms": [dataclasses.asdict(a) for a in self.algorithms],
+            "data_sets": [dataclasses.asdict(d) for d in self.data_sets],
+        }
+        with files.replacing(self.path / "study.json") as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n")
+
+    def count(self, data):
+        """Number of images in a data set."""
+        return {entry.name: len(entry.names) for entry in self.data_sets}[data]
+
+    def picture(self, data, method, number):
+        """`pathlib.Path` of an image's PNG."""
+        return self.path / "images" / data / method / f"{number:05d}.png"
+
+    @property
+    def answers(self):
+        return self.path / "answers.db"
+
+    @property
+    def counts(self):
+        """Dict from each algorithm's key to how many images it has."""
+        return {algorithm.key: self.count(algorithm.data) for algorithm in self.algorithms}
+
+    def simulated_copy(self, path):
+        """Copies the study, without its answers, to another directory for simulated workers.
+
+        Args:
+            path: `pathlib.Path`; it must not exist yet.
+
+        Raises:
+            UserError: it exists, or cannot be created.
+        """
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(
+                f"'{path}' cannot be created ({first_line(error)}); choose another directory"
+            ) from error
+        shutil.copytree(self.path / "images", path / "images")
+        shutil.copy(self.path / "consent.txt", path)
+        study = dataclasses.replace(self, path=path, identity=_identity(), simulated=True)
+        study.write()
+        return study
+
+    def consent(self):
+        """The paragraphs a worker reads first."""
+        try:
+            text = (self.path / "consent.txt").read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"'{self.path / 'consent.txt'}' cannot be read ({first_line(error)})"
+            ) from error
+        return [paragraph.strip() for paragraph in text.split("\n\n") if paragraph.strip()]
+
+    def admin_token(self):
+        """The admin page's password, created on first use."""
+        file = self.path / "admin_token"
+        if not file.exists():
+            with files.replacing(file) as partial:
+                partial.touch(mode=0o600)
+                partial.write_text(secrets.token_urlsafe(24) + "\n")
+        return file.read_text().strip()
+
+
+def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
+    """Makes a study directory.
+
+    Args:
+        path: `pathlib.Path` of the directory; it must not hold a study yet.
+        data_sets: list of `DataSet`.
+        pictures: dict from a data set's name to a dict of `[count, size, size, channels]`
+            uint8 arrays, one for each method's key and for `"truth"` and `"bicubic"`.
+        algorithms: list of `Algorithm`.
+        enlarge: one of `ENLARGE`.
+        protocol: a `Protocol`.
+
+    Returns:
+        The `Study`.
+
+    Raises:
+        UserError: there is a study already, or a data set has an invalid name or too few images.
+    """
+    if (path / "study.json").exists() or (path / "answers.db").exists():
+        raise UserError(f"'{path}' holds a study already; choose another directory")
+    for data in data_sets:
+        if not NAME.fullmatch(data.name):
+            raise UserError(
+                f"a data set's name must be letters, digits, '_', '-' and '.', and must not begin "
+                f"with '-' or '.'; got '{data.name}'; choose a name with NAME=DIR"
+            )
+        if len(data.names) < protocol.images:
+            raise UserError(
+                f"'{data.name}' has {len(data.names)} images, and a session shows "
+                f"{protocol.images} different ones; evaluate more test images"
+            )
+    study = Study(path, protocol, enlarge, data_sets, algorithms, _identity())
+    for data, methods in pictures.items():
+        for method, images in methods.items():
+            for number, image in enumerate(images):
+                with files.replacing(study.picture(data, method, number)) as partial:
+                    partial.write_bytes(encode(image))
+    if not (path / "consent.txt").exists():
+        with files.replacing(path / "consent.txt") as partial:
+            partial.write_text(CONSENT)
+    study.write()
+    return study
+
+
+def _identity():
+    return secrets.token_hex(8)
+
+
+def encode(image):
+    """Encodes an uncompressed PNG, as large for a smooth image as for a photograph.
+
+    Args:
+        image: `[height, width, channels]` uint8.
+
+    Returns:
+        bytes; how many depends on the shape alone.
+    """
+    result = io.BytesIO()
+    plotting.to_pil(np.asarray(image)).save(result, format="PNG", compress_level=0)
+    return result.getvalue()

@@ -1,0 +1,77 @@
+"""From evaluated runs to a study directory."""
+
+import pathlib
+
+import numpy as np
+
+from prsr.evaluation import results
+from prsr.evaluation.bicubic import Bicubic
+from prsr.pages.study import directory
+from prsr.pages.study.protocol import Protocol
+from prsr.system.errors import UserError
+
+PAPER_METHODS = ("regression", "tau_1", "tau_1.1", "tau_1.2")  # those of Table 1 that people rated
+
+
+def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
+    """Makes a study from what `python -m prsr.evaluate` wrote.
+
+    Args:
+        path: `pathlib.Path` of the study directory.
+        evaluations: list of `DIR` or `NAME=DIR`, one for each data set.
+        methods: list of the methods to study; empty for those of the paper that were evaluated.
+        num_images: number of test images of each data set, drawn at random; 0 for all.
+        enlarge: one of `prsr.pages.study.directory.ENLARGE`.
+        workers: number to keep for each algorithm.
+        seed: of the random draw.
+
+    Returns:
+        A `prsr.pages.study.directory.Study`.
+
+    Raises:
+        UserError: there is no evaluation, one is not finished, two share a name, or a method
+            is missing or repeated.
+    """
+    if not evaluations:
+        raise UserError(
+            "expected folders that python -m prsr.evaluate wrote, such as RUN/evaluation"
+        )
+    rng = np.random.default_rng(seed)
+    data_sets, pictures, algorithms = [], {}, []
+    for entry in evaluations:
+        name, equals, place = entry.partition("=")
+        source = pathlib.Path(place if equals else entry)
+        table, names = results.read(source)
+        name = name if equals else pathlib.Path(table["run"]).name
+        if name in pictures:
+            raise UserError(f"two evaluations are called '{name}'; name them: NAME=DIR,NAME=DIR")
+        own = _algorithms(name, source, table, methods)
+        chosen = rng.permutation(len(names))
+        chosen = np.sort(chosen[: num_images or len(names)])
+        kept = {
+            key: results.read_images(source, key, len(names))[chosen]
+            for key in (directory.TRUTH, "input", *(algorithm.method for algorithm in own))
+        }
+        low_res = kept.pop("input")
+        scale = kept[directory.TRUTH].shape[1] // low_res.shape[1]
+        pictures[name] = {**kept, directory.BICUBIC: Bicubic(scale).predict(low_res)}
+        data_sets.append(directory.DataSet(name, [names[i] for i in chosen], table))
+        algorithms += own
+    protocol = Protocol(workers=workers)
+    return directory.prepare(path, data_sets, pictures, algorithms, enlarge, protocol)
+
+
+def _algorithms(name, source, table, methods):
+    """The algorithms of one evaluation."""
+    rows = {row["method"]: row for row in table["rows"]}
+    methods = methods or [method for method in PAPER_METHODS if method in rows]
+    stray = [m for m in methods if m not in rows or m == directory.BICUBIC]
+    if stray or not methods or len(set(methods)) < len(methods):
+        choices = ", ".join(method for method in rows if method != directory.BICUBIC)
+        wrong = f"not '{stray[0]}'" if stray else "each once"
+        raise UserError(f"choose methods from {choices} of '{source}', {wrong}")
+    result = []
+    for method in methods:
+        paper = rows[method].get("paper", {}).get("percent_fooled")
+        result.append(directory.Algorithm(name, method, rows[method]["title"], paper))
+    return result

@@ -1,0 +1,137 @@
+"""The web server that this package's pages share: a Flask application served by waitress."""
+
+import contextlib
+import re
+import signal
+import socket
+import sys
+
+from prsr.system.errors import UserError, first_line
+
+try:
+    import flask
+    import waitress
+    from werkzeug.exceptions import HTTPException
+except ImportError as error:
+    raise UserError(
+        f"the server needs {error.name}: pip install -e '.[web]' installs it"
+    ) from error
+
+__all__ = ["HTTPException", "application", "flask", "listening"]
+
+_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors "
+)
+_ORIGIN = re.compile(
+    r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?"
+)
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_SMALL_BODY = 65536
+_LARGEST_ANSWER = 2**26
+
+
+def application(name, most_bytes, framed_by=()):
+    """Makes a `flask.Flask` that serves static/ of the package `name`, with safe headers.
+
+    Args:
+        name: the package.
+        most_bytes: maximum size of a request's body, in bytes.
+        framed_by: origins of the only pages that may show this one in a frame, such as
+            `"https://example.org"` or `"https://*.example.org"`.
+
+    Raises:
+        UserError: one of them is not an origin.
+    """
+    for origin in framed_by:
+        if not _ORIGIN.fullmatch(origin):
+            raise UserError(
+                f"allow_framing_by expects origins such as https://example.org, without a path; "
+                f"got '{origin}'"
+            )
+    policy = _POLICY + (" ".join(framed_by) or "'none'")
+    app = flask.Flask(name, static_folder="static", static_url_path="/static")
+    app.config["MAX_CONTENT_LENGTH"] = most_bytes
+    app.json.sort_keys = False
+
+    @app.get("/")
+    def page():
+        return app.send_static_file("index.html")
+
+    @app.after_request
+    def headers(response):
+        response.headers.update(_HEADERS)
+        response.headers["Content-Security-Policy"] = policy
+        return response
+
+    return app
+
+
+@contextlib.contextmanager
+def listening(app, host, port, connections=2000):
+    """Opens the port of an application.
+
+    Args:
+        app: as `application` returns it.
+        host: address to listen on; if a name has several addresses, the first.
+        port: the port; 0 for any free one.
+        connections: maximum number of simultaneous connections; a browser keeps several.
+
+    Yields:
+        The address for a browser, and a function that serves until SIGINT or SIGTERM.
+
+    Raises:
+        UserError: the address is unusable.
+    """
+    # Flask rejects a body that is too large with a message; waitress rejects a much larger one
+    # without a message.
+    far_too_large = max(_SMALL_BODY, 2 * app.config["MAX_CONTENT_LENGTH"])
+    try:
+        resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]
+        server = waitress.create_server(
+            app,
+            host=resolved,
+            port=port,
+            threads=8,
+            connection_limit=min(connections, _most_files() - 100),
+            asyncore_use_poll=True,  # select() is limited to 1,024
+            backlog=1024,
+            max_request_body_size=far_too_large,
+            # Above this, waitress writes to a file.
+            inbuf_overflow=far_too_large,
+            outbuf_overflow=_LARGEST_ANSWER,
+            max_request_header_size=16384,
+            ident=None,
+        )
+    except OSError as error:
+        raise UserError(
+            f"cannot listen at {host}:{port} ({first_line(error)}); choose another host or port"
+        ) from error
+    # Exiting ends waitress's loop, and whatever runs before it.
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: sys.exit(0)) for number in signals}
+    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(
+        host, f"[{host}]" if ":" in host else host
+    )
+    try:
+        yield f"http://{name}:{server.effective_port}/", server.run
+    finally:
+        server.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _most_files():
+    """Raises this process' limit of open files and connections, and returns it."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 1024
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most

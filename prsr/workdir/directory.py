@@ -1,0 +1,242 @@
+"""Reads and writes the run directory, which holds everything later commands need to know.
+
+settings.json       every hyperparameter
+splits.npz          which images were in which split, as digests of their names
+model.weights.h5    the newest weights (or their moving average, if one is kept)
+checkpoints/        the state from which training resumes
+metrics.jsonl       one record of scores per line; logs/ has the same for TensorBoard
+curves.png          bits per dimension against steps
+samples/            image grids drawn during training
+"""
+
+import dataclasses
+import itertools
+import json
+import math
+import os
+import pathlib
+import shutil
+import sys
+from contextlib import AbstractContextManager
+from typing import Any
+
+import h5py
+import keras
+
+from prsr.data import sources, splits
+from prsr.hparams import Hparams
+from prsr.models import layers
+from prsr.models.build import build_model
+from prsr.system import files
+from prsr.system.errors import UserError, first_line
+from prsr.system.version import __version__
+
+
+class Workdir:
+    """A run directory.
+
+    Args:
+        path: its path; it need not exist yet.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = pathlib.Path(path)
+        self.settings = self.path / "settings.json"
+        self.splits = self.path / "splits.npz"
+        self.weights = self.path / "model.weights.h5"
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics = self.path / "metrics.jsonl"
+        self.logs = self.path / "logs"
+        self.samples = self.path / "samples"
+        self.curves = self.path / "curves.png"
+
+    def read_hparams(self) -> Hparams:
+        """Reads the settings of the run.
+
+        Raises:
+            UserError: there is no run here, or its settings are unreadable.
+        """
+        try:
+            hparams = Hparams.from_dict(json.loads(self.settings.read_text())["hparams"])
+            hparams.check()
+            return hparams
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UserError(
+                f"'{self.path}' is not a run directory (it has no settings.json); "
+                f"create one with python -m prsr.train"
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError) as error:
+            raise UserError(
+                f"cannot read the settings of a run from '{self.settings}' "
+                f"({type(error).__name__}: {error})"
+            ) from error
+
+    def write_hparams(self, hparams: Hparams) -> None:
+        settings = {"prsr": __version__, "hparams": hparams.to_dict()}
+        with files.disk_errors(self.path), files.replacing(self.settings) as partial:
+            partial.write_text(json.dumps(settings, indent=2) + "\n")
+
+    def check_images(self, hparams: Hparams) -> tuple[Hparams, splits.Digest]:
+        """Compares the images of a data set with the run's digest, if it has one.
+
+        Prints any changes to standard error.
+
+        Args:
+            hparams: the run's settings, with the data set to use.
+
+        Returns:
+            `(hparams, digest)`: the settings with `data.root` set to split the images as the run
+            did, and the digest to save with `write_digest` when training on them.
+
+        Raises:
+            UserError: the test split contains images that the run was trained on.
+        """
+        known = splits.Digest.load(self.splits) if self.splits.exists() else None
+        hparams, source = _opened(hparams, hparams.data.root)
+        if known is None and self.checkpoints.is_dir() and _was_divided_otherwise(source):
+            hparams, source = _opened(hparams, splits.WHOLE_PATHS)
+        found = source.digest(known)
+        if found is None:
+            return hparams, known or splits.Digest.unknown()
+        if hparams.data.root not in (splits.WHOLE_PATHS, found[0].root):
+            hparams, source = _opened(hparams, found[0].root)
+            found = source.digest(known)
+        digest, names = found
+        if not known:
+            return hparams, digest
+        leaked = set(digest.hashes["test"].tolist()) & set(known.trained.tolist())
+        changes = ", ".join(digest.changes(known))
+        if leaked:
+            named = next((f", such as '{names[n]}'" for n in sorted(leaked) if n in names), "")
+            raise UserError(
+                f"the run in '{self.path}' was trained on {len(leaked):,} images that are now in "
+                f"the test split of '{hparams.data.dataset}'{named} ({changes}); restore the "
+                f"original images and paths, or train a new run"
+            )
+        if changes:
+            print(f"the images of '{self.path}' have changed: {changes}", file=sys.stderr)
+        return hparams, digest
+
+    def write_digest(self, digest: splits.Digest) -> None:
+        with files.disk_errors(self.path), files.replacing(self.splits) as partial:
+            digest.save(partial)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Makes the directory and locks it against other trainers."""
+        return files.lock(self.path, "training in")
+
+    def save_weights(self, model: keras.Model) -> None:
+        """Writes the model's weights atomically.
+
+        Raises:
+            OSError: the disk is full, or permission is denied.
+        """
+        needed = 6 * model.count_params() + 2**20  # float32 plus HDF5's overhead
+        if shutil.disk_usage(self.path).free < needed:  # HDF5 may crash on a full disk
+            raise OSError(f"less than {needed:,} bytes free for {self.weights.name}")
+        with files.replacing(self.weights) as partial:
+            try:
+                model.save_weights(partial)
+            except RuntimeError as error:  # what HDF5 raises when the disk is full
+                raise OSError(first_line(error)) from error
+
+    def load_model(self) -> tuple[Hparams, keras.Model]:
+        """Loads the trained model, in float32.
+
+        Returns:
+            `(hparams, model)`.
+
+        Raises:
+            UserError: as for `build_model` and `load_weights`.
+        """
+        hparams, model = self.build_model()
+        self.load_weights(model)
+        return hparams, model
+
+    def build_model(self) -> tuple[Hparams, keras.Model]:
+        """Builds the model without reading its weights, for work that needs only their shapes.
+
+        Returns:
+            `(hparams, model)`.
+
+        Raises:
+            UserError: there are no settings, or no weights yet.
+        """
+        hparams = self.read_hparams()
+        if not self.weights.is_file():
+            raise UserError(
+                f"'{self.path}' has no weights yet (no model.weights.h5); train it longer"
+            )
+        with layers.to_be_loaded():
+            return hparams, build_model(hparams)
+
+    def load_weights(self, model: keras.Model) -> None:
+        """Reads the trained weights into a model from `build_model`.
+
+        Raises:
+            UserError: the weights are damaged, or belong to another architecture.
+        """
+        read_weights(self.weights, model)
+
+    def append_metrics(self, record: dict[str, Any]) -> None:
+        with open(self.metrics, "a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Returns the records so far, in order."""
+        if not self.metrics.exists():
+            return []
+        return [json.loads(line) for line in self.metrics.read_text(errors="replace").splitlines()]
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drops records written after the checkpoint from which the run resumes."""
+        lines = []
+        if self.metrics.exists():
+            for line in self.metrics.read_text(errors="replace").splitlines():
+                try:
+                    kept = json.loads(line)["step"] <= step
+                except ValueError:  # the run was killed while writing this line
+                    continue
+                if kept:
+                    lines.append(line + "\n")
+        with files.replacing(self.metrics) as partial:
+            partial.write_text("".join(lines))
+
+
+def read_weights(path: pathlib.Path, model: keras.Model) -> None:
+    """Reads a `.weights.h5` file into a built model.
+
+    Raises:
+        UserError: it holds the weights of another model, or is damaged.
+    """
+    try:
+        sizes = []
+        with h5py.File(path) as file:
+            # Links are not followed, so arrays in other files count as missing.
+            file.visititems(lambda _, item: sizes.append(getattr(item, "size", None)))
+        sizes = sorted(size for size in sizes if size is not None)
+        expected = sorted(math.prod(variable.shape) for variable in model.variables)
+        if sizes != expected:  # Keras accepts surplus or oversized weights
+            raise ValueError(f"{len(sizes)} arrays of other sizes, for {len(expected)} variables")
+        model.load_weights(path)
+    except Exception as error:  # h5py and Keras raise many kinds
+        raise UserError(
+            f"'{path}' does not hold the weights that the settings describe: {first_line(error)}"
+        ) from error
+
+
+def _opened(hparams, root):
+    """Returns the settings with `data.root` replaced, and their source."""
+    data = dataclasses.replace(hparams.data, root=root)
+    source = sources.open_source(data.dataset, data.split, hparams.model.channels, root)
+    return dataclasses.replace(hparams, data=data), source
+
+
+def _was_divided_otherwise(source):
+    """Whether images that are split by a hash were split differently before version 0.2."""
+    if source.digest() is None:
+        return False
+    names = sorted(set(itertools.chain(*source.splits.values())))
+    if len(names) < len(splits.NAMES) or splits.assign(names, "hash") != source.splits:
+        return False
+    return splits.assign(names, "hash", splits.WHOLE_PATHS) != source.splits

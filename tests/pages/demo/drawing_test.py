@@ -1,0 +1,207 @@
+"""The queue of pictures, and that what is drawn is what the sampler draws."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from prsr import images
+from prsr.hparams import DataHparams, Hparams, ModelHparams, Sampling
+from prsr.models import likelihood
+from prsr.models.build import build_model
+from prsr.pages.demo import drawing, server
+from prsr.sampling import noise, samplers
+from prsr.workdir.directory import Workdir
+
+RNG = np.random.default_rng(0)
+PICTURE = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+LOW_RES = RNG.integers(0, 256, (2, 2, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_run):
+    return Workdir(tiny_run).load_model()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Rows:
+    """In the place of the sampler: a row each time that the test says so."""
+
+    def __init__(self):
+        self.allowed = threading.Semaphore(0)
+        self.begun = []
+
+    def __call__(self, low_res, seeds, tau, given, guidance):
+        self.begun.append(tau)
+        if tau == 13:
+            raise RuntimeError("bad luck")
+        for row in range(8):
+            self.allowed.acquire()
+            yield np.full((len(low_res), 8, 3), row, np.uint8)
+
+
+@pytest.fixture
+def queue(trained):
+    """A drawer that draws when `queue.rows.allowed` is released, at the time of `queue.clock`."""
+    drawer = drawing.Drawer(*trained, clock=Clock())
+    drawer.rows = drawer._sample_rows = Rows()
+    drawer.rows.allowed.release(8)  # the warm-up
+    with drawer:
+        wait(lambda: drawer.ready)
+        drawer.rows.begun.clear()
+        yield drawer
+        drawer.rows.allowed.release(1000)
+
+
+def wait(condition):
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_rows_are_the_sampler_s(trained):
+    hparams, model = trained
+    with drawing.Drawer(hparams, model) as drawer:
+        picture = drawer.submit(LOW_RES, 3, Sampling(0.9), 5)
+        wait(lambda: picture.state == "done")
+    seeds = noise.image_seeds(LOW_RES, 5, 3)
+    expected = samplers.sampler(model)(LOW_RES[None].repeat(3, 0), seeds, Sampling(0.9))
+    np.testing.assert_array_equal(picture.samples(), expected)
+    assert list(picture.others) == ["bicubic"]  # an input of the low size has no original
+    nats = likelihood.nats(model, LOW_RES[None].repeat(3, 0), expected, 3)
+    np.testing.assert_allclose(picture.nats["samples"], nats, rtol=1e-5)
+
+
+def test_a_picture_is_reduced_and_compared_with_its_original_and_a_regression(trained):
+    hparams, model = trained
+
+    class Half:
+        has_likelihood = False
+
+        def predict_images(self, low_res):
+            return np.full((1, 8, 8, 3), 127, np.uint8)
+
+    with drawing.Drawer(hparams, model, Half()) as drawer:
+        picture = drawer.submit(PICTURE, 1, Sampling(), 1)
+        wait(lambda: picture.state == "done")
+    assert list(picture.others) == ["bicubic", "regression", "original"]
+    assert list(picture.nats) == ["bicubic", "regression", "original", "samples"]
+    assert (picture.others["regression"] == 127).all()
+    assert picture.others["original"].shape == (8, 8, 3) and picture.low_res.shape == (2, 2, 3)
+
+
+def test_pictures_are_drawn_in_turn_and_know_their_place(queue):
+    first, second, third = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (1.0, 2.0, 3.0))
+    wait(lambda: first.state == "drawing")
+    assert [queue.look(p.id)[1] for p in (first, second, third)] == [0, 1, 2]
+    queue.rows.allowed.release(3)
+    wait(lambda: len(first.rows) == 3)
+    assert [row[0, 0, 0] for row in first.rows] == [0, 1, 2] and first.state == "drawing"
+    queue.cancel(second.id)
+    assert queue.look(third.id)[1] == 1
+    queue.rows.allowed.release(5)
+    wait(lambda: queue.rows.begun == [1.0, 3.0])
+    assert first.state == "done" and third.state == "drawing"
+    with pytest.raises(KeyError):
+        queue.look(second.id)
+
+
+def test_who_cancels_or_leaves_while_it_is_drawn_stops_it(queue):
+    first, second = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (1.0, 2.0))
+    wait(lambda: first.state == "drawing")
+    queue.cancel(first.id)
+    queue.rows.allowed.release(1)
+    wait(lambda: second.state == "drawing")
+    third = queue.submit(LOW_RES, 1, Sampling(3.0), 1)
+    queue.clock.now += 19
+    queue.look(third.id)
+    queue.clock.now += 2  # nobody looked at the second for 21 seconds
+    queue.rows.allowed.release(1)
+    wait(lambda: third.state == "drawing")
+    assert len(first.rows) == len(second.rows) == 0
+
+
+def test_what_nobody_waits_for_is_never_begun(queue):
+    first, second, third = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (1.0, 2.0, 3.0))
+    queue.clock.now += 21
+    for kept in (first, third):
+        queue.look(kept.id)
+    queue.rows.allowed.release(8)
+    wait(lambda: queue.rows.begun == [1.0, 3.0])
+
+
+def test_no_more_are_taken_than_may_wait(queue):
+    first = queue.submit(LOW_RES, 1, Sampling(1.0), 1)
+    wait(lambda: first.state == "drawing")
+    waiting = [queue.submit(LOW_RES, 1, Sampling(2.0), 1) for _ in range(20)]
+    with pytest.raises(drawing.Full, match="20 pictures are waiting"):
+        queue.submit(LOW_RES, 1, Sampling(2.0), 1)
+    queue.cancel(waiting[7].id)
+    queue.submit(LOW_RES, 1, Sampling(2.0), 1)
+
+
+def test_one_that_fails_does_not_stop_the_next(queue, capfd):
+    bad, good = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (13, 1.0))
+    queue.rows.allowed.release(8)
+    wait(lambda: good.state == "done")
+    assert bad.state == "failed" and "bad luck" in capfd.readouterr().err
+
+
+def test_finished_ones_are_kept_for_a_while(queue, monkeypatch):
+    monkeypatch.setattr(drawing, "_MOST_KEPT", 2)
+    queue.rows.allowed.release(100)
+    pictures = [queue.submit(LOW_RES, 1, Sampling(1.0), k) for k in range(4)]
+    wait(lambda: pictures[-1].state == "done")
+    queue.submit(LOW_RES, 1, Sampling(1.0), 9)
+    assert [p.id in queue._pictures for p in pictures] == [False, False, True, True]
+
+
+def test_it_stops_in_the_middle_of_a_picture(queue):
+    first, second = (queue.submit(LOW_RES, 1, Sampling(1.0), 1) for _ in range(2))
+    queue.rows.allowed.release(3)
+    wait(lambda: len(first.rows) == 3)
+    threading.Timer(0.2, queue.rows.allowed.release).start()  # one row more
+    queue.__exit__()
+    assert not queue._thread.is_alive() and len(first.rows) == 3 and second.state == "waiting"
+
+
+def test_a_failing_warm_up_is_told_and_the_next_picture_tried(trained, capfd):
+    drawer = drawing.Drawer(*trained)
+    sample_rows, drawer._sample_rows = drawer._sample_rows, Rows()
+    drawer._sample_rows.begun = None  # cannot be appended to
+    with drawer:
+        wait(lambda: drawer.ready)
+        drawer._sample_rows = sample_rows
+        picture = drawer.submit(LOW_RES, 1, Sampling(1.0), 1)
+        wait(lambda: picture.state == "done")
+    assert "could not be drawn" in capfd.readouterr().err
+
+
+def test_a_grey_model_that_crops_digits_is_shown_the_square_that_was_chosen():
+    hparams = Hparams(
+        ModelHparams(
+            channels=1,
+            scale=2,
+            blocks_per_stage=1,
+            conditioning_width=4,
+            prior_width=4,
+            prior_layers=1,
+            prior_hidden=4,
+        ),
+        DataHparams(image_size=8, crop="mnist"),
+    )
+    square = RNG.integers(0, 256, (8, 8, 1), dtype=np.uint8)
+    with drawing.Drawer(hparams, build_model(hparams)) as drawer:
+        picture = drawer.submit(square, 2, Sampling(), 1)
+        wait(lambda: picture.state == "done")
+    np.testing.assert_array_equal(picture.others["original"], square)
+    np.testing.assert_array_equal(picture.low_res, images.downsample(square, 2))
+    assert server._sheet(picture, 8, 1).width > 5 * 128

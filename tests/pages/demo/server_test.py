@@ -1,0 +1,290 @@
+"""The demonstration's server, asked without a browser."""
+
+import base64
+import gzip
+import io
+import struct
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import prsr.api
+from prsr.pages import web
+from prsr.pages.demo import drawing, server
+from prsr.workdir.directory import Workdir
+from tests.properties import tried
+
+RNG = np.random.default_rng(0)
+PICTURE = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+QUERY = {"tau": "1.1", "guidance": "0", "match_input": "off", "num_samples": "2", "seed": "3"}
+
+
+def encoded(image, kind="PNG"):
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def find_eyes(image):
+    return (1, np.array([[1.0, 2.0], [3.0, 2.0]])) if image.max() else (0, None)
+
+
+@pytest.fixture(scope="module")
+def drawer(tiny_run):
+    with drawing.Drawer(*Workdir(tiny_run).load_model()) as drawer:
+        drawer.workdir = tiny_run
+        yield drawer
+
+
+@pytest.fixture(scope="module")
+def app(drawer):
+    return server.create_app(drawer, [("one", PICTURE)], False, find_eyes)
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+def draw(client, body, **query):
+    """Submits a picture and waits for its end."""
+    answer = client.post("/api/pictures", query_string=QUERY | query, data=body)
+    assert answer.status_code == 202, answer.json
+    address = f"/api/pictures/{answer.json['id']}"
+    wait_for(lambda: client.get(address + "?row=0").json["state"] == "done")
+    return address, client.get(address + "?row=0").json
+
+
+def wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def pixels(text, *shape):
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape)
+
+
+def test_about(client):
+    assert client.get("/api/about").json | {"ready": True} == {
+        "ready": True,
+        "size": 8,
+        "low_size": 2,
+        "channels": 3,
+        "most_samples": 8,
+        "best": {"tau": 1.2, "guidance": 2.0, "match_input": "end"},
+        "paper": {"tau": 1.1, "guidance": 0.0, "match_input": "off"},
+        "examples": ["one"],
+        "eyes": None,
+        "finds_eyes": True,
+    }
+    example = client.get("/api/examples/0")
+    np.testing.assert_array_equal(Image.open(io.BytesIO(example.data)), PICTURE)
+    assert client.get("/api/examples/1").status_code == 404
+
+
+def test_a_picture(client, drawer):
+    address, answer = draw(client, encoded(PICTURE))
+    picture, _ = drawer.look(address.rsplit("/")[-1])
+    rows = np.stack([pixels(row, 2, 8, 3) for row in answer["rows"]], axis=1)
+    np.testing.assert_array_equal(rows, picture.samples())
+    np.testing.assert_array_equal(pixels(answer["images"]["input"], 2, 2, 3), picture.low_res)
+    assert set(answer["images"]) == {"input", "bicubic", "original"}
+    assert len(answer["nats"]["samples"]) == 2
+    assert answer["dimensions"] == pytest.approx(8 * 8 * 3 * np.log(2))
+    later = client.get(address + "?row=6").json
+    assert later["rows"] == answer["rows"][6:] and later["row"] == 6
+    assert "images" not in later  # once is enough
+    grid = Image.open(io.BytesIO(client.get(address + "/grid.png").data))
+    assert grid.width > 5 * 128  # input, bicubic, original, two samples
+    assert client.delete(address).status_code == 200
+    assert client.get(address + "?row=0").status_code == 404
+
+
+def test_an_input_is_taken_as_it_is(client):
+    low_res = PICTURE[:2, :2]
+    _, answer = draw(client, encoded(low_res), tau="inf")
+    np.testing.assert_array_equal(pixels(answer["images"]["input"], 2, 2, 3), low_res)
+    assert "original" not in answer["images"]
+
+
+def test_one_is_continued(client, drawer):
+    """The first pixels stay, whatever matching does to the others."""
+    address, _ = draw(client, encoded(PICTURE))
+    given = RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    query = QUERY | {"keep": "20", "guidance": "2", "match_input": "end"}
+    answer = client.post(address, query_string=query, data=given.tobytes())
+    assert answer.status_code == 202
+    own = f"/api/pictures/{answer.json['id']}?row=0"
+    wait_for(lambda: client.get(own).json["state"] == "done")
+    (text,) = client.get(own).json["matched"]
+    drawn = pixels(text, 8, 8, 3)
+    model = prsr.api.load(drawer.workdir)
+    low_res = model.low_res(PICTURE)
+    kept = given.astype(int)
+    kept.reshape(-1, 3)[20:] = -1
+    options = {"tau": 1.1, "guidance": 2, "match_input": "end", "seed": 3}
+    np.testing.assert_array_equal(drawn, model.sample(low_res, given=kept, **options)[0])
+    assert (drawn.reshape(-1, 3)[:20] == given.reshape(-1, 3)[:20]).all()
+    for wrong, status, words in (
+        ({"keep": "64"}, 400, "keep must be 0 to 63"),
+        ({"data": b"12"}, 422, "2 bytes; expected 192"),
+        ({"address": "/api/pictures/none"}, 404, "no longer here"),
+    ):
+        answer = client.post(
+            wrong.get("address", address),
+            query_string=query | {"keep": wrong.get("keep", "20")},
+            data=wrong.get("data", given.tobytes()),
+        )
+        assert answer.status_code == status and words in answer.json["error"]
+
+
+def test_what_is_inside(client, drawer, monkeypatch):
+    """In 32nds of a nat: A of the input, B of any other picture."""
+    address, answer = draw(client, encoded(PICTURE))
+    model = prsr.api.load(drawer.workdir)
+    low_res = model.low_res(PICTURE)
+    bicubic = pixels(answer["images"]["bicubic"], 8, 8, 3)
+    expected = model.inspect(low_res[None], bicubic[None])
+    for name, part in {"input": "conditioning", "bicubic": "prior"}.items():
+        coming = client.get(f"{address}/inside/{name}")
+        assert coming.headers["Content-Encoding"] == "gzip"
+        found = np.frombuffer(gzip.decompress(coming.data), "<u2").reshape(8, 8, 3, 256) / 32
+        nats = np.minimum(-expected[f"{part}_logits"][0], 2047 / 32)
+        np.testing.assert_allclose(found, nats, atol=1 / 63)
+    assert client.get(f"{address}/inside/sample 2").status_code == 200
+    for missing in (f"{address}/inside/sample 3", "/api/pictures/none/inside/input"):
+        assert client.get(missing).status_code == 404
+    # Nobody waits long, what is kept is bounded, and what is kept is not computed again.
+    monkeypatch.setattr(drawing, "_MOST_INSIDE", 2)
+    monkeypatch.setattr(drawer, "_look_inside", lambda *_: b"new")
+    assert client.get(f"{address}/inside/bicubic").data != b"new"
+    assert client.get(f"{address}/inside/original").data == b"new" and len(drawer._inside) == 2
+    monkeypatch.setattr(drawing, "_MOST_SECONDS", 0.01)
+    with drawer._looking_inside:
+        answer = client.get(f"{address}/inside/original")
+    assert answer.status_code == 503 and "people are looking inside" in answer.json["error"]
+
+
+def test_a_link_from_elsewhere_may_lead_to_the_page(client):
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    assert client.get("/", headers=elsewhere).status_code == 200
+    assert client.get("/static/page.js", headers=elsewhere).status_code == 200
+    assert client.get("/api/about", headers=elsewhere).status_code == 403
+
+
+def test_eyes(client, app, drawer):
+    assert client.post("/api/eyes", data=encoded(PICTURE)).json == {"eyes": [[1, 2], [3, 2]]}
+    black = client.post("/api/eyes", data=encoded(PICTURE * 0))
+    assert black.status_code == 422 and "no frontal face" in black.json["error"]
+    without = server.create_app(drawer, []).test_client()
+    assert without.post("/api/eyes", data=encoded(PICTURE)).status_code == 404
+
+
+def bomb():
+    """A PNG of a few bytes that says that it is 60,000 x 60,000."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    image = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+    return b"\x89PNG\r\n\x1a\n" + image + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"", 422, "not a readable picture"),
+        (b"%PDF-1.4 not one", 422, "not a readable picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 422, "not a readable picture"),
+        (encoded(PICTURE)[:60], 422, "not a readable picture"),
+        (bomb(), 422, "not a readable picture"),
+        (encoded(np.zeros((1025, 1024), np.uint8)), 422, "1024x1025 pixels are too many"),
+        (encoded(PICTURE[:1]), 422, "20x1 is smaller than 2x2"),
+        (bytes(2 * 2**20 + 1), 413, "larger than 2 MiB"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_words(client, body, status, words):
+    answer = client.post("/api/pictures", query_string=QUERY, data=body)
+    assert answer.status_code == status and words in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tau": "0"}, {"tau": "nan"}, {"tau": ""}, {"tau": "x" * 5000}, {"num_samples": "9"},
+        {"guidance": "-1"}, {"guidance": "inf"}, {"match_input": "rows"}, {"match_input": ""},
+        {"num_samples": "0"}, {"num_samples": "1.5"}, {"seed": "-1"}, {"seed": str(2**31)},
+    ],
+)  # fmt: skip
+def test_numbers_that_are_none(client, wrong):
+    answer = client.post("/api/pictures", query_string=QUERY | wrong, data=encoded(PICTURE))
+    (name,) = wrong
+    assert answer.status_code == 400 and answer.json["error"].startswith(f"{name} must be")
+    assert len(answer.json["error"]) < 120
+
+
+def test_a_full_queue_says_so(client, drawer, monkeypatch):
+    monkeypatch.setattr(drawing, "_MOST_WAITING", 0)
+    answer = client.post("/api/pictures", query_string=QUERY, data=encoded(PICTURE))
+    assert answer.status_code == 503 and "try again in a minute" in answer.json["error"]
+
+
+@tried(150)
+@given(
+    path=st.sampled_from(["/api/pictures", "/api/eyes", "/api/pictures/x", "/api/examples/9"]),
+    method=st.sampled_from(["GET", "POST", "DELETE", "PUT"]),
+    query=st.dictionaries(st.sampled_from(["tau", "num_samples", "seed", "row"]), st.text()),
+    start=st.integers(0, 60),
+    body=st.binary(max_size=100),
+)
+def test_anything_else_is_refused_in_words(client, path, method, query, start, body):
+    content = encoded(PICTURE)[:start] + body
+    answer = client.open(path, method=method, query_string=query, data=content)
+    assert answer.status_code < 500
+    assert answer.status_code < 300 or len(answer.json["error"]) > 10
+
+
+def test_only_the_page_itself_may_ask(client):
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    answer = client.post(
+        "/api/pictures", query_string=QUERY, data=encoded(PICTURE), headers=elsewhere
+    )
+    assert answer.status_code == 403 and "from another site" in answer.json["error"]
+
+
+def test_nothing_is_ever_written_to_disk(drawer, monkeypatch):
+    """Through the real server: waitress would keep bodies and answers of this size in files."""
+    big = RNG.integers(0, 256, (800, 800, 3), dtype=np.uint8)
+    app = server.create_app(drawer, [("big", big)])
+
+    opened = []
+
+    def temporary_file(*_, **__):
+        opened.append("a file")
+        return io.BytesIO()
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", temporary_file)
+    with web.listening(app, "127.0.0.1", 0) as (address, answer):
+        threading.Thread(target=answer, daemon=True).start()
+        body = RNG.bytes(2 * 2**20)
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(
+                f"{address}api/pictures?tau=1&guidance=0&match_input=off&num_samples=1&seed=1", body
+            )
+        with urllib.request.urlopen(f"{address}api/examples/0") as answer:
+            np.testing.assert_array_equal(Image.open(answer), big)
+    assert error.value.code == 422 and b"not a readable" in error.value.read() and not opened

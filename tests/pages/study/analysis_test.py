@@ -1,0 +1,160 @@
+"""% fooled, its errors and Figure 7, against numbers worked by hand."""
+
+import csv
+import json
+import statistics
+
+import numpy as np
+import pytest
+
+from prsr.pages.study import analysis, simulation
+from prsr.pages.study.directory import Algorithm, Study
+from prsr.pages.study.protocol import GOLDEN, PAIR, PRACTICE, Protocol
+
+ALGORITHM = Algorithm("noise", "tau_1", "tau = 1", (11.0, 0.1))
+STUDY = Study(None, Protocol(), "nearest", [], [ALGORITHM], "")
+
+
+def session(number, wrong, golden_missed=False, finished=1.0, images=range(4)):
+    """A session of one practice pair (wrong), a golden one, and four that count."""
+
+    def trial(i, kind, image, right):
+        return {
+            "number": i,
+            "kind": kind,
+            "image": image,
+            "truth_side": "left",
+            "choice": None if right is None else "left" if right else "right",
+            "exposure_ms": 1000.0 + i,
+            "response_ms": 500.0,
+            "views": 1,
+            "exposures": 1,
+        }
+
+    trials = [trial(0, PRACTICE, 7, False), trial(1, GOLDEN, 6, not golden_missed)]
+    trials += [
+        trial(2 + i, PAIR, image, None if finished is None and i == 3 else i >= wrong)
+        for i, image in enumerate(images)
+    ]
+    return {
+        "id": number,
+        "algorithm": "noise/tau_1",
+        "finished": finished,
+        "worker": "secret",
+        "code": f"CODE{number}",
+        "trials": trials,
+    }
+
+
+SESSIONS = [
+    session(1, 1),
+    session(2, 2),
+    session(3, 0),
+    session(4, 4, golden_missed=True),
+    session(5, 3, finished=None),
+    session(6, 4, golden_missed=True, finished=None),
+]
+
+
+def test_percent_fooled_by_hand():
+    summary = analysis.summarize(SESSIONS, STUDY)
+    (row,) = summary["algorithms"]
+    # Rates 1/4, 2/4 and 0: mean 1/4, deviation 1/4, error 1/4 / sqrt(3).
+    assert row["fooled"]["mean"] == pytest.approx(0.25)
+    assert row["fooled"]["standard_error"] == pytest.approx(0.25 / np.sqrt(3))
+    assert (row["kept"], row["missed"], row["unfinished"], row["answers"]) == (3, 2, 1, 12)
+    # The rates are symmetric, so nothing is corrected or accelerated: of 27 equally likely
+    # draws of 3, all 0 and all 2 of 4 have 1/27 each, more than the 2.5% that are cut off.
+    assert row["interval"] == pytest.approx((0.0, 0.5))
+    assert summary["checks"]["answers"] == 34
+    assert summary["checks"]["truth_on_the_left"] == 1
+    assert summary["checks"]["left_chosen"] == pytest.approx(9 / 12)
+    json.dumps(summary, allow_nan=False)
+
+
+@pytest.mark.parametrize(("mean", "spread"), [(0.021, 0.02), (0.2, 0.1)])
+def test_the_interval_covers_as_often_as_it_says(mean, spread):
+    rng = np.random.default_rng(0)
+    below = above = 0
+    for _ in range(400):
+        rates = rng.binomial(40, simulation.draw_rates(mean, spread, rng, 40)) / 40
+        low, high = analysis.bootstrap(rates, rng)
+        below, above = below + (high < mean), above + (low > mean)
+    # 2.5% on each side are aimed at; 40 workers are few, so it is a little more.
+    assert below + above <= 0.1 * 400 and max(below, above) <= 0.06 * 400
+
+
+def bca(rates, rng, resamples=10_000):
+    """The interval as Efron (1987) writes it: bias corrected and accelerated."""
+    means = rates[rng.integers(len(rates), size=(resamples, len(rates)))].mean(axis=1)
+    normal = statistics.NormalDist()
+    below = np.mean(means < rates.mean()) + np.mean(means == rates.mean()) / 2
+    bias = normal.inv_cdf(float(below))
+    distances = rates - rates.mean()
+    acceleration = np.sum(distances**3) / (6 * np.sum(distances**2) ** 1.5)
+    shares = []
+    for tail in (0.025, 0.975):
+        z = bias + normal.inv_cdf(tail)
+        shares.append(normal.cdf(bias + z / (1 - acceleration * z)))
+    return tuple(np.quantile(means, shares))
+
+
+def test_the_interval_is_bias_corrected_and_accelerated():
+    rng = np.random.default_rng(0)
+    for rates in (rng.binomial(40, 0.05, 40) / 40, np.array([0.0] * 8 + [0.1, 0.6])):
+        interval = analysis.bootstrap(rates, rng)
+        assert interval == pytest.approx(bca(rates, rng), abs=0.2 * rates.std())
+
+
+def test_no_interval_of_nothing():
+    rng = np.random.default_rng(0)
+    for rates in ([], [0.3], [0.0] * 40):
+        assert analysis.bootstrap(rates, rng) is None
+
+
+def test_a_golden_pair_that_was_not_reached_is_not_missed():
+    unfinished = session(1, 0, finished=None)
+    assert analysis.status(unfinished) == "unfinished"
+    unfinished["trials"][1]["choice"] = None
+    assert analysis.status(unfinished) == "unfinished"
+
+
+def test_nobody_yet():
+    (row,) = analysis.summarize([], STUDY)["algorithms"]
+    assert row["fooled"] is None and row["interval"] is None
+    text = analysis.markdown(analysis.summarize([], STUDY))
+    assert "| noise | tau = 1 |  |  | 11.0 ± 0.1 | 0 | 0 | 0 |" in text
+    assert "noise,tau_1,,,,,11.0,0.1,0,0,0,0" in analysis.to_csv(analysis.summarize([], STUDY))
+
+
+def test_markdown_and_csv():
+    summary = analysis.summarize(SESSIONS, STUDY)
+    line = "| noise | tau = 1 | 25.0 ± 14.4 | 0.0 to 50.0 | 11.0 ± 0.1 | 3 | 2 | 1 |"
+    assert line in analysis.markdown(summary)
+    (row,) = csv.DictReader(analysis.to_csv(summary).splitlines())
+    assert row["percent_fooled"] == "25" and row["standard_error"] == "14.43"
+    assert (row["kept"], row["missed"], row["unfinished"]) == ("3", "2", "1")
+    workers = list(csv.DictReader(analysis.workers_csv(SESSIONS).splitlines()))
+    assert [(w["status"], w["code"]) for w in workers[3:5]] == [
+        ("missed", "CODE4"),
+        ("unfinished", ""),
+    ]
+    answers = list(csv.DictReader(analysis.answers_csv(SESSIONS).splitlines()))
+    assert len(answers) == 34 and "secret" not in str(answers)
+    assert answers[0]["choice"] == "right" and answers[0]["kind"] == "practice"
+
+
+def test_best_and_worst_images():
+    # Chosen 8 of 9 passes 1 of 1; 0 of 9 is worse than 0 of 1; an image never shown is neither.
+    shown = np.array([9, 1, 9, 1, 0, 4])
+    chosen = np.array([8, 1, 0, 0, 0, 2])
+    assert analysis.best_and_worst(shown, chosen, 2) == ([0, 1], [2, 3])
+    assert analysis.best_and_worst(shown, chosen, 9) == ([0, 1], [2, 3])
+    assert analysis.best_and_worst(np.zeros(3, int), np.zeros(3, int), 2) == ([], [])
+
+
+def test_images_are_counted_in_kept_sessions_alone():
+    shown, chosen = analysis.rate_images(SESSIONS, "noise/tau_1", 8)
+    np.testing.assert_array_equal(shown, [3, 3, 3, 3, 0, 0, 0, 0])
+    np.testing.assert_array_equal(chosen, [2, 1, 0, 0, 0, 0, 0, 0])
+    assert not analysis.rate_images(SESSIONS, "noise/other", 8)[0].any()

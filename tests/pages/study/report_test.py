@@ -1,0 +1,53 @@
+"""All that is written of a study's answers."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from prsr.pages.study import report, store
+from prsr.pages.study.protocol import PAIR
+from prsr.system.errors import UserError
+from tests.pages.study import studies
+
+
+def test_a_report_of_a_study(tmp_path):
+    study = studies.make(tmp_path / "study")
+    with pytest.raises(UserError, match="nobody has taken part"):
+        report.write(study, tmp_path / "report", 2, seed=1)
+    clock = studies.Clock()
+    kept = studies.open_store(study, clock)
+    token = studies.begin(kept, "ann")
+    report.write(study, tmp_path / "early", 2, seed=1)  # while nobody has finished
+    state = kept.state(token)
+    rows = {t["number"]: t for t in store.read(study)[0]["trials"]}
+    while state["state"] == "pair":
+        clock.now += 1
+        truth = rows[state["number"]]["truth_side"]
+        fooled = rows[state["number"]]["kind"] == PAIR and state["number"] % 2
+        choice = {"left": "right", "right": "left"}[truth] if fooled else truth
+        state = kept.answer(token, state["number"], choice, 20, 5)
+    text = report.write(study, tmp_path / "report", 2, seed=1)
+    assert "Simulated" not in text and "Tau_1" in text
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
+        "answers.csv",
+        "figure7_noise.pdf",
+        "figure7_noise.png",
+        "percent_fooled.png",
+        "report.csv",
+        "report.json",
+        "report.md",
+        "table1_noise.csv",
+        "table1_noise.md",
+        "workers.csv",
+    ]
+    assert (tmp_path / "report/workers.csv").stat().st_mode & 0o077 == 0
+    (done,) = [r for r in json.loads((tmp_path / "report/report.json").read_text())["algorithms"]
+               if r["kept"]]  # fmt: skip
+    percent = 100 * done["fooled"]["mean"]
+    counted = [t for t in store.read(study)[0]["trials"] if t["kind"] == PAIR]
+    assert percent == pytest.approx(100 * sum(t["number"] % 2 for t in counted) / 3)
+    table = (tmp_path / "report/table1_noise.md").read_text()
+    assert f"| {done['title']} | 10.00 ± 1.00 | {percent:.1f} |" in table
+    with Image.open(tmp_path / "report/figure7_noise.png") as figure:
+        assert figure.width > 300

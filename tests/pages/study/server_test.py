@@ -1,0 +1,397 @@
+"""The server's answers: nothing in them tells which image is real, and nothing breaks them."""
+
+import json
+import sqlite3
+import string
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from prsr.pages.study import server
+from tests.pages.study import studies
+from tests.properties import tried
+
+
+class Page:
+    """The Flask test client of one browser."""
+
+    def __init__(self, app, keeps_cookies=True):
+        self.client = app.test_client(use_cookies=keeps_cookies)
+        self.client.get("/api/state")  # as the page does: it brings the cookie
+
+    def get(self, path, **options):
+        return self.client.get(path, **options)
+
+    def post(self, path, body):
+        return self.client.post(path, json=body)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return studies.make(tmp_path_factory.mktemp("server") / "study")
+
+
+@pytest.fixture
+def clock():
+    return studies.Clock()
+
+
+@pytest.fixture
+def app(study, clock, tmp_path):
+    store = studies.open_store(study, clock)
+    app = server.create_app(study, store)
+    app.store = store
+    empty(app)
+    return app
+
+
+def answer(page, clock, number, choice="left"):
+    clock.now += 1
+    body = {"number": number, "choice": choice, "exposure_ms": 20.0, "response_ms": 1}
+    return page.post("/api/answer", body)
+
+
+def test_a_worker_s_way(app, clock):
+    page = Page(app)
+    new = page.get("/api/state?worker=ann").json
+    assert new["state"] == "new" and new["consent"] and new["pairs"] == 4
+    assert new["question"] == "Which image, would you guess, is from a camera?"
+    state = page.post("/api/begin", {"worker": "ann"}).json
+    for number in range(6):
+        # A reload: the same pair.
+        again = page.get("/api/state?worker=ann").json
+        assert (again["number"], again["left"], again["right"]) == (
+            number,
+            state["left"],
+            state["right"],
+        )
+        response = answer(page, clock, number)
+        assert response.status_code == 200
+        state = response.json
+    assert state["state"] == "finished"
+    assert page.get("/api/state?worker=ann").json["code"] == state["code"]
+    assert page.get("/api/state").json["code"] == state["code"]
+    # The same identifier in another browser, and another identifier in the same browser.
+    other = Page(app)
+    refused = other.post("/api/begin", {"worker": "ann"})
+    assert refused.status_code == 403 and "once" in refused.json["error"]
+    refused = page.get("/api/state?worker=bob")
+    assert refused.status_code == 403 and "code" not in refused.json
+    assert page.post("/api/begin", {"worker": "bob"}).status_code == 403
+
+
+def test_begin_twice_is_one_session(app):
+    page = Page(app)
+    first = page.post("/api/begin", {"worker": None}).json
+    assert page.post("/api/begin", {"worker": None}).json["left"] == first["left"]
+    assert app.store._database.execute("SELECT count(*) FROM sessions").fetchone()[0] == 1
+
+
+def test_a_browser_that_did_not_hear_that_it_began(app):
+    page = Page(app)
+    cookie = page.get("/api/state?worker=ann").headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    first = page.post("/api/begin", {"worker": "ann"}).json  # and the answer is lost
+    name, secret = cookie.split(";")[0].split("=")
+    page = Page(app)
+    page.client.set_cookie(name, secret)
+    again = page.post("/api/begin", {"worker": "ann"})
+    assert again.status_code == 200 and again.json["left"] == first["left"]
+    # Nobody chooses a secret of one's own.
+    weak = Page(app)
+    weak.client.set_cookie(name, "1")
+    weak.post("/api/begin", {"worker": "bob"})
+    assert app.store.worker("1") is None
+
+
+def test_a_browser_without_cookies_takes_no_place(app):
+    page = Page(app, keeps_cookies=False)
+    assert page.get("/api/state?worker=ann").json["keeps_cookies"] is False
+    refused = page.post("/api/begin", {"worker": "ann"})
+    assert refused.status_code == 403 and "keeps no cookies" in refused.json["error"]
+    assert app.store._database.execute("SELECT count(*) FROM sessions").fetchone()[0] == 0
+    other = Page(app)  # the same worker, who came again with cookies
+    assert other.get("/api/state?worker=ann").json["keeps_cookies"] is True
+    assert other.post("/api/begin", {"worker": "ann"}).json["state"] == "pair"
+
+
+def test_in_a_frame_the_cookie_is_one_for_frames(study, clock, tmp_path):
+    store = studies.open_store(study, clock)
+    app = server.create_app(study, store, framed_by=["https://example.org"])
+    answer = app.test_client().get("/api/state")
+    for part in ("SameSite=None", "Secure", "Partitioned", "HttpOnly"):
+        assert part in answer.headers["Set-Cookie"]
+    assert "frame-ancestors https://example.org" in answer.headers["Content-Security-Policy"]
+
+
+def test_studies_on_one_host_have_cookies_of_their_own(app, tmp_path, clock):
+    study = studies.make(tmp_path / "other")
+    other = server.create_app(study, studies.open_store(study, clock))
+    names = {
+        Page(one).get("/api/state").headers["Set-Cookie"].split("=")[0] for one in (app, other)
+    }
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_no_answer_tells_which_image_is_real(tmp_path, clock, channels):
+    study = studies.make(tmp_path / "study", channels=channels)
+    store = studies.open_store(study, clock)
+    app = server.create_app(study, store)
+    seen = []
+    for _ in range(4):
+        page = Page(app)
+        state = page.post("/api/begin", {"worker": None}).json
+        while state["state"] == "pair":
+            assert set(state) - {"correct"} == {
+                "state", "number", "practice", "position", "of", "left", "right", "exposure_ms",
+                "upcoming",
+            }  # fmt: skip
+            for side in ("left", "right"):
+                response = page.get(f"/api/image/{state[side]}")
+                assert response.status_code == 200
+                seen.append((len(state[side]), len(response.data), str(response.headers)))
+            state = answer(page, clock, state["number"]).json
+    assert len(seen) == 48 and len(set(seen)) == 1, set(seen)
+    assert "Last-Modified" not in seen[0][2] and "ETag" not in seen[0][2]
+    headers = seen[0][2]
+    assert "no-store" in headers and "nosniff" in headers and "default-src 'self'" in headers
+
+
+def test_what_is_shown_is_what_is_compared(app, study, clock):
+    page = Page(app)
+    state = page.post("/api/begin", {"worker": None}).json
+    algorithm = app.store._database.execute("SELECT algorithm FROM sessions").fetchone()[0]
+    while state["state"] == "pair":
+        row = app.store._database.execute(
+            "SELECT * FROM trials WHERE number = ?", [state["number"]]
+        ).fetchone()
+        shown = {side: page.get(f"/api/image/{state[side]}").data for side in ("left", "right")}
+        method = "bicubic" if row["kind"] == "golden" else algorithm.split("/")[1]
+        other = "left" if row["truth_side"] == "right" else "right"
+        for side, name in ((row["truth_side"], "truth"), (other, method)):
+            assert shown[side] == study.picture("noise", name, row["image"]).read_bytes()
+        state = answer(page, clock, state["number"]).json
+
+
+def test_without_a_worker_s_link(study, clock):
+    app = server.create_app(study, studies.open_store(study, clock), require_worker_id=True)
+    assert Page(app).get("/api/state").status_code == 403
+    assert Page(app).post("/api/begin", {"worker": None}).status_code == 403
+    assert Page(app).get("/api/state?worker=x").json["state"] == "new"
+
+
+def test_the_admin_page_needs_its_token(app, study):
+    page = Page(app)
+    assert page.get("/admin").status_code == 200
+    for header in (
+        {},
+        {"Authorization": "Bearer x"},
+        {"Authorization": "Bearer "},
+        {"Authorization": "é"},
+    ):
+        assert page.get("/api/progress", headers=header).status_code == 403
+    token = study.admin_token()
+    assert (study.path / "admin_token").stat().st_mode & 0o077 == 0 and len(token) > 20
+    body = page.get("/api/progress", headers={"Authorization": f"Bearer {token}"}).json
+    assert [row["title"] for row in body["algorithms"]] == ["Regression", "Tau_1"]
+    assert all(row["places"] == 2 and row["kept"] == 0 for row in body["algorithms"])
+
+
+def test_an_answer_that_cannot_be_kept_is_not_acknowledged(app, clock, monkeypatch, capsys):
+    page = Page(app)
+    page.post("/api/begin", {"worker": None})
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app.store, "_due", full)
+        response = answer(page, clock, 0)
+    assert response.status_code == 503 and "try again" in response.json["error"]
+    assert capsys.readouterr().err == "error: database or disk is full\n"
+    assert answer(page, clock, 0).status_code == 200
+
+
+def test_pages_that_are_not_there(app):
+    page = Page(app)
+    for path in ("/nothing", "/api", "/static/../server.py", "/static/%2e%2e/server.py",
+                 "/static/etc/passwd", "/api/image/..%2f..%2fadmin_token", "/study.json",
+                 "/answers.db"):  # fmt: skip
+        response = page.get(path)
+        assert response.status_code == 404 and "Traceback" not in response.text, path
+    assert page.get("/api/answer").status_code == 405
+    assert page.post("/api/begin", {"worker": "x" * 5000}).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"number": "0"},
+        {"number": True},
+        {"number": 0.0},
+        {"choice": "up"},
+        {"choice": ["left"]},
+        {"exposure_ms": "1000"},
+        {"exposure_ms": float("nan")},
+        {"exposure_ms": True},
+        {"response_ms": -1},
+        {"response_ms": 1e9},
+        {"exposures": "1"},
+        {"exposures": 0},
+        {"exposures": True},
+    ],
+)
+def test_answers_that_are_none(app, clock, wrong):
+    page = Page(app)
+    page.post("/api/begin", {"worker": None})
+    clock.now += 1
+    body = {"number": 0, "choice": "left", "exposure_ms": 1000, "response_ms": 0.5, "exposures": 2}
+    response = page.post("/api/answer", body | wrong)
+    assert response.status_code == 400 and "expected" in response.json["error"]
+    assert not answered(app)
+    assert page.post("/api/answer", body).status_code == 200
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=200),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner),
+    max_leaves=8,
+)
+fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "worker": json_values,
+        "number": st.integers(-1, 6) | json_values,
+        "choice": st.sampled_from(["left", "right"]) | json_values,
+        "exposure_ms": st.floats(0, 2000) | json_values,
+        "response_ms": st.integers(0, 2000) | json_values,
+        "exposures": st.integers(-1, 3) | json_values,
+    },
+)
+paths = st.sampled_from(
+    ["/api/begin", "/api/answer", "/api/state", "/api/image/x", "/api/progress"]
+)
+
+
+def empty(app):
+    for table in ("trials", "sessions"):
+        app.store._database.execute(f"DELETE FROM {table}")
+
+
+def answered(app):
+    sql = "SELECT session, number, choice FROM trials WHERE choice IS NOT NULL"
+    return [tuple(row) for row in app.store._database.execute(sql)]
+
+
+@tried(200)
+@given(path=paths, body=json_values | fields, get=st.booleans())
+def test_any_json_is_refused_in_a_line_or_is_right(app, clock, path, body, get):
+    empty(app)
+    page = Page(app)
+    assert page.post("/api/begin", {"worker": None}).status_code == 200
+    clock.now += 1
+    before = answered(app)
+    response = page.get(path) if get else page.post(path, body)
+    assert response.status_code < 500, response.text
+    assert response.is_json and "Traceback" not in response.text
+    after = answered(app)
+    if response.status_code != 200:
+        assert isinstance(response.json["error"], str) and "\n" not in response.json["error"]
+        assert after == before
+    if path == "/api/answer" and not get:
+        kept = response.status_code == 200
+        assert len(after) == len(before) + kept
+        assert not kept or (body["number"], body["choice"]) == after[-1][1:]
+
+
+@example("/api/answer", b"[" * 1990, "application/json")
+@tried(200)
+@given(
+    path=paths,
+    body=st.binary(max_size=4000),
+    kind=st.sampled_from(["application/json", "text/plain", "a/b; charset=x"]),
+)
+def test_any_bytes(app, path, body, kind):
+    response = app.test_client().post(path, data=body, content_type=kind)
+    assert response.status_code in (400, 403, 405, 413, 415) or json.loads(body) is not None
+    assert response.status_code < 500 and "Traceback" not in response.text
+
+
+@tried(200)
+@example("=1+1")
+@example("@x")
+@example("a" * 128)
+@example("a" * 129)
+@example("a\n")
+@given(worker=st.text(max_size=200) | st.from_regex(r"[A-Za-z0-9._:@-]{1,140}"))
+def test_any_identifier(app, worker):
+    empty(app)
+    response = Page(app).post("/api/begin", {"worker": worker})
+    letters = set(string.ascii_letters + string.digits)
+    right = 1 <= len(worker) <= 128 and worker[0] in letters
+    right = right and set(worker) <= letters | set("._:@-")
+    refused = 413 if int(response.request.headers["Content-Length"]) > 2048 else 400
+    assert response.status_code == (200 if right else refused), response.text
+    response = app.test_client().get("/api/state", query_string={"worker": worker})
+    assert response.status_code == (200 if right else 400)
+
+
+@tried(200)
+@given(address=st.text(min_size=1, max_size=100))
+def test_any_address_of_an_image(app, address):
+    page = Page(app)
+    page.post("/api/begin", {"worker": None})
+    response = page.client.get("/api/image/" + address)
+    assert response.status_code in (404, 400, 405, 308), response.status_code
+    assert not response.data.startswith(b"\x89PNG")
+
+
+actions = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(["state", "answer", "early", "replay", "skip", "begin", "stranger"]),
+        st.sampled_from(["left", "right"]),
+    ),
+    max_size=60,
+)
+
+
+@tried(60)
+@given(actions=actions)
+def test_any_order_of_requests(app, clock, actions):
+    """Three browsers in any order: every session's answers are what was acknowledged."""
+    empty(app)
+    pages, kept = [Page(app) for _ in range(3)], {}
+    due, since = [None] * 3, [0.0] * 3  # the pair that is due, and when it was first shown
+    for i, action, choice in actions:
+        page, number = pages[i], due[i]
+        clock.now += 0 if action == "early" else 1
+        if action == "begin":
+            response = page.post("/api/begin", {"worker": f"w{i}"})
+        elif action == "state":
+            response = page.get(f"/api/state?worker=w{i}")
+        elif action == "stranger":
+            response = Page(app).post("/api/answer", {"number": number or 0, "choice": choice,
+                                      "exposure_ms": 1, "response_ms": 1})  # fmt: skip
+            assert response.status_code == 403
+            continue
+        else:
+            sent = (number or 0) + {"replay": -1, "skip": 1}.get(action, 0)
+            body = {"number": sent, "choice": choice, "exposure_ms": 1, "response_ms": 1}
+            response = page.post("/api/answer", body)
+            acceptable = action in ("answer", "early") and number is not None
+            acceptable = acceptable and clock.now > since[i]
+            assert (response.status_code == 200) == acceptable, (action, response.text)
+            if response.status_code == 200:
+                kept[i, sent] = choice
+        shown = response.status_code == 200 and response.json["state"] != "new"
+        if shown and due[i] != response.json.get("number"):
+            due[i], since[i] = response.json.get("number"), clock.now
+    sql = (
+        "SELECT worker, number, choice FROM trials JOIN sessions ON session = id "
+        "WHERE choice IS NOT NULL"
+    )
+    found = {(int(w[1:]), n): c for w, n, c in map(tuple, app.store._database.execute(sql))}
+    assert found == kept

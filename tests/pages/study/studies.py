@@ -1,0 +1,78 @@
+"""Small studies for the tests."""
+
+import json
+
+import numpy as np
+
+from prsr.evaluation import metrics, table1
+from prsr.evaluation.methods import Method
+from prsr.evaluation.results import Evaluation
+from prsr.pages.study import directory
+from prsr.pages.study.protocol import Protocol
+from prsr.pages.study.store import Store, new_token
+from prsr.system import files
+
+SMALL = Protocol(practice=2, pairs=3, golden=1, exposure_ms=20, workers=2)
+
+
+def make(path, protocol=SMALL, images=8, size=8, channels=3, methods=("regression", "tau_1")):
+    """A study of images that are noise; `truth` is brightest, `bicubic` flat grey."""
+    rng = np.random.default_rng(0)
+
+    def noise(low, high):
+        return rng.integers(low, high, (images, size, size, channels)).astype(np.uint8)
+
+    pictures = {method: noise(0, 100) for method in methods}
+    flat = np.arange(images, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    pictures["bicubic"] = np.broadcast_to(flat + 100, (images, size, size, channels))
+    pictures["truth"] = noise(150, 256)
+    table = {"run": "runs/noise", "test_images": images}
+    table["rows"] = [
+        {"method": method, "title": method.title(), "psnr": {"mean": 10.0, "standard_error": 1.0}}
+        for method in methods
+    ]
+    data = directory.DataSet("noise", [f"{i}.png" for i in range(images)], table)
+    algorithms = [directory.Algorithm("noise", method, method.title()) for method in methods]
+    return directory.prepare(path, [data], {"noise": pictures}, algorithms, "nearest", protocol)
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def open_store(study, clock=None, abandoned_after=100.0):
+    return Store(study, abandoned_after, clock or Clock())
+
+
+def begin(store, worker=None):
+    """Begins a session; returns its token."""
+    token = new_token()
+    store.begin(token, worker)
+    return token
+
+
+def evaluated(folder):
+    """What prsr.evaluate leaves behind: 60 images, samples at one tau, and a baseline."""
+    rng = np.random.default_rng(0)
+    low_res = rng.integers(0, 256, (60, 2, 2, 3)).astype(np.uint8)
+    high_res = rng.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
+    kept = Evaluation(folder, [f"{i}.png" for i in range(60)], low_res, high_res)
+    rows = []
+    for key, added in (("regression", 1), ("tau_1.2", 2)):
+
+        def predict(low, added=added):
+            return low.repeat(4, 1).repeat(4, 2) + np.uint8(added)
+
+        method = Method(key, key, predict, {})
+        scores = metrics.scores(kept.images(method), high_res, low_res, "antialiased")
+        rows.append(table1.row(method, scores, (8, 8, 3), "bedrooms"))
+    report = {"run": "runs/rooms", "test_images": 60, "rows": rows}
+    with files.replacing(folder / "table1.json") as partial:
+        partial.write_text(json.dumps(report))
+    return folder

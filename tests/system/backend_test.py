@@ -1,0 +1,143 @@
+"""The models on Keras' other backends, in processes of their own."""
+
+import dataclasses
+import importlib.util
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from prsr.data import pipeline
+from prsr.models import PixelRecursiveSuperResolution, RMSProp
+from prsr.sampling import naive, noise
+from prsr.system import backend
+from prsr.system.errors import UserError
+from prsr.workdir import pretrained
+from tests import on_backend
+from tests.conftest import DATA, ROOT, shared
+from tests.models.prior_test import before
+
+BACKENDS = [
+    pytest.param(
+        name, marks=pytest.mark.skipif(not importlib.util.find_spec(name), reason=f"needs {name}")
+    )
+    for name in ("jax", "torch")
+]
+SEEDS = [[1, 2], [3, 4]]
+
+
+def faces(count):
+    """Test images of CelebA where it lies beside the project; else of the drawn letters."""
+    hparams = pretrained.workdir("faces").read_hparams()
+    records = DATA / "celeba" / "records"
+    dataset = f"records:{records}" if records.is_dir() else "drawn:2000"
+    data = dataclasses.replace(
+        hparams.data, dataset=dataset, split="auto", crop="celeba" if records.is_dir() else "center"
+    )
+    _, *pairs = pipeline.test_pairs(dataclasses.replace(hparams, data=data), count)
+    return pairs
+
+
+@pytest.fixture(scope="module")
+def on_tensorflow(tmp_path_factory):
+    """A folder with what every backend is given, and what TensorFlow makes of it."""
+
+    def make(folder):
+        folder.mkdir()
+        low_res, high_res = faces(64)
+        uniforms = noise.uniforms(np.int32(SEEDS), (4, 4, 3))
+        np.savez(folder / "given.npz", low_res=low_res, high_res=high_res, uniforms=uniforms)
+        keras.utils.set_random_seed(1)
+        model = PixelRecursiveSuperResolution(
+            blocks_per_stage=1, conditioning_width=8, prior_width=9, prior_layers=1, prior_hidden=12
+        )
+        model.build((None, 2, 2, 3))
+        model.compile(optimizer=RMSProp(2e-3))
+        model.save(folder / "start.keras")
+        np.savez(folder / "tensorflow.npz", **on_backend.findings(folder))
+
+    return shared(tmp_path_factory, "backends", make)
+
+
+@pytest.fixture(scope="module")
+def found(on_tensorflow):
+    return lambda name: dict(np.load(on_tensorflow / f"{name}.npz"))
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def other(request, on_tensorflow, found):
+    """What another backend finds."""
+    environment = {**os.environ, "KERAS_BACKEND": request.param, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, ROOT / "tests" / "on_backend.py", on_tensorflow]
+    subprocess.run(command, env=environment, check=True)
+    return found(request.param)
+
+
+def test_log_likelihoods_agree(found, other):
+    """Of the shipped weights, within 1e-4 nats a sub-pixel."""
+    nats = found("tensorflow")["nats"]
+    assert len(nats) == 64 and np.std(nats) > 100
+    np.testing.assert_allclose(other["nats"], nats, rtol=0, atol=1e-4 * 3072)
+
+
+def test_fit_goes_the_same_way(found, other):
+    """Twenty steps, and validations with fresh statistics."""
+    expected = found("tensorflow")
+    names = [name for name in expected if name.startswith("history")]
+    assert len(names) == 10
+    for name in names:
+        np.testing.assert_allclose(other[name], expected[name], rtol=1e-3, err_msg=name)
+    for name in ("history/loss", "history/val_loss"):
+        assert len(expected[name]) == 20 and other[name][-1] < 0.97 * other[name][0]
+
+
+def test_causality_by_gradients(other):
+    shape = on_backend.SHAPE
+    for position, seen in zip(np.ndindex(shape), other["seen"], strict=True):
+        np.testing.assert_array_equal(seen, before(shape, position, reach=5), err_msg=str(position))
+
+
+def test_the_reference_sampler_draws_the_same(found, other, on_tensorflow):
+    """With Keras' operations alone, and TensorFlow's own of the same noise."""
+    drawn = found("tensorflow")["drawn"]
+    np.testing.assert_array_equal(other["drawn"], drawn)
+    model = keras.saving.load_model(on_tensorflow / "start.keras")
+    low_res = np.load(on_tensorflow / "given.npz")["low_res"][:2, :1, :1]
+    np.testing.assert_array_equal(naive.sampler(model)(low_res, SEEDS, on_backend.TAU), drawn)
+    assert drawn.std() > 50
+
+
+def test_a_file_is_every_backend_s(found, other):
+    """What another saved after training, read here."""
+    np.testing.assert_allclose(other["kept"], found("tensorflow")["kept"], rtol=1e-3)
+
+
+def test_tensorflow_is_no_other(monkeypatch):
+    backend.require_tensorflow("this")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(UserError, match="this needs TensorFlow as Keras' backend, not jax"):
+        backend.require_tensorflow("this")
+
+
+NEEDY = """
+import prsr
+for code in ("prsr.load('faces')", "import prsr.data.pipeline", "import prsr.sampling.naive"):
+    try:
+        exec(code)
+    except prsr.UserError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_what_needs_tensorflow_says_so(name):
+    environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", NEEDY]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+    for what, line in zip(
+        ("prsr.load", "prsr.data.pipeline", "sampling"), printed.splitlines(), strict=True
+    ):
+        assert line.startswith(f"{what} needs TensorFlow as Keras' backend, not {name}: set ")

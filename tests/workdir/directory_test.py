@@ -1,0 +1,269 @@
+"""A run directory's settings and weights, read again."""
+
+import dataclasses
+import fcntl
+import json
+import shutil
+import subprocess
+import sys
+import unicodedata
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prsr.data import sources, splits
+from prsr.hparams import DataHparams, Hparams, ModelHparams
+from prsr.models.build import build_model
+from prsr.system.errors import UserError
+from prsr.workdir.directory import Workdir
+from tests.conftest import assert_one_line, call
+
+
+def test_weights_of_another_model(tiny_run, tmp_path):
+    settings = json.loads((tiny_run / "settings.json").read_text())
+    settings["hparams"]["model"]["prior_width"] = 9
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    assert_one_line(
+        call("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "no weights yet"
+    )
+    (tmp_path / "model.weights.h5").write_bytes((tiny_run / "model.weights.h5").read_bytes())
+    assert_one_line(
+        call("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "model.weights.h5"
+    )
+
+
+def test_weights_of_a_deeper_model_are_refused(tiny_run, tmp_path):
+    """Keras itself would load what it has a place for."""
+    settings = json.loads((tiny_run / "settings.json").read_text())
+    settings["hparams"]["model"]["blocks_per_stage"] = 0
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    (tmp_path / "model.weights.h5").write_bytes((tiny_run / "model.weights.h5").read_bytes())
+    with pytest.raises(UserError, match="arrays of other sizes"):
+        Workdir(tmp_path).load_model()
+
+
+def test_settings_that_cannot_be_read(tiny_run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_run, copy)
+    wrong_type = (tiny_run / "settings.json").read_text().replace(": 4,", ': "4",', 1)
+    for text in ("{", "[]", '{"hparams": {"model": {"wdith": 3}}}', wrong_type):
+        (copy / "settings.json").write_text(text)
+        with pytest.raises(UserError, match="settings.json"):
+            Workdir(copy).read_hparams()
+    assert_one_line(call("train", f"--workdir={copy}"), "settings.json")
+    assert (copy / "settings.json").read_text() == text
+
+
+def test_what_comes_after_a_checkpoint_is_forgotten(tmp_path):
+    """And a line that was only half written when the run was killed."""
+    workdir = Workdir(tmp_path)
+    assert workdir.read_metrics() == []
+    for step in (1, 2, 2, 3):
+        workdir.append_metrics({"step": step})
+    with open(workdir.metrics, "a") as file:
+        file.write('{"step": 1, "tra')
+    workdir.forget_metrics_after(2)
+    assert workdir.read_metrics() == [{"step": 1}, {"step": 2}, {"step": 2}]
+
+
+def test_weights_are_not_begun_without_room(tmp_path, monkeypatch):
+    hparams = Hparams(ModelHparams("regression", 1, 1, 0, 1), DataHparams(image_size=2))
+    model, workdir = build_model(hparams), Workdir(tmp_path)
+    workdir.save_weights(model)
+    kept = workdir.weights.read_bytes()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
+    with pytest.raises(OSError, match="bytes free for model.weights.h5"):
+        workdir.save_weights(model)
+    assert workdir.weights.read_bytes() == kept
+
+
+def photographs(folder, names):
+    for i, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (i % 256, i // 256, 9)).save(path)
+    return folder
+
+
+def zipped(folder, path, spelt):
+    """A zip of a folder, with names spelt as some system would."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.rglob("*.png"):
+            info = zipfile.ZipInfo(spelt(file.relative_to(folder).as_posix()))
+            archive.writestr(info, file.read_bytes())
+    return path
+
+
+def as_macos(name):
+    """Decomposed, and with its bytes taken for another code page where the zip does not say so."""
+    return unicodedata.normalize("NFD", f"B\u00e4ume/{name}")
+
+
+NAMES = splits.NAMES
+SPELLINGS = {
+    "a folder": lambda name: f"my_images/{name}",
+    "Windows": lambda name: f"my_images\\{name}".replace("/", "\\"),
+    "macOS": as_macos,
+}
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A run directory with the digest of 60 photographs of a folder."""
+    folder = photographs(tmp_path / "my_images", [f"\u00fc/{i}.png" for i in range(60)])
+    photographs(folder, ["0.png", "1.png"])
+    hparams = Hparams(data=DataHparams(f"folder:{folder}", image_size=8))
+    workdir = Workdir(tmp_path / "run")
+    workdir.write_digest(workdir.check_images(hparams)[1])
+    workdir.checkpoints.mkdir()
+    return workdir, hparams, folder
+
+
+def moved(hparams, dataset):
+    return dataclasses.replace(hparams, data=dataclasses.replace(hparams.data, dataset=dataset))
+
+
+@pytest.mark.parametrize("system", SPELLINGS)
+def test_a_zip_of_the_run_s_folder_has_its_splits(begun, tmp_path, system, capsys):
+    workdir, hparams, folder = begun
+    path = zipped(folder, tmp_path / "a.zip", SPELLINGS[system])
+    found, digest = workdir.check_images(moved(hparams, f"zip:{path}"))
+    assert capsys.readouterr().err == "" and found.data.split == "auto" and len(digest) == 62
+
+
+def test_a_zip_of_macos_that_does_not_say_that_it_is_utf_8(begun, tmp_path, capsys):
+    workdir, hparams, folder = begun
+    path = zipped(folder, tmp_path / "a.zip", as_macos)
+    content = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\1\2", 8), (b"PK\3\4", 6)):  # bit 11 of the flags
+        start = content.find(mark)
+        while start >= 0:
+            content[start + place + 1] &= ~0x08
+            start = content.find(mark, start + 4)
+    path.write_bytes(content)
+    assert not zipfile.ZipFile(path).infolist()[0].flag_bits & 0x800
+    workdir.check_images(moved(hparams, f"zip:{path}"))
+    assert capsys.readouterr().err == ""
+
+
+def test_what_changed_is_said(begun, capsys):
+    workdir, hparams, folder = begun
+    (folder / "0.png").unlink()
+    photographs(folder, ["\u00fc/new.png", "\u00fc/newer.png"])
+    workdir.check_images(hparams)
+    assert "have changed: 2 added, 1 gone\n" in capsys.readouterr().err
+
+
+def test_a_run_is_not_tested_on_what_it_was_trained_on(begun, tmp_path):
+    workdir, hparams, folder = begun
+    trained = sources.open_source(hparams.data.dataset, "auto", 3).names("train")
+    other = tmp_path / "other"
+    for name in trained[:5]:
+        (other / "test" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, other / "test" / name)
+    photographs(other, ["train/a.png", "val/b.png"])
+    with pytest.raises(UserError, match=r"trained on 5 images .*such as 'test/"):
+        workdir.check_images(moved(hparams, f"folder:{other}"))
+
+
+def test_a_digest_outlives_images_that_left_the_training_set(begun):
+    """Trained on once is trained on, though later the image was gone for a while."""
+    workdir, hparams, folder = begun
+    name = sources.open_source(hparams.data.dataset, "auto", 3).names("train")[0]
+    (folder / name).unlink()
+    workdir.write_digest(workdir.check_images(hparams)[1])
+    (folder.parent / "s" / "test" / name).parent.mkdir(parents=True)
+    photographs(folder.parent / "s", ["train/a.png", "val/b.png", f"test/{name}"])
+    with pytest.raises(UserError, match="trained on 1 images"):
+        workdir.check_images(moved(hparams, f"folder:{folder.parent / 's'}"))
+
+
+def test_a_run_of_version_0_1_keeps_its_splits(begun):
+    workdir, hparams, folder = begun
+    workdir.splits.unlink()
+    assert workdir.check_images(hparams)[0] == hparams  # nothing to strip: the same hash
+    whole = moved(hparams, f"folder:{folder.parent}")
+    found, digest = workdir.check_images(whole)
+    assert found.data.root == splits.WHOLE_PATHS and len(digest) == 62
+    workdir.write_digest(digest)
+    assert workdir.check_images(found)[0] == found
+    workdir.splits.unlink()
+    workdir.checkpoints.rmdir()  # a new run
+    assert workdir.check_images(whole)[0] == whole
+
+
+def members(hparams):
+    data = hparams.data
+    source = sources.open_source(data.dataset, data.split, 3, data.root)
+    return {split: {name.rpartition("/")[2] for name in source.names(split)} for split in NAMES}
+
+
+def test_a_run_keeps_its_splits_when_its_folder_becomes_one_of_two(tmp_path, capsys):
+    """And when it lies alone again, and when it is all there is."""
+    folder = photographs(tmp_path / "all", [f"one/{i}.png" for i in range(150)])
+    hparams = Hparams(data=DataHparams(f"folder:{folder}", image_size=8))
+    workdir = Workdir(tmp_path / "run")
+    workdir.write_digest(workdir.check_images(hparams)[1])
+    before = members(hparams)
+    photographs(folder, [f"two/b{i}.png" for i in range(90)])
+    for _ in range(2):
+        grown, digest = workdir.check_images(hparams)
+        after = members(grown)
+        assert all(before[split] <= after[split] for split in NAMES)
+        assert sum(map(len, after.values())) == 240
+        workdir.write_digest(digest)
+    assert capsys.readouterr().err.count("have changed: 90 added\n") == 1
+    again = members(workdir.check_images(moved(hparams, f"folder:{folder / 'one'}"))[0])
+    assert again == before
+    alone = members(workdir.check_images(moved(hparams, f"folder:{folder / 'two'}"))[0])
+    assert all(alone[split] <= after[split] for split in NAMES)
+
+
+def test_sets_without_names_are_not_compared(begun):
+    workdir, hparams, _ = begun
+    workdir.write_digest(splits.Digest.unknown())
+    assert len(workdir.check_images(hparams)[1]) == 62
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "sample", "figures"])
+def test_commands_refuse_to_test_on_what_was_trained_on(tiny_run, tmp_path, command):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_run, copy)
+    digest = splits.Digest.load(copy / "splits.npz")
+    test = digest.hashes["test"]
+    dataclasses.replace(digest, trained=np.union1d(digest.trained, test)).save(copy / "splits.npz")
+    arguments = ["--train_steps=9"] if command == "train" else [f"--output={tmp_path / 'out'}"]
+    assert_one_line(call(command, f"--workdir={copy}", *arguments), "was trained on", "drawn:60")
+
+
+def test_records_know_whose_images_they_are(prepared, tmp_path):
+    hparams = Hparams(data=DataHparams(f"records:{prepared}", image_size=8))
+    workdir = Workdir(tmp_path)
+    workdir.checkpoints.mkdir()  # as of a run of version 0.1, which kept no digest
+    assert workdir.check_images(hparams)[0] == hparams
+    workdir.checkpoints.rmdir()
+    workdir.write_digest(workdir.check_images(moved(hparams, "drawn:200"))[1])
+    again = workdir.check_images(hparams)[1]
+    assert again.changes(splits.Digest.load(workdir.splits)) == [] and len(again) == 200
+
+
+READ_WEIGHTS = """
+import sys
+from prsr import flags
+flags.quiet_tensorflow()
+from prsr.workdir.directory import Workdir
+print(len(Workdir(sys.argv[1]).load_model()[1].weights))
+"""
+
+
+def test_weights_are_read_without_hdf5_s_lock(baseline_runs):
+    """Which some file systems have not, and which here another process has."""
+    run = baseline_runs / "regression"
+    with open(run / "model.weights.h5", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        command = [sys.executable, "-c", READ_WEIGHTS, run]
+        result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 5

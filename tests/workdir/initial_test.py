@@ -1,0 +1,66 @@
+"""Runs that start from a model's weights."""
+
+import numpy as np
+import pytest
+
+from prsr.models.build import build_model
+from prsr.system.errors import UserError
+from prsr.workdir import initial
+from prsr.workdir.directory import Workdir
+from tests.conftest import TINY, assert_one_line, call
+
+# What a run on other images would be given: nothing about the model.
+OWN = [
+    flag for flag in TINY if not flag.startswith(("--prior", "--blocks", "--conditioning_width"))
+]
+STILL = [*OWN, "--learning_rate=1e-30", "--train_steps=1", "--sample_images=0", "--ema=0"]
+
+
+@pytest.mark.parametrize("name", ["", "model.weights.h5"])
+def test_a_run_or_its_file_has_the_weights(tiny_run, name):
+    hparams, expected = Workdir(tiny_run).load_model()
+    model = build_model(hparams)
+    initial.load(str(tiny_run / name), model)
+    for mine, theirs in zip(model.variables, expected.variables):
+        np.testing.assert_array_equal(mine, theirs)
+    assert initial.model_settings(str(tiny_run / name)) == ({} if name else vars(hparams.model))
+
+
+def test_a_model_of_the_package_brings_its_settings():
+    assert initial.model_settings("faces")["prior_layers"] == 20
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(UserError, match="expects a run directory.*faces.*not 'runs/none'"):
+        initial.model_settings("runs/none")
+
+
+def test_a_run_begins_with_the_weights_and_goes_on_with_its_own(tiny_run, tmp_path):
+    begin = [f"--workdir={tmp_path}", f"--initial_weights={tiny_run}"]
+    result = call("train", *begin, *STILL)
+    assert result.returncode == 0, result.stderr
+    hparams, model = Workdir(tmp_path).load_model()
+    before, expected = Workdir(tiny_run).load_model()
+    assert hparams.model == before.model and hparams.training.initial_weights == str(tiny_run)
+    assert hparams.training.rms_start == initial.RMS_START
+    for mine, theirs in zip(model.trainable_variables, expected.trainable_variables):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-20)
+    # Trained on, and continued: not begun again.
+    result = call("train", *begin, *STILL, "--learning_rate=1e-3", "--train_steps=3")
+    assert result.returncode == 0, result.stderr
+    trained = Workdir(tmp_path).load_model()[1].trainable_variables
+    result = call("train", f"--workdir={tmp_path}", *STILL, "--train_steps=4")
+    assert result.returncode == 0, result.stderr
+    _, model = Workdir(tmp_path).load_model()
+    for mine, theirs in zip(model.trainable_variables, trained):
+        np.testing.assert_allclose(mine, theirs, rtol=0.1, atol=0.01)
+    pairs = zip(model.trainable_variables, expected.trainable_variables)
+    assert max(np.abs(mine.numpy() - theirs.numpy()).max() for mine, theirs in pairs) > 1e-4
+
+
+def test_other_sizes_than_the_model_s_are_refused(tiny_run, tmp_path):
+    flags = [f"--workdir={tmp_path / 'w'}", f"--initial_weights={tiny_run}", "--prior_width=8"]
+    assert_one_line(call("train", *flags, *OWN), "initial_weights", "--prior_width=6", "not 8")
+    file = [f"--initial_weights={tiny_run / 'model.weights.h5'}", "--prior_width=8"]
+    result = call("train", f"--workdir={tmp_path / 'v'}", *OWN, *file, "--train_steps=1")
+    assert_one_line(result, "model.weights.h5", "does not hold")
