@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from PIL import Image
 
-from prsr import plotting
+from prsr import images
 from prsr.data import decoding, inputs
 from prsr.hparams import MATCH_INPUT, Hparams, Sampling
 from prsr.models import inspection, likelihood
@@ -235,7 +235,7 @@ class Model:
             self._check("image", image, self.low_shape)
             return self._draw(image, num_samples, sampling, seed, given)
         drawn = self._draw(self.low_res(image, align)[None], num_samples, sampling, seed, given)[0]
-        return drawn if isinstance(image, np.ndarray) else [plotting.to_pil(x) for x in drawn]
+        return drawn if isinstance(image, np.ndarray) else [images.to_pil(x) for x in drawn]
 
     def low_res(self, image: Images | Image.Image, align: bool = False) -> Images:
         """Makes the model's input x from a picture, as in training.

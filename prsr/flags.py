@@ -236,7 +236,7 @@ def define_hparams(but=()):
     for title, section in _SECTIONS.items():
         with group(title.capitalize()):
             for field in dataclasses.fields(section):
-                if field.name not in but and field.metadata["has_flag"]:
+                if field.name not in but:
                     _define(field)
 
 
@@ -310,9 +310,6 @@ def hparams_from_flags(saved=None, **given):
         for field in dataclasses.fields(section):
             if field.name in given:
                 values[field.name] = given[field.name]
-                continue
-            if not field.metadata["has_flag"]:
-                values[field.name] = getattr(getattr(saved or Hparams(), name), field.name)
                 continue
             flag = FLAGS[field.name]
             values[field.name] = flag.value

@@ -17,10 +17,9 @@ SPLITS = ("auto", "celeba", "folders", "hash")
 DOWNSAMPLING = ("antialiased", "tf1_bicubic")
 NORMALIZATIONS = ("batch", "none")
 ARCHITECTURES = ("pixel_recursive", "regression", "cross_entropy")
-TAU = "Inverse temperature of samples: larger is calmer, inf is greedy"  # footnote 1
-MATCH_INPUT = ("off", "end", "rows")
-PAIRS = ("downsampled", "corners", "diagonal_corners")
-
+# Paper: tau is the inverse of the usual temperature (footnote 1).
+TAU = "Inverse temperature: larger gives smoother, less varied samples; inf is greedy"
+PAIRS = ("downsampled", "corners")
 
 Value = TypeVar("Value", str, int, float, bool)
 
@@ -34,7 +33,6 @@ def setting(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    has_flag: bool = True,
 ) -> Value:
     """A dataclass field with its help and its bounds.
 
@@ -45,7 +43,6 @@ def setting(
         fixed: whether a run keeps its first value when it is resumed.
         low, high: inclusive bounds, or None. Without `high` a number must be finite.
         above, below: exclusive bounds, or None.
-        has_flag: whether the user sets it.
 
     Returns:
         A `dataclasses.field`.
@@ -58,7 +55,6 @@ def setting(
             "choices": choices,
             "fixed": fixed,
             "bounds": bounds,
-            "has_flag": has_flag,
         },
     )
 
@@ -117,17 +113,11 @@ class DataHparams:
     )
     pairs: str = setting(
         "downsampled",
-        "Task: downsampled, or MNIST corners: corners, diagonal_corners",
+        "Task: downsampled, or corners (MNIST corners)",
         choices=PAIRS,
     )
     levels: int = setting(256, "Intensities to keep, 2 to 256", low=2, high=256)
     mirror: bool = setting(False, "Mirror each training image with probability 1/2")
-    root: str = setting(
-        "",
-        "The folder that hashed names start from, as the run found it: prsr.data.splits.keys",
-        fixed=False,
-        has_flag=False,
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,9 +138,6 @@ class TrainingHparams:
         200_000, "Steps: 200,000 for faces, 2,000,000 for bedrooms", fixed=False, low=1
     )
     learning_rate: float = setting(4e-4, "Initial learning rate", fixed=False, above=0)
-    learning_rate_factor: float = setting(
-        1.0, "Multiplies the learning rate; --on_nan=restore halves it", fixed=False, above=0
-    )
     halve_every: int = setting(500_000, "Halve the learning rate every so many steps", low=1)
     clip_norm: float = setting(
         0.0, "Largest global norm of the gradient; 0: no limit (the paper)", fixed=False, low=0
@@ -210,10 +197,8 @@ class Sampling:
         "How closely samples follow the input: 0 as in the paper, 2 to 3 closely",
         low=0,
     )
-    match_input: str = setting(
-        "off",
-        "Make samples reduce to the input: off (the paper), end or rows",
-        choices=MATCH_INPUT,
+    match_input: bool = setting(
+        False, "Change each sample as little as possible so that it reduces to its input"
     )
 
     def check(self) -> None:
@@ -223,7 +208,7 @@ class Sampling:
     @property
     def in_paper(self) -> bool:
         """Whether the paper draws this way: without guidance and matching."""
-        return not self.guidance and self.match_input == "off"
+        return not self.guidance and not self.match_input
 
     @property
     def key(self) -> str:
@@ -238,9 +223,7 @@ class Sampling:
     def _named(self, tau: str, guidance: str) -> list[str]:
         parts = ["greedy" if math.isinf(self.tau) else tau.format(self.tau)]
         parts += [guidance.format(self.guidance)] if self.guidance else []
-        return (
-            parts + {"off": [], "end": ["matched"], "rows": ["matched by rows"]}[self.match_input]
-        )
+        return parts + (["matched"] if self.match_input else [])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -326,7 +309,7 @@ def _read(section, values):
     """A section from a dict that was read from a file."""
     if not isinstance(values, dict):
         raise TypeError(f"{section.__name__} must be an object, not {values!r}")
-    values = {_RENAMED.get((section, name), name): value for name, value in values.items()}
+    values = {name: value for name, value in values.items() if name not in _RETIRED}
     for field in dataclasses.fields(section):
         value, choices = values.get(field.name, field.default), field.metadata["choices"]
         if choices and value not in choices:
@@ -336,4 +319,4 @@ def _read(section, values):
     return section(**values)
 
 
-_RENAMED = {(ModelHparams, "model"): "architecture"}  # how runs before version 0.2 saved it
+_RETIRED = ("root", "learning_rate_factor")  # state that version 0.2 kept among the settings

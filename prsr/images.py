@@ -1,12 +1,16 @@
-"""Converts value ranges, crops and resizes images.
+"""Converts value ranges, crops, resizes and writes images.
 
 Images are uint8, 0..255, wherever they are stored, scored or drawn. Networks take [-0.5, 0.5],
 which only this module computes, from the quantised values.
 """
 
 from keras import ops
+from PIL import Image, PngImagePlugin
 
+from prsr.system import files
 from prsr.system.errors import UserError
+
+SOFTWARE = "prsr"  # marks PNGs written by this program
 
 # The face in an aligned CelebA image, 178x218, as (top, bottom, left, right): the
 # 138-pixel square that Tensor2Tensor cuts for the same task. Fractions, so that the
@@ -138,3 +142,21 @@ def crop(image, kind):
     top, bottom = (round(height * edge / CELEBA_HEIGHT) for edge in CELEBA_BOX[:2])
     left = round(width * CELEBA_BOX[2] / CELEBA_WIDTH)
     return image[top:bottom, left : left + bottom - top]
+
+
+def to_pil(picture):
+    """Converts a uint8 array `[height, width, 1 or 3]` to a PIL image."""
+    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+
+
+def save(image, path):
+    """Writes a PIL image as PNG, atomically.
+
+    Args:
+        image: `PIL.Image`.
+        path: `pathlib.Path` of the file; its folder is made.
+    """
+    with files.replacing(path) as partial:
+        note = PngImagePlugin.PngInfo()
+        note.add_text("Software", SOFTWARE)
+        image.save(partial, format="PNG", pnginfo=note)

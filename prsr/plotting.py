@@ -2,13 +2,13 @@
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont
 
+from prsr import images
 from prsr.system import files
 
 matplotlib.use("Agg")  # no window, wherever this runs
 
-SOFTWARE = "prsr"  # marks PNGs written by this program
 _CELL = 128  # side of one picture on a sheet, in pixels, at least
 _GAP = 6
 _FONT_SIZE = 16
@@ -33,7 +33,7 @@ def sheet(rows, captions, notes=None):
     for x, y, text in texts:
         pen.text((x, y), text, fill="black", font=font, anchor="mm", align="center")
     for x, y, picture in cells:
-        result.paste(to_pil(picture), (x, y))
+        result.paste(images.to_pil(picture), (x, y))
     return result
 
 
@@ -51,7 +51,7 @@ def save_pdf(rows, captions, path, notes=None):
     axes = figure.add_axes((0, 0, 1, 1))
     for x, y, picture in cells:
         extent = (x, x + picture.shape[1], y + picture.shape[0], y)
-        axes.imshow(to_pil(picture).convert("RGB"), extent=extent, interpolation="none")
+        axes.imshow(images.to_pil(picture).convert("RGB"), extent=extent, interpolation="none")
     for x, y, text in texts:
         axes.text(x, y, text, fontsize=_FONT_SIZE * 0.72, ha="center", va="center")
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
@@ -100,24 +100,6 @@ def heat(values, most):
     return (matplotlib.colormaps["viridis"](values / most)[..., :3] * 255).round().astype(np.uint8)
 
 
-def to_pil(picture):
-    """Converts a uint8 array `[height, width, 1 or 3]` to a PIL image."""
-    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-
-
-def save(image, path):
-    """Writes a PIL image as PNG, atomically.
-
-    Args:
-        image: `PIL.Image`.
-        path: `pathlib.Path` of the file; its folder is made.
-    """
-    with files.replacing(path) as partial:
-        note = PngImagePlugin.PngInfo()
-        note.add_text("Software", SOFTWARE)
-        image.save(partial, format="PNG", pnginfo=note)
-
-
 def curves(records, path, unit="step"):
     """Plots training and validation scores (bits per dimension or squared error) against steps.
 
@@ -160,7 +142,7 @@ def curves(records, path, unit="step"):
         axes.legend(fontsize=8)
     figure.tight_layout()
     with files.replacing(path) as partial:
-        figure.savefig(partial, format="png", metadata={"Software": SOFTWARE})
+        figure.savefig(partial, format="png", metadata={"Software": images.SOFTWARE})
     plt.close(figure)
 
 
@@ -190,5 +172,5 @@ def intervals(rows, label, path):
     axes.legend(handles.values(), handles.keys(), fontsize=8)
     figure.tight_layout()
     with files.replacing(path) as partial:
-        figure.savefig(partial, format="png", metadata={"Software": SOFTWARE})
+        figure.savefig(partial, format="png", metadata={"Software": images.SOFTWARE})
     plt.close(figure)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prsr import plotting
+from prsr import images, plotting
 
 SMALL = np.random.default_rng(0).integers(0, 256, (2, 2, 3), dtype=np.uint8)
 LARGE = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -28,13 +28,13 @@ def test_without_captions_and_with_notes():
 
 
 def test_grey_pictures():
-    image = plotting.to_pil(LARGE[..., :1])
+    image = images.to_pil(LARGE[..., :1])
     assert image.mode == "L"
     np.testing.assert_array_equal(image, LARGE[..., 0])
 
 
 def test_a_picture_is_saved_as_it_is(tmp_path):
-    plotting.save(plotting.to_pil(LARGE), tmp_path / "new" / "a.png")
+    images.save(images.to_pil(LARGE), tmp_path / "new" / "a.png")
     np.testing.assert_array_equal(Image.open(tmp_path / "new" / "a.png"), LARGE)
 
 

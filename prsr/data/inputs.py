@@ -10,7 +10,7 @@ import unicodedata
 import numpy as np
 from PIL import Image
 
-from prsr import images, plotting
+from prsr import images
 from prsr.data import decoding, faces, image_sets, listing, pipeline
 from prsr.system import files
 from prsr.system.errors import UserError
@@ -110,7 +110,7 @@ def _outputs(folder, names):
                 contextlib.suppress(Exception),  # decoding will report it
                 Image.open(folder / name, formats=["PNG"]) as image,
             ):
-                if image.info.get("Software") == plotting.SOFTWARE:
+                if image.info.get("Software") == images.SOFTWARE:
                     found.add(name)
     return found & set(names)
 

@@ -6,7 +6,7 @@ import json
 import keras
 import numpy as np
 
-from prsr import plotting
+from prsr import images, plotting
 from prsr.data import image_sets, pipeline
 from prsr.evaluation import methods, paper_figures, tables
 from prsr.hparams import Sampling
@@ -242,7 +242,7 @@ def report(runs, folder, num_images, tau, classifier_epochs, batch_size):
             partial.write_text(json.dumps(rows, indent=2) + "\n")
         with files.replacing(folder / "corners.npz") as partial, open(partial, "wb") as file:
             np.savez_compressed(file, labels=labels, input=low_res, truth=high_res, **drawn)
-        plotting.save(plotting.sheet(*figure), folder / "figure2.png")
+        images.save(plotting.sheet(*figure), folder / "figure2.png")
         plotting.save_pdf(figure[0], figure[1], folder / "figure2.pdf")
     return table
 

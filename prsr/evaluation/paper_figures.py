@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from prsr import plotting
+from prsr import images, plotting
 from prsr.hparams import Sampling
 from prsr.models import inspection, likelihood, losses
 from prsr.sampling import samplers
@@ -101,7 +101,7 @@ class PaperFigures:
         rows, captions, notes = self.layout(name)
         path = folder / (f"figure{name}" if name.isdecimal() else name)
         with files.disk_errors(folder):
-            plotting.save(plotting.sheet(rows, captions, notes), path.with_suffix(".png"))
+            images.save(plotting.sheet(rows, captions, notes), path.with_suffix(".png"))
             plotting.save_pdf(rows, captions, path.with_suffix(".pdf"), notes)
         return path
 

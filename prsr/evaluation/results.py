@@ -15,7 +15,7 @@ import json
 
 import numpy as np
 
-from prsr import plotting
+from prsr import images, plotting
 from prsr.system import files, progress
 from prsr.system.errors import UserError, first_line
 
@@ -104,7 +104,7 @@ class Evaluation:
         if not (folder / "first.png").exists():
             first = list(pictures[:32])
             rows = [first[i : i + 8] for i in range(0, len(first), 8)]
-            plotting.save(plotting.sheet(rows, [""] * 8), folder / "first.png")
+            images.save(plotting.sheet(rows, [""] * 8), folder / "first.png")
         return pictures
 
     def _claim(self, key, made_by, chunk):

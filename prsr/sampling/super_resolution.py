@@ -59,13 +59,13 @@ def super_resolve(
         for k in range(num_samples):
             own.append(next(drawn))
             with files.disk_errors(output):
-                plotting.save(plotting.to_pil(own[k]), output / f"{image.name}_{k + 1}.png")
+                images.save(images.to_pil(own[k]), output / f"{image.name}_{k + 1}.png")
         bicubic = np.asarray(images.upsample_bicubic(image.low_res, model.scale))
         if number < _MOST_ROWS:
             rows.append([image.low_res, bicubic, *own, image.high_res])
         if number == min(len(inputs), _MOST_ROWS) - 1:
             with files.disk_errors(output):
-                plotting.save(_sheet(rows, num_samples), output / "grid.png")
+                images.save(_sheet(rows, num_samples), output / "grid.png")
         if not scored:
             continue
         unscored.append((image, bicubic, own))

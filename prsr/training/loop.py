@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from prsr import plotting
+from prsr import images, plotting
 from prsr.data import image_sets, pipeline
 from prsr.hparams import Sampling
 from prsr.models.build import build_model
@@ -248,7 +248,7 @@ class Loop:
                     self._sampler, self.trainer.hparams, self.validation_set, self.schedule
                 )
             with self._disk_errors():
-                plotting.save(picture, self._picture())
+                images.save(picture, self._picture())
             with self._writer.as_default(self.step):
                 tf.summary.image("input, samples, truth", np.asarray(picture)[None])
         self.drawn = self.step

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prsr import images, plotting
+from prsr import images
 from prsr.data import inputs
 from prsr.hparams import DataHparams, Hparams
 from prsr.system.errors import UserError
@@ -72,7 +72,7 @@ def test_earlier_outputs_are_no_inputs(tmp_path, capsys):
     folder = files_of(tmp_path / "in", "a.png", "grid.png", "b.png")
     picture = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
     for name in ("a_1.png", "out/grid.png", "out/step_00000006.png"):
-        plotting.save(picture, folder / name)
+        images.save(picture, folder / name)
     assert [i.name for i in inputs.read_inputs(folder, HPARAMS)] == ["a", "b", "grid"]
     assert "skipped 3 images that this program wrote" in capsys.readouterr().err
     (image,) = inputs.read_inputs(folder / "a_1.png", HPARAMS)  # named by itself, it is meant

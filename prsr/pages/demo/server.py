@@ -30,7 +30,7 @@ import threading
 import numpy as np
 from PIL import Image
 
-from prsr import plotting
+from prsr import images, plotting
 from prsr.data import decoding, faces
 from prsr.hparams import Sampling
 from prsr.models import losses
@@ -79,7 +79,7 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
     def example(number):
         if number >= len(examples):
             flask.abort(404, "there is no such example")
-        return _png(plotting.to_pil(examples[number][1]))
+        return _png(images.to_pil(examples[number][1]))
 
     @app.post("/api/eyes")
     def eyes():

@@ -19,7 +19,7 @@ import shutil
 
 import numpy as np
 
-from prsr import plotting
+from prsr import images
 from prsr.pages.study.protocol import Protocol
 from prsr.system import files
 from prsr.system.errors import UserError, first_line
@@ -284,5 +284,5 @@ def encode(image):
         bytes; how many depends on the shape alone.
     """
     result = io.BytesIO()
-    plotting.to_pil(np.asarray(image)).save(result, format="PNG", compress_level=0)
+    images.to_pil(np.asarray(image)).save(result, format="PNG", compress_level=0)
     return result.getvalue()

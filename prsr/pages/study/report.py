@@ -5,7 +5,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from prsr import plotting
+from prsr import images, plotting
 from prsr.evaluation import table1
 from prsr.pages.study import analysis, store
 from prsr.system import files
@@ -51,7 +51,7 @@ def write(study, output, figure_images, seed):
         rows, captions, notes = _figure7(study, data, sessions, figure_images)
         if rows:
             sheet = plotting.sheet(rows, captions, notes)
-            plotting.save(sheet, output / f"figure7_{data.name}.png")
+            images.save(sheet, output / f"figure7_{data.name}.png")
             plotting.save_pdf(rows, captions, output / f"figure7_{data.name}.pdf", notes)
     for name, content in texts.items():
         with files.replacing(output / name) as partial:
