@@ -1,9 +1,7 @@
 import numpy as np
-import pytest
 from PIL import Image
 
 from prsr import images
-from prsr.system.errors import UserError
 
 
 def photo(height=40, width=40, channels=3):
@@ -44,24 +42,3 @@ def test_tensorflow_1_took_every_fourth_pixel():
 def test_upsampling_a_flat_image_keeps_it():
     flat = np.full((8, 8, 3), 77, np.uint8)
     np.testing.assert_array_equal(images.upsample_bicubic(flat, 4), np.full((32, 32, 3), 77))
-
-
-def test_center_crop():
-    image = photo(20, 30)
-    np.testing.assert_array_equal(images.crop(image, "center"), image[:, 5:25])
-
-
-def test_celeba_crop_is_tensor2tensors():
-    image = photo(218, 178)
-    np.testing.assert_array_equal(images.crop(image, "celeba"), image[40:178, 20:158])
-
-
-def test_celeba_crop_of_half_the_size():
-    image = photo(109, 89)
-    np.testing.assert_array_equal(images.crop(image, "celeba"), image[20:89, 10:79])
-
-
-@pytest.mark.parametrize("shape", [(178, 218), (218, 218), (400, 300)])
-def test_celeba_crop_refuses_other_shapes(shape):
-    with pytest.raises(UserError, match="178x218"):
-        images.crop(photo(*shape), "celeba")

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from prsr.data import letters, pipeline, preparation, records
+from prsr.data import letters, preparation, preprocessing, records
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
 from tests.conftest import PREPARED, assert_one_line, call, run, start
@@ -28,7 +28,7 @@ def test_images_that_cannot_be_used_are_counted(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "train: 2 images in 1 file(s), 3 skipped" in result.stdout
     assert "skipped 3 of 5 train images: train/0.png" in result.stderr
-    expected = [pipeline.pair(np.asarray(letters.render(i)), DATA, 4)[1] for i in (2, 3)]
+    expected = [preprocessing.stored(np.asarray(letters.render(i)), DATA) for i in (2, 3)]
     np.testing.assert_array_equal(images(tmp_path / "records", "train"), expected)
     data = DataHparams(f"folder:{folder}", 8)
     assert preparation.prepare(data, 3, tmp_path / "records", 2)["train"] == (1, 2, 3)

@@ -1,8 +1,11 @@
 """Encoded images to arrays."""
 
 import io
+import logging
 import struct
+import threading
 import time
+import warnings
 import zlib
 from concurrent import futures
 
@@ -27,21 +30,9 @@ def test_channel_order_and_grey():
     assert decoding.decode(io.BytesIO(red), 1)[0, 0].tolist() == [60]  # 0.299 * 200
 
 
-def test_exif_turns_it_upright():
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright
-    image = encoded(picture(size=(60, 40)), "JPEG", exif=exif)
-    assert decoding.decode(io.BytesIO(image), 3).shape == (60, 40, 3)
-
-
 def test_transparency_lies_on_white():
     clear = encoded(Image.new("RGBA", (4, 4), (10, 20, 30, 0)), "PNG")
     assert (decoding.decode(io.BytesIO(clear), 3) == 255).all()
-
-
-def test_sixteen_bits_are_scaled():
-    deep = encoded(Image.fromarray(np.full((4, 4), 40000, np.uint16)), "PNG")
-    assert (decoding.decode(io.BytesIO(deep), 1) == 40000 // 257).all()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
@@ -54,7 +45,7 @@ def test_truncated_files_are_refused(kind, keep):
 
 @pytest.mark.parametrize("kind", ["TIFF", "PPM", "EPS", "ICO"])
 def test_formats_that_are_not_documented_are_not_opened(kind):
-    """Whatever a file is called: for some Pillow starts other programs."""
+    """For some of them, Pillow starts other programs."""
     with pytest.raises(ValueError, match="not a readable image"):
         decoding.decode(io.BytesIO(encoded(picture(size=(32, 32)), kind)), 3)
 
@@ -79,13 +70,13 @@ BROKEN_TAGS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore")  # Pillow tells of broken tags
 @pytest.mark.parametrize("what", BROKEN_TAGS)
-def test_of_exif_only_the_orientation_matters(what, recwarn, capfd):
+def test_of_exif_only_the_orientation_matters(what):
     content = with_exif([BROKEN_TAGS[what]])
     assert decoding.decode(io.BytesIO(content), 3).shape == (60, 40, 3)
     with Image.open(io.BytesIO(content)) as image:
         assert decoding.from_pil(image, 3).shape == (60, 40, 3)
-    assert not recwarn.list and capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("orientation", range(10))
@@ -96,11 +87,11 @@ def test_every_orientation(orientation):
     np.testing.assert_array_equal(decoding.decode(io.BytesIO(content), 3), expected)
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("exif", [b"nonsense", b"II*\0\xff\xff\xff\xff", b""])
-def test_exif_that_is_none_leaves_the_image_as_it_is(exif, recwarn):
+def test_exif_that_is_none_leaves_the_image_as_it_is(exif):
     content = encoded(picture(size=(60, 40)), "JPEG", exif=b"Exif\0\0" + exif)
     assert decoding.decode(io.BytesIO(content), 3).shape == (40, 60, 3)
-    assert not recwarn.list
 
 
 def of_mode(mode):
@@ -195,41 +186,50 @@ def test_the_transparent_colour_lies_on_white(color_type, bits, row, transparent
     assert (alpha == 0).any() and (array[alpha == 0] == 255).all()
 
 
-@pytest.mark.parametrize("size", [(12000, 9000), (16320, 12240)])
-def test_photographs_of_a_telephone_are_reduced(size, recwarn):
-    """108 and 200 million pixels."""
-    image = Image.new("L", size, 40)
-    image.paste(200, (0, 0, size[0] // 2, size[1]))
+def test_photographs_of_a_phone_are_reduced(recwarn):
+    """200 million pixels, which Pillow takes for an attack."""
+    width, height = 16320, 12240
+    image = Image.new("L", (width, height), 40)
+    image.paste(200, (0, 0, width // 2, height))
     array = decoding.decode(io.BytesIO(encoded(image, "JPEG")), 1)
-    assert array.shape == (size[1] // 4, size[0] // 4, 1)
+    assert array.shape == (height // 4, width // 4, 1)
     assert abs(int(array[9, 9, 0]) - 200) < 3 and abs(int(array[9, -9, 0]) - 40) < 3
     assert not recwarn.list
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("side", [9000, 14000])
-def test_other_images_of_so_many_pixels_are_refused_in_a_line(side, recwarn):
+def test_other_images_of_so_many_pixels_are_refused_in_a_line(side):
     content = encoded(Image.new("1", (side, side)), "PNG")
-    with pytest.raises(ValueError, match="not a readable image: .*too many pixels") as error:
+    with pytest.raises(ValueError, match="not a readable image: ") as error:
         decoding.decode(io.BytesIO(content), 1)
-    assert "\n" not in str(error.value) and not recwarn.list
+    assert "\n" not in str(error.value)
 
 
-def test_all_threads_together_hold_half_of_the_memory(monkeypatch):
-    held, most = 0, 0
-    memory = decoding._Memory()
-    monkeypatch.setattr(memory, "_SMALL", 0)
-    monkeypatch.setattr(decoding.host, "memory", lambda: 1000 - held)
+def test_large_images_are_decoded_one_at_a_time(monkeypatch):
+    """And small ones at once, which they would wait for here."""
+    small = threading.Barrier(2, timeout=20)
+    large = threading.Lock()
+    upright = decoding._upright
 
-    def hold(size):
-        nonlocal held, most
-        with memory.of(size):
-            held += size
-            most = max(most, held)
-            time.sleep(0.002)
-            held -= size
+    def meet(image, channels):
+        if image.width == 4:
+            small.wait()
+        else:
+            assert large.acquire(blocking=False)
+            time.sleep(0.05)
+            large.release()
+        return upright(image, channels)
 
-    with futures.ThreadPoolExecutor(16) as threads:
-        list(threads.map(hold, [200, 100, 300, 900] * 10))
-    assert most - 400 <= 500 and most == 900  # one image alone may take more than half
-    with pytest.raises(ValueError, match="GiB of memory"), memory.of(1001):
-        pass
+    monkeypatch.setattr(decoding, "_upright", meet)
+    monkeypatch.setattr(decoding, "_LARGE", 20)
+    contents = [encoded(Image.new("L", (side, side)), "PNG") for side in (8, 4, 4, 8)]
+    with futures.ThreadPoolExecutor(4) as threads:
+        shapes = threads.map(lambda c: decoding.decode(io.BytesIO(c), 1).shape[0], contents)
+        assert list(shapes) == [8, 4, 4, 8]
+
+
+def test_nothing_of_the_whole_program_is_changed():
+    decoding.decode(io.BytesIO(encoded(picture(), "JPEG")), 3)
+    assert logging.getLogger("PIL").level == logging.NOTSET
+    assert not any("PIL" in str(part) for entry in warnings.filters for part in entry)

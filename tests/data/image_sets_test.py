@@ -1,4 +1,4 @@
-"""Images of any source, cut and reduced to one size."""
+"""Images of any source, cropped and reduced to one size."""
 
 import dataclasses
 import faulthandler
@@ -7,19 +7,31 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prsr.data import image_sets, letters
+from prsr.data import image_sets, sources
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
 
 DATA = DataHparams(dataset="drawn:30", image_size=16)
 
 
+def load(data, split="train", channels=3, **options):
+    source = sources.open_source(data.dataset, data.split, channels)
+    return image_sets.load(source, data, split, **options)
+
+
 def test_drawn_images_are_always_the_same():
-    first, again = (image_sets.load(DATA, 3, "validation") for _ in range(2))
+    first, again = (load(DATA, "validation") for _ in range(2))
     np.testing.assert_array_equal(first.images, again.images)
     assert first.images.shape[1:] == (16, 16, 3)
     assert first.images.std() > 20
-    assert letters.render(0).tobytes() != letters.render(1).tobytes()
+
+
+def test_labels(tmp_path):
+    found = load(DATA, with_labels=True).labels
+    assert found.dtype == np.int32 and len(np.unique(found)) > 10 and found.max() < 29
+    assert load(DATA).labels is None
+    with pytest.raises(UserError, match="no labels"):
+        load(folder_of(tmp_path, [(16, 16), (20, 40)]), with_labels=True)
 
 
 def folder_of(tmp_path, sizes):
@@ -30,16 +42,11 @@ def folder_of(tmp_path, sizes):
     return dataclasses.replace(DATA, dataset=f"folder:{tmp_path}")
 
 
-def test_mixed_sizes(tmp_path):
-    data = folder_of(tmp_path, [(16, 16), (20, 40), (64, 17)])
-    assert image_sets.load(data, 3, "train").images[:, 0, 0, 0].tolist() == [10, 20]
-
-
-def test_bad_images_among_good_ones(tmp_path, capsys):
+def test_bad_images_among_good_ones_of_mixed_sizes(tmp_path, capsys):
     data = folder_of(tmp_path, [(16, 16), (20, 40), (64, 17), (64, 15), (32, 32)])
     (tmp_path / "train" / "4.png").write_bytes((tmp_path / "train" / "4.png").read_bytes()[:40])
     (tmp_path / "train" / "5.jpg").write_bytes(b"no image")
-    result = image_sets.load(data, 3, "train")
+    result = load(data)
     assert result.names == ["train/1.png", "train/2.png"]
     assert result.images[:, 0, 0, 0].tolist() == [10, 20]
     message = capsys.readouterr().err
@@ -51,23 +58,23 @@ def test_bad_images_among_good_ones(tmp_path, capsys):
 def test_no_usable_image(tmp_path):
     data = folder_of(tmp_path, [(16, 16), (5, 5), (6, 6)])
     with pytest.raises(UserError, match="none of the 2 train images is usable"):
-        image_sets.load(data, 3, "train")
+        load(data)
 
 
 def test_images_that_do_not_fit_the_crop(tmp_path):
     data = dataclasses.replace(folder_of(tmp_path, [(16, 16), (50, 50)]), crop="celeba")
     with pytest.raises(UserError, match="178x218.*50x50"):
-        image_sets.load(data, 3, "train")
+        load(data)
 
 
-def test_a_limit_reads_only_the_first(tmp_path):
-    assert len(image_sets.load(DATA, 3, "train", limit=4).names) == 4
+def test_a_limit_reads_only_the_first():
+    assert len(load(DATA, limit=4).names) == 4
 
 
 class Slow:
     """A source whose images are read by Python, some microseconds each."""
 
-    made_with = {}
+    made_with, channels = {}, 3
 
     def __init__(self, read=lambda: np.full((16, 16, 3), sum(range(1000)) % 256, np.uint8)):
         self.read = read
@@ -79,22 +86,20 @@ class Slow:
         yield from [self.read] * (stop - start)
 
 
-def test_ctrl_c_that_another_thread_meets():
-    """It is Ctrl-C still, and no image that cannot be read."""
+def test_ctrl_c_in_a_reading_thread_is_no_unreadable_image():
 
     def interrupted():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(image_sets.small_images(Slow(interrupted), DATA, 3, "train", [(0, 3)]))
+        list(image_sets.small_images(Slow(interrupted), DATA, "train", [(0, 3)]))
 
 
-def test_a_reader_that_wants_no_more():
-    """Its end waits for the threads that read, and they do not wait for it."""
+def test_reading_may_stop_early_without_a_deadlock():
     faulthandler.dump_traceback_later(120, exit=True)  # pytest itself could not stop a deadlock
     try:
         for count in range(100):
-            images = image_sets.small_images(Slow(), DATA, 3, "train", [(0, 300)])
+            images = image_sets.small_images(Slow(), DATA, "train", [(0, 300)])
             for number in range(count % 7 + 1):
                 assert next(images)[0] == number
             images.close()
@@ -108,4 +113,4 @@ def test_a_source_with_fewer_images_than_names():
             yield from [self.read] * 5
 
     with pytest.raises(UserError, match=": it has fewer images than it declares"):
-        list(image_sets.small_images(Short(), DATA, 3, "train", [(0, 9)]))
+        list(image_sets.small_images(Short(), DATA, "train", [(0, 9)]))

@@ -5,11 +5,10 @@ import io
 import numpy as np
 import pytest
 
-from prsr.data import decoding, letters, pipeline, preparation, records, sources
+from prsr.data import decoding, image_sets, letters, preparation, preprocessing, sources
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
-
-DATA = DataHparams(dataset="drawn:200", image_size=8)
+from tests.conftest import DATA, TINY, call, succeed
 
 
 def encoded(index, kind="JPEG"):
@@ -18,39 +17,77 @@ def encoded(index, kind="JPEG"):
     return file.getvalue()
 
 
-def write_lmdb(path, count, first=0):
-    """A database as LSUN's: keys of forty hexadecimal digits, values under any name's format."""
+def write_lmdb(path, values):
+    """A database of `values`, a dict from keys to encoded images."""
     lmdb = pytest.importorskip("lmdb")
     path.mkdir(parents=True)
     with (
         lmdb.open(str(path), map_size=2**28) as database,
         database.begin(write=True) as transaction,
     ):
-        for index in range(first, first + count):
-            transaction.put(b"%040x" % (index * 7919), encoded(index, ["JPEG", "WEBP"][index % 2]))
+        for key, value in values.items():
+            transaction.put(key.encode(), value)
 
 
-def images(folder, split):
-    return np.concatenate(list(records.Records(folder, split, 3).blocks(64).as_numpy_iterator()))
+def pictures(first, last):
+    """As LSUN's: keys of forty hexadecimal digits, values of several formats."""
+    kinds = ["JPEG", "WEBP"]
+    return {f"{i * 7919:040x}": encoded(i, kinds[i % 2]) for i in range(first, last)}
 
 
-def test_lsun(tmp_path):
-    """Both databases of a category; the validation images serve for testing."""
-    write_lmdb(tmp_path / "lsun" / "bedroom_train_lmdb", 30)
-    write_lmdb(tmp_path / "lsun" / "bedroom_val_lmdb", 7, first=100)
-    data = DataHparams(f"lmdb:{tmp_path / 'lsun'}", 8)
+@pytest.fixture
+def lsun(tmp_path):
+    """Both databases of a category."""
+    write_lmdb(tmp_path / "lsun" / "bedroom_train_lmdb", pictures(0, 30))
+    write_lmdb(tmp_path / "lsun" / "bedroom_val_lmdb", pictures(100, 107))
+    return tmp_path / "lsun"
+
+
+def opened(place, channels=3):
+    return sources.open_source(f"lmdb:{place}", "auto", channels)
+
+
+def test_a_category_and_its_records_are_its_images(lsun, tmp_path):
+    """The validation images serve for testing."""
+    data = DataHparams(f"lmdb:{lsun}", 8)
+    files = [decoding.decode(io.BytesIO(content), 3) for content in pictures(0, 30).values()]
+    expected = [preprocessing.stored(image, data) for image in files]
+    np.testing.assert_array_equal(image_sets.load(opened(lsun), data, "train").images, expected)
     assert preparation.prepare(data, 3, tmp_path / "records", 8)["train"] == (4, 30, 0)
-    found = images(tmp_path / "records", "train")
-    files = [decoding.decode(io.BytesIO(encoded(i, ["JPEG", "WEBP"][i % 2])), 3) for i in range(30)]
-    expected = [pipeline.pair(image, DATA, 4)[1] for image in files]
-    np.testing.assert_array_equal(found, expected)
     source = sources.open_source(f"records:{tmp_path / 'records'}", "auto", 3)
+    np.testing.assert_array_equal(image_sets.load(source, data, "train").images, expected)
     assert len(source.names("test")) == len(source.names("validation")) == 7
 
 
+def test_a_database_may_be_opened_twice_in_a_process(lsun):
+    """LMDB itself refuses that."""
+    first, second = opened(lsun), opened(lsun, 1)
+    for source, channels in ((first, 3), (second, 1)):
+        assert next(source.arrays("validation"))().shape == (128, 128, channels)
+
+
+@pytest.mark.parametrize("genuine", [False, True])
+def test_commands_train_resume_evaluate_and_draw_from_it(genuine, request, tmp_path):
+    """All in one process."""
+    pytest.importorskip("lmdb")
+    if genuine:
+        folder = DATA / "bedrooms" / "lsun_lmdb"
+        if not folder.is_dir():
+            pytest.skip("needs the LSUN images that lie beside the project")
+    else:
+        folder = request.getfixturevalue("lsun")
+    run, out = f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'out'}"
+    succeed(call("train", run, *TINY, f"--dataset=lmdb:{folder}", "--train_steps=2"))
+    succeed(call("train", run, "--train_steps=3", "--sample_images=0"))
+    scored = ["--num_images=2", "--num_samples=1", "--batch_size=2", "--baselines=bicubic,nn"]
+    succeed(call("evaluate", run, out, *scored))
+    succeed(call("figures", run, out, "--figures=bits", "--num_images=2"))
+    assert (tmp_path / "out").is_dir()
+
+
 def test_one_database_is_divided_by_its_keys(tmp_path):
-    write_lmdb(tmp_path / "lmdb", 40)
-    source = sources.open_source(f"lmdb:{tmp_path / 'lmdb'}", "auto", 3)
+    write_lmdb(tmp_path / "lmdb", pictures(0, 40))
+    source = opened(tmp_path / "lmdb")
     names = [name for split in ("train", "validation", "test") for name in source.names(split)]
     assert len(names) == len(set(names)) == 40 and len(source.names("test")) >= 1
     for read in source.arrays("train", 2, 5):
@@ -59,37 +96,35 @@ def test_one_database_is_divided_by_its_keys(tmp_path):
 
 def test_a_database_that_is_cut_short(tmp_path):
     """LMDB itself would end the process."""
-    write_lmdb(tmp_path / "lmdb", 40)
+    write_lmdb(tmp_path / "lmdb", pictures(0, 40))
     file = tmp_path / "lmdb" / "data.mdb"
     file.write_bytes(file.read_bytes()[:-9000])
     with pytest.raises(UserError, match="data.mdb' as an LMDB .*truncated"):
-        sources.open_source(f"lmdb:{tmp_path / 'lmdb'}", "auto", 3)
+        opened(tmp_path / "lmdb")
     file.write_bytes(b"no database" * 1000)
     with pytest.raises(UserError, match="as an LMDB database"):
-        sources.open_source(f"lmdb:{tmp_path / 'lmdb'}", "auto", 3)
+        opened(tmp_path / "lmdb")
 
 
 def test_databases_that_are_not_lsun(tmp_path):
     with pytest.raises(UserError, match="expected LSUN's NAME_train_lmdb"):
-        sources.open_source(f"lmdb:{tmp_path}", "auto", 3)
+        opened(tmp_path)
     for name in ("bedroom_train_lmdb", "tower_train_lmdb", "bedroom_val_lmdb"):
-        write_lmdb(tmp_path / name, 3)
+        write_lmdb(tmp_path / name, pictures(0, 3))
     with pytest.raises(UserError, match="bedroom_train_lmdb' and 'tower_train_lmdb'"):
-        sources.open_source(f"lmdb:{tmp_path}", "auto", 3)
+        opened(tmp_path)
 
 
 def test_of_sr3_s_database_the_originals_are_taken(tmp_path):
     """As `prepare_data.py --lmdb` writes it: inputs, blurred targets, targets, and their count."""
-    lmdb = pytest.importorskip("lmdb")
-    with (
-        lmdb.open(str(tmp_path / "lmdb"), map_size=2**28) as database,
-        database.begin(write=True) as transaction,
-    ):
-        for i in range(8):
-            for j, kind in enumerate(("lr_8", "hr_32", "sr_8_32")):
-                transaction.put(f"{kind}_{i:05d}".encode(), encoded(10 * i + j, "PNG"))
-        transaction.put(b"length", b"8")
-    source = sources.open_source(f"lmdb:{tmp_path / 'lmdb'}", "auto", 3)
+    kinds = ("lr_8", "hr_32", "sr_8_32")
+    values = {
+        f"{kind}_{i:05d}": encoded(10 * i + j, "PNG")
+        for i in range(8)
+        for j, kind in enumerate(kinds)
+    }
+    write_lmdb(tmp_path / "lmdb", values | {"length": b"8"})
+    source = opened(tmp_path / "lmdb")
     names = sorted(name for split in source.splits.values() for name in split)
     assert names == [f"hr_32_{i:05d}" for i in range(8)]
     for split, found in source.splits.items():

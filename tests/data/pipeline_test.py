@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from prsr import images
-from prsr.data import image_sets, pipeline
+from prsr.data import image_sets, pipeline, sources
 from prsr.hparams import DataHparams
 
 DATA = DataHparams(dataset="drawn:30", image_size=16)
@@ -71,9 +71,9 @@ def test_evaluation_scores_each_image_once(batch_size):
     assert seen == list(range(10))
 
 
-def test_parts_are_the_batch():
-    """What several machines read, put together."""
-    drawn = image_sets.load(DataHparams("drawn:200", 8), 3, "train")
+def test_the_parts_that_several_machines_read_are_the_batch():
+    source = sources.open_source("drawn:200", "auto", 3)
+    drawn = image_sets.load(source, DataHparams("drawn:200", 8), "train")
     data = DataHparams(image_size=8, mirror=True)
 
     def pairs(*parts):

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from prsr.data import image_sets, letters, pipeline, preparation, records, splits
+from prsr.data import image_sets, letters, pipeline, preparation, records, sources
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
 
@@ -21,6 +21,10 @@ def encoded(index, kind="JPEG"):
     return file.getvalue()
 
 
+def opened(data):
+    return sources.open_source(data.dataset, data.split, 3)
+
+
 def content(folder):
     return {path.name: path.read_bytes() for path in folder.glob("[tv]*.tfrecord")}
 
@@ -31,17 +35,19 @@ def images(folder, split):
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_records_are_the_images_of_the_source(prepared, split):
-    np.testing.assert_array_equal(images(prepared, split), image_sets.load(DATA, 3, split).images)
+    np.testing.assert_array_equal(
+        images(prepared, split), image_sets.load(opened(DATA), DATA, split).images
+    )
 
 
 def test_training_reads_records_as_it_reads_the_source(prepared):
     """The same batches, images and mirrors, read one by one from the disk."""
     data = DataHparams(dataset=f"records:{prepared}", image_size=8, mirror=True)
-    stored = image_sets.training_set(data, 3)
+    stored = image_sets.training_set(opened(data), data)
     assert isinstance(stored, records.Records)
     batches = [
         pipeline.training_pairs(part, data, 4, 32, seed=5, first_step=3).take(12)
-        for part in (stored, image_sets.training_set(DATA, 3))
+        for part in (stored, image_sets.training_set(opened(DATA), DATA))
     ]
     for one, two in zip(*(b.as_numpy_iterator() for b in batches), strict=True):
         for actual, expected in zip(one, two):
@@ -61,14 +67,14 @@ def damage(path, how):
 
 
 @pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
-def test_a_damaged_file_is_refused_and_mended(prepared, tmp_path, how):
+def test_a_damaged_file_is_refused_and_written_again(prepared, tmp_path, how):
     copy = tmp_path / "copy"
     shutil.copytree(prepared, copy)
     damage(copy / "train-00002.tfrecord", how)
     if how == "flipped":
         data = DataHparams(dataset=f"records:{copy}", image_size=8)
         with pytest.raises(UserError, match="cannot read all of data set.*corrupted"):
-            image_sets.load(data, 3, "train")
+            image_sets.load(opened(data), data, "train")
     else:
         with pytest.raises(UserError, match="train-00002.tfrecord"):
             records.Records(copy, "train", 3)
@@ -97,34 +103,23 @@ def test_a_folder_that_was_made_otherwise(prepared, tmp_path):
         records.Records(copy, "train", 3)
 
 
-def test_too_little_room_is_seen_before(tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
-    with pytest.raises(UserError, match="1,000 bytes free, but the records need"):
-        preparation.prepare(DATA, 3, tmp_path, 50)
-
-
 def test_nowhere_to_write(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write to"):
         preparation.prepare(DATA, 3, tmp_path / "file" / "x", 50)
 
 
-def test_what_an_older_version_began_keeps_its_division(tmp_path):
-    """It hashed whole paths, and did not say so."""
-    for i in range(60):
-        path = tmp_path / "images" / "one" / f"{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded(i, "PNG"))
-    data = DataHparams(f"folder:{tmp_path / 'images'}", 8)
-    older = dataclasses.replace(data, root=splits.WHOLE_PATHS)
-    expected = preparation.prepare(older, 3, tmp_path / "older", 20)
-    before = content(tmp_path / "older")
-    manifest = tmp_path / "older" / "records.json"
+def test_what_version_0_2_began_is_continued_and_what_0_1_began_is_refused(prepared, tmp_path):
+    copy = shutil.copytree(prepared, tmp_path / "copy")
+    manifest = copy / "records.json"
     saved = json.loads(manifest.read_text())
-    assert saved["settings"].pop("root") == splits.WHOLE_PATHS
+    for entry in saved["files"].values():
+        entry["sha256"] = "as version 0.2 wrote it"
+    del saved["files"]["train-00001.tfrecord"]
     manifest.write_text(json.dumps(saved))
-    (tmp_path / "older" / "train-00001.tfrecord").unlink()
-    assert preparation.prepare(data, 3, tmp_path / "older", 20) == expected
-    assert content(tmp_path / "older") == before
-    preparation.prepare(data, 3, tmp_path / "newer", 20)
-    assert content(tmp_path / "newer") != before
+    assert preparation.prepare(DATA, 3, copy, 50)["train"] == (4, 186, 0)
+    assert content(copy) == content(prepared)
+    del saved["settings"]["root"]  # version 0.1 hashed whole paths, and did not say so
+    manifest.write_text(json.dumps(saved))
+    with pytest.raises(UserError, match="root=None"):
+        preparation.prepare(DATA, 3, copy, 50)

@@ -1,5 +1,6 @@
 """Records hold the images that were written, in their order."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,24 +8,38 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from prsr.data import image_sets, pipeline, preparation, records
+from prsr.data import image_sets, pipeline, preparation, records, sources
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
 from prsr.workdir.directory import Workdir
 from tests.conftest import TINY, assert_one_line, call
 
 
-def test_blocks_of_records_and_of_memory_are_the_same(tmp_path):
-    data = DataHparams(dataset="drawn:40", image_size=16)
-    pool = image_sets.load(data, 3, "train").images
-    records.write(tmp_path / "train-00000.tfrecord", pool)
-    streamed = DataHparams(dataset=f"records:{tmp_path}", image_size=16)
-    for one, other in zip(
-        pipeline.blocks(data, 3, 4, "train", 7)[0], pipeline.blocks(streamed, 3, 4, "train", 7)[0]
-    ):
-        np.testing.assert_array_equal(one[0], other[0])
-        np.testing.assert_array_equal(one[1], other[1])
-    np.testing.assert_array_equal(image_sets.load(streamed, 3, "train").images, pool)
+def opened(data):
+    return sources.open_source(data.dataset, data.split, 3)
+
+
+def load(data, split="train"):
+    return image_sets.load(opened(data), data, split)
+
+
+@pytest.mark.parametrize("pairs", ["downsampled", "corners"])
+def test_blocks_of_records_and_of_memory_are_the_same(tmp_path, pairs):
+    data = DataHparams(dataset="drawn:40", image_size=16, pairs=pairs)
+    stored = load(data).images
+    records.write(tmp_path / "train-00000.tfrecord", stored)
+    streamed = dataclasses.replace(data, dataset=f"records:{tmp_path}")
+    (one, count), (other, _) = (
+        pipeline.blocks(opened(d), d, 4, "train", 7) for d in (data, streamed)
+    )
+    assert count == len(stored)
+    for pair in zip(one, other, strict=True):
+        np.testing.assert_array_equal(pair[0][0], pair[1][0])
+        np.testing.assert_array_equal(pair[0][1], pair[1][1])
+    np.testing.assert_array_equal(load(streamed).images, stored)
+    assert isinstance(image_sets.training_set(opened(streamed), streamed), records.Records)
+    quantised = dataclasses.replace(streamed, levels=4)  # which these records are not
+    assert isinstance(image_sets.training_set(opened(quantised), quantised), image_sets.ImageSet)
 
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 4, 4, 3), dtype=np.uint8)
@@ -57,7 +72,6 @@ def test_records_of_other_channels_or_splits_are_refused(folder):
         records.Records(folder, "train", 1)  # 48 bytes are no square
     with pytest.raises(UserError, match="expected test-00000.tfrecord"):
         records.Records(folder, "test", 3)
-    assert records.exist(folder, "train") and not records.exist(folder, "test")
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +105,7 @@ def test_a_run_takes_crop_and_size_from_its_records(prepared, tmp_path):
         assert_one_line(result, "were made with", contradiction.split("=")[0])
 
 
-def test_cut_images_are_not_cut_again(prepared):
+def test_cropped_images_are_not_cropped_again(prepared):
     of_files = DataHparams(
         dataset=f"folder:{prepared / 'images'}", crop="celeba", image_size=16, split="hash"
     )
@@ -99,19 +113,19 @@ def test_cut_images_are_not_cut_again(prepared):
         dataset=f"records:{prepared / 'records'}", crop="celeba", image_size=16
     )
     for split in ("train", "validation", "test"):
-        expected, found = (image_sets.load(d, 3, split).images for d in (of_files, of_records))
+        expected, found = (load(d, split).images for d in (of_files, of_records))
         np.testing.assert_array_equal(found, expected)
 
 
 def test_records_of_another_crop_are_refused(prepared):
     of_records = DataHparams(dataset=f"records:{prepared / 'records'}", crop="mnist", image_size=16)
     for read in (
-        lambda: image_sets.load(of_records, 3, "test"),
-        lambda: image_sets.training_set(of_records, 3),
-        lambda: pipeline.blocks(of_records, 3, 4, "train", 7),
+        lambda source: image_sets.load(source, of_records, "test"),
+        lambda source: image_sets.training_set(source, of_records),
+        lambda source: pipeline.blocks(source, of_records, 4, "train", 7),
     ):
         with pytest.raises(UserError, match="made with crop=celeba, but this needs crop=mnist"):
-            read()
+            read(opened(of_records))
 
 
 @pytest.mark.parametrize("change", [{"crop": 3}, {"image_size": "16"}, {"channels": None}])
