@@ -66,7 +66,7 @@ def test_a_database_may_be_opened_twice_in_a_process(lsun):
         assert next(source.arrays("validation"))().shape == (128, 128, channels)
 
 
-@pytest.mark.parametrize("genuine", [False, True])
+@pytest.mark.parametrize("genuine", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_commands_train_resume_evaluate_and_draw_from_it(genuine, request, tmp_path):
     """All in one process."""
     pytest.importorskip("lmdb")
@@ -79,7 +79,7 @@ def test_commands_train_resume_evaluate_and_draw_from_it(genuine, request, tmp_p
     run, out = f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'out'}"
     succeed(call("train", run, *TINY, f"--dataset=lmdb:{folder}", "--train_steps=2"))
     succeed(call("train", run, "--train_steps=3", "--sample_images=0"))
-    scored = ["--num_images=2", "--num_samples=1", "--batch_size=2", "--baselines=bicubic,nn"]
+    scored = ["--num_images=2", "--tau=1", "--batch_size=2", "--baselines=bicubic,nn"]
     succeed(call("evaluate", run, out, *scored))
     succeed(call("figures", run, out, "--figures=bits", "--num_images=2"))
     assert (tmp_path / "out").is_dir()
