@@ -48,7 +48,7 @@ def train(strategy):
 
 
 if sys.argv[1] == "sgd":
-    optimizers.from_hparams = lambda _: keras.optimizers.SGD(1e-5)
+    optimizers.from_hparams = lambda *_: keras.optimizers.SGD(1e-5)
 one, two = train(None), train(tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(REPLICAS)]))
 differences = {name: np.max(np.abs(two[0][name] / one[0][name] - 1)) for name in one[0]}
 for name, value in one[1].items():  # as a part of what training did

@@ -25,7 +25,7 @@ import keras
 
 from prsr.data import sources, splits
 from prsr.hparams import Hparams
-from prsr.models import layers
+from prsr.models import initialization
 from prsr.models.build import build_model
 from prsr.system import files
 from prsr.system.errors import UserError, first_line
@@ -167,7 +167,7 @@ class Workdir:
             raise UserError(
                 f"'{self.path}' has no weights yet (no model.weights.h5); train it longer"
             )
-        with layers.to_be_loaded():
+        with initialization.to_be_loaded():
             return hparams, build_model(hparams)
 
     def load_weights(self, model: keras.Model) -> None:

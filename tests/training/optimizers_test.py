@@ -36,11 +36,23 @@ def test_equals_the_original_optimizer():
 def test_first_step_by_hand():
     """mean square 0.95 * 1 + 0.05 * 2^2 = 1.15; step 4e-4 * 2 / sqrt(1.15)."""
     weight = tf.Variable([1.0])
-    optimizers.from_hparams(TrainingHparams()).apply([tf.constant([2.0])], [weight])
+    optimizers.from_hparams(TrainingHparams()).apply(
+        [tf.constant([2.0])], [weight]
+    )
     np.testing.assert_allclose(weight, [1 - 4e-4 * 2 / np.sqrt(1.15)], rtol=1e-6)
 
 
 def test_schedule_halves_at_500000():
-    schedule = optimizers.from_hparams(TrainingHparams())._learning_rate
-    rates = [float(schedule(step)) for step in (0, 499_999, 500_000, 999_999, 1_000_000)]
+    """The learning rate halves after every 500,000 steps, and scales with the factor."""
+    factor = tf.Variable(1.0)
+    optimizer = optimizers.from_hparams(TrainingHparams(), factor)
+
+    def rate(step):
+        optimizer.iterations.assign(step)
+        return float(optimizer.learning_rate)
+
+    optimizer.build([tf.Variable(0.0)])
+    rates = [rate(step) for step in (0, 499_999, 500_000, 999_999, 1_000_000)]
     np.testing.assert_allclose(rates, [4e-4, 4e-4, 2e-4, 2e-4, 1e-4], rtol=1e-6)
+    factor.assign(0.25)
+    np.testing.assert_allclose(rate(500_000), 5e-5, rtol=1e-6)
