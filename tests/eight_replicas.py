@@ -16,10 +16,10 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * REPLICAS
 )
 
-from prsr.data import image_sets  # noqa: E402
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams  # noqa: E402
 from prsr.training import optimizers  # noqa: E402
 from prsr.training.trainer import Trainer  # noqa: E402
+from tests.runs import images  # noqa: E402
 
 HPARAMS = Hparams(
     ModelHparams(
@@ -32,7 +32,7 @@ HPARAMS = Hparams(
 
 def train(strategy):
     """Scores of each step, and every variable of the model at the end."""
-    trainer = Trainer(HPARAMS, image_sets.load(HPARAMS.data, 3, "train"), strategy)
+    trainer = Trainer(HPARAMS, images(HPARAMS.data), strategy)
     start = [variable.numpy() for variable in trainer.model.trainable_variables]
     batches = iter(trainer.batches())
     scores = [trainer.train_step(next(batches)) for _ in range(STEPS)]

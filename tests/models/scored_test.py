@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from prsr.data import image_sets
 from prsr.models import RMSProp
 from prsr.models.build import build_model
 from prsr.training.callbacks import FreshStatistics
 from prsr.training.trainer import Trainer
 from tests.conftest import mirrored
+from tests.runs import images
 from tests.training.trainer_test import HPARAMS
 
 ARCHITECTURES = ("pixel_recursive", "cross_entropy", "regression")
@@ -27,7 +27,7 @@ def hparams(architecture):
 
 @pytest.fixture(scope="module")
 def train_set():
-    return image_sets.load(HPARAMS.data, 3, "train")
+    return images(HPARAMS.data)
 
 
 def compiled(architecture="pixel_recursive", **options):
