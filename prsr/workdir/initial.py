@@ -28,6 +28,12 @@ def model_settings(where):
     return vars(run.read_hparams().model) if run else {}
 
 
+def history(where):
+    """Returns the history of a model, as `prsr.workdir.history` has it; empty for a file."""
+    run = _run(where)
+    return run.read_history() if run else []
+
+
 def load(where, model):
     """Gives a model the weights of another, wherever a layer has the same place and shape.
 
