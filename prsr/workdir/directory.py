@@ -9,14 +9,12 @@ curves.png          bits per dimension against steps
 samples/            image grids drawn during training
 """
 
-import dataclasses
-import itertools
+import contextlib
 import json
 import math
 import os
 import pathlib
 import shutil
-import sys
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -76,8 +74,8 @@ class Workdir:
         with files.disk_errors(self.path), files.replacing(self.settings) as partial:
             partial.write_text(json.dumps(settings, indent=2) + "\n")
 
-    def check_images(self, hparams: Hparams) -> tuple[Hparams, splits.Digest]:
-        """Compares the images of a data set with the run's digest, if it has one.
+    def open_images(self, hparams: Hparams) -> tuple[sources.Source, splits.Digest | None]:
+        """Opens a data set and compares its images with the run's digest, if it has one.
 
         Prints any changes to standard error.
 
@@ -85,39 +83,20 @@ class Workdir:
             hparams: the run's settings, with the data set to use.
 
         Returns:
-            `(hparams, digest)`: the settings with `data.root` set to split the images as the run
-            did, and the digest to save with `write_digest` when training on them.
+            `(source, digest)`: the opened data set, and the digest to save with `write_digest`
+            when training on it.
 
         Raises:
-            UserError: the test split contains images that the run was trained on.
+            UserError: the data set cannot be opened, or as for `prsr.data.splits.check`.
         """
-        known = splits.Digest.load(self.splits) if self.splits.exists() else None
-        hparams, source = _opened(hparams, hparams.data.root)
-        if known is None and self.checkpoints.is_dir() and _was_divided_otherwise(source):
-            hparams, source = _opened(hparams, splits.WHOLE_PATHS)
-        found = source.digest(known)
-        if found is None:
-            return hparams, known or splits.Digest.unknown()
-        if hparams.data.root not in (splits.WHOLE_PATHS, found[0].root):
-            hparams, source = _opened(hparams, found[0].root)
-            found = source.digest(known)
-        digest, names = found
-        if not known:
-            return hparams, digest
-        leaked = set(digest.hashes["test"].tolist()) & set(known.trained.tolist())
-        changes = ", ".join(digest.changes(known))
-        if leaked:
-            named = next((f", such as '{names[n]}'" for n in sorted(leaked) if n in names), "")
-            raise UserError(
-                f"the run in '{self.path}' was trained on {len(leaked):,} images that are now in "
-                f"the test split of '{hparams.data.dataset}'{named} ({changes}); restore the "
-                f"original images and paths, or train a new run"
-            )
-        if changes:
-            print(f"the images of '{self.path}' have changed: {changes}", file=sys.stderr)
-        return hparams, digest
+        data = hparams.data
+        source = sources.open_source(data.dataset, data.split, hparams.model.channels)
+        return source, splits.check(self.splits, source, data.dataset)
 
-    def write_digest(self, digest: splits.Digest) -> None:
+    def write_digest(self, digest: splits.Digest | None) -> None:
+        """Writes the digest of the images that the run is trained on, if they have names."""
+        if digest is None:
+            return
         with files.disk_errors(self.path), files.replacing(self.splits) as partial:
             digest.save(partial)
 
@@ -186,21 +165,17 @@ class Workdir:
         """Returns the records so far, in order."""
         if not self.metrics.exists():
             return []
-        return [json.loads(line) for line in self.metrics.read_text(errors="replace").splitlines()]
+        records = []
+        for line in self.metrics.read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError):  # the run was killed while writing this line
+                records.append(json.loads(line))
+        return records
 
     def forget_metrics_after(self, step: int) -> None:
         """Drops records written after the checkpoint from which the run resumes."""
-        lines = []
-        if self.metrics.exists():
-            for line in self.metrics.read_text(errors="replace").splitlines():
-                try:
-                    kept = json.loads(line)["step"] <= step
-                except ValueError:  # the run was killed while writing this line
-                    continue
-                if kept:
-                    lines.append(line + "\n")
+        kept = [json.dumps(line) + "\n" for line in self.read_metrics() if line["step"] <= step]
         with files.replacing(self.metrics) as partial:
-            partial.write_text("".join(lines))
+            partial.write_text("".join(kept))
 
 
 def read_weights(path: pathlib.Path, model: keras.Model) -> None:
@@ -223,20 +198,3 @@ def read_weights(path: pathlib.Path, model: keras.Model) -> None:
         raise UserError(
             f"'{path}' does not hold the weights that the settings describe: {first_line(error)}"
         ) from error
-
-
-def _opened(hparams, root):
-    """Returns the settings with `data.root` replaced, and their source."""
-    data = dataclasses.replace(hparams.data, root=root)
-    source = sources.open_source(data.dataset, data.split, hparams.model.channels, root)
-    return dataclasses.replace(hparams, data=data), source
-
-
-def _was_divided_otherwise(source):
-    """Whether images that are split by a hash were split differently before version 0.2."""
-    if source.digest() is None:
-        return False
-    names = sorted(set(itertools.chain(*source.splits.values())))
-    if len(names) < len(splits.NAMES) or splits.assign(names, "hash") != source.splits:
-        return False
-    return splits.assign(names, "hash", splits.WHOLE_PATHS) != source.splits
