@@ -19,7 +19,7 @@ from prsr.system import files, progress
 from prsr.system.errors import UserError, cause
 from prsr.training import checkpoints, distribution, interrupts, reporting
 from prsr.training.trainer import Diverged, Trainer, check_devices
-from prsr.workdir import initial
+from prsr.workdir import history, initial
 
 MAX_RESTORES = 20  # of a checkpoint, each at half the learning rate
 
@@ -60,7 +60,7 @@ def run(workdir, hparams, schedule, strategy=None):
             )
             if is_chief:
                 workdir.write_digest(digest)
-                workdir.write_hparams(hparams)
+                workdir.write_hparams(hparams, workdir.read_history())
             try:
                 return Loop(trainer, workdir, validation_set, schedule, rate_factor).run()
             except Diverged as error:
@@ -132,10 +132,13 @@ class Loop:
         trainer, workdir, schedule = self.trainer, self.workdir, self.schedule
         checkpoints.restore(trainer, workdir)
         trainer.rate_factor.assign(min(float(trainer.rate_factor.numpy()), self.max_rate_factor))
-        if trainer.step == 0 and trainer.hparams.training.initial_weights:
+        self.step = self.first_step = trainer.step
+        self.history = workdir.read_history()
+        where = trainer.hparams.training.initial_weights
+        if self.step == 0 and where:
             with trainer.strategy.scope():
-                initial.load(trainer.hparams.training.initial_weights, trainer.model)
-        self.step = trainer.step
+                initial.load(where, trainer.model)
+            self.history = initial.history(where)
         self._writer = tf.summary.create_noop_writer()
         if trainer.is_chief:
             with self._disk_errors():
@@ -236,8 +239,16 @@ class Loop:
                 checkpoints.write(self.trainer, self.workdir)
             with self.trainer.evaluation_weights(), self._disk_errors():
                 self.workdir.save_weights(self.trainer.model)
+                self._write_history()
                 self._writer.flush()
         self.saved = self.step
+
+    def _write_history(self):
+        hparams = self.trainer.hparams
+        precision = "mixed bfloat16" if hparams.training.mixed_precision else "float32"
+        done = self.first_step, self.step
+        parts = history.extended(self.history, hparams, "prsr.train", precision, *done)
+        self.workdir.write_hparams(hparams, parts)
 
     def _draw(self):
         if self.trainer.is_chief:
