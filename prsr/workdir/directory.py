@@ -1,6 +1,6 @@
 """Reads and writes the run directory, which holds everything later commands need to know.
 
-settings.json       every hyperparameter
+settings.json       every hyperparameter, and the history of the training
 splits.npz          which images were in which split, as digests of their names
 model.weights.h5    the newest weights (or their moving average, if one is kept)
 checkpoints/        the state from which training resumes
@@ -15,19 +15,21 @@ import math
 import os
 import pathlib
 import shutil
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import h5py
 import keras
 
-from prsr.data import sources, splits
+from prsr.data import splits
 from prsr.hparams import Hparams
-from prsr.models import layers
+from prsr.models import initialization
 from prsr.models.build import build_model
 from prsr.system import files
 from prsr.system.errors import UserError, first_line
 from prsr.system.version import __version__
+from prsr.workdir.history import Part
 
 
 class Workdir:
@@ -69,12 +71,19 @@ class Workdir:
                 f"({type(error).__name__}: {error})"
             ) from error
 
-    def write_hparams(self, hparams: Hparams) -> None:
-        settings = {"prsr": __version__, "hparams": hparams.to_dict()}
+    def read_history(self) -> list[Part]:
+        """Returns how the model was trained (`prsr.workdir.history`); empty if nobody knows."""
+        try:
+            return json.loads(self.settings.read_text())["history"]
+        except (OSError, ValueError, KeyError):
+            return []
+
+    def write_hparams(self, hparams: Hparams, history: Sequence[Part] = ()) -> None:
+        settings = {"prsr": __version__, "hparams": hparams.to_dict(), "history": list(history)}
         with files.disk_errors(self.path), files.replacing(self.settings) as partial:
             partial.write_text(json.dumps(settings, indent=2) + "\n")
 
-    def open_images(self, hparams: Hparams) -> tuple[sources.Source, splits.Digest | None]:
+    def open_images(self, hparams: Hparams) -> tuple[Any, splits.Digest | None]:
         """Opens a data set and compares its images with the run's digest, if it has one.
 
         Prints any changes to standard error.
@@ -83,12 +92,14 @@ class Workdir:
             hparams: the run's settings, with the data set to use.
 
         Returns:
-            `(source, digest)`: the opened data set, and the digest to save with `write_digest`
-            when training on it.
+            `(source, digest)`: a `prsr.data.sources.Source`, and the digest to save with
+            `write_digest` when training on it.
 
         Raises:
             UserError: the data set cannot be opened, or as for `prsr.data.splits.check`.
         """
+        from prsr.data import sources  # needs TensorFlow, which weights do not
+
         data = hparams.data
         source = sources.open_source(data.dataset, data.split, hparams.model.channels)
         return source, splits.check(self.splits, source, data.dataset)
@@ -146,7 +157,7 @@ class Workdir:
             raise UserError(
                 f"'{self.path}' has no weights yet (no model.weights.h5); train it longer"
             )
-        with layers.to_be_loaded():
+        with initialization.to_be_loaded():
             return hparams, build_model(hparams)
 
     def load_weights(self, model: keras.Model) -> None:
