@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from prsr.data import decoding, faces, inputs
+from prsr.data.faces import CELEBA_HEIGHT, CELEBA_WIDTH
 from prsr.hparams import DataHparams, Hparams
-from prsr.images import CELEBA_HEIGHT, CELEBA_WIDTH
 from prsr.system.errors import UserError
 from prsr.workdir import pretrained
 from tests.conftest import assert_one_line, call

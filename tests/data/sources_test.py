@@ -1,8 +1,5 @@
-import contextlib
 import gzip
-import http.server
 import io
-import threading
 import urllib.error
 import urllib.request
 import zipfile
@@ -15,6 +12,16 @@ from prsr.data import sources
 from prsr.system.errors import UserError
 from tests.data.pictures import encoded, picture
 
+SPLITS = ("train", "validation", "test")
+
+
+def opened(dataset, channels=3, split="auto"):
+    return sources.open_source(dataset, split, channels)
+
+
+def counts(source):
+    return [len(source.names(split)) for split in SPLITS]
+
 
 def test_a_folder_at_any_depth(tmp_path):
     for i, name in enumerate(["a.JPG", "deep/er/b.png", "deep/c.webp", "notes.txt"]):
@@ -24,17 +31,10 @@ def test_a_folder_at_any_depth(tmp_path):
         path.write_bytes(
             encoded(picture(i), kinds[path.suffix]) if path.suffix in kinds else b"text"
         )
-    source = sources.open_source(f"folder:{tmp_path}", "hash", 3)
+    source = opened(f"folder:{tmp_path}", split="hash")
     names = sorted(name for split in source.splits.values() for name in split)
     assert names == ["a.JPG", "deep/c.webp", "deep/er/b.png"]
     assert source.read("deep/er/b.png").tolist() == np.asarray(picture(1)).tolist()
-
-
-def test_a_folder_without_its_kind(tmp_path):
-    with pytest.raises(UserError, match=f"did you mean folder:{tmp_path}\\?"):
-        sources.open_source(str(tmp_path), "hash", 3)
-    with pytest.raises(UserError, match="got 'my_images'$"):
-        sources.open_source("my_images", "hash", 3)
 
 
 def test_a_zip(tmp_path):
@@ -43,7 +43,7 @@ def test_a_zip(tmp_path):
             archive.writestr(f"in/{i}.png", encoded(picture(i), "PNG"))
         archive.writestr("readme.txt", "text")
         archive.writestr("__MACOSX/in/._0.png", "no image, but macOS writes it")
-    source = sources.open_source(f"zip:{tmp_path / 'a.zip'}", "hash", 3)
+    source = opened(f"zip:{tmp_path / 'a.zip'}", split="hash")
     assert sum(len(names) for names in source.splits.values()) == 3
     for i in range(3):
         np.testing.assert_array_equal(source.read(f"in/{i}.png"), picture(i))
@@ -60,16 +60,16 @@ def test_several_zips_are_one_set(tmp_path):
                 archive.writestr(name, content.getvalue())
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
         archive.writestr("w/000003.png", content.getvalue())
-    both = sources.open_source(f"zip:{tmp_path / 'b.zip'},{tmp_path / 'c.zip'}", "auto", 3)
+    both = opened(f"zip:{tmp_path / 'b.zip'},{tmp_path / 'c.zip'}")
     assert both.names("train") == ["w/000003.png"] and both.names("validation") == ["y/170000.png"]
     assert both.read("y/170000.png").max() == shades["y/170000.png"]
-    alone = sources.open_source(f"zip:{tmp_path / 'a,1.zip'}", "auto", 3)  # a name with a comma
+    alone = opened(f"zip:{tmp_path / 'a,1.zip'}")  # a name with a comma
     assert alone.names("test") == ["x/200000.png"]
     assert alone.read("x/200000.png").max() == shades["x/200000.png"]
     with pytest.raises(UserError, match="contain 'y/170000.png'"):
-        sources.open_source(f"zip:{tmp_path / 'b.zip'},{tmp_path / 'b.zip'}", "auto", 3)
+        opened(f"zip:{tmp_path / 'b.zip'},{tmp_path / 'b.zip'}")
     with pytest.raises(UserError, match="no file '/no.zip'"):
-        sources.open_source(f"zip:{tmp_path / 'b.zip'},/no.zip", "auto", 3)
+        opened(f"zip:{tmp_path / 'b.zip'},/no.zip")
 
 
 def test_a_zip_with_a_damaged_member(tmp_path):
@@ -80,7 +80,7 @@ def test_a_zip_with_a_damaged_member(tmp_path):
     content = bytearray(path.read_bytes())
     content[300:330] = bytes(30)
     path.write_bytes(content)
-    source = sources.open_source(f"zip:{path}", "hash", 3)
+    source = opened(f"zip:{path}", split="hash")
     with pytest.raises(ValueError, match="cannot unpack"):
         source.read("0.bmp")
     np.testing.assert_array_equal(source.read("1.bmp"), picture(1, (64, 64)))
@@ -100,15 +100,15 @@ def test_idx_files(tmp_path, compress):
     digits = np.random.default_rng(0).integers(0, 256, (40, 28, 28), dtype=np.uint8)
     write_idx(tmp_path, "train", digits, compress)
     write_idx(tmp_path, "t10k", digits[:20], compress)
-    source = sources.open_source(f"mnist:{tmp_path}", "auto", 1)
-    assert [len(source.names(s)) for s in ("train", "validation", "test")] == [38, 2, 20]
+    source = opened(f"mnist:{tmp_path}", 1)
+    assert counts(source) == [38, 2, 20]
     last = list(source.arrays("validation"))[-1]()
     np.testing.assert_array_equal(last[..., 0], digits[39])
 
 
 def test_genuine_mnist(mnist):
-    source = sources.open_source(f"mnist:{mnist}", "auto", 1)
-    assert [len(source.names(s)) for s in ("train", "validation", "test")] == [57000, 3000, 10000]
+    source = opened(f"mnist:{mnist}", 1)
+    assert counts(source) == [57000, 3000, 10000]
     first = next(source.arrays("train"))()
     assert first.shape == (28, 28, 1) and first.sum() == 27525  # the well-known five
     assert source.labels("train")[:5].tolist() == [5, 0, 4, 1, 9]
@@ -120,7 +120,7 @@ def test_idx_labels(tmp_path):
     digits = np.zeros((40, 28, 28), np.uint8)
     for part in ("train", "t10k"):
         write_idx(tmp_path, part, digits, compress=False)
-    source = sources.open_source(f"mnist:{tmp_path}", "auto", 1)
+    source = opened(f"mnist:{tmp_path}", 1)
     with pytest.raises(UserError, match=r"expects t10k-labels-idx1-ubyte\[.gz\]"):
         source.labels("test")
     for count in (40, 30):
@@ -132,51 +132,51 @@ def test_idx_labels(tmp_path):
         source.labels("test")
 
 
-def test_a_broken_idx_file(tmp_path):
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\0" * 40)
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"])
+def test_a_broken_idx_file(tmp_path, name):
+    content = gzip.compress(bytes(2000)) if name.endswith("gz") else bytes(40)
+    (tmp_path / name).write_bytes(content[:15] + b"x" * 20)
     with pytest.raises(UserError, match="not a valid MNIST idx file"):
-        sources.open_source(f"mnist:{tmp_path}", "auto", 1)
-
-
-def test_a_damaged_gzip(tmp_path):
-    write_idx(tmp_path, "train", np.zeros((40, 28, 28), np.uint8), True)
-    path = tmp_path / "train-images-idx3-ubyte.gz"
-    content = bytearray(path.read_bytes())
-    content[20:40] = b"x" * 20
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="not a valid MNIST idx file"):
-        sources.open_source(f"mnist:{tmp_path}", "auto", 1)
+        opened(f"mnist:{tmp_path}", 1)
 
 
 def test_genuine_celeba(celeba):
-    source = sources.open_source(f"zip:{celeba / 'img_align_celeba.zip'}", "auto", 3)
-    counts = [len(source.names(split)) for split in ("train", "validation", "test")]
-    assert counts == [4560, 780, 360]
+    source = opened(f"zip:{celeba / 'img_align_celeba.zip'}")
+    assert counts(source) == [4560, 780, 360]
     assert next(source.arrays("test"))().shape == (218, 178, 3)
 
 
-def test_tfds_splits():
-    official = {"train": 0, "validation": 0, "test": 0}
-    instructions = sources._Tfds._instructions
-    assert instructions(official) == {"train": "train", "validation": "validation", "test": "test"}
-    assert instructions({"train": 0, "validation": 0})["test"] == "validation"
-    assert instructions({"train": 0, "test": 0})["validation"] == "train[95%:]"
-    assert instructions({"train": 0})["test"] == "train[95%:]"
-
-
-def test_tfds_images_by_mock():
+@pytest.fixture
+def mocked(tmp_path, monkeypatch):
+    """A TFDS builder of seven images, which is prepared."""
     import tensorflow_datasets as tfds
 
-    policy = tfds.testing.MockPolicy.USE_CODE
-    with tfds.testing.mock_data(num_examples=7, policy=policy):
-        source = sources._Tfds.__new__(sources._Tfds)
-        source.channels, source.builder = 3, tfds.builder("celeb_a")
-        source.skip_decoding = tfds.decode.SkipDecoding()
-        source.instructions = {"validation": "validation"}
-        arrays = [read() for read in source.arrays("validation")]
-        part = [read() for read in source.arrays("validation", 2, 5)]
+    with tfds.testing.mock_data(num_examples=7, policy=tfds.testing.MockPolicy.USE_CODE):
+        builder = tfds.builder("celeb_a")
+        monkeypatch.setattr(tfds, "builder", lambda name: builder)
+        monkeypatch.setattr(type(builder), "data_path", tmp_path)
+        yield builder
+
+
+def test_tfds_images_by_mock(mocked):
+    source = opened("tfds:celeb_a")
+    arrays = [read() for read in source.arrays("validation")]
+    part = [read() for read in source.arrays("validation", 2, 5)]
     assert len(arrays) == 7 and arrays[0].shape == (218, 178, 3)
     assert len(part) == 3 and all(map(np.array_equal, part, arrays[2:5]))
+
+
+@pytest.mark.parametrize(
+    ("official", "expected"),
+    [
+        (["train", "validation", "test"], ["train", "validation", "test"]),
+        (["train", "validation"], ["train", "validation", "validation"]),
+        (["train", "test"], ["train[:95%]", "train[95%:]", "test"]),
+        (["train"], ["train[:90%]", "train[90%:95%]", "train[95%:]"]),
+    ],
+)
+def test_tfds_splits(official, expected):
+    assert [sources._instructions(official)[split] for split in SPLITS] == expected
 
 
 @pytest.mark.slow
@@ -189,9 +189,9 @@ def test_tfds_prepared(mnist, tmp_path, monkeypatch):
     config = tfds.download.DownloadConfig(manual_dir=mnist)
     builder.download_and_prepare(download_config=config)
     monkeypatch.setattr(tfds, "builder", lambda name: builder)
-    prepared = sources.open_source("tfds:mnist", "auto", 1)
-    files = sources.open_source(f"mnist:{mnist}", "auto", 1)
-    assert [len(prepared.names(s)) for s in ("train", "validation", "test")] == [57000, 3000, 10000]
+    prepared = opened("tfds:mnist", 1)
+    files = opened(f"mnist:{mnist}", 1)
+    assert counts(prepared) == [57000, 3000, 10000]
     sums = [
         sorted(
             (int(label), int(read().sum()))
@@ -216,18 +216,17 @@ def test_tfds_prepared(mnist, tmp_path, monkeypatch):
 )
 def test_what_cannot_be_opened(dataset, words):
     with pytest.raises(UserError, match=words):
-        sources.open_source(dataset, "auto", 3)
+        opened(dataset)
 
 
-def test_an_empty_folder(tmp_path):
+def test_places_that_hold_nothing(tmp_path):
     with pytest.raises(UserError, match="contains no images"):
-        sources.open_source(f"folder:{tmp_path}", "auto", 3)
-
-
-def test_a_zip_that_is_none(tmp_path):
+        opened(f"folder:{tmp_path}")
     (tmp_path / "a.zip").write_bytes(b"PK\3\4 and nothing")
     with pytest.raises(UserError, match="not a readable zip"):
-        sources.open_source(f"zip:{tmp_path / 'a.zip'}", "auto", 3)
+        opened(f"zip:{tmp_path / 'a.zip'}")
+    with pytest.raises(UserError, match=f"did you mean folder:{tmp_path}\\?"):
+        opened(str(tmp_path))
 
 
 @pytest.fixture
@@ -245,56 +244,30 @@ def quota_is_exceeded(builder):
     raise ValueError("Artifact https://drive.google.com/x, in y, has wrong checksum\nmore")
 
 
-@contextlib.contextmanager
-def server(answer):
-    """A web server on this machine, which notes whom it was asked for."""
-    asked = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_CONNECT(self):
-            asked.append(self.path)
-            self.send_response(answer)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.HTTPServer(("localhost", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
-        yield f"http://localhost:{listening.server_port}", asked
-        listening.shutdown()
-        thread.join()
-
-
-def test_tfds_is_asked_through_the_proxy(unprepared, monkeypatch):
-    with server(403) as (address, asked):
-        monkeypatch.setenv("https_proxy", address)
-        monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.setattr(urllib.request, "_opener", None)  # which has read the environment
-        with pytest.raises(UserError, match="cannot be downloaded .*403.*zip:img_align_celeba.zip"):
-            sources.open_source("tfds:celeb_a,download", "auto", 3)
-    assert asked == ["storage.googleapis.com:443"]
-
-
-def test_a_quota_of_google_drive_leads_to_the_zip(unprepared, monkeypatch):
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (urllib.error.URLError("offline"), "cannot be downloaded .*offline"),
+        (urllib.error.HTTPError("x", 400, "Bad Request", {}, io.BytesIO()), "wrong checksum"),
+    ],
+)
+def test_tfds_without_a_network_or_quota_leads_to_the_zip(unprepared, monkeypatch, answer, words):
     """Our main command, `experiments/celeba.flags`."""
 
     def answers(address, timeout):
-        raise urllib.error.HTTPError(address, 400, "Bad Request", {}, io.BytesIO())
+        raise answer
 
     monkeypatch.setattr(urllib.request, "urlopen", answers)
+    with pytest.raises(UserError, match=f"{words}.*zip:img_align_celeba.zip") as error:
+        opened("tfds:celeb_a,download")
+    assert "\n" not in str(error.value)
     with pytest.raises(UserError) as error:
-        sources.open_source("tfds:celeb_a,download", "auto", 3)
-    assert "\n" not in str(error.value) and "wrong checksum" in str(error.value)
-    assert "zip:img_align_celeba.zip" in str(error.value)
-    with pytest.raises(UserError) as error:
-        sources.open_source("tfds:mnist,download", "auto", 1)
+        opened("tfds:mnist,download", 1)
     assert "celeba" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("names", "counts"),
+    ("names", "expected"),
     [
         (["img\\000001.jpg", "img\\170000.jpg", "img\\190000.jpg"], [1, 1, 1]),
         (
@@ -304,13 +277,13 @@ def test_a_quota_of_google_drive_leads_to_the_zip(unprepared, monkeypatch):
         ([".\\train\\a.png", "./val/b.png", "train\\x\\c.png"], [2, 1, 1]),
     ],
 )
-def test_a_zip_of_windows(tmp_path, names, counts):
+def test_a_zip_of_windows(tmp_path, names, expected):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for i, name in enumerate(names):
             info = zipfile.ZipInfo("x")
             info.filename = name
             archive.writestr(info, encoded(picture(i), "PNG"))
-    source = sources.open_source(f"zip:{tmp_path / 'a.zip'}", "auto", 3)
-    assert [len(source.names(split)) for split in ("train", "validation", "test")] == counts
+    source = opened(f"zip:{tmp_path / 'a.zip'}")
+    assert counts(source) == expected
     for split in source.splits:
         assert all(read().shape == (48, 40, 3) for read in source.arrays(split))
