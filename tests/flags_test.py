@@ -99,7 +99,7 @@ def test_help_is_by_group_and_as_wide_as_the_terminal(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "40")
     assert not command(main, "-h", define=define)
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line][:-2] == [
+    assert [line for line in lines if line][:-1] == [
         "Counts.",
         "python -m count",
         "Numbers:",
