@@ -86,10 +86,14 @@ def module(command):
     return command if command == "benchmarks" else f"prsr.{command}"
 
 
-def start(command, *arguments, prefix=(), **options):
-    """Starts `python -m prsr.COMMAND ARGUMENTS`, or benchmarks, as a process behind a prefix."""
+def start(command, *arguments, prefix=(), program=None, **options):
+    """Starts `python -m prsr.COMMAND ARGUMENTS`, or benchmarks, as a process behind a prefix.
+
+    Args:
+        program: what Python gets in place of `-m prsr.COMMAND`.
+    """
     return subprocess.Popen(
-        [*prefix, sys.executable, "-m", module(command), *map(str, arguments)],
+        [*prefix, sys.executable, *(program or ["-m", module(command)]), *map(str, arguments)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
