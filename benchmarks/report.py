@@ -42,8 +42,8 @@ def markdown(results):
         ]
         parts.append(
             _table(columns, per_image)
-            + "\nOne forward pass over finished samples, with their noise, draws {agree:,} of {of:,} "
-            "sub-pixels again.".format(**results["agreement"])
+            + "\nOne forward pass over finished samples, with their noise, draws {agree:,} of "
+            "{of:,} sub-pixels again.".format(**results["agreement"])
         )
     if "cold" in results:
         cold = results["cold"]

@@ -93,18 +93,15 @@ def lock(folder: pathlib.Path, doing: str) -> Iterator[None]:
     """
     import filelock  # takes longer to import than all of this package
 
-    path = folder / ".lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError as error:
-        raise UserError(f"cannot write to '{folder}': {error}") from error
     held: contextlib.AbstractContextManager = contextlib.nullcontext()
     try:
-        held = filelock.FileLock(path, timeout=0).acquire()
+        folder.mkdir(parents=True, exist_ok=True)
+        held = filelock.FileLock(folder / ".lock", timeout=0).acquire()
     except filelock.Timeout as error:
         raise UserError(f"another process is {doing} '{folder}'; wait for it or stop it") from error
     except OSError as error:
+        if error.filename is not None:  # a folder or file that cannot be made
+            raise UserError(f"cannot write to '{folder}': {error}") from error
         print(
             f"cannot lock '{folder}' ({error.strerror}): make sure that no other process is "
             f"{doing} it",
