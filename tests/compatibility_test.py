@@ -73,7 +73,7 @@ def test_an_evaluation_is_read_and_not_drawn_again(old):
     images = sorted((old / "evaluation" / "images").glob("*/*.npy"))
     before = [path.stat().st_mtime_ns for path in images]
     baselines = f"bicubic,nn,{old}/runs/regression,{old}/runs/cross_entropy"
-    options = ["--tau=1.1,inf", "--guidance=1.2:2", "--match_input", "--num_images=4"]
+    options = ["--tau=1.1,inf", "--samplings=1.2:2", "--match_input", "--num_images=4"]
     result = succeed(
         call(
             "evaluate",
