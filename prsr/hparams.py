@@ -36,7 +36,7 @@ def setting(
     below: float | None = None,
     is_path: bool = False,
 ) -> Value:
-    """A dataclass field with its help and its bounds.
+    """A dataclass field.
 
     Args:
         default: the paper's value where the paper has one.
@@ -44,29 +44,42 @@ def setting(
         choices: the allowed values, or None.
         fixed: whether a run keeps its first value when it is resumed.
         low, high: inclusive bounds; by default any finite number.
-        above, below: exclusive bounds, or None.
+        above, below: exclusive bounds.
         is_path: whether it is a path, or KIND:PATH.
-
-    Returns:
-        A `dataclasses.field`.
     """
-    return dataclasses.field(
-        default=default,
-        metadata={
-            "help": help,
-            "choices": choices,
-            "fixed": fixed,
-            "low": low,
-            "above": above,
-            "below": below,
-            "high": high,
-            "is_path": is_path,
-        },
-    )
+    metadata = {"help": help, "choices": choices, "fixed": fixed, "is_path": is_path}
+    bounds = {"low": low, "above": above, "below": below, "high": high}
+    return dataclasses.field(default=default, metadata={**metadata, "bounds": bounds})
+
+
+class Section:
+    """A frozen dataclass whose fields are `setting`s."""
+
+    def check(self) -> None:
+        """Rejects a number outside its setting's bounds.
+
+        Raises:
+            UserError: names the setting, what it expects and its value.
+        """
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, (int, float)):
+                for name, bound in field.metadata["bounds"].items():
+                    holds, words = _BOUNDS[name]
+                    if bound is not None and not holds(value, bound):
+                        raise UserError(f"{field.name} must be {words.format(bound)}, not {value}")
+
+
+_BOUNDS = {
+    "low": (operator.ge, "{} or more"),
+    "above": (operator.gt, "more than {}"),
+    "below": (operator.lt, "below {}"),
+    "high": (operator.le, "at most {}"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelHparams:
+class ModelHparams(Section):
     """Which model, and the two networks of Table 2: the arguments of its constructor.
 
     The bounds here only exclude absurd sizes; the constructor checks the rest.
@@ -104,7 +117,7 @@ class ModelHparams:
 
 
 @dataclasses.dataclass(frozen=True)
-class DataHparams:
+class DataHparams(Section):
     """What to train on, and how an image becomes a pair: 32x32 and 8x8 by default."""
 
     dataset: str = setting(
@@ -116,9 +129,7 @@ class DataHparams:
     )
     image_size: int = setting(32, "Height and width of the high-resolution images", high=1024)
     crop: str = setting(
-        "center",
-        "Square to crop: center, celeba (aligned faces) or mnist (digits)",
-        choices=CROPS,
+        "center", "Square to crop: center, celeba (aligned faces) or mnist (digits)", choices=CROPS
     )
     downsampling: str = setting(
         "antialiased",
@@ -131,16 +142,14 @@ class DataHparams:
         choices=SPLITS,
     )
     pairs: str = setting(
-        "downsampled",
-        "Task: downsampled, or corners (MNIST corners)",
-        choices=PAIRS,
+        "downsampled", "Task: downsampled, or corners (MNIST corners)", choices=PAIRS
     )
     levels: int = setting(256, "Intensities to keep, 2 to 256", low=2, high=256)
     mirror: bool = setting(False, "Mirror each training image with probability 1/2")
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingHparams:
+class TrainingHparams(Section):
     """The optimiser's rows of Table 2, and additions to the paper, which are off by default."""
 
     rho: float = setting(0.95, "RMSProp: decay of the mean square", low=0, below=1)
@@ -185,7 +194,7 @@ class TrainingHparams:
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class Schedule(Section):
     """When training logs, validates, saves and draws, in steps; it does all at the end, too.
 
     Only `on_nan` may change the weights.
@@ -205,28 +214,18 @@ class Schedule:
         choices=("stop", "restore"),
     )
 
-    def check(self) -> None:
-        """As `Hparams.check`."""
-        check_bounds(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class Sampling:
+class Sampling(Section):
     """How an image is drawn: softmax(tau (B + (1 + guidance) A)), one sub-pixel after another."""
 
     tau: float = setting(1.1, TAU, above=0, high=math.inf)
     guidance: float = setting(
-        0.0,
-        "How closely samples follow the input: 0 as in the paper, 2 to 3 closely",
-        low=0,
+        0.0, "How closely samples follow the input: 0 as in the paper, 2 to 3 closely", low=0
     )
     match_input: bool = setting(
         False, "Change each sample as little as possible so that it reduces to its input"
     )
-
-    def check(self) -> None:
-        """As `Hparams.check`."""
-        check_bounds(self)
 
     @property
     def in_paper(self) -> bool:
@@ -288,41 +287,13 @@ class Hparams:
             constructors check the rest.
         """
         for section in (self.model, self.data, self.training):
-            check_bounds(section)
+            section.check()
         data, scale = self.data, self.model.scale
         if data.pairs != "downsampled" and data.image_size % (4 * scale):
             raise UserError(
                 f"pairs={data.pairs} needs an image_size that is a multiple of four times "
                 f"scale, not {data.image_size} with scale {scale}"
             )
-
-
-def check_bounds(
-    section: ModelHparams | DataHparams | TrainingHparams | Schedule | Sampling,
-) -> None:
-    """Rejects a number outside its setting's bounds.
-
-    Args:
-        section: a dataclass whose fields are `setting`s.
-
-    Raises:
-        UserError: names the setting, what it expects and its value.
-    """
-    for field in dataclasses.fields(section):
-        value = getattr(section, field.name)
-        if isinstance(value, (int, float)):
-            for name, (holds, words) in _BOUNDS.items():
-                bound = field.metadata[name]
-                if bound is not None and not holds(value, bound):
-                    raise UserError(f"{field.name} must be {words.format(bound)}, not {value}")
-
-
-_BOUNDS = {
-    "low": (operator.ge, "{} or more"),
-    "above": (operator.gt, "more than {}"),
-    "below": (operator.lt, "below {}"),
-    "high": (operator.le, "at most {}"),
-}
 
 
 def _read(section, values):
