@@ -3,7 +3,6 @@
 python -m prsr.demo --model=faces
 """
 
-
 from prsr.flags import (
     FLAGS,
     define_address,
