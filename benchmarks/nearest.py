@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import rounds
-from prsr.data import pipeline, records
+from prsr.data import pipeline, records, sources
 from prsr.evaluation.nearest_neighbor import BLOCK, NearestNeighbor, Search
 from prsr.hparams import DataHparams
 
@@ -107,6 +107,7 @@ def streaming(database_images, queries):
 def _search_records(folder, queries):
     data = DataHparams(dataset=f"records:{folder}")
     begin = time.perf_counter()
-    baseline = NearestNeighbor(*pipeline.blocks(data, 3, 4, "train", BLOCK))
+    source = sources.open_source(data.dataset, data.split, 3)
+    baseline = NearestNeighbor(*pipeline.blocks(source, data, 4, "train", BLOCK))
     baseline.predict(_noise((queries, 8, 8, 3), 2))
     return time.perf_counter() - begin, rounds.peak_gib()

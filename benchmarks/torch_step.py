@@ -1,8 +1,8 @@
-"""The train step of the same model in PyTorch: a yardstick for the speed of ours.
+"""The train step of the same model in PyTorch, the competitor that ours is timed against.
 
-The same arithmetic, term by term: cropped causal kernels, masks at the centre taps, batch
-normalisation, equation 8, RMSProp as TensorFlow 1 had it. `Model` copies the weights of a
-Keras model, so a test can compare the two. Needs `torch`; nothing else here does.
+This is Table 2's only second writing; the first is `prsr.models`. The same arithmetic, term by
+term: cropped causal kernels, masks at the centre taps, batch normalisation, equation 8, RMSProp as
+TensorFlow 1 had it. `Model` copies the weights of a Keras model, so a test can compare the two.
 """
 
 import keras
@@ -67,8 +67,8 @@ class GatedLayer(nn.Module):
 
     def forward(self, v, h):
         v = self.vertical(v)
-        own = self.horizontal(h) + self.vertical_to_horizontal(shift_down(v))
-        return gate(v), h + self.residual(gate(own))
+        both = self.horizontal(h) + self.vertical_to_horizontal(shift_down(v))
+        return gate(v), h + self.residual(gate(both))
 
 
 def normalization(layer):
@@ -83,10 +83,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         parts = []
         for conv, norm in ((block.first, block.first_norm), (block.second, block.second_norm)):
-            own = nn.Conv2d(conv.kernel.shape[2], conv.kernel.shape[3], 3, padding=1)
-            own.weight = nn.Parameter(_tensor(conv.kernel).permute(3, 2, 0, 1))
-            own.bias = nn.Parameter(_tensor(conv.bias))
-            parts += [own, normalization(norm)]
+            copy = nn.Conv2d(conv.kernel.shape[2], conv.kernel.shape[3], 3, padding=1)
+            copy.weight = nn.Parameter(_tensor(conv.kernel).permute(3, 2, 0, 1))
+            copy.bias = nn.Parameter(_tensor(conv.bias))
+            parts += [copy, normalization(norm)]
         self.layers = nn.Sequential(*parts[:2], nn.ReLU(), *parts[2:])
 
     def forward(self, x):
@@ -186,10 +186,10 @@ class Trainer:
 
     @torch.no_grad()
     def _update(self, gradients):
-        own = self.training
-        torch._foreach_mul_(self.mean_squares, own.rho)
-        torch._foreach_addcmul_(self.mean_squares, gradients, gradients, 1 - own.rho)
-        scale = torch._foreach_sqrt(torch._foreach_add(self.mean_squares, own.epsilon))
-        torch._foreach_mul_(self.moments, own.momentum)
-        torch._foreach_addcdiv_(self.moments, gradients, scale, own.learning_rate)
+        rmsprop = self.training
+        torch._foreach_mul_(self.mean_squares, rmsprop.rho)
+        torch._foreach_addcmul_(self.mean_squares, gradients, gradients, 1 - rmsprop.rho)
+        scale = torch._foreach_sqrt(torch._foreach_add(self.mean_squares, rmsprop.epsilon))
+        torch._foreach_mul_(self.moments, rmsprop.momentum)
+        torch._foreach_addcdiv_(self.moments, gradients, scale, rmsprop.learning_rate)
         torch._foreach_sub_(self.parameters, self.moments)

@@ -3,17 +3,16 @@
 python -m prsr.demo --model=faces
 """
 
-from absl import flags
-
 from prsr.flags import (
     FLAGS,
     define_address,
     define_dataset,
+    define_path,
     define_trained,
     group,
-    moved,
     run,
     trained,
+    with_dataset,
 )
 from prsr.system.errors import UserError
 
@@ -24,7 +23,7 @@ def define():
     define_trained()
     with group("Page"):
         define_dataset()
-        flags.DEFINE_string(
+        define_path(
             "regression", None, "Run directory of a trained regression to show beside the samples"
         )
     define_address()
@@ -76,7 +75,7 @@ def _examples(workdir, hparams):
         names = [path.stem.replace("_", " ").title() for path in paths]
         return list(zip(names, [images.crop(picture, hparams.data.crop) for picture in pictures]))
     try:
-        found = inputs.test_inputs(moved(hparams), _EXAMPLES)
+        found = inputs.test_inputs(with_dataset(hparams), _EXAMPLES)
     except UserError as error:
         print(f"the page starts without example pictures: {error}")
         return []

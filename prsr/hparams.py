@@ -6,6 +6,7 @@ A field has a default, a type and a line of help. `prsr.flags` turns each field 
 
 import dataclasses
 import math
+import operator
 import sys
 from collections.abc import Sequence
 from typing import Any, Self, TypeVar
@@ -30,37 +31,55 @@ def setting(
     choices: Sequence[str] | None = None,
     fixed: bool = True,
     low: float | None = None,
-    high: float | None = None,
+    high: float = sys.float_info.max,
     above: float | None = None,
     below: float | None = None,
+    is_path: bool = False,
 ) -> Value:
-    """A dataclass field with its help and its bounds.
+    """A dataclass field.
 
     Args:
         default: the paper's value where the paper has one.
         help: one line for `--help` and docs/commands.md; it names the choices.
         choices: the allowed values, or None.
         fixed: whether a run keeps its first value when it is resumed.
-        low, high: inclusive bounds, or None. Without `high` a number must be finite.
-        above, below: exclusive bounds, or None.
-
-    Returns:
-        A `dataclasses.field`.
+        low, high: inclusive bounds; by default any finite number.
+        above, below: exclusive bounds.
+        is_path: whether it is a path, or KIND:PATH.
     """
-    bounds = {"low": low, "high": high, "above": above, "below": below}
-    return dataclasses.field(
-        default=default,
-        metadata={
-            "help": help,
-            "choices": choices,
-            "fixed": fixed,
-            "bounds": bounds,
-        },
-    )
+    metadata = {"help": help, "choices": choices, "fixed": fixed, "is_path": is_path}
+    bounds = {"low": low, "above": above, "below": below, "high": high}
+    return dataclasses.field(default=default, metadata={**metadata, "bounds": bounds})
+
+
+class Section:
+    """A frozen dataclass whose fields are `setting`s."""
+
+    def check(self) -> None:
+        """Rejects a number outside its setting's bounds.
+
+        Raises:
+            UserError: names the setting, what it expects and its value.
+        """
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, (int, float)):
+                for name, bound in field.metadata["bounds"].items():
+                    holds, words = _BOUNDS[name]
+                    if bound is not None and not holds(value, bound):
+                        raise UserError(f"{field.name} must be {words.format(bound)}, not {value}")
+
+
+_BOUNDS = {
+    "low": (operator.ge, "{} or more"),
+    "above": (operator.gt, "more than {}"),
+    "below": (operator.lt, "below {}"),
+    "high": (operator.le, "at most {}"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelHparams:
+class ModelHparams(Section):
     """Which model, and the two networks of Table 2: the arguments of its constructor.
 
     The bounds here only exclude absurd sizes; the constructor checks the rest.
@@ -84,9 +103,21 @@ class ModelHparams:
     prior_layers: int = setting(20, "Gated 5x5 layers of the PixelCNN", high=200)
     prior_hidden: int = setting(1024, "Feature maps of the PixelCNN's 1x1 layer", high=2**14)
 
+    def require_prior(self, what: str) -> None:
+        """Rejects the baselines, which have no prior network.
+
+        Args:
+            what: what needs the paper's model, such as `"be drawn with guidance"`.
+
+        Raises:
+            UserError: the architecture is not "pixel_recursive".
+        """
+        if self.architecture != "pixel_recursive":
+            raise UserError(f"only a pixel_recursive model can {what}, not {self.architecture}")
+
 
 @dataclasses.dataclass(frozen=True)
-class DataHparams:
+class DataHparams(Section):
     """What to train on, and how an image becomes a pair: 32x32 and 8x8 by default."""
 
     dataset: str = setting(
@@ -94,12 +125,11 @@ class DataHparams:
         "KIND:WHERE: folder:DIR, zip:FILE, tfds:NAME, mnist:DIR, lmdb:DIR (LSUN), records:DIR, or "
         "drawn (letters, no download)",
         fixed=False,
+        is_path=True,
     )
     image_size: int = setting(32, "Height and width of the high-resolution images", high=1024)
     crop: str = setting(
-        "center",
-        "Square to cut: center, celeba (aligned faces) or mnist (digits)",
-        choices=CROPS,
+        "center", "Square to crop: center, celeba (aligned faces) or mnist (digits)", choices=CROPS
     )
     downsampling: str = setting(
         "antialiased",
@@ -108,27 +138,28 @@ class DataHparams:
     )
     split: str = setting(
         "auto",
-        "How to split: celeba, folders or hash (of names); auto: what fits",
+        "How to split: celeba, folders or hash (of names); auto: the first that matches all files",
         choices=SPLITS,
     )
     pairs: str = setting(
-        "downsampled",
-        "Task: downsampled, or corners (MNIST corners)",
-        choices=PAIRS,
+        "downsampled", "Task: downsampled, or corners (MNIST corners)", choices=PAIRS
     )
     levels: int = setting(256, "Intensities to keep, 2 to 256", low=2, high=256)
     mirror: bool = setting(False, "Mirror each training image with probability 1/2")
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingHparams:
+class TrainingHparams(Section):
     """The optimiser's rows of Table 2, and additions to the paper, which are off by default."""
 
     rho: float = setting(0.95, "RMSProp: decay of the mean square", low=0, below=1)
     momentum: float = setting(0.9, "RMSProp: momentum", low=0, below=1)
     epsilon: float = setting(1e-8, "RMSProp: epsilon, inside the root", above=0)
     rms_start: float = setting(
-        1.0, "RMSProp: first mean square: 1 as in TensorFlow 1; 1e6 after --initial_weights", low=0
+        1.0,
+        "RMSProp: initial value of the mean square: 1 as in TensorFlow 1; 1e6 after "
+        "--initial_weights",
+        low=0,
     )
     global_batch_size: int = setting(32, "Images per step, over all devices", low=1)
     conditioning_weight: float = setting(
@@ -150,7 +181,7 @@ class TrainingHparams:
     )
     ema: float = setting(
         0.0,
-        "Decay of the weights' moving average, which is then used; 0: none",
+        "Decay of the weights' moving average, which is evaluated and saved; 0: none",
         low=0,
         below=1,
     )
@@ -164,11 +195,12 @@ class TrainingHparams:
     initial_weights: str = setting(
         "",
         "Start from trained weights: faces, a run directory, or a .weights.h5 file",
+        is_path=True,
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class Schedule(Section):
     """When training logs, validates, saves and draws, in steps; it does all at the end, too.
 
     Only `on_nan` may change the weights.
@@ -188,28 +220,18 @@ class Schedule:
         choices=("stop", "restore"),
     )
 
-    def check(self) -> None:
-        """As `Hparams.check`."""
-        check_bounds(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class Sampling:
+class Sampling(Section):
     """How an image is drawn: softmax(tau (B + (1 + guidance) A)), one sub-pixel after another."""
 
     tau: float = setting(1.1, TAU, above=0, high=math.inf)
     guidance: float = setting(
-        0.0,
-        "How closely samples follow the input: 0 as in the paper, 2 to 3 closely",
-        low=0,
+        0.0, "How closely samples follow the input: 0 as in the paper, 2 to 3 closely", low=0
     )
     match_input: bool = setting(
         False, "Change each sample as little as possible so that it reduces to its input"
     )
-
-    def check(self) -> None:
-        """As `Hparams.check`."""
-        check_bounds(self)
 
     @property
     def in_paper(self) -> bool:
@@ -271,44 +293,13 @@ class Hparams:
             constructors check the rest.
         """
         for section in (self.model, self.data, self.training):
-            check_bounds(section)
+            section.check()
         data, scale = self.data, self.model.scale
         if data.pairs != "downsampled" and data.image_size % (4 * scale):
             raise UserError(
                 f"pairs={data.pairs} needs an image_size that is a multiple of four times "
                 f"scale, not {data.image_size} with scale {scale}"
             )
-
-
-def check_bounds(
-    section: ModelHparams | DataHparams | TrainingHparams | Schedule | Sampling,
-) -> None:
-    """Rejects a number outside its setting's bounds.
-
-    Args:
-        section: a dataclass whose fields are `setting`s.
-
-    Raises:
-        UserError: names the setting, what it expects and its value.
-    """
-    for field in dataclasses.fields(section):
-        value, bounds = getattr(section, field.name), field.metadata["bounds"]
-        if not isinstance(value, (int, float)):
-            continue
-        low, high, above, below = (bounds[name] for name in ("low", "high", "above", "below"))
-        broken = []
-        if low is not None and not value >= low:
-            broken.append(f"{low} or more")
-        if above is not None and not value > above:
-            broken.append(f"more than {above}")
-        if below is not None and not value < below:
-            broken.append(f"below {below}")
-        if high is not None and not value <= high:
-            broken.append(f"at most {high}")
-        if high is None and not abs(value) <= sys.float_info.max:
-            broken.append("a finite number")
-        if broken:
-            raise UserError(f"{field.name} must be {' and '.join(broken)}, not {value}")
 
 
 def _read(section, values):

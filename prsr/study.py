@@ -8,15 +8,24 @@ import sys
 
 from absl import flags
 
-from prsr.flags import FLAGS, define_address, fail, group, quiet_tensorflow, run
+from prsr.flags import (
+    FLAGS,
+    define_address,
+    define_path,
+    define_paths,
+    fail,
+    group,
+    quiet_tensorflow,
+    run,
+)
 
 
 def _define_study():
-    flags.DEFINE_string("study", "study", "Study directory: images, settings, answers")
+    define_path("study", "study", "Study directory: images, settings, answers")
 
 
 def _define_evaluations():
-    flags.DEFINE_list(
+    define_paths(
         "evaluations",
         [],
         "Folders that prsr.evaluate wrote, one per data set; NAME=DIR names a data set",
@@ -61,7 +70,7 @@ def _define_serve():
 def _define_report():
     with group("Report"):
         _define_study()
-        flags.DEFINE_string("output", None, "Folder to write to; default STUDY/report")
+        define_path("output", None, "Folder to write to; default STUDY/report")
         flags.DEFINE_integer("figure_images", 8, "Best and worst images of each method to show", 1)
         flags.DEFINE_integer("seed", 1, "Seed of the bootstrap", 0)
 
@@ -69,8 +78,11 @@ def _define_report():
 def _define_simulate():
     with group("Study"):
         _define_study()
-        flags.DEFINE_string(
-            "output", None, "Folder for the simulated study and its report (required)"
+        define_path(
+            "output",
+            None,
+            "Folder for the simulated study and its report (required)",
+            required=True,
         )
     with group("Workers"):
         flags.DEFINE_list(
@@ -80,7 +92,6 @@ def _define_simulate():
         flags.DEFINE_float("inattention", 1.0, "Golden pairs that they miss, in percent", 0, 99)
         flags.DEFINE_integer("concurrency", 200, "Workers at the same time", 1)
         flags.DEFINE_integer("seed", 1, "Seed of the workers", 0)
-    flags.mark_flag_as_required("output")
 
 
 def prepare():

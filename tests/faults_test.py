@@ -28,9 +28,9 @@ def timed_run(uninterrupted, tmp_path_factory):
     return uninterrupted, time.monotonic() - begin
 
 
-def finish(workdir, *options, **environment):
-    """The command, once more: it goes on, and to the end."""
-    result = run("train", f"--workdir={workdir}", *WHOLE, *options, **environment)
+def finish(workdir, *options, **how):
+    """Runs the command once more, which continues to the end."""
+    result = run("train", f"--workdir={workdir}", *WHOLE, *options, **how)
     assert result.returncode == 0, result.stderr
     assert_quiet(result.stdout, result.stderr)
     return result
@@ -110,6 +110,12 @@ class Change(NamedTuple):
     nth: int
 
 
+# A process whose unfinished files have the same names in every run.
+SAME_NAMES = (
+    "-c",
+    "import os, runpy; os.getpid = lambda: 1; "
+    "runpy.run_module('prsr.train', run_name='__main__', alter_sys=True)",
+)
 CALLS = ("openat", "write", "pwrite64", "rename", "unlink", "mkdir", "rmdir", "ftruncate")
 
 
@@ -118,7 +124,8 @@ def changes(tmp_path_factory):
     """Every `Change` of a run, in order."""
     folder = tmp_path_factory.mktemp("traced")
     workdir, log = folder / "run", folder / "log"
-    finish(workdir, prefix=strace(log, "-e", f"trace={','.join(CALLS)}"))
+    tracing = strace(log, "-e", f"trace={','.join(CALLS)}")
+    finish(workdir, prefix=tracing, program=SAME_NAMES)
     lines = log.read_text(errors="replace").splitlines()
     seen, result = collections.Counter(), []
     for line in lines:
@@ -157,7 +164,8 @@ def killed_at(change, workdir, log):
     log.unlink(missing_ok=True)
     # Stopped there for long, then killed: strace's own signals would double the time.
     prefix = at(change, workdir, log, "delay_enter=600000000")
-    process = start("train", f"--workdir={workdir}", *WHOLE, prefix=prefix)
+    options = [f"--workdir={workdir}", *WHOLE]
+    process = start("train", *options, prefix=prefix, program=SAME_NAMES)
     there = False
     while process.poll() is None and not there:
         time.sleep(0.05)
@@ -177,7 +185,8 @@ def killed_at(change, workdir, log):
 def no_room_at(change, workdir, log):
     """Runs the command, with ENOSPC for a change; returns whether it came to it."""
     prefix = at(change, workdir, log, "error=ENOSPC")
-    result = run("train", f"--workdir={workdir}", *WHOLE, prefix=prefix)
+    options = [f"--workdir={workdir}", *WHOLE]
+    result = run("train", *options, prefix=prefix, program=SAME_NAMES)
     print(f"{change}: {result.returncode}, {result.stderr.splitlines()[-1:]}")
     assert_quiet(result.stdout, result.stderr)
     if result.returncode:
@@ -206,20 +215,15 @@ def test_killed_at_a_change(uninterrupted, changes, tmp_path, chain):
 
 
 @pytest.mark.slow
-def test_killed_in_the_first_checkpoint(uninterrupted, changes, tmp_path):
-    """At everything that writes it, one after another, when there is none to fall back on."""
+@pytest.mark.parametrize("when", ["first checkpoint", "last summaries"])
+def test_killed_at_every_change_of(uninterrupted, changes, tmp_path, when):
+    """When there is no checkpoint to fall back on, or nothing may seem to be left to do."""
     kinds = [change.kind for change in changes]
-    writing = slice(
-        kinds.index("mkdir checkpoints"), kinds.index("openat .partial-model.weights.hN")
-    )
-    go_through(killed_at, changes[writing], uninterrupted, tmp_path)
-
-
-@pytest.mark.slow
-def test_killed_at_the_last_summaries(uninterrupted, changes, tmp_path):
-    """When metrics.jsonl, or a picture, may say already that there is nothing left to do."""
-    writing = [change for change in changes if change.kind == "write logs/events.out"]
-    go_through(killed_at, writing[-2:], uninterrupted, tmp_path)
+    chosen = [change for change in changes if change.kind == "write logs/events.out"][-2:]
+    if when == "first checkpoint":
+        begin = kinds.index("mkdir checkpoints")
+        chosen = changes[begin : kinds.index("openat .partial-N-model.weights.hN")]
+    go_through(killed_at, chosen, uninterrupted, tmp_path)
 
 
 @pytest.mark.slow
@@ -229,24 +233,6 @@ def test_no_room_for_a_change(uninterrupted, changes, tmp_path, chain):
     growing = [c for c in changes if c.path is not None and c.call not in ("unlink", "rmdir")]
     chosen = sample(growing, 0, random.Random(2))
     go_through(no_room_at, chosen[chain::5], uninterrupted, tmp_path)
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """A file system of its own, with little room."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("may not mount a small disk")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-def fill(disk, left):
-    """Leaves so many bytes of room."""
-    free = shutil.disk_usage(disk).free
-    (disk / "filler").write_bytes(bytes(free - left))
 
 
 @pytest.mark.slow
@@ -259,120 +245,64 @@ def fill(disk, left):
         pytest.param(330_000, [], id="weights"),
     ],
 )
-def test_a_full_disk(uninterrupted, disk, left, options):
-    """It ends in one line; with room again, the same command ends the run."""
-    fill(disk, left)
-    workdir = disk / "run"
-    result = run("train", f"--workdir={workdir}", *WHOLE, *options)
-    print(result.stderr)
-    assert_one_line(result, "write", str(workdir))
-    (disk / "filler").unlink()
-    finish(workdir)
-    assert_as_if_nothing_happened(workdir, uninterrupted)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("left", "last"), [(0, "weights"), (20 << 10, "weights"), (0, "curves"), (4 << 10, "curves")]
-)
-def test_a_disk_that_fills_up_at_the_end(uninterrupted, disk, left, last):
-    """When all is saved, and only scores, curves or samples are to be written."""
-    workdir = disk / "run"
-
-    def reached():
-        if last == "curves":
-            return (workdir / "curves.png").exists()
-        index = workdir / "checkpoints" / "ckpt-14.index"
-        weights = workdir / "model.weights.h5"
-        return index.exists() and weights.stat().st_mtime_ns > index.stat().st_mtime_ns
-
-    process = start("train", f"--workdir={workdir}", *WHOLE)
-    wait_for(reached, process)
-    fill(disk, left)
-    stdout, stderr = process.communicate(timeout=120)
-    print(stderr)
-    assert_one_line(subprocess.CompletedProcess([], process.returncode, stdout, stderr))
-    (disk / "filler").unlink()
-    finish(workdir)
-    assert_as_if_nothing_happened(workdir, uninterrupted)
+def test_a_full_disk(uninterrupted, tmp_path, left, options):
+    """The command ends in one line; with room again, the same command finishes the run."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("may not mount a small disk")
+    try:
+        (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - left))
+        result = run("train", f"--workdir={disk / 'run'}", *WHOLE, *options)
+        assert_one_line(result, "write", str(disk / "run"))
+        (disk / "filler").unlink()
+        finish(disk / "run")
+        assert_as_if_nothing_happened(disk / "run", uninterrupted)
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 FAKETIME = next(pathlib.Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
 
 
-@pytest.fixture
-def clock(tmp_path):
-    """An environment, and a function that sets the clock of all who live in it."""
-    if FAKETIME is None:
-        pytest.skip("needs Debian's faketime")
-    file = tmp_path / "clock"
-
-    def set_clock(offset):
-        partial = tmp_path / "clock.partial"
-        partial.write_text(offset)
-        partial.replace(file)  # never read half written
-
-    set_clock("+0d")
+@pytest.mark.slow
+@pytest.mark.skipif(FAKETIME is None, reason="needs Debian's faketime")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_clock_that_jumps(uninterrupted, tmp_path, seed):
+    """By years, back and forth, many times a second, also while the run is stopped."""
+    clock, partial, workdir = tmp_path / "clock", tmp_path / "partial", tmp_path / "run"
     environment = {
         **os.environ,
         "LD_PRELOAD": str(FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
-        # Nobody can set the monotonic clock.
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # nobody can set the monotonic clock
         "DONT_FAKE_MONOTONIC": "1",
     }
-    return environment, set_clock
-
-
-def assert_sensible_times(workdir, stderr):
+    rng, options = random.Random(seed), [f"--workdir={workdir}", *WHOLE, "--checkpoint_every=1"]
+    clock.write_text("+0d")
+    for stop in (True, False):
+        process = start("train", *options, env=environment)
+        end = time.monotonic() + 300
+        while process.poll() is None and time.monotonic() < end:
+            partial.write_text(f"{rng.randint(-3000, 3000):+}d")
+            partial.replace(clock)  # never read half written
+            time.sleep(rng.uniform(0.01, 0.2))
+            if stop and (workdir / "checkpoints" / "ckpt-5.index").exists():
+                process.terminate()
+                break
+        stdout, stderr = process.communicate(timeout=120)
+        assert_quiet(stdout, stderr)
+    assert process.returncode == 0, stderr
+    assert_as_if_nothing_happened(workdir, uninterrupted)
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     speeds = [json.loads(line).get("steps_per_second", 1.0) for line in lines]
     assert all(0 < speed < math.inf for speed in speeds)
     left = re.findall(r"steps/s, (.*) left", stderr)
     assert left and all(re.fullmatch(r"\d+:[0-5]\d:[0-5]\d", text) for text in left)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_a_clock_that_jumps(uninterrupted, tmp_path, clock, seed):
-    """By years, back and forth, many times a second."""
-    environment, set_clock = clock
-    rng, workdir = random.Random(seed), tmp_path / "run"
-    options = [*WHOLE, "--checkpoint_every=1"]
-    process = start("train", f"--workdir={workdir}", *options, env=environment)
-    end = time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < end:
-        set_clock(f"{rng.randint(-3000, 3000):+}d")
-        time.sleep(rng.uniform(0.01, 0.2))
-    process.kill()
-    stdout, stderr = process.communicate()
-    assert process.returncode == 0, stderr
-    assert_quiet(stdout, stderr)
-    assert_sensible_times(workdir, stderr)
-    assert_as_if_nothing_happened(workdir, uninterrupted)
     times = [at for steps in summaries(workdir).values() for _, at in steps]
     assert max(times) - min(times) > 365 * 86400  # it did jump
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_continued_yesterday(uninterrupted, tmp_path, clock, number):
-    """Stopped, the clock set back by a day, and continued."""
-    environment, set_clock = clock
-    workdir = tmp_path / "run"
-    options = [*WHOLE, "--checkpoint_every=1"]
-    process = start("train", f"--workdir={workdir}", *options, env=environment)
-    wait_for((workdir / "checkpoints" / "ckpt-5.index").exists, process)
-    process.send_signal(number)
-    process.communicate(timeout=120)
-    set_clock("-1d")
-    result = finish(workdir, "--checkpoint_every=1", env=environment)
-    assert re.search(r"resuming from step \d", result.stderr)
-    assert_sensible_times(workdir, result.stderr)
-    assert_as_if_nothing_happened(workdir, uninterrupted)
-    times = [time for _, time in summaries(workdir)["learning_rate"]]
-    assert max(times) - min(times) > 80_000  # it was yesterday
 
 
 def interruptible():
@@ -390,7 +320,7 @@ def interrupted(process):
 
 
 def is_importing(process):
-    """Flags are parsed, and TensorFlow is coming. Before that it is Python that answers."""
+    """Whether flags are parsed and TensorFlow is being imported; before, Python itself answers."""
     return has_loaded(process, "libtensorflow_framework")
 
 
@@ -424,9 +354,12 @@ def test_ctrl_c_at_random_moments(timed_run, tmp_path, seed):
 @pytest.mark.slow
 def test_a_second_ctrl_c_leaves_a_slow_save(uninterrupted, tmp_path):
     workdir, log = tmp_path / "run", tmp_path / "log"
-    slow = Change("", "openat,write,pwrite64,fsync,rename", ".partial-model.weights.h5", 1)
-    prefix = at(slow, workdir, log, "delay_enter=1500000")
-    process = start("train", f"--workdir={workdir}", *WHOLE, prefix=prefix)
+    slow = Change("", "openat,write,pwrite64,fsync,rename", ".partial-1-model.weights.h5", 1)
+    prefix, options = (
+        at(slow, workdir, log, "delay_enter=1500000"),
+        [f"--workdir={workdir}", *WHOLE],
+    )
+    process = start("train", *options, prefix=prefix, program=SAME_NAMES)
     wait_for((workdir / slow.path).exists, process)
     pid = int(log.read_text().split()[0])
     os.kill(pid, signal.SIGINT)

@@ -9,7 +9,7 @@ import urllib.parse
 
 @contextlib.contextmanager
 def serving(handler):
-    """Serves a handler at a port of its own; yields `http://127.0.0.1:PORT/`."""
+    """Serves a handler at a free port; yields `http://127.0.0.1:PORT/`."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -35,8 +35,8 @@ def behind(address, path):
                 return
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             connection = http.client.HTTPConnection(target)
-            own = "/" + self.path.removeprefix(path)
-            connection.request(self.command, own, body, dict(self.headers))
+            shorter = "/" + self.path.removeprefix(path)
+            connection.request(self.command, shorter, body, dict(self.headers))
             answer = connection.getresponse()
             content = answer.read()
             self.send_response(answer.status)

@@ -29,8 +29,8 @@ def environment(folder):
     """
     venv.create(folder, with_pip=True)
     paths = {"base": str(folder), "platbase": str(folder)}
-    own = sysconfig.get_path("purelib", "venv", paths)
-    with open(os.path.join(own, "dependencies.pth"), "w") as file:
+    packages = sysconfig.get_path("purelib", "venv", paths)
+    with open(os.path.join(packages, "dependencies.pth"), "w") as file:
         file.write(sysconfig.get_path("purelib") + "\n")
     return folder / "bin"
 
@@ -44,7 +44,7 @@ def run(*command, cwd):
 
 
 def test_all_files_are_packed(tmp_path):
-    """As it is installed, not only in the repository."""
+    """Everything in the package's folder is installed."""
     pytest.importorskip("setuptools", "77")
     source = checkout(tmp_path)
     run(sys.executable, "setup.py", "-q", "build_py", f"--build-lib={tmp_path}/built", cwd=source)
@@ -90,7 +90,7 @@ def test_a_wheel_works_by_itself(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [[], ["-e"]], ids=["copied", "editable"])
 def test_a_script_beside_the_checkout_finds_the_package(tmp_path, how):
-    """Not the folder prsr in which it lies, which Python would take for a package, too."""
+    """A script imports the package, not the checkout's folder prsr, which looks like a package."""
     source, programs = checkout(tmp_path), environment(tmp_path / "venv")
     run(programs / "python", "-m", "pip", "install", "--no-deps", *how, source, cwd=tmp_path)
     script = tmp_path / "script.py"

@@ -1,9 +1,5 @@
 from benchmarks import rounds, sampling
-from prsr.hparams import DataHparams, Hparams, ModelHparams
-
-SIZES = ModelHparams(
-    blocks_per_stage=0, conditioning_width=4, prior_width=4, prior_layers=1, prior_hidden=4
-)
+from tests.benchmarks.suite_test import HPARAMS
 
 
 def test_the_reference_is_scaled_to_all_sub_pixels(monkeypatch):
@@ -21,7 +17,7 @@ def test_the_reference_is_scaled_to_all_sub_pixels(monkeypatch):
         return times, times
 
     monkeypatch.setattr(rounds, "interleave", interleave)
-    model = sampling.build(Hparams(model=SIZES, data=DataHparams(image_size=8)))
+    model = sampling.build(HPARAMS)
     row = sampling.compare(model, 8, [3], 7)[0]
     assert row["reference_seconds"] == 1 + 0.25 * 192
     assert row["speedup"] == 49 / 0.5

@@ -7,7 +7,7 @@ from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
 
 HPARAMS = Hparams(
     ModelHparams(
-        blocks_per_stage=0, conditioning_width=4, prior_width=4, prior_layers=1, prior_hidden=4
+        blocks_per_stage=1, conditioning_width=4, prior_width=7, prior_layers=2, prior_hidden=8
     ),
     DataHparams(image_size=8),
     TrainingHparams(global_batch_size=4),

@@ -6,15 +6,8 @@ import pytest
 
 from benchmarks import sampling
 from benchmarks import training as benchmark
-from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
-
-HPARAMS = Hparams(
-    model=ModelHparams(
-        blocks_per_stage=1, conditioning_width=4, prior_width=7, prior_layers=2, prior_hidden=8
-    ),
-    data=DataHparams(image_size=8),
-    training=TrainingHparams(global_batch_size=4),
-)
+from prsr.hparams import DataHparams, Hparams, ModelHparams
+from tests.benchmarks.suite_test import HPARAMS
 
 
 def test_operations_by_hand():

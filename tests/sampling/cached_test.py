@@ -12,6 +12,7 @@ from prsr.sampling import cached, naive, noise
 from tests.conftest import mirrored
 
 INFINITY = float("inf")
+pytestmark = pytest.mark.xla
 
 
 def make(low_size, seed=3, **options):

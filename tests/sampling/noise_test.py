@@ -74,6 +74,7 @@ def test_noise_belongs_to_the_image():
     assert len(np.unique(together)) > 170
 
 
+@pytest.mark.xla
 def test_noise_is_the_same_under_xla():
     seeds = tf.constant([[1, 0], [7, 9]])
     compiled = tf.function(lambda s: noise.uniforms(s, (4, 5, 3)), jit_compile=True)
