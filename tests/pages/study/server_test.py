@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prsr.pages.study import server
+from prsr.pages.study.store import read
 from tests.pages.study import studies
 from tests.properties import tried
 
@@ -46,6 +47,11 @@ def app(study, clock, tmp_path):
     return app
 
 
+def images(page, number):
+    """The responses to a page that loads both images of a pair."""
+    return {side: page.get(f"/api/image/{number}/{side}") for side in ("left", "right")}
+
+
 def answer(page, clock, number, choice="left"):
     clock.now += 1
     body = {"number": number, "choice": choice, "exposure_ms": 20.0, "response_ms": 1}
@@ -59,13 +65,10 @@ def test_a_worker_s_way(app, clock):
     assert new["question"] == "Which image, would you guess, is from a camera?"
     state = page.post("/api/begin", {"worker": "ann"}).json
     for number in range(6):
-        # A reload: the same pair.
-        again = page.get("/api/state?worker=ann").json
-        assert (again["number"], again["left"], again["right"]) == (
-            number,
-            state["left"],
-            state["right"],
-        )
+        before = {side: response.data for side, response in images(page, number).items()}
+        again = page.get("/api/state?worker=ann").json  # a reload: the same pair
+        assert again["number"] == state["number"] == number
+        assert before == {side: response.data for side, response in images(page, number).items()}
         response = answer(page, clock, number)
         assert response.status_code == 200
         state = response.json
@@ -84,8 +87,8 @@ def test_a_worker_s_way(app, clock):
 def test_begin_twice_is_one_session(app):
     page = Page(app)
     first = page.post("/api/begin", {"worker": None}).json
-    assert page.post("/api/begin", {"worker": None}).json["left"] == first["left"]
-    assert app.store._database.execute("SELECT count(*) FROM sessions").fetchone()[0] == 1
+    assert page.post("/api/begin", {"worker": None}).json == first
+    assert len(read(app.store.study)) == 1
 
 
 def test_a_browser_that_did_not_hear_that_it_began(app):
@@ -97,8 +100,8 @@ def test_a_browser_that_did_not_hear_that_it_began(app):
     page = Page(app)
     page.client.set_cookie(name, secret)
     again = page.post("/api/begin", {"worker": "ann"})
-    assert again.status_code == 200 and again.json["left"] == first["left"]
-    # Nobody chooses a secret of one's own.
+    assert again.status_code == 200 and again.json == first
+    # Clients cannot choose their session secret.
     weak = Page(app)
     weak.client.set_cookie(name, "1")
     weak.post("/api/begin", {"worker": "bob"})
@@ -109,8 +112,8 @@ def test_a_browser_without_cookies_takes_no_place(app):
     page = Page(app, keeps_cookies=False)
     assert page.get("/api/state?worker=ann").json["keeps_cookies"] is False
     refused = page.post("/api/begin", {"worker": "ann"})
-    assert refused.status_code == 403 and "keeps no cookies" in refused.json["error"]
-    assert app.store._database.execute("SELECT count(*) FROM sessions").fetchone()[0] == 0
+    assert refused.status_code == 403 and "not keep cookies" in refused.json["error"]
+    assert not read(app.store.study)
     other = Page(app)  # the same worker, who came again with cookies
     assert other.get("/api/state?worker=ann").json["keeps_cookies"] is True
     assert other.post("/api/begin", {"worker": "ann"}).json["state"] == "pair"
@@ -145,34 +148,30 @@ def test_no_answer_tells_which_image_is_real(tmp_path, clock, channels):
         state = page.post("/api/begin", {"worker": None}).json
         while state["state"] == "pair":
             assert set(state) - {"correct"} == {
-                "state", "number", "practice", "position", "of", "left", "right", "exposure_ms",
-                "upcoming",
+                "state", "number", "practice", "position", "of", "exposure_ms", "ahead",
             }  # fmt: skip
-            for side in ("left", "right"):
-                response = page.get(f"/api/image/{state[side]}")
+            for response in images(page, state["number"]).values():
                 assert response.status_code == 200
-                seen.append((len(state[side]), len(response.data), str(response.headers)))
+                seen.append((len(response.data), str(response.headers)))
             state = answer(page, clock, state["number"]).json
     assert len(seen) == 48 and len(set(seen)) == 1, set(seen)
-    assert "Last-Modified" not in seen[0][2] and "ETag" not in seen[0][2]
-    headers = seen[0][2]
+    headers = seen[0][1]
+    assert "Last-Modified" not in headers and "ETag" not in headers
     assert "no-store" in headers and "nosniff" in headers and "default-src 'self'" in headers
 
 
 def test_what_is_shown_is_what_is_compared(app, study, clock):
     page = Page(app)
     state = page.post("/api/begin", {"worker": None}).json
-    algorithm = app.store._database.execute("SELECT algorithm FROM sessions").fetchone()[0]
     while state["state"] == "pair":
-        row = app.store._database.execute(
-            "SELECT * FROM trials WHERE number = ?", [state["number"]]
-        ).fetchone()
-        shown = {side: page.get(f"/api/image/{state[side]}").data for side in ("left", "right")}
-        method = "bicubic" if row["kind"] == "golden" else algorithm.split("/")[1]
+        shown = {side: response.data for side, response in images(page, state["number"]).items()}
+        state = answer(page, clock, state["number"]).json
+        session = read(study)[0]
+        row = session["answers"][-1]
+        method = "bicubic" if row["kind"] == "golden" else session["algorithm"].split("/")[1]
         other = "left" if row["truth_side"] == "right" else "right"
         for side, name in ((row["truth_side"], "truth"), (other, method)):
             assert shown[side] == study.picture("noise", name, row["image"]).read_bytes()
-        state = answer(page, clock, state["number"]).json
 
 
 def test_without_a_worker_s_link(study, clock):
@@ -271,18 +270,22 @@ fields = st.fixed_dictionaries(
     },
 )
 paths = st.sampled_from(
-    ["/api/begin", "/api/answer", "/api/state", "/api/image/x", "/api/progress"]
+    ["/api/begin", "/api/answer", "/api/state", "/api/image/4/left", "/api/progress"]
 )
 
 
 def empty(app):
-    for table in ("trials", "sessions"):
+    for table in ("answers", "sessions"):
         app.store._database.execute(f"DELETE FROM {table}")
 
 
 def answered(app):
-    sql = "SELECT session, number, choice FROM trials WHERE choice IS NOT NULL"
-    return [tuple(row) for row in app.store._database.execute(sql)]
+    """Every answer as `(worker, number, choice)`."""
+    return [
+        (session["worker"], answer["number"], answer["choice"])
+        for session in read(app.store.study)
+        for answer in session["answers"]
+    ]
 
 
 @tried(200)
@@ -339,11 +342,14 @@ def test_any_identifier(app, worker):
 
 
 @tried(200)
-@given(address=st.text(min_size=1, max_size=100))
-def test_any_address_of_an_image(app, address):
+@example("0", "up")
+@example("9" * 5000, "left")
+@example("-1", "left")
+@given(number=st.text(max_size=100) | st.integers(3).map(str), side=st.text(max_size=100))
+def test_any_address_of_an_image(app, number, side):
     page = Page(app)
     page.post("/api/begin", {"worker": None})
-    response = page.client.get("/api/image/" + address)
+    response = page.client.get(f"/api/image/{number}/{side}")
     assert response.status_code in (404, 400, 405, 308), response.status_code
     assert not response.data.startswith(b"\x89PNG")
 
@@ -389,9 +395,5 @@ def test_any_order_of_requests(app, clock, actions):
         shown = response.status_code == 200 and response.json["state"] != "new"
         if shown and due[i] != response.json.get("number"):
             due[i], since[i] = response.json.get("number"), clock.now
-    sql = (
-        "SELECT worker, number, choice FROM trials JOIN sessions ON session = id "
-        "WHERE choice IS NOT NULL"
-    )
-    found = {(int(w[1:]), n): c for w, n, c in map(tuple, app.store._database.execute(sql))}
+    found = {(int(worker[1:]), number): choice for worker, number, choice in answered(app)}
     assert found == kept

@@ -120,7 +120,8 @@ def test_places_are_balanced_and_end(tmp_path, store, clock):
     assert {p["kept"] for p in store.progress().values()} == {2}
     first = set()  # algorithms of first workers are drawn at random
     for i in range(20):
-        one = studies.open_store(studies.make(tmp_path / str(i)), clock)
+        (tmp_path / str(i)).mkdir()
+        one = studies.open_store(dataclasses.replace(store.study, path=tmp_path / str(i)), clock)
         studies.begin(one)
         first.add(sessions(one)[0]["algorithm"])
     assert len(first) == 2
