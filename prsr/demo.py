@@ -11,9 +11,9 @@ from prsr.flags import (
     define_dataset,
     define_trained,
     group,
-    moved,
     run,
     trained,
+    with_dataset,
 )
 from prsr.system.errors import UserError
 
@@ -37,11 +37,7 @@ def main():
 
     workdir = trained()
     hparams, model = workdir.load_model()
-    if hparams.model.architecture != "pixel_recursive":
-        raise UserError(
-            f"--workdir={workdir.path} is a run of --architecture={hparams.model.architecture}; "
-            f"the page needs pixel_recursive, and shows a regression with --regression"
-        )
+    hparams.model.require_prior("be shown on the page (a regression can be: --regression)")
     if hparams.data.pairs != "downsampled":
         raise UserError(
             f"--workdir={workdir.path} is a run of --pairs={hparams.data.pairs}, not "
@@ -59,9 +55,10 @@ def main():
     examples = _examples(workdir, hparams)
     drawer = drawing.Drawer(hparams, model, regression)
     app = server.create_app(drawer, examples, *_faces(hparams), FLAGS.allow_framing_by)
-    with web.listening(app, FLAGS.host, FLAGS.port, connections=200) as (address, answer), drawer:
+    listening = web.listening(app, FLAGS.host, FLAGS.port, connections=200)
+    with listening as (address, serve_forever), drawer:
         print(f"open {address} (Ctrl-C stops it)", flush=True)
-        answer()
+        serve_forever()
     print("stopped")
 
 
@@ -72,11 +69,16 @@ def _examples(workdir, hparams):
 
     if FLAGS.model is not None and not FLAGS.dataset:
         paths = sorted((workdir.path / "examples").glob("*.jpg"))
-        pictures = [decoding.decode(path, hparams.model.channels) for path in paths]
         names = [path.stem.replace("_", " ").title() for path in paths]
-        return list(zip(names, [images.crop(picture, hparams.data.crop) for picture in pictures]))
+        pictures = [decoding.decode(path, hparams.model.channels) for path in paths]
+        return [
+            (name, images.crop(picture, hparams.data.crop))
+            for name, picture in zip(names, pictures)
+        ]
     try:
-        found = inputs.test_inputs(moved(hparams), _EXAMPLES)
+        hparams = with_dataset(hparams)
+        source, _ = workdir.open_images(hparams)
+        found = inputs.test_inputs(source, hparams, _EXAMPLES)
     except UserError as error:
         print(f"the page starts without example pictures: {error}")
         return []
@@ -92,7 +94,7 @@ def _faces(hparams):
     try:
         return True, inputs.eye_finder(hparams)
     except UserError:
-        print("the page cannot find faces; to let it, pip install -e '.[faces]'")
+        print("the page does not find faces; pip install -e '.[faces]' installs what that needs")
         return True, None
 
 
