@@ -1,350 +1,375 @@
-"""Trains Table 2's model in PyTorch, for a GPU that TensorFlow cannot use.
+"""Trains the models of `prsr.models` on Keras' JAX backend, for a GPU without TensorFlow.
 
-    python experiments/gpu_training.py --initial=RUN --output=NEW_RUN --seconds=3600
+    python experiments/gpu_training.py --initial_weights=faces --dataset=records:celeba_records \
+        --workdir=runs/faces_gpu --train_steps=60000 --fall_steps=60000
 
-It continues from the weights of a run of `prsr.train`, on the same images, and leaves weights that
-every command of prsr reads. The step is that of `prsr.train`: equation 8, Table 2's RMSProp,
-mirrored images, a moving average of the weights, bfloat16. What makes it fast: all images are on
-the GPU, all weights are one vector, and the whole step is one CUDA graph. The learning rate rises
-for 500 steps, and falls linearly to zero at the end. A NEW_RUN can be the RUN of the next one.
+The step is that of `prsr.train`: the same models, loss and optimizer (equation 8, Table 2's
+RMSProp), mirrored images, a moving average of the weights. All images stay on the device as uint8,
+and one compiled program takes many steps. `--workdir` becomes a run directory, which every command
+of prsr reads; model.weights.h5 is the moving average.
 
-NEW_RUN gets what `prsr.train` writes, but no checkpoints; model.weights.h5 is the moving average
-that was best on validation. Needs `torch`. The bundled face model was trained so (see its card).
+The same command resumes: weights, average, batch statistics and RMSProp's slots are saved in
+WORKDIR/state, and the order of the images follows from the seed and the step. RMSProp's slots are
+saved in bfloat16, to stay below 60 MiB, so a resumed run is close to an uninterrupted one, not
+identical.
+
+`--precision` is that of products: `float32`, `tensorfloat32` (its results, and all else, stay in
+float32), or `bfloat16` (likewise). Needs jax, keras, h5py and pillow; no TensorFlow.
 """
 
 import argparse
+import collections
+import dataclasses
+import json
+import os
+import pathlib
 import time
 
-import keras
-import numpy as np
-import torch
-from torch.nn import functional
+os.environ["KERAS_BACKEND"] = "jax"
+os.environ.setdefault("XLA_FLAGS", "--xla_gpu_autotune_level=1")
 
-from benchmarks.torch_step import gate, shift_down
-from prsr import plotting
-from prsr.data import image_sets, pipeline
-from prsr.hparams import TrainingHparams
-from prsr.workdir.directory import Workdir
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import keras  # noqa: E402
+import ml_dtypes  # noqa: E402
+import numpy as np  # noqa: E402
 
-TABLE_2 = TrainingHparams()
-WARM_UP = 500  # steps, while RMSProp's mean squares settle
-NAMES = "joint", "conditioning", "prior"
+from prsr import plotting  # noqa: E402
+from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams  # noqa: E402
+from prsr.models.build import build_model  # noqa: E402
+from prsr.sampling.projection import reduction_matrix  # noqa: E402
+from prsr.system import files  # noqa: E402
+from prsr.training import optimizers  # noqa: E402
+from prsr.workdir import history, initial  # noqa: E402
+from prsr.workdir.directory import Workdir  # noqa: E402
+
+STATISTICS_IMAGES = 1024  # for batch normalisation, whenever the average is scored or saved
+PIECE = 15 * 2**20  # bytes of one file of the state
 
 
-# The network -------------------------------------------------------------------------------
+# Images ------------------------------------------------------------------------------------
 
 
-class Network:
-    """A and B as functions of one vector of weights.
+def read_records(folder, split, size, channels, count=None):
+    """Reads the first images of a split from records, without TensorFlow.
 
-    Args:
-        model: built `PixelRecursiveSuperResolution` with batch normalisation.
-        device: PyTorch device.
-        dtype: of activations and products.
+    Returns:
+        `[count, size, size, channels]` uint8.
     """
-
-    def __init__(self, model, device, dtype):
-        self.model, self.device, self.dtype = model, device, dtype
-        self.stages = len(model.conditioning.stages)
-        self.blocks = len(model.conditioning.stages[0])
-        self.layers = len(model.prior.gated_layers)
-        self.reach = model.prior.vertical.reach, model.prior.gated_layers[0].vertical.reach
-        self.variables, masks = zip(*_in_order(model))
-        self.norms = [variable.name in ("gamma", "beta") for variable in self.variables]
-        self.sizes = [int(np.prod(variable.shape)) for variable in self.variables]
-        self.mask = torch.from_numpy(np.concatenate(masks)).to(device)
-
-    def vector(self):
-        """Returns the Keras model's weights."""
-        parts = [_flat(np.asarray(variable)) for variable in self.variables]
-        return torch.from_numpy(np.concatenate(parts).astype(np.float32)).to(self.device)
-
-    def assign(self, vector):
-        """Writes a vector into the Keras model."""
-        parts = np.split(vector.cpu().numpy(), np.cumsum(self.sizes)[:-1])
-        for variable, part in zip(self.variables, parts):
-            *rest, last = variable.shape
-            variable.assign(np.moveaxis(part.reshape(last, *rest), 0, -1))
-
-    def views(self, rounded, full):
-        """Views of the weights as `logits` takes them: norms from `full`, others from `rounded`."""
-        parts = zip(self.variables, self.norms, rounded.split(self.sizes), full.split(self.sizes))
-        return [_kernel(exact if norm else flat, v.shape) for v, norm, flat, exact in parts]
-
-    def gradient(self, gradients):
-        """Joins the gradients of `views` to a vector."""
-        parts = [x.permute(0, 2, 3, 1).reshape(-1) if x.ndim == 4 else x for x in gradients]
-        return torch.cat([part.float() for part in parts]) * self.mask
-
-    def inputs(self, high_res):
-        """Converts `[batch, 3, height, width]` uint8 to A's and B's inputs, and labels."""
-        x = high_res.to(self.dtype) / 255 - 0.5
-        labels = high_res.permute(0, 2, 3, 1).reshape(-1).long()
-        return x.contiguous(memory_format=torch.channels_last), labels
-
-    def logits(self, views, low_res, high_res, statistics=None):
-        """A and B, `[batch, channels * 256, height, width]`.
-
-        `statistics`: means and variances in order, or None for the batch's.
-        """
-        views = iter(views)
-        statistics = iter(statistics) if statistics is not None else None
-
-        def conv(x, left=0, top=0, right=0, bottom=0):
-            kernel, bias = next(views), next(views)
-            return functional.conv2d(functional.pad(x, (left, right, top, bottom)), kernel, bias)
-
-        def norm(x):
-            gamma, beta = next(views), next(views)
-            mean, variance = (next(statistics), next(statistics)) if statistics else (None, None)
-            return functional.batch_norm(
-                x, mean, variance, gamma, beta, statistics is None, eps=1e-3
-            )
-
-        a = conv(low_res)
-        for stage in range(self.stages):
-            if stage > 0:
-                kernel, bias = next(views), next(views)
-                a = functional.conv_transpose2d(a, kernel, bias, stride=2)
-                a = torch.relu(a[:, :, :-1, :-1])
-            for _ in range(self.blocks):
-                inner = torch.relu(norm(conv(a, 1, 1, 1, 1)))
-                a = a + norm(conv(inner, 1, 1, 1, 1))
-        a = conv(a)
-
-        first, reach = self.reach
-        v = conv(high_res, first, first, first)
-        h = conv(high_res, first) + shift_down(v)
-        for _ in range(self.layers):
-            v = conv(v, reach, reach, reach)
-            from_above = conv(shift_down(v))
-            h = h + conv(gate(conv(h, reach) + from_above))
-            v = gate(v)
-        return a, conv(torch.relu(conv(torch.relu(h))))
+    length = size * size * channels
+    frame = np.dtype([("head", "V12"), ("image", np.uint8, (size, size, channels)), ("tail", "V4")])
+    paths = sorted(pathlib.Path(folder).glob(f"{split}-*.tfrecord"))
+    if not paths:
+        raise SystemExit(f"error: '{folder}' has no {split} records")
+    parts = []
+    for path in paths:
+        content = np.fromfile(path, frame)
+        if path.stat().st_size != len(content) * (length + 16):
+            raise SystemExit(f"error: '{path}' does not hold {size}x{size} images")
+        parts.append(content["image"])
+    return np.concatenate(parts)[:count]
 
 
-def _in_order(model):
-    """Yields each weight as `Network.logits` takes them, with its mask as a vector."""
-
-    a, b = model.conditioning, model.prior
-    chain = [a.stem]
-    for stage, blocks in enumerate(a.stages):
-        chain += [a.upsamplings[stage - 1]] if stage > 0 else []
-        for block in blocks:
-            chain += [block.first, block.first_norm, block.second, block.second_norm]
-    chain += [a.logits, b.vertical, b.horizontal]
-    for gated in b.gated_layers:
-        chain += [gated.vertical, gated.vertical_to_horizontal, gated.horizontal, gated.residual]
-    for layer in [*chain, b.hidden, b.logits]:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            variables = layer.gamma, layer.beta
-        else:
-            variables = layer.kernel, layer.bias
-        for variable in variables:
-            mask = getattr(layer, "mask", 1) if variable.name == "kernel" else 1
-            yield variable, _flat(np.broadcast_to(np.float32(mask), variable.shape))
+def reduce(high_res, scale):
+    """Makes the inputs: `prsr.images.downsample` by its matrix, rounded and clipped to uint8."""
+    matrix = reduction_matrix(high_res.shape[1], scale)
+    parts = [
+        np.einsum("rh,bhwc,sw->brsc", matrix, high_res[i : i + 512], matrix, optimize=True)
+        for i in range(0, len(high_res), 512)
+    ]
+    return np.clip(np.round(np.concatenate(parts)), 0, 255).astype(np.uint8)
 
 
-def _flat(kernel):
-    """The last axis comes first, which is PyTorch's "channels last"."""
-    return np.moveaxis(kernel, -1, 0).ravel()
+def order(count, seed, batch, first_step, steps):
+    """Returns the images of some steps, and which of them to mirror: functions of (seed, step).
 
-
-def _kernel(flat, shape):
-    if len(shape) == 1:
-        return flat
-    height, width = tuple(shape[:-2]) or (1, 1)  # a dense layer is a 1x1 convolution
-    return flat.view(shape[-1], height, width, shape[-2]).permute(0, 3, 1, 2)
-
-
-def nats(logits, labels):
-    """Cross-entropy, averaged over sub-pixels."""
-    return functional.cross_entropy(logits.permute(0, 2, 3, 1).reshape(-1, 256).float(), labels)
+    Returns:
+        int32 `[steps, batch]` in 0..count - 1, and bool `[steps, batch]`.
+    """
+    positions = np.arange(first_step * batch, (first_step + steps) * batch)
+    epochs = positions // count
+    chosen = np.empty(len(positions), np.int32)
+    for epoch in np.unique(epochs):
+        permutation = np.random.default_rng([seed, epoch]).permutation(count)
+        chosen[epochs == epoch] = permutation[positions[epochs == epoch] % count]
+    mirrored = [
+        np.random.default_rng([seed, step, 1]).random(batch) < 0.5
+        for step in range(first_step, first_step + steps)
+    ]
+    return chosen.reshape(steps, batch), np.array(mirrored)
 
 
 # The step ----------------------------------------------------------------------------------
 
 
 class Step:
-    """One step of training, as a CUDA graph if there is a GPU.
+    """Many training steps as one JAX program.
 
     Args:
-        network: `Network`.
-        batch: images per step.
-        decay: of the moving average.
+        model: a built `prsr.models` model.
+        training: `prsr.hparams.TrainingHparams`.
+        mirror: whether images may be mirrored.
 
     Attributes:
-        state: dict of vectors: `weights`, `average`, `mean_square`, `velocity`.
-        sums: bits per dimension of A + B and of A, summed over the steps so far.
+        state: dict of lists of arrays: `weights`, `statistics` (of batch normalisation),
+            `optimizer` (its variables in order).
     """
 
-    def __init__(self, network, batch, decay):
-        self.network, self.decay, device = network, decay, network.device
-        weights = network.vector()
-        self.state = {
-            "weights": weights,
-            "average": weights.clone(),
-            "mean_square": torch.full_like(weights, TABLE_2.rms_start),
-            "velocity": torch.zeros_like(weights),
+    def __init__(self, model, training, mirror):
+        self.model, self.training, self.mirror = model, training, mirror
+        self.optimizer = optimizers.from_hparams(training)
+        self.optimizer.build(model.trainable_variables)
+        self.variables = {
+            "weights": model.trainable_variables,
+            "statistics": model.non_trainable_variables,
+            "optimizer": self.optimizer.variables,
         }
-        self.rounded = weights.to(network.dtype)
-        self._refresh()
-        views = network.views(self.rounded, weights)
-        self.leaves = [view.detach().requires_grad_() for view in views]
-        self.low = torch.zeros(batch, 3, 8, 8, dtype=torch.uint8, device=device)
-        self.high = torch.zeros(batch, 3, 32, 32, dtype=torch.uint8, device=device)
-        self.mirrored = torch.zeros(batch, 1, 1, 1, dtype=torch.bool, device=device)
-        self.rate, self.sums = torch.zeros((), device=device), torch.zeros(2, device=device)
-        self.graph = self._captured() if device == "cuda" else None
+        self.reset()
+        self.run = jax.jit(self._run, donate_argnums=0)
+        self.score = jax.jit(self._score)
 
-    def __call__(self, low, high, mirrored):
-        """Takes `[batch, 3, 8, 8]` and `[batch, 3, 32, 32]` uint8, and which to mirror."""
-        self.low.copy_(low)
-        self.high.copy_(high)
-        self.mirrored.copy_(mirrored)
-        self.graph.replay() if self.graph else self._run()
+    def reset(self):
+        """Makes the Keras variables the state."""
+        self.state = {k: [jnp.copy(v.value) for v in vs] for k, vs in self.variables.items()}
 
-    def _captured(self):
-        saved = {name: vector.clone() for name, vector in self.state.items()}
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                self._run()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._run()
-        for name, vector in self.state.items():
-            vector.copy_(saved[name])
-        self._refresh()
-        self.sums.zero_()
-        return graph
+    def __call__(self, low_res, high_res, chosen, mirrored):
+        """Takes a step for each row of `chosen`.
 
-    def _refresh(self):
-        self.rounded.copy_(self.state["weights"] * self.network.mask)
+        Args:
+            low_res, high_res: all images, uint8, on the device.
+            chosen, mirrored: as `order` returns them.
 
-    def _run(self):
-        network, state = self.network, self.state
-        low, high = (torch.where(self.mirrored, x.flip(3), x) for x in (self.low, self.high))
-        (low, _), (high, labels) = network.inputs(low), network.inputs(high)
-        a, b = (x.float() for x in network.logits(self.leaves, low, high))
-        joint, alone = nats(a + b, labels), nats(a, labels)
-        objective = (joint + alone) * labels.numel() / len(high)  # equation 8, nats per image
-        gradient = network.gradient(torch.autograd.grad(objective, self.leaves))
-        with torch.no_grad():
-            rho, mean_square = TABLE_2.rho, state["mean_square"]
-            mean_square.mul_(rho).addcmul_(gradient, gradient, value=1 - rho)
-            scaled = gradient * torch.rsqrt(mean_square + TABLE_2.epsilon)
-            state["velocity"].mul_(TABLE_2.momentum).add_(self.rate * scaled)
-            state["weights"].sub_(state["velocity"])
-            state["average"].lerp_(state["weights"], 1 - self.decay)
-            self.sums += torch.stack([joint, alone]).detach() / np.log(2)
-            self._refresh()
+        Returns:
+            A dict of `[steps]` arrays: the model's `scores` before each step, averaged over images.
+        """
+        self.state, scores = self.run(self.state, low_res, high_res, chosen, mirrored)
+        return {name: np.asarray(values) for name, values in scores.items()}
+
+    def _scope(self, state):
+        pairs = [(v, x) for k, vs in self.variables.items() for v, x in zip(vs, state[k])]
+        return keras.StatelessScope(state_mapping=pairs)
+
+    def _run(self, state, low_res, high_res, chosen, mirrored):
+        def step(state, now):
+            chosen, mirrored = now
+            flip = mirrored[:, None, None, None]
+            low, high = (
+                jnp.where(flip, x[:, :, ::-1], x) if self.mirror else x
+                for x in (low_res[chosen], high_res[chosen])
+            )
+            return self._step(state, low, high)
+
+        return jax.lax.scan(step, state, (chosen, mirrored))
+
+    def _step(self, state, low_res, high_res):
+        def loss(weights):
+            with self._scope({**state, "weights": weights}) as scope:
+                scores = self.model.scores(low_res, high_res, training=True)
+                objective = self.model.objective(scores, self.training.conditioning_weight)
+            statistics = [_value(scope, v) for v in self.variables["statistics"]]
+            return jnp.mean(objective), (statistics, _means(scores))
+
+        gradients, (statistics, scores) = jax.grad(loss, has_aux=True)(state["weights"])
+        if self.training.clip_norm:
+            norm = jnp.sqrt(sum(jnp.sum(g**2) for g in gradients))
+            factor = jnp.minimum(1.0, self.training.clip_norm / norm)
+            gradients = [g * factor for g in gradients]
+        with self._scope({**state, "statistics": statistics}) as scope:
+            self.optimizer.apply(gradients, self.variables["weights"])
+        new = {k: [_value(scope, v) for v in vs] for k, vs in self.variables.items()}
+        return {**new, "statistics": statistics}, scores
+
+    def _score(self, state, low_res, high_res):
+        with self._scope(state):
+            return _means(self.model.scores(low_res, high_res))
+
+    def averaged(self, low_res):
+        """Returns a state to score and save: the moving average, with statistics of its own.
+
+        Args:
+            low_res: images for batch normalisation's statistics.
+        """
+        state = dict(self.state)
+        if self.training.ema:  # Keras keeps the averages last
+            state["weights"] = state["optimizer"][-len(state["weights"]) :]
+        self.assign(state)
+        batch = self.training.global_batch_size
+        self.model.recalibrate_batch_norm(
+            [low_res[i : i + batch] for i in range(0, len(low_res) - batch + 1, batch)]
+        )
+        state["statistics"] = [v.value for v in self.variables["statistics"]]
+        return state
+
+    def assign(self, state):
+        """Writes a state into the Keras model."""
+        for name in ("weights", "statistics"):
+            for variable, value in zip(self.variables[name], state[name]):
+                variable.assign(value)
+
+    def evaluate(self, state, low_res, high_res, batch=64):
+        """Returns the mean scores of some images under a state, as a dict."""
+        totals = collections.Counter()
+        for i in range(0, len(low_res), batch):
+            low, high = low_res[i : i + batch], high_res[i : i + batch]
+            for name, mean in self.score(state, low, high).items():
+                totals[name] += len(low) * float(mean)
+        return {name: total / len(low_res) for name, total in totals.items()}
+
+
+def _value(scope, variable):
+    value = scope.get_current_value(variable)
+    return variable.value if value is None else value
+
+
+def _means(scores):
+    return {name: jnp.mean(score) for name, score in scores.items()}
+
+
+# What is saved -----------------------------------------------------------------------------
+
+
+def save_state(folder, state, step):
+    """Writes a state in pieces of 15 MiB, RMSProp's two slots in bfloat16."""
+    with files.replacing(folder) as partial:
+        partial.mkdir(parents=True)
+        count = len(state["weights"])
+        # The optimizer's variables: step, learning rate, mean squares, momenta, averages.
+        rounded = range(len(state["optimizer"]) - 3 * count, len(state["optimizer"]) - count)
+        content, dtypes = bytearray(), {}
+        for name, arrays in state.items():
+            for number, array in enumerate(map(np.asarray, arrays)):
+                if name == "optimizer" and number in rounded:
+                    array = array.astype(ml_dtypes.bfloat16)
+                dtypes[f"{name} {number}"] = str(array.dtype)
+                content += array.tobytes()
+        for number, start in enumerate(range(0, len(content), PIECE)):
+            (partial / f"piece-{number}.bin").write_bytes(content[start : start + PIECE])
+        about = {"step": step, "bytes": len(content), "dtypes": dtypes}
+        (partial / "state.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def load_state(folder, state):
+    """Reads what `save_state` wrote, for arrays of the shapes of `state`.
+
+    Returns:
+        `(state, step)`.
+    """
+    about = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    pieces = sorted(folder.glob("piece-*.bin"), key=lambda path: int(path.stem[6:]))
+    content, start, loaded = b"".join(path.read_bytes() for path in pieces), 0, {}
+    if len(content) != about["bytes"]:
+        raise SystemExit(f"error: '{folder}' is incomplete; delete it to begin again")
+    for name, arrays in state.items():
+        loaded[name] = []
+        for number, array in enumerate(arrays):
+            dtype = jnp.dtype(about["dtypes"][f"{name} {number}"])
+            values = np.frombuffer(content, dtype, array.size, start).reshape(array.shape)
+            start += values.nbytes
+            loaded[name].append(jnp.asarray(values.astype(array.dtype)))
+    return loaded, about["step"]
 
 
 # The training ------------------------------------------------------------------------------
 
 
+def settings(args, folder):
+    """Returns the `Hparams` of the run: the initial model's sizes, and what the arguments say."""
+    made = json.loads((folder / "records.json").read_text(encoding="utf-8"))["settings"]
+    sizes = initial.model_settings(args.initial_weights)
+    if args.blocks_per_stage:
+        sizes = {**sizes, "blocks_per_stage": args.blocks_per_stage}
+    names = {field.name for field in dataclasses.fields(TrainingHparams)} & vars(args).keys()
+    hparams = Hparams(
+        ModelHparams(**sizes),
+        DataHparams(args.dataset, made["image_size"], made["crop"], mirror=True),
+        TrainingHparams(rms_start=initial.RMS_START, **{n: getattr(args, n) for n in names}),
+    )
+    hparams.check()
+    return hparams
+
+
 def main():
     args = _arguments()
-    cuda = torch.cuda.is_available()
-    torch.backends.cudnn.benchmark = True
-    hparams, model = Workdir(args.initial).load_model()
-    run = Workdir(args.output)
+    if args.precision != "float32":
+        jax.config.update("jax_default_matmul_precision", args.precision)
+    folder = pathlib.Path(args.dataset.removeprefix("records:"))
+    hparams = settings(args, folder)
+    training, channels = hparams.training, hparams.model.channels
+    keras.utils.set_random_seed(training.seed)
+    model = build_model(hparams)
+    run, state = Workdir(args.workdir), pathlib.Path(args.workdir) / "state"
+    step, first = Step(model, training, hparams.data.mirror), 0
+    if state.exists():
+        step.state, first = load_state(state, step.state)
+        print(f"resuming from step {first:,}", flush=True)
+        parts = run.read_history()
+    else:
+        initial.load(args.initial_weights, model)
+        step.reset()
+        parts = initial.history(args.initial_weights)
     run.path.mkdir(parents=True, exist_ok=True)
-    run.write_hparams(hparams)
-    network = Network(model, "cuda" if cuda else "cpu", torch.bfloat16 if cuda else torch.float32)
-    low, high = pairs(hparams, "train", network.device)
-    validation = pairs(hparams, "validation", network.device, args.validation)
-    step = Step(network, args.batch_size, args.ema)
-    print(
-        f"{len(step.state['weights']):,} weights, {len(low):,} training images, on {network.device}"
-    )
 
-    begin = time.time()
-    steps, since, best, report, order = 0, 0, np.inf, begin + args.report, low[:0]
-    while True:
-        progress = min(1.0, (time.time() - begin) / args.seconds)
-        if progress == 1 or time.time() >= report:
-            batch, step.sums = (step.sums / max(since, 1)).tolist(), step.sums.zero_()
-            found = evaluate(step, low, validation)
-            shown = "  ".join(f"{x:.4f}" for x in (*batch, *found))
-            print(f"{steps:,} steps, {steps * args.batch_size:,} images: {shown}", flush=True)
-            scores = {f"validation/bits_per_dim/{name}": x for name, x in zip(NAMES, found)}
-            if since:
-                scores |= {f"train/bits_per_dim/{name}": x for name, x in zip(NAMES, batch)}
-            run.append_metrics({"step": steps, **scores})
-            plotting.curves(run.read_metrics(), run.curves)
-            if found[0] < best:
-                best = found[0]
-                run.save_weights(model)
-            if progress == 1:
-                return
-            since, report = 0, time.time() + args.report
-        slope = min(1.0, (1 - progress) / args.fall) * min(1.0, (steps + 1) / WARM_UP)
-        step.rate.fill_(args.rate * slope)
-        for _ in range(args.inner):
-            if len(order) < args.batch_size:
-                order = torch.randperm(len(low), device=network.device)
-            chosen, order = order[: args.batch_size], order[args.batch_size :]
-            mirrored = torch.rand(args.batch_size, 1, 1, 1, device=network.device) < 0.5
-            step(low[chosen], high[chosen], mirrored)
-            steps, since = steps + 1, since + 1
-        if cuda:
-            torch.cuda.synchronize()
+    def read(split, count=None):
+        high_res = read_records(folder, split, hparams.data.image_size, channels, count)
+        return jnp.asarray(reduce(high_res, hparams.model.scale)), jnp.asarray(high_res)
+
+    images, validation = read("train"), read("validation", args.eval_images)
+    print(f"{model.count_params():,} weights, {len(images[0]):,} training images", flush=True)
+    shape = images[1].shape[1:]
+    done, begin = first, time.monotonic()
+    while done < training.train_steps:
+        steps = min(args.steps_per_program, training.train_steps - done)
+        now = order(len(images[0]), training.seed, training.global_batch_size, done, steps)
+        means = {name: float(np.mean(values)) for name, values in step(*images, *now).items()}
+        done += steps
+        rate = (done - first) / (time.monotonic() - begin)
+        scores = model.readable(means, shape)
+        record = {f"train/{name}": value for name, value in scores.items()}
+        print(
+            f"step {done:,} of {training.train_steps:,}: {_line(scores)}; {rate:.3g} steps/s, "
+            f"{(training.train_steps - done) / rate:,.0f} s left",
+            flush=True,
+        )
+        if done % args.eval_every < steps or done == training.train_steps:
+            averaged = step.averaged(images[0][:STATISTICS_IMAGES])
+            scores = model.readable(step.evaluate(averaged, *validation), shape)
+            record |= {f"validation/{name}": value for name, value in scores.items()}
+            print(f"validation on {len(validation[0]):,} images: {_line(scores)}", flush=True)
+            run.save_weights(model)
+            save_state(state, step.state, done)
+            named = (
+                "experiments/gpu_training.py",
+                f"{args.precision} ({jax.devices()[0].device_kind})",
+            )
+            run.write_hparams(hparams, history.extended(parts, hparams, *named, first, done))
+        run.append_metrics({"step": done, **record})
+    plotting.curves(run.read_metrics(), run.curves)
 
 
-def pairs(hparams, split, device, count=None):
-    """Low- and high-resolution images of a split, `[count, 3, height, width]` uint8."""
-    found = image_sets.load(hparams.data, hparams.model.channels, split, count)
-    found = pipeline.evaluation_arrays(found, hparams.data, hparams.model.scale)
-    return [torch.from_numpy(np.moveaxis(x, -1, 1).copy()).to(device) for x in found[:2]]
-
-
-@torch.no_grad()
-def evaluate(step, training, validation, size=64):
-    """Scores the average weights: bits per dimension of A + B, A and B.
-
-    Leaves the weights, and batch normalisation's statistics for them, in the Keras model.
-    """
-    network, average = step.network, step.state["average"]
-    network.assign(average)
-    images = np.moveaxis(training[:2048].cpu().numpy(), 1, -1)
-    network.model.recalibrate_batch_norm([images[i : i + 16] for i in range(0, len(images), 16)])
-    statistics = [
-        torch.from_numpy(np.copy(x)).to(network.device)
-        for blocks in network.model.conditioning.stages
-        for block in blocks
-        for norm in (block.first_norm, block.second_norm)
-        for x in (norm.moving_mean, norm.moving_variance)
-    ]
-    views = network.views((average * network.mask).to(network.dtype), average)
-    total = torch.zeros(3, device=network.device)
-    for start in range(0, len(validation[0]), size):
-        low, high = (x[start : start + size] for x in validation)
-        (low, _), (high, labels) = network.inputs(low), network.inputs(high)
-        a, b = (x.float() for x in network.logits(views, low, high, statistics))
-        total += len(low) * torch.stack([nats(a + b, labels), nats(a, labels), nats(b, labels)])
-    return (total / len(validation[0]) / np.log(2)).tolist()
+def _line(scores):
+    return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
 
 
 def _arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--initial", required=True, help="run directory to begin from")
-    parser.add_argument("--output", required=True, help="run directory to write")
-    parser.add_argument("--seconds", type=float, required=True, help="time to train for")
-    parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=TABLE_2.learning_rate, help="learning rate")
-    parser.add_argument(
-        "--fall", type=float, default=0.3, help="share of the time in which the rate falls to zero"
-    )
-    parser.add_argument("--ema", type=float, default=0.9995, help="moving average of the weights")
-    parser.add_argument("--report", type=float, default=15, help="seconds between validations")
-    parser.add_argument("--validation", type=int, default=1024, help="validation images")
-    parser.add_argument("--inner", type=int, default=25, help="steps between looks at the clock")
+    add = parser.add_argument
+    add("--initial_weights", required=True, help="run directory or bundled model to start from")
+    add("--dataset", required=True, help="records:DIR, from prsr.prepare")
+    add("--workdir", required=True, help="run directory to write, or to resume")
+    add("--train_steps", type=int, required=True, help="steps in all")
+    add("--blocks_per_stage", type=int, help="Table 2's B, if not the initial model's")
+    add("--global_batch_size", type=int, default=64, help="images per step")
+    add("--learning_rate", type=float, default=4e-4, help="initial learning rate")
+    add("--fall_steps", type=int, default=0, help="last steps, over which the rate falls to zero")
+    add("--ema", type=float, default=0.9995, help="decay of the weights' moving average")
+    add("--clip_norm", type=float, default=0.0, help="largest norm of the gradient; 0: no limit")
+    add("--seed", type=int, default=1, help="seed of the order and of fresh weights")
+    add("--precision", default="float32", choices=("float32", "tensorfloat32", "bfloat16"))
+    add("--steps_per_program", type=int, default=250, help="steps between lines")
+    add("--eval_every", type=int, default=2500, help="steps between validations and saves")
+    add("--eval_images", type=int, default=512, help="images per validation")
     return parser.parse_args()
 
 

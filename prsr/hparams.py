@@ -139,6 +139,12 @@ class TrainingHparams:
     )
     learning_rate: float = setting(4e-4, "Initial learning rate", fixed=False, above=0)
     halve_every: int = setting(500_000, "Halve the learning rate every so many steps", low=1)
+    fall_steps: int = setting(
+        0,
+        "Last steps, over which the learning rate falls linearly to zero; 0: none (the paper)",
+        fixed=False,
+        low=0,
+    )
     clip_norm: float = setting(
         0.0, "Largest global norm of the gradient; 0: no limit (the paper)", fixed=False, low=0
     )

@@ -1,4 +1,4 @@
-"""Converts value ranges, crops, resizes and writes images.
+"""Converts value ranges, resizes and writes images.
 
 Images are uint8, 0..255, wherever they are stored, scored or drawn. Networks take [-0.5, 0.5],
 which only this module computes, from the quantised values.
@@ -8,15 +8,8 @@ from keras import ops
 from PIL import Image, PngImagePlugin
 
 from prsr.system import files
-from prsr.system.errors import UserError
 
 SOFTWARE = "prsr"  # marks PNGs written by this program
-
-# The face in an aligned CelebA image, 178x218, as (top, bottom, left, right): the
-# 138-pixel square that Tensor2Tensor cuts for the same task. Fractions, so that the
-# same alignment at another size works.
-CELEBA_HEIGHT, CELEBA_WIDTH = 218, 178
-CELEBA_BOX = (40, 178, 20, 158)
 
 
 def to_network(image, dtype):
@@ -104,44 +97,6 @@ def upsample_bicubic(low_res, scale):
     """
     height, width = low_res.shape[-3:-1]
     return resize(low_res, (height * scale, width * scale))
-
-
-def can_crop(height, width, kind):
-    """Whether an image of this size has the shape that a crop expects."""
-    if kind != "celeba":
-        return True
-    return abs(height * CELEBA_WIDTH - width * CELEBA_HEIGHT) <= 0.02 * width * CELEBA_HEIGHT
-
-
-def crop(image, kind):
-    """Crops an image to a square.
-
-    Args:
-        image: array `[height, width, channels]`.
-        kind: `"center"`, the largest centred square; `"mnist"`, the middle 24/28 of it, which is an
-            MNIST digit almost without its margin; or `"celeba"`, the face in an image with CelebA's
-            alignment.
-
-    Returns:
-        A square part of `image`.
-
-    Raises:
-        UserError: `kind` is `"celeba"`, but the image does not have the shape of an aligned one.
-    """
-    height, width = image.shape[:2]
-    if kind in ("center", "mnist"):
-        side = min(height, width)
-        side = side * 24 // 28 if kind == "mnist" else side
-        top, left = (height - side) // 2, (width - side) // 2
-        return image[top : top + side, left : left + side]
-    if not can_crop(height, width, kind):
-        raise UserError(
-            f"crop=celeba expects aligned CelebA images (178x218, or the same shape in another "
-            f"size); got {width}x{height}; use img_align_celeba, or crop=center"
-        )
-    top, bottom = (round(height * edge / CELEBA_HEIGHT) for edge in CELEBA_BOX[:2])
-    left = round(width * CELEBA_BOX[2] / CELEBA_WIDTH)
-    return image[top:bottom, left : left + bottom - top]
 
 
 def to_pil(picture):

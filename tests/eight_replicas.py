@@ -16,10 +16,10 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * REPLICAS
 )
 
-from prsr.data import image_sets  # noqa: E402
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams  # noqa: E402
 from prsr.training import optimizers  # noqa: E402
 from prsr.training.trainer import Trainer  # noqa: E402
+from tests.runs import images  # noqa: E402
 
 HPARAMS = Hparams(
     ModelHparams(
@@ -32,7 +32,7 @@ HPARAMS = Hparams(
 
 def train(strategy):
     """Scores of each step, and every variable of the model at the end."""
-    trainer = Trainer(HPARAMS, image_sets.load(HPARAMS.data, 3, "train"), strategy)
+    trainer = Trainer(HPARAMS, images(HPARAMS.data), strategy)
     start = [variable.numpy() for variable in trainer.model.trainable_variables]
     batches = iter(trainer.batches())
     scores = [trainer.train_step(next(batches)) for _ in range(STEPS)]
@@ -48,7 +48,7 @@ def train(strategy):
 
 
 if sys.argv[1] == "sgd":
-    optimizers.from_hparams = lambda _: keras.optimizers.SGD(1e-5)
+    optimizers.from_hparams = lambda *_: keras.optimizers.SGD(1e-5)
 one, two = train(None), train(tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(REPLICAS)]))
 differences = {name: np.max(np.abs(two[0][name] / one[0][name] - 1)) for name in one[0]}
 for name, value in one[1].items():  # as a part of what training did

@@ -60,7 +60,7 @@ def draw(model, low_res, uniforms):
     drawn = np.zeros(uniforms.shape, np.uint8)
     for place in np.ndindex(*uniforms.shape[1:]):
         at = (slice(None), *place)
-        logits = ops.cast(model(low_res, drawn)[at], "float32")
+        logits = ops.cast(model((low_res, drawn)).joint[at], "float32")
         weights = ops.exp(TAU * (logits - ops.max(logits, axis=-1, keepdims=True)))
         cumulative = ops.convert_to_numpy(ops.cumsum(weights, axis=-1))
         threshold = uniforms[at][:, None] * cumulative[:, -1:]

@@ -9,7 +9,14 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from prsr.data import image_sets, sources
 from prsr.workdir.directory import Workdir
+
+
+def images(data, split="train", channels=3, limit=None):
+    """The `ImageSet` of a split, from a source opened for it."""
+    source = sources.open_source(data.dataset, data.split, channels)
+    return image_sets.load(source, data, split, limit)
 
 
 def weights(workdir):

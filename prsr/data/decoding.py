@@ -1,25 +1,21 @@
 """Decodes image files and PIL images to uint8 arrays, safely and the right way up."""
 
 import contextlib
-import logging
 import math
 import os
-import re
 import threading
-import warnings
 
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin
 
 from prsr.data import listing
-from prsr.system import host
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # for some others, Pillow runs external programs
 _FILE_FORMATS = FORMATS + (("AVIF",) if ".avif" in listing.EXTENSIONS else ())
-MOST_PIXELS = 2**26  # 67 million
-_MOST_JPEG_PIXELS = 2**28  # 268 million, reduced during decoding
-_BYTES = 20  # most memory per pixel that Pillow uses at once
-_PROGRESSIVE_BYTES = 6  # more per pixel of a progressive JPEG, however much it is reduced
+MAX_PIXELS = 2**26  # 67 million
+_MAX_JPEG_PIXELS = 2**28  # 268 million, reduced during decoding
+_LARGE = 2**24  # pixels; Pillow uses up to 20 bytes for each
+_large_images = threading.Lock()  # decoded one at a time
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -31,51 +27,14 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _MODES = {1: "L", 3: "RGB"}
-_SILENT = ("ignore", None, Warning, re.compile("PIL"), 0)
-logging.getLogger("PIL").setLevel(logging.CRITICAL)
-
-
-class _Memory:
-    """Limits the memory of images that are decoded at the same time to half of what is free."""
-
-    _SMALL = 2**24  # bytes; smaller images need no reservation
-
-    def __init__(self):
-        self._held, self._changed = 0, threading.Condition()
-
-    @contextlib.contextmanager
-    def of(self, size):
-        """Waits until `size` bytes are available, or no other thread holds any."""
-        if size <= self._SMALL:
-            yield
-            return
-        with self._changed:
-            # Add back what other threads hold, as it no longer counts as free.
-            self._changed.wait_for(
-                lambda: not self._held or self._held + size <= (host.memory() + self._held) / 2
-            )
-            if not self._held and size > host.memory():
-                raise ValueError(
-                    f"decoding it needs {size / 2**30:.1f} GiB of memory, but less is free"
-                )
-            self._held += size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._held -= size
-                self._changed.notify_all()
-
-
-_memory = _Memory()
 
 
 def decode(file, channels):
     """Decodes one image file, or the first frame of an animation.
 
     A JPEG of more than 67 million pixels is reduced to a quarter of its width and height during
-    decoding; one of more than 268 million pixels is rejected. All threads together use at most half
-    of the memory available to this process, or decode one image at a time.
+    decoding; one of more than 268 million pixels is rejected. All threads together decode one image
+    of more than 17 million pixels at a time, which takes at most 3 GB.
 
     Args:
         file: path or binary file of a JPEG, PNG, WebP, BMP, GIF or AVIF.
@@ -107,33 +66,31 @@ def from_pil(image, channels):
 
 @contextlib.contextmanager
 def _opened(file):
-    """Opens an image file, with memory reserved for reading its pixels."""
+    """Opens an image file, and waits for the memory that its pixels may need."""
     with _readable(), _open(file) as image:
         width, height = image.size
         size = width * height
         is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
-        if is_jpeg and MOST_PIXELS < size <= _MOST_JPEG_PIXELS:
+        if is_jpeg and MAX_PIXELS < size <= _MAX_JPEG_PIXELS:
             if _length(image.fp) < size // 512:  # each 8x8 block takes at least one bit
                 raise ValueError(f"truncated: some of its {width}x{height} pixels are missing")
             image.draft(None, (width // 4, height // 4))
-        if math.prod(image.size) > MOST_PIXELS:
+        if math.prod(image.size) > MAX_PIXELS:
             raise ValueError(f"it has too many pixels ({width}x{height})")
-        progressive = size * _PROGRESSIVE_BYTES if image.info.get("progressive") else 0
-        with _memory.of(math.prod(image.size) * _BYTES + progressive):
+        # A progressive JPEG takes 6 bytes for each pixel, however much it is reduced.
+        is_large = math.prod(image.size) > _LARGE or "progressive" in image.info and size > _LARGE
+        with _large_images if is_large else contextlib.nullcontext():
             _scale_transparency(image)
             yield image
 
 
 def _open(file):
-    try:
-        return Image.open(file, formats=_FILE_FORMATS)
-    except Image.DecompressionBombError as error:  # its limit is below what some phones take
+    try:  # not by Image.open, which takes the photographs of some phones for attacks
+        return JpegImagePlugin.JpegImageFile(file)
+    except SyntaxError:  # another format
         if hasattr(file, "seek"):
             file.seek(0)
-        try:
-            return JpegImagePlugin.JpegImageFile(file)
-        except SyntaxError:
-            raise ValueError("it has too many pixels") from error
+        return Image.open(file, formats=_FILE_FORMATS)
 
 
 def _length(file):
@@ -179,8 +136,6 @@ def _turned(image, orientation):
 
 @contextlib.contextmanager
 def _readable():
-    if _SILENT not in warnings.filters:  # warnings.catch_warnings is not thread-safe
-        warnings.filterwarnings("ignore", module="PIL")
     try:
         yield
     except FileNotFoundError:

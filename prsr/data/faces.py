@@ -11,9 +11,13 @@ import math
 import numpy as np
 from PIL import Image
 
-from prsr.images import CELEBA_BOX, CELEBA_HEIGHT, CELEBA_WIDTH
 from prsr.system import progress
 from prsr.system.errors import UserError
+
+# The face in an aligned CelebA image, 178x218, as (top, bottom, left, right): the 138-pixel square
+# that Tensor2Tensor cuts for the same task. `crop` uses fractions of it.
+CELEBA_HEIGHT, CELEBA_WIDTH = 218, 178
+CELEBA_BOX = (40, 178, 20, 158)
 
 # The eyes in an aligned image, left and right in the picture: the median of MTCNN's detections in
 # CelebA images. Single images deviate from it by 1 to 1.5 pixels.

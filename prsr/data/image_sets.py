@@ -1,4 +1,4 @@
-"""Reads a split of a data set as small images, in memory or from records on disk."""
+"""Reads a split of a data set as stored images, in memory or from records on disk."""
 
 import collections
 import dataclasses
@@ -8,8 +8,7 @@ from concurrent import futures
 import numpy as np
 import tensorflow as tf
 
-from prsr import images
-from prsr.data import sources
+from prsr.data import preprocessing
 from prsr.system import host, progress
 from prsr.system.errors import UserError, cause
 
@@ -20,8 +19,8 @@ class ImageSet:
 
     Attributes:
         names: list of names.
-        images: `[len(names), size, size, channels]` uint8: high-resolution images or, for MNIST
-            corners, digits of half that size.
+        images: `[len(names), size, size, channels]` uint8, as `prsr.data.preprocessing.stored`
+            makes them.
         labels: `[len(names)]` int32 classes, or None if not requested.
     """
 
@@ -40,67 +39,65 @@ class ImageSet:
     def reader(self):
         """Returns a TensorFlow function from positions, int64 `[count]`, to their images."""
         with tf.device("CPU:0"):  # a data set need not fit a GPU's memory
-            pool = tf.constant(self.images)
-        return lambda positions: tf.gather(pool, positions)
+            stored = tf.constant(self.images)
+        return lambda positions: tf.gather(stored, positions)
+
+    def blocks(self, block_size):
+        """Returns all images in order, as a `tf.data.Dataset` of blocks of up to `block_size`."""
+        with tf.device("CPU:0"):
+            return tf.data.Dataset.from_tensor_slices(self.images).batch(block_size)
 
 
-def training_set(data, channels):
-    """Opens the training images: as records on disk if they fit, else in memory.
+def training_set(source, data, split="train"):
+    """Returns images to train on: records on disk if they are as `data` asks, else in memory.
 
     Args:
-        data: `prsr.hparams.DataHparams`.
-        channels: 1 or 3.
+        source, data, split: as for `load`.
 
     Returns:
-        An `ImageSet` or `prsr.data.records.Records`: both have a length and a `reader`.
+        An `ImageSet` or `prsr.data.records.Records`: both have a length, a `reader` and `blocks`.
 
     Raises:
         UserError: as for `load`.
     """
-    source = sources.open_source(data.dataset, data.split, channels, data.root)
     source.check(data)
-    if isinstance(source, sources.Records) and source.fits("train", data):
-        return source.files("train")
-    return load(data, channels, "train")
+    return source.on_disk(split, data) or load(source, data, split)
 
 
-def small_images(source, data, channels, split, ranges):
-    """Reads images in parallel and yields them in order, cropped and resized to `pool_size`.
+def small_images(source, data, split, ranges):
+    """Reads images in parallel and yields them in order, as they are stored.
 
     Args:
-        source: as `prsr.data.sources.open_source` returns it.
-        data: `prsr.hparams.DataHparams`.
-        channels: 1 or 3.
-        split: `"train"`, `"validation"` or `"test"`.
+        source, data, split: as for `load`.
         ranges: `(start, stop)` pairs of numbers in the split.
 
     Yields:
-        `(number, image, problem)`: `image` is uint8 `[size, size, channels]`, or None with the
-        `OSError` or `ValueError` that makes it unusable as `problem`.
+        `(number, image, problem)`: `image` is from `prsr.data.preprocessing.stored`, as an array,
+        or None with the `OSError` or `ValueError` that makes it unusable as `problem`.
 
     Raises:
         UserError: an image does not fit the crop, or the source ends too early.
     """
-    names, size = source.names(split), pool_size(data)
+    names, size = source.names(split), preprocessing.stored_size(data)
 
     # Threads rather than tf.data: TensorFlow holds Python's lock while it deletes an iterator, and
     # deadlocks if one of the iterator's threads is running Python then.
-    @tf.function(input_signature=[tf.TensorSpec((None, None, channels), tf.uint8)])
-    def reduce(image):
-        return to_pool(image, data)
+    @tf.function(input_signature=[tf.TensorSpec((None, None, source.channels), tf.uint8)])
+    def stored(image):
+        return preprocessing.stored(image, data)
 
     def prepare(number, read):
         try:
             image = read()
             if "crop" not in source.made_with:
-                image = images.crop(image, data.crop)
+                image = preprocessing.crop(image, data.crop)
             if image.shape[0] < size:
                 raise ValueError(f"smaller than {size}x{size}")
         except UserError as error:
             raise UserError(f"{names[number]}: {error}") from error
         except (OSError, ValueError) as error:
             return number, None, error
-        return number, reduce(image).numpy(), None
+        return number, stored(image).numpy(), None
 
     def reads():
         try:
@@ -130,15 +127,15 @@ def small_images(source, data, channels, split, ranges):
             threads.shutdown(cancel_futures=True)
 
 
-def load(data, channels, split, limit=None, with_labels=False):
-    """Reads a split: crops, resizes to `image_size` (half of it for corners), quantises.
+def load(source, data, split, limit=None, with_labels=False):
+    """Reads a split into memory.
 
-    Skips images that are unreadable or smaller than `image_size`, and counts and names them on
+    Skips images that are unreadable or smaller than they are stored, and counts and names them on
     standard error.
 
     Args:
+        source: as `prsr.data.sources.open_source` returns it.
         data: `prsr.hparams.DataHparams`.
-        channels: 1 or 3.
         split: `"train"`, `"validation"` or `"test"`.
         limit: read only this many images, from the start of the split; None for all.
         with_labels: whether to read the classes of the images as well.
@@ -149,7 +146,6 @@ def load(data, channels, split, limit=None, with_labels=False):
     Raises:
         UserError: no image is usable, an image does not fit the crop, or there are no labels.
     """
-    source = sources.open_source(data.dataset, data.split, channels, data.root)
     source.check(data)
     names = source.names(split)[:limit]
     if not names:
@@ -157,59 +153,41 @@ def load(data, channels, split, limit=None, with_labels=False):
             f"data set '{data.dataset}' has no {split} images with split={data.split}; add some, "
             f"or use split=hash"
         )
-    size = pool_size(data)
-    pool = np.empty((len(names), size, size, channels), np.uint8)
+    size = preprocessing.stored_size(data)
+    stored = np.empty((len(names), size, size, source.channels), np.uint8)
     bar = progress.Progress(f"reading {split} images", len(names))
     good, problems = [], {}
-    for number, image, problem in small_images(source, data, channels, split, [(0, len(names))]):
+    for number, image, problem in small_images(source, data, split, [(0, len(names))]):
         if problem is None:
             good.append(number)
-            pool[number] = image
+            stored[number] = image
         else:
             problems[names[number]] = problem
         bar.update(number + 1)
-    report_skipped(problems, len(names), split)
+    report_skipped(problems, len(names), f"{split} images")
     if not good:
         raise UserError(
             f"data set '{data.dataset}': none of the {len(names)} {split} images is usable"
         )
     labels = source.labels(split)[good] if with_labels else None
     if problems:
-        names, pool = [names[number] for number in good], pool[good]
-    return ImageSet(names, pool, labels)
+        names, stored = [names[number] for number in good], stored[good]
+    return ImageSet(names, stored, labels)
 
 
-def to_pool(square, data):
-    """Converts a square picture to the form of `ImageSet.images`.
-
-    Args:
-        square: `[side, side, channels]` uint8.
-        data: `prsr.hparams.DataHparams`.
-
-    Returns:
-        `[size, size, channels]` uint8 tensor, where `size` is `pool_size(data)`.
-    """
-    return images.reduce_levels(images.resize(square, (pool_size(data),) * 2), data.levels)
-
-
-def pool_size(data):
-    """Returns the height and width of `ImageSet.images`; for corners, half the image's."""
-    return data.image_size if data.pairs == "downsampled" else data.image_size // 2
-
-
-def report_skipped(problems, count, split, most=10):
+def report_skipped(problems, count, what, most=10):
     """Counts unusable images on standard error and names the first ones.
 
     Args:
         problems: a dict from names to errors.
         count: total number of images.
-        split: their split.
+        what: what they are, such as `"test images"`.
         most: how many to name.
     """
     if problems:
         listed = [f"{name} ({error})" for name, error in sorted(problems.items())[:most]]
         more = f" and {len(problems) - most} more" if len(problems) > most else ""
         print(
-            f"skipped {len(problems)} of {count} {split} images: {', '.join(listed)}{more}",
+            f"skipped {len(problems)} of {count} {what}: {', '.join(listed)}{more}",
             file=sys.stderr,
         )

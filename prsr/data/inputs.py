@@ -1,8 +1,7 @@
-"""Reads and prepares a model's inputs: the user's own images, or those of the test split."""
+"""Reads and prepares a model's inputs: the user's images, or those of the test split."""
 
 import contextlib
 import dataclasses
-import json
 import pathlib
 import sys
 import unicodedata
@@ -11,24 +10,10 @@ import numpy as np
 from PIL import Image
 
 from prsr import images
-from prsr.data import decoding, faces, image_sets, listing, pipeline
+from prsr.data import decoding, faces, image_sets, listing, pipeline, preprocessing
+from prsr.data.preprocessing import Input
 from prsr.system import files
 from prsr.system.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class Input:
-    """One image to super-resolve.
-
-    Attributes:
-        name: distinct name for output files.
-        low_res: `[low size, low size, channels]` uint8.
-        high_res: `[size, size, channels]` uint8, the original, or None.
-    """
-
-    name: str
-    low_res: np.ndarray
-    high_res: np.ndarray | None
 
 
 def read_inputs(path, hparams, find_eyes=None):
@@ -41,8 +26,7 @@ def read_inputs(path, hparams, find_eyes=None):
     Args:
         path: file or folder.
         hparams: the `Hparams` of the run.
-        find_eyes: as `prsr.data.faces.detector` returns it, to align larger images by their largest
-            face first; None does not align.
+        find_eyes: as for `prsr.data.preprocessing.preprocess`.
 
     Returns:
         A list of `Input`.
@@ -55,8 +39,7 @@ def read_inputs(path, hparams, find_eyes=None):
     path = pathlib.Path(path)
     if path.is_file():
         try:
-            image = decoding.decode(path, hparams.model.channels)
-            return [_prepared(*_labels([path.name]), image, hparams, find_eyes)]
+            return [_read(path, *_labels([path.name]), hparams, find_eyes)]
         except (OSError, ValueError) as error:
             raise UserError(f"'{path}': {error}") from error
     if not path.is_dir():
@@ -64,29 +47,31 @@ def read_inputs(path, hparams, find_eyes=None):
     names = listing.find_images(path)
     if not names:
         raise UserError(f"'{path}' contains no images ({', '.join(listing.EXTENSIONS)})")
-    outputs = _outputs(path, names)
+    outputs = [name for name in names if _is_output(path / name)]
     if outputs:
-        some = ", ".join(sorted(outputs)[:3]) + ", ..." * (len(outputs) > 3)
-        passed = f"skipped {len(outputs):,} images that this program wrote earlier ({some})"
+        some = ", ".join(outputs[:3]) + ", ..." * (len(outputs) > 3)
+        skipped = f"skipped {len(outputs):,} images that this program wrote earlier ({some})"
         if len(outputs) == len(names):
-            raise UserError(f"'{path}': {passed}; there are no others. Give a single file instead")
-        print(f"'{path}': {passed}", file=sys.stderr)
-        names = [name for name in names if name not in outputs]
-    inputs, problems = [], []
+            raise UserError(f"'{path}': {skipped}; there are no others. Give a single file instead")
+        print(f"'{path}': {skipped}", file=sys.stderr)
+        names = sorted(set(names) - set(outputs))
+    inputs, problems = [], {}
     for name, label in zip(names, _labels(names)):
         try:
-            image = decoding.decode(path / name, hparams.model.channels)
-            inputs.append(_prepared(label, image, hparams, find_eyes))
+            inputs.append(_read(path / name, label, hparams, find_eyes))
         except (OSError, ValueError) as error:
-            problems.append(f"{name} ({error})")
-    if problems:
-        print(
-            f"skipped {len(problems)} of {len(names)} images: {', '.join(problems)}",
-            file=sys.stderr,
-        )
+            problems[name] = error
+    image_sets.report_skipped(problems, len(names), "images")
     if not inputs:
         raise UserError(f"'{path}': none of the {len(names)} images is usable")
     return inputs
+
+
+def _read(path, label, hparams, find_eyes):
+    image = decoding.decode(path, hparams.model.channels)
+    found = preprocessing.preprocess(image, hparams, find_eyes)
+    print(f"{label}: {', '.join(found.steps)}")
+    return dataclasses.replace(found, name=label)
 
 
 def count(path):
@@ -95,24 +80,13 @@ def count(path):
     return len(listing.find_images(path)) if path.is_dir() else int(path.is_file())
 
 
-def _outputs(folder, names):
-    """Returns the images of a folder that are samples, grids or curves of this program."""
-    found = set()
-    for place in {name.rpartition("/")[0] for name in names}:  # as version 0.1 wrote them
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            for entry in json.loads((folder / place / "nats.json").read_text()):
-                for k in range(len(entry["nats_per_image"]["samples"])):
-                    found.add(f"{place}/{entry['name']}_{k + 1}.png".lstrip("/"))
-            found.add(f"{place}/grid.png".lstrip("/"))
-    for name in names:
-        if name.lower().endswith(".png"):
-            with (
-                contextlib.suppress(Exception),  # decoding will report it
-                Image.open(folder / name, formats=["PNG"]) as image,
-            ):
-                if image.info.get("Software") == images.SOFTWARE:
-                    found.add(name)
-    return found & set(names)
+def _is_output(path):
+    """Whether an image was written by this program."""
+    with contextlib.suppress(Exception):  # decoding will report it
+        if path.suffix.lower() == ".png":
+            with Image.open(path, formats=["PNG"]) as image:
+                return image.info.get("Software") == images.SOFTWARE
+    return False
 
 
 def _labels(names):
@@ -143,11 +117,8 @@ def read_given(path, hparams):
     Raises:
         UserError: it is not such an image, or the model cannot complete one.
     """
-    size, architecture = hparams.data.image_size, hparams.model.architecture
-    if architecture != "pixel_recursive":
-        raise UserError(
-            f"only a pixel_recursive model can complete images, not {architecture}; leave given out"
-        )
+    size = hparams.data.image_size
+    hparams.model.require_prior("complete images")
     try:
         image, alpha = decoding.decode_with_alpha(path, hparams.model.channels)
     except (OSError, ValueError) as error:
@@ -178,81 +149,13 @@ def knows_faces(hparams):
     return (hparams.data.crop, hparams.model.channels) == ("celeba", 3)
 
 
-def _prepared(name, image, hparams, find_eyes):
-    """Calls `preprocess`, prints its steps, and returns an `Input`."""
-    prepared = preprocess(image, hparams, find_eyes)
-    print(f"{name}: {', '.join(prepared.steps)}")
-    return Input(name, prepared.low_res, prepared.high_res)
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """An image prepared as a model's input.
-
-    Attributes:
-        low_res: `[low size, low size, channels]` uint8.
-        high_res: `[size, size, channels]` uint8, the original; None if the image is too small.
-        steps: descriptions of what was done.
-    """
-
-    low_res: np.ndarray
-    high_res: np.ndarray | None
-    steps: list
-
-
-def preprocess(image, hparams, find_eyes=None):
-    """Makes a model's low-resolution input as in training.
+def test_inputs(source, hparams, count):
+    """Returns the first images of the test split as a list of `Input`.
 
     Args:
-        image: `[height, width, channels]` uint8. One of the low-resolution size is used as is
-            (except for MNIST corners, whose inputs are not downsampled images).
-        hparams: the model's `Hparams`.
-        find_eyes: as for `read_inputs`.
-
-    Returns:
-        `Prepared`.
-
-    Raises:
-        ValueError: the image is too small, or has no face.
+        source: as `prsr.data.sources.open_source` returns it.
+        hparams: the `Hparams` of the run.
+        count: how many.
     """
-    data, scale = hparams.data, hparams.model.scale
-    size, low_size = data.image_size, data.image_size // scale
-    height, width = image.shape[:2]
-    if (height, width) == (low_size, low_size) and data.pairs == "downsampled":
-        kept = "used as is, not aligned" if find_eyes else "used as is"
-        return Prepared(image, None, [f"{kept}, {low_size}x{low_size}"])
-    if min(height, width) < (least := min(low_size, image_sets.pool_size(data))):
-        raise ValueError(f"{width}x{height} is smaller than {least}x{least}")
-    steps = [f"{width}x{height}"]
-    if find_eyes:
-        count, eyes = find_eyes(image)
-        if not count:
-            raise ValueError(
-                "no frontal face found; if there is one, crop a square yourself (the eyes halfway "
-                "down, at a third and two thirds of the width) and do not align it"
-            )
-        image = faces.align(image, eyes)
-        height, width = image.shape[:2]
-        steps.append(
-            f"{'the largest face' if count > 1 else 'the face'} aligned in {width}x{height}"
-        )
-    # The user's picture need not have the shape of the data set's images.
-    kind = data.crop if images.can_crop(height, width, data.crop) else "center"
-    square = images.crop(image, kind)
-    if square.shape[:2] != (height, width):
-        other = "" if kind == data.crop else " (should show only the face; alignment finds it)"
-        steps.append(f"{kind} crop to {square.shape[1]}x{square.shape[0]}{other}")
-    if square.shape[0] < size and data.pairs == "downsampled":
-        low_res = np.asarray(images.resize(square, (low_size, low_size)))
-        return Prepared(low_res, None, [*steps, f"reduced to {low_size}x{low_size}"])
-    low_res, high_res = pipeline.pair(square, data, scale)
-    if square.shape[0] != size:
-        steps.append(f"reduced to {size}x{size}")
-    steps[-1] += " (the original in the grid)"
-    return Prepared(low_res, high_res, [*steps, f"reduced to {low_size}x{low_size}"])
-
-
-def test_inputs(hparams, count):
-    """Returns the first images of the run's test split as a list of `Input`."""
-    names, *pairs = pipeline.test_pairs(hparams, count)
+    names, *pairs = pipeline.test_pairs(source, hparams, count)
     return [Input(label, low, high) for label, low, high in zip(_labels(names), *pairs)]

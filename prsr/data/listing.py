@@ -1,7 +1,6 @@
 """Finds the image files in a folder or a zip."""
 
 import collections
-import mimetypes
 import os
 import pathlib
 import re
@@ -18,19 +17,10 @@ EXTENSIONS = (
 )
 
 # Files and folders of operating systems, disks and editors. Hidden ones start with a dot.
-_NOT_ONES_OWN = {
+_SYSTEM_FILES = {
     *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "#recycle", "#snapshot"),
     *("$recycle.bin", "system volume information", "lost+found", "__macosx", "__pycache__"),
     *("found.000", "thumbs.db", "desktop.ini"),
-}
-# Image types that Python's `mimetypes` does not know.
-_OTHER_IMAGES = {
-    *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".jpf", ".psd", ".xcf"),
-    *(".exr", ".hdr", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2"),
-    *(".raf", ".orf", ".rw2", ".pef", ".srw", ".x3f", ".raw", ".rwl", ".3fr", ".iiq", ".eps"),
-    *(".ai", ".tga", ".pcx", ".dds", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".qoi"),
-    *(".jng", ".mng", ".wmf", ".emf", ".dcm", ".fits", ".icns", ".ico", ".svg", ".svgz", ".tif"),
-    ".tiff",
 }
 # SR3's prepare_data.py: hr_128, lr_16 and sr_16_128 (lr_16 enlarged), as folders or before keys.
 _SR3 = re.compile(r"(?:.*/)?(hr_\d+|lr_\d+|sr_\d+_\d+)[_/]\d+(?:\.\w+)?")
@@ -40,8 +30,8 @@ _SIZES = re.compile(r"(\d+)-\d{5,}")  # the keys of StyleGAN2-PyTorch's database
 def find_images(folder):
     """Finds the image files in a folder, at any depth, by their extensions.
 
-    It follows links and reads each folder once. Hidden files and system files are ignored. Other
-    images that cannot be read are counted and named on standard error.
+    It follows links and reads each folder once. Hidden files and system files are ignored, and
+    other files are counted on standard error.
 
     Args:
         folder: path.
@@ -50,57 +40,37 @@ def find_images(folder):
         A sorted list of relative paths with forward slashes.
     """
     folder = pathlib.Path(folder)
-    found, passed, links, seen = [], [], [""], set()
-    while links:  # last, so that a folder also reachable without a link gets that path
-        begin = links.pop(0)
-        waiting = [begin]
-        while waiting:
-            inside = waiting.pop()
-            try:
-                if not _first_time(folder / inside, seen):
-                    if inside == begin:
-                        passed.append((begin, "a link to a folder that is read already"))
-                    continue
-                entries = sorted(os.scandir(folder / inside), key=lambda entry: entry.name)
-            except OSError as error:
-                if inside == "":
-                    raise UserError(f"'{folder}' cannot be read: {error.strerror}") from error
-                passed.append((inside, error.strerror))
+    found, skipped, seen, waiting = [], collections.Counter(), set(), collections.deque([""])
+    while waiting:
+        inside = waiting.popleft()
+        try:
+            status = os.stat(folder / inside)
+            if (status.st_dev, status.st_ino) in seen:
+                skipped[f"'{inside}', read already"] += 1
                 continue
-            for entry in entries:
-                name = f"{inside}/{entry.name}" if inside else entry.name
-                if not is_ones_own(entry.name):
-                    continue
-                kind = _kind(entry)
-                if kind == "folder":
-                    (links if entry.is_symlink() else waiting).append(name)
-                elif kind == "nothing":
-                    passed.append((name, "broken link"))
-                elif kind == "file" and is_image(name):
-                    found.append(name)
-                elif kind == "file" and _is_other_image(name):
-                    passed.append((name, None))
-    _tell(folder, passed)
+            seen.add((status.st_dev, status.st_ino))
+            entries = list(os.scandir(folder / inside))
+        except OSError as error:
+            if not inside:
+                raise UserError(f"'{folder}' cannot be read: {error.strerror}") from error
+            skipped[f"'{inside}', {error.strerror}"] += 1
+            continue
+        for entry in filter(lambda entry: is_user_file(entry.name), entries):
+            name = f"{inside}/{entry.name}" if inside else entry.name
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError:  # a link to itself
+                is_folder = is_file = False
+            if is_folder:  # links last: a folder that is also reachable without gets that path
+                (waiting.append if entry.is_symlink() else waiting.appendleft)(name)
+            elif is_file and is_image(name):
+                found.append(name)
+            elif is_file:
+                skipped[_extension(name) or "no extension"] += 1
+            else:
+                skipped[f"'{name}', a broken link or no file"] += 1
+    _tell(folder, skipped)
     return sorted(found)
-
-
-def _kind(entry):
-    """Returns the kind of an `os.DirEntry`; "nothing" is a broken link."""
-    try:
-        if entry.is_dir():
-            return "folder"
-        if entry.is_file():
-            return "file"
-    except OSError:  # a link to itself, say
-        return "nothing"
-    return "nothing" if entry.is_symlink() else "other"
-
-
-def _first_time(path, seen):
-    status = os.stat(path)
-    before = len(seen)
-    seen.add((status.st_dev, status.st_ino))
-    return len(seen) > before
 
 
 def images_among(names, where):
@@ -113,37 +83,32 @@ def images_among(names, where):
     Returns:
         A list, in the order of `names`.
     """
-    own = [name for name in names if all(map(is_ones_own, name.split("/")))]
-    _tell(where, [(name, None) for name in own if _is_other_image(name) and not is_image(name)])
-    return [name for name in own if is_image(name)]
+    names = [name for name in names if all(map(is_user_file, name.split("/")))]
+    others = (name for name in names if not is_image(name) and not name.endswith("/"))
+    _tell(where, collections.Counter(_extension(name) or "no extension" for name in others))
+    return [name for name in names if is_image(name)]
 
 
-def is_ones_own(part):
-    """Whether a file or folder is the user's own: not hidden, nor a system's or an editor's."""
-    return not part.startswith(".") and part.lower() not in _NOT_ONES_OWN
+def is_user_file(name):
+    """Whether a file or folder is the user's: not hidden, nor a system's or an editor's."""
+    return not name.startswith(".") and name.lower() not in _SYSTEM_FILES
 
 
 def is_image(name):
     """Whether a file's extension is that of a readable image."""
-    return os.path.splitext(name)[1].lower() in EXTENSIONS
+    return _extension(name) in EXTENSIONS
 
 
-def _is_other_image(name):
-    ending = os.path.splitext(name)[1].lower()
-    kind = mimetypes.types_map.get(ending, "")
-    return ending in _OTHER_IMAGES or kind.startswith("image/")
+def _extension(name):
+    return os.path.splitext(name)[1].lower()
 
 
-def _tell(where, passed, most=5):
-    if not passed:
-        return
-    kinds = collections.Counter(
-        reason or f"unsupported {os.path.splitext(name)[1].lower()}" for name, reason in passed
-    )
-    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in kinds.most_common())
-    named = ", ".join(f"'{name}'" for name, _ in passed[:most])
-    more = f" and {len(passed) - most:,} more" if len(passed) > most else ""
-    progress.say_once(f"'{where}': skipped {len(passed):,} ({reasons}): {named}{more}")
+def _tell(where, skipped, most=10):
+    """Prints how many files were skipped of each kind."""
+    if skipped:
+        kinds = ", ".join(f"{kind}: {count:,}" for kind, count in skipped.most_common(most))
+        more = ", ..." if len(skipped) > most else ""
+        progress.say_once(f"'{where}': skipped {skipped.total():,} other files ({kinds}{more})")
 
 
 def targets(names, where):

@@ -3,6 +3,7 @@
 import collections.abc
 import pathlib
 import re
+import weakref
 
 import numpy as np
 
@@ -34,17 +35,8 @@ class Keys(collections.abc.Sequence):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return decode(self._joined[self._ends[index] : self._ends[index + 1]])
-
-
-def decode(key):
-    """Converts a key to a name."""
-    return key.decode(errors="surrogateescape")
-
-
-def encode(name):
-    """Converts a name back to its key."""
-    return name.encode(errors="surrogateescape")
+        key = self._joined[self._ends[index] : self._ends[index + 1]]
+        return key.decode(errors="surrogateescape")
 
 
 def databases(where):
@@ -84,17 +76,41 @@ def databases(where):
     return {"test": result["validation"], **result}
 
 
-class Database:
-    """One LMDB file, opened for reading.
+_opened = weakref.WeakValueDictionary()  # LMDB opens a database only once in a process
+
+
+def database(path):
+    """Opens a database, or returns the one that is already open.
 
     Args:
-        path: path of the file, or of the folder with its `data.mdb`.
+        path: `pathlib.Path` of the file, or of the folder with its `data.mdb`.
+
+    Returns:
+        A `Database`.
 
     Raises:
         UserError: the file cannot be opened, or the package lmdb is not installed.
     """
+    file = path if path.is_file() else path / "data.mdb"
+    status = file.stat()
+    key = status.st_dev, status.st_ino
+    if (found := _opened.get(key)) is None:
+        found = _opened[key] = Database(path, file)
+    return found
 
-    def __init__(self, path):
+
+class Database:
+    """One LMDB file, opened for reading; use `database` to open it.
+
+    Args:
+        path: `pathlib.Path` of the file, or of its folder.
+        file: `pathlib.Path` of the file.
+
+    Attributes:
+        keys: a sequence of the names of all images.
+    """
+
+    def __init__(self, path, file):
         try:
             import lmdb  # an extra
         except ImportError as error:
@@ -102,13 +118,13 @@ class Database:
                 f"LMDB databases need {error.name}: pip install -e '.[lsun]', or lmdb"
             ) from error
         self._error = lmdb.Error
-        data = path if path.is_file() else path / "data.mdb"
         try:
             self._environment = lmdb.open(
                 str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False
             )
             pages = self._environment.info()["last_pgno"] + 1
-            if data.stat().st_size < pages * self._environment.stat()["psize"]:
+            if file.stat().st_size < pages * self._environment.stat()["psize"]:
+                self._environment.close()
                 raise ValueError("it is truncated")  # reading further would crash the process
             with self._environment.begin() as transaction:
                 cursor = transaction.cursor()
@@ -117,7 +133,7 @@ class Database:
                     self.keys = listing.targets([key for key in self.keys if key != "length"], path)
         except (lmdb.Error, OSError, ValueError) as error:
             raise UserError(
-                f"cannot read '{data}' as an LMDB database: {first_line(error)}"
+                f"cannot read '{file}' as an LMDB database: {first_line(error)}"
             ) from error
 
     def read(self, name):
@@ -128,7 +144,7 @@ class Database:
         """
         try:
             with self._environment.begin() as transaction:
-                value = transaction.get(encode(name))
+                value = transaction.get(name.encode(errors="surrogateescape"))
         except self._error as error:
             raise ValueError(first_line(error)) from error
         if value is None:

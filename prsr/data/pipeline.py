@@ -11,8 +11,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from prsr import images
-from prsr.data import corners, image_sets, sources
+from prsr.data import image_sets, preprocessing
 from prsr.system import backend, host
 
 backend.require_tensorflow("prsr.data.pipeline")
@@ -72,80 +71,34 @@ def shuffled(positions, num_images, seed):
     )
 
 
-def make_pairs(pool, second, data, scale):
-    """Makes pairs of inputs and targets (`DataHparams.pairs`).
-
-    Args:
-        pool: `[batch, size, size, channels]` uint8, from `ImageSet.images`.
-        second: `[batch]` bool, for corners only: whether the target is the second corner.
-        data: `prsr.hparams.DataHparams`.
-        scale: the upscaling factor.
-
-    Returns:
-        `(low_res, high_res)`, uint8 `[batch, size / scale, size / scale, channels]` and
-        `[batch, size, size, channels]`, where `size` is `data.image_size`.
-    """
-    if data.pairs == "downsampled":
-        return images.downsample(pool, scale, data.downsampling), pool
-    return (
-        corners.low_res(pool, scale, data.downsampling),
-        corners.high_res(pool, second, data.pairs),
-    )
-
-
-def pair(square, data, scale):
-    """Makes the pair of one cropped picture.
-
-    Args:
-        square: `[side, side, channels]` uint8.
-        data: `prsr.hparams.DataHparams`.
-        scale: the upscaling factor.
-
-    Returns:
-        `(low_res, high_res)`, uint8 arrays `[height, width, channels]`.
-    """
-    image = image_sets.to_pool(square, data)
-    low_res, high_res = make_pairs(image[None], np.array([False]), data, scale)
-    return np.asarray(low_res)[0], np.asarray(high_res)[0]
-
-
-def blocks(data, channels, scale, split, block_size):
+def blocks(source, data, scale, split, block_size):
     """Returns every image of a split as a pair, in blocks, for any number of passes.
 
     Records are read again in every pass and never held in memory.
 
     Args:
-        data: `prsr.hparams.DataHparams`.
-        channels: 1 or 3.
+        source, data, split: as for `prsr.data.image_sets.load`.
         scale: the upscaling factor.
-        split: `"train"`, `"validation"` or `"test"`.
         block_size: pairs per block; the last block may have fewer.
 
     Returns:
-        `(dataset, count)`: a `tf.data.Dataset` of `(low_res, high_res)` as from `make_pairs`, and
-        the total number of images.
+        `(dataset, count)`: a `tf.data.Dataset` of `(low_res, high_res)` as from
+        `prsr.data.preprocessing.pairs`, and the total number of images.
 
     Raises:
         UserError: as for `prsr.data.image_sets.load`.
     """
-    source = sources.open_source(data.dataset, data.split, channels, data.root)
-    source.check(data)
-    if isinstance(source, sources.Records) and source.fits(split, data):
-        files = source.files(split)
-        pools, count = files.blocks(block_size), len(files)
-    else:
-        image_set = image_sets.load(data, channels, split)
-        count = len(image_set)
-        with tf.device("CPU:0"):
-            pools = tf.data.Dataset.from_tensor_slices(image_set.images).batch(block_size)
+    image_set = image_sets.training_set(source, data, split)
+    return _blocks(image_set, data, scale, block_size), len(image_set)
+
+
+def _blocks(image_set, data, scale, block_size):
+    def pairs(start, batch):
+        positions = start + tf.range(tf.shape(batch, tf.int64)[0])
+        return preprocessing.pairs(batch, positions % 2 == 1, data, scale)
+
     starts = tf.data.Dataset.range(0, np.iinfo(np.int64).max, block_size)
-
-    def pairs(start, pool):
-        positions = start + tf.range(tf.shape(pool, tf.int64)[0])
-        return make_pairs(pool, positions % 2 == 1, data, scale)
-
-    dataset = tf.data.Dataset.zip(starts, pools).map(pairs, num_parallel_calls=2)
-    return dataset.prefetch(1), count
+    return _ahead(tf.data.Dataset.zip(starts, image_set.blocks(block_size)), pairs, 2, 1)
 
 
 def evaluation_arrays(image_set, data, scale):
@@ -157,30 +110,27 @@ def evaluation_arrays(image_set, data, scale):
         scale: the upscaling factor.
 
     Returns:
-        `(low_res, high_res)`, uint8 arrays as from `make_pairs`.
+        `(low_res, high_res)`, uint8 arrays as from `prsr.data.preprocessing.pairs`.
     """
-    low_res, high_res = [], []
-    for low, high, weight in evaluation_pairs(image_set, data, scale, 256).as_numpy_iterator():
-        kept = weight > 0
-        low_res.append(low[kept])
-        high_res.append(high[kept])
+    low_res, high_res = zip(*_blocks(image_set, data, scale, 256).as_numpy_iterator())
     return np.concatenate(low_res), np.concatenate(high_res)
 
 
-def test_pairs(hparams, count=None):
+def test_pairs(source, hparams, count=None):
     """Returns the first images of a run's test split as pairs.
 
     Args:
+        source: as `prsr.data.sources.open_source` returns it.
         hparams: `prsr.hparams.Hparams`.
         count: number of images, or None for all.
 
     Returns:
-        `(names, low_res, high_res)`: a list, and uint8 arrays as from `make_pairs`.
+        `(names, low_res, high_res)`: a list, and the arrays of `evaluation_arrays`.
 
     Raises:
         UserError: as for `prsr.data.image_sets.load`.
     """
-    test_set = image_sets.load(hparams.data, hparams.model.channels, "test", count)
+    test_set = image_sets.load(source, hparams.data, "test", count)
     return test_set.names, *evaluation_arrays(test_set, hparams.data, hparams.model.scale)
 
 
@@ -197,7 +147,7 @@ def training_pairs(image_set, data, scale, batch_size, seed, first_step=0, shard
         shard: the `Shard` of each batch to read; each part is an element of its own.
 
     Returns:
-        A `tf.data.Dataset` of `(low_res, high_res)`, as from `make_pairs`.
+        A `tf.data.Dataset` of `(low_res, high_res)`, as from `prsr.data.preprocessing.pairs`.
     """
     read, num_images = image_set.reader(), len(image_set)
 
@@ -210,15 +160,9 @@ def training_pairs(image_set, data, scale, batch_size, seed, first_step=0, shard
         if data.mirror:
             mirrored = coins(seed, step, places)[:, None, None, None]
             batch = tf.where(mirrored, tf.reverse(batch, [2]), batch)
-        return make_pairs(batch, coins(seed + 1, step, places), data, scale)
+        return preprocessing.pairs(batch, coins(seed + 1, step, places), data, scale)
 
     return _ahead(shard.elements(first_step, np.iinfo(np.int64).max, batch_size), pairs)
-
-
-def _ahead(elements, pairs):
-    """Applies `pairs` to the elements on all cores, with prefetching."""
-    cores = host.cores()
-    return _untuned(elements.map(pairs, num_parallel_calls=cores).prefetch(2 * cores))
 
 
 def evaluation_pairs(image_set, data, scale, batch_size, shard=WHOLE):
@@ -241,14 +185,16 @@ def evaluation_pairs(image_set, data, scale, batch_size, shard=WHOLE):
         positions = step * batch_size + places
         batch = read(tf.minimum(positions, count - 1))
         weight = tf.cast(positions < count, tf.float32)
-        return *make_pairs(batch, positions % 2 == 1, data, scale), weight
+        return *preprocessing.pairs(batch, positions % 2 == 1, data, scale), weight
 
     steps = -(-count // batch_size)
     return _ahead(shard.elements(0, steps, batch_size), pairs)
 
 
-def _untuned(dataset):
-    """Turns autotuning off: TensorFlow 2.21 may wait minutes for its thread to end."""
+def _ahead(elements, pairs, calls=None, prefetched=None):
+    """Applies `pairs` to the elements on all cores, with prefetching."""
+    cores = host.cores()
+    dataset = elements.map(pairs, num_parallel_calls=calls or cores)
     options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
+    options.autotune.enabled = False  # TensorFlow 2.21 may wait minutes for its thread to end
+    return dataset.prefetch(prefetched or 2 * cores).with_options(options)

@@ -1,15 +1,13 @@
 """Converts any image source to TFRecord files, atomically and resumably.
 
-records.json (`prsr.data.records.MANIFEST`) lists the finished files: how many images each has, how
-many were unusable, and the SHA-256 of the images. It is replaced after every file, so running the
-same command again resumes a killed process.
+records.json (`prsr.data.records.Manifest`) lists the finished files: how many images each has, and
+how many were unusable. It is replaced after every file, so running the same command again resumes a
+killed process.
 """
 
 import dataclasses
-import hashlib
-import json
+import itertools
 import pathlib
-import shutil
 import sys
 
 import tensorflow as tf
@@ -17,7 +15,6 @@ import tensorflow as tf
 from prsr.data import image_sets, records, sources, splits
 from prsr.system import files, progress
 from prsr.system.errors import UserError
-from prsr.system.version import __version__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,186 +49,128 @@ def prepare(data, channels, folder, images_per_file):
             f"and channels={channels}"
         )
     folder = pathlib.Path(folder)
-    with files.lock(folder, "writing to"):
+    kept = "finished files are kept: free some space or fix permissions, then run the command again"
+    with files.lock(folder, "writing to"), files.disk_errors(folder, kept):
         return _prepare(data, channels, folder, images_per_file)
 
 
 def _prepare(data, channels, folder, images_per_file):
-    begun = records.read_manifest(folder)
-    if begun:  # older versions hashed whole paths
-        root = begun["settings"].get("root", splits.WHOLE_PATHS)
-        data = dataclasses.replace(data, root=root)
-    source = sources.open_source(data.dataset, data.split, channels, data.root)
+    source = sources.open_source(data.dataset, data.split, channels)
     names = {split: source.names(split) for split in splits.NAMES}
     if names["test"] == names["validation"]:
         del names["test"]  # readers use validation instead
     for split, of in names.items():
         if not len(of):
             raise UserError(f"data set '{data.dataset}' has no {split} images")
-    manifest = _Manifest(
-        folder,
-        {
-            "dataset": data.dataset,
-            "split": data.split,
-            "root": data.root,
-            "crop": source.made_with.get("crop", data.crop),
-            "image_size": data.image_size,
-            "channels": channels,
-            "images_per_file": images_per_file,
-            **{f"{split} images": len(of) for split, of in names.items()},
-        },
-    )
+    settings = {
+        "dataset": data.dataset,
+        "split": data.split,
+        "root": "",  # how names are hashed; earlier versions had other ways
+        "crop": source.made_with.get("crop", data.crop),
+        "image_size": data.image_size,
+        "channels": channels,
+        "images_per_file": images_per_file,
+        **{f"{split} images": len(of) for split, of in names.items()},
+    }
     parts = [
         Part(split, start, min(start + images_per_file, len(of)), f"{split}-{i:05d}.tfrecord")
         for split, of in names.items()
         for i, start in enumerate(range(0, len(of), images_per_file))
     ]
-    kept = "finished files are kept: free some space or fix permissions, then run the command again"
-    with files.disk_errors(folder, kept):
-        for leftover in folder.glob(".partial-*"):
-            leftover.unlink()
-        listed = [part for part in parts if manifest.lists(part)]
-        wrong = _not_whole(manifest, listed)
-        missing = [part for part in parts if part in wrong or not manifest.lists(part)]
-        if missing or not manifest.path.exists():
-            _check_room(folder, missing, data.image_size**2 * channels + records.FRAME)
-            manifest.write(complete=False)
-        for split in names:
-            _write(manifest, source, data, channels, [p for p in missing if p.split == split])
-        wrong = _not_whole(manifest, missing)
-        if wrong:
-            raise UserError(
-                f"'{folder / wrong[0].name}' differs from what was written ({len(wrong)} such "
-                f"file(s)): the disk is unreliable; use another one"
-            )
-        found = source.digest()
-        if found:
-            with files.replacing(folder / records.SPLITS) as partial:
-                found[0].save(partial)
-        manifest.write(complete=True)
-    made = {split: manifest.totals([p for p in parts if p.split == split]) for split in names}
-    unusable = [split for split, (_, kept, _) in made.items() if not kept]
-    if unusable:
-        raise UserError(f"data set '{data.dataset}': no {unusable[0]} image is usable")
+    manifest = _begin(folder, settings)
+    missing = [part for part in parts if not _is_whole(folder, manifest, part)]
+    if missing:
+        manifest.complete = False
+        manifest.write(folder)
+    for split in names:
+        of_split = [part for part in missing if part.split == split]
+        _write(folder, manifest, source, data, split, of_split)
+    wrong = [part for part in missing if not _is_whole(folder, manifest, part)]
+    if wrong:
+        raise UserError(
+            f"'{folder / wrong[0].name}' differs from what was written ({len(wrong)} such "
+            f"file(s)): the disk is unreliable; use another one"
+        )
+    digest = source.digest()
+    if digest:
+        with files.replacing(folder / records.SPLITS) as partial:
+            digest.save(partial)
+    manifest.complete = True
+    manifest.write(folder)
+    made = {}
+    for split in names:
+        entries = [manifest.files[part.name] for part in parts if part.split == split]
+        count, skipped = (sum(entry[key] for entry in entries) for key in ("images", "skipped"))
+        if not count:
+            raise UserError(f"data set '{data.dataset}': no {split} image is usable")
+        made[split] = sum(entry["images"] > 0 for entry in entries), count, skipped
     return made
 
 
-class _Manifest:
-    """records.json."""
-
-    def __init__(self, folder, settings):
-        self.folder, self.settings = folder, settings
-        self.path, self.files = folder / records.MANIFEST, {}
-        saved = records.read_manifest(folder)
-        if saved is None:
-            if any(folder.glob("*.tfrecord")):
-                raise UserError(
-                    f"'{folder}' has records without {records.MANIFEST}, written by another "
-                    f"program; choose another folder"
-                )
-            return
-        self.files = saved["files"]
-        before = {"root": splits.WHOLE_PATHS, **saved["settings"]}
-        other = [name for name in settings if before.get(name) != settings[name]]
-        if other:
+def _begin(folder, settings):
+    """Returns the manifest of a folder, or a new one, after comparing its settings."""
+    manifest = records.Manifest.read(folder)
+    if manifest is None:
+        if any(folder.glob("*.tfrecord")):
             raise UserError(
-                f"'{folder}' has records made with {other[0]}={before.get(other[0])}, not "
-                f"{settings[other[0]]}; choose another folder"
+                f"'{folder}' has records without {records.MANIFEST}, written by another program; "
+                f"choose another folder"
             )
-
-    def lists(self, part):
-        return part.name in self.files
-
-    def add(self, part, images, skipped, digest):
-        self.files[part.name] = {"images": images, "skipped": skipped, "sha256": digest}
-        self.write(complete=False)
-
-    def write(self, complete):
-        content = {
-            "prsr": __version__,
-            "complete": complete,
-            "settings": self.settings,
-            "files": dict(sorted(self.files.items())),
-        }
-        with files.replacing(self.path) as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n")
-
-    def totals(self, parts):
-        entries = [self.files[part.name] for part in parts]
-        kept = sum(entry["images"] > 0 for entry in entries)
-        return kept, *(sum(entry[name] for entry in entries) for name in ("images", "skipped"))
+        manifest = records.Manifest(settings)
+    for name, value in settings.items():
+        if (before := manifest.settings.get(name)) != value:
+            raise UserError(
+                f"'{folder}' has records made with {name}={before}, not {value}; choose another "
+                f"folder"
+            )
+    return manifest
 
 
-def _write(manifest, source, data, channels, parts):
+def _write(folder, manifest, source, data, split, parts):
     """Writes the files of some parts of one split in one pass over their images."""
-    if not parts:
-        return
-    split = parts[0].split
-    count = sum(part.stop - part.start for part in parts)
-    bar, done, problems = progress.Progress(f"writing {split} records", count), 0, {}
-    names = source.names(split)
+    count, done, kept, problems = sum(part.stop - part.start for part in parts), 0, 0, {}
+    bar, names = progress.Progress(f"writing {split} records", count), source.names(split)
     ranges = []
     for part in parts:  # merge ranges, because some sources read everything before a range
         if ranges and ranges[-1][1] == part.start:
             ranges[-1] = (ranges[-1][0], part.stop)
         else:
             ranges.append((part.start, part.stop))
-    images = image_sets.small_images(source, data, channels, split, ranges)
+    images = image_sets.small_images(source, data, split, ranges)
+
+    def usable(part):
+        nonlocal done, kept
+        for number, image, problem in itertools.islice(images, part.stop - part.start):
+            if problem is None:
+                kept += 1
+                yield image
+            else:
+                problems[names[number]] = problem
+            done += 1
+            bar.update(done)
+
     for part in parts:
-        kept, digest = 0, hashlib.sha256()
-
-        def usable(part=part, digest=digest):
-            nonlocal done, kept
-            for number, image, problem in images:
-                if problem is None:
-                    kept += 1
-                    digest.update(image)
-                    yield image
-                else:
-                    problems[names[number]] = problem
-                done += 1
-                bar.update(done)
-                if number == part.stop - 1:
-                    return
-
-        path = manifest.folder / part.name
+        kept, path = 0, folder / part.name
         with files.replacing(path) as partial:
-            records.write(partial, usable())
+            records.write(partial, usable(part))
         if not kept:
             path.unlink()
-        manifest.add(part, kept, part.stop - part.start - kept, digest.hexdigest())
-    image_sets.report_skipped(problems, count, split)
+        manifest.files[part.name] = {"images": kept, "skipped": part.stop - part.start - kept}
+        manifest.write(folder)
+    image_sets.report_skipped(problems, count, f"{split} images")
 
 
-def _not_whole(manifest, parts):
-    """Reads the files from disk and returns the parts that do not match the manifest."""
-    bar = progress.Progress("checking records", len(parts))
-    wrong = []
-    for done, part in enumerate(parts, 1):
-        entry, path = manifest.files[part.name], manifest.folder / part.name
-        if (path.exists(), entry["images"]) != (False, 0) and _digest(path) != entry["sha256"]:
-            print(f"{path} is damaged or missing", file=sys.stderr)
-            wrong.append(part)
-        bar.update(done)
-    return wrong
-
-
-def _digest(path):
-    """Returns the SHA-256 of a file's images, or None if TensorFlow finds it damaged."""
-    digest = hashlib.sha256()
+def _is_whole(folder, manifest, part):
+    """Whether a file has the records that the manifest lists, by their number and checksums."""
+    if part.name not in manifest.files:
+        return False
+    path, count, found = folder / part.name, manifest.files[part.name]["images"], 0
     try:
-        for block in tf.data.TFRecordDataset(str(path), buffer_size=2**20).batch(1024):
-            digest.update(b"".join(block.numpy()))
+        if path.exists() or count:
+            for block in tf.data.TFRecordDataset(str(path), buffer_size=2**20).batch(1024):
+                found += len(block)
     except (tf.errors.DataLossError, tf.errors.NotFoundError):
-        return None
-    return digest.hexdigest()
-
-
-def _check_room(folder, parts, record):
-    needed = sum(part.stop - part.start for part in parts) * record + 2**20
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise UserError(
-            f"'{folder}' has {free:,} bytes free, but the records need {needed:,}; free some "
-            f"space, or choose another disk"
-        )
+        found = -1
+    if found != count:
+        print(f"{path} is damaged or missing", file=sys.stderr)
+    return found == count

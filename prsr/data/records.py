@@ -7,6 +7,7 @@ read directly. TensorFlow checks the CRC of each.
 `prsr.prepare` also writes `records.json`, with the number of images in each file.
 """
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -15,11 +16,13 @@ import struct
 import numpy as np
 import tensorflow as tf
 
+from prsr.system import files
 from prsr.system.errors import UserError
+from prsr.system.version import __version__
 
 MANIFEST = "records.json"
 SPLITS = "splits.npz"  # a `splits.Digest` of the images, if they had names
-FRAME = 16  # bytes around a record: its length, and two checksums
+_FRAME = 16  # bytes around a record: its length, and two checksums
 
 
 def write(path, images):
@@ -34,11 +37,6 @@ def write(path, images):
             writer.write(image.tobytes())
 
 
-def exist(folder, split):
-    """Whether there are records of a split."""
-    return any(pathlib.Path(folder).glob(f"{split}-*.tfrecord"))
-
-
 def _first(path):
     """Returns the length of a file's first record in bytes."""
     with open(path, "rb") as file:
@@ -46,42 +44,57 @@ def _first(path):
     return struct.unpack("<Q", head)[0] if len(head) == 8 else 0
 
 
-def read_manifest(folder):
-    """Reads `records.json`.
+@dataclasses.dataclass
+class Manifest:
+    """`records.json`, which `prsr.prepare` writes.
 
-    Args:
-        folder: `pathlib.Path` of the folder of records.
-
-    Returns:
-        A dict: `"complete"`; `"settings"`, how the records were made; `"files"`, a dict from names
-        to dicts of `"images"`, `"skipped"` and `"sha256"`. None if there is no such file, because
-        another program wrote the records.
-
-    Raises:
-        UserError: the file is invalid.
+    Attributes:
+        settings: a dict of how the records are made.
+        files: a dict from the names of finished files to dicts of two counts, `"images"` and
+            `"skipped"`.
+        complete: whether all files are finished.
     """
-    path = folder / MANIFEST
-    try:
-        saved = json.loads(path.read_text())
-        return {
-            "complete": bool(saved["complete"]),
-            "settings": dict(saved["settings"]),
-            "files": {
-                name: {
-                    "images": int(entry["images"]),
-                    "skipped": int(entry["skipped"]),
-                    "sha256": str(entry["sha256"]),
-                }
+
+    settings: dict
+    files: dict = dataclasses.field(default_factory=dict)
+    complete: bool = False
+
+    @classmethod
+    def read(cls, folder):
+        """Reads the manifest of a folder; None if another program wrote the records.
+
+        Args:
+            folder: `pathlib.Path` of the folder of records.
+
+        Raises:
+            UserError: the file is invalid.
+        """
+        path = folder / MANIFEST
+        try:
+            saved = json.loads(path.read_text())
+            entries = {
+                name: {key: int(entry[key]) for key in ("images", "skipped")}
                 for name, entry in saved["files"].items()
-            },
+            }
+            return cls(dict(saved["settings"]), entries, bool(saved["complete"]))
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # unexpected JSON raises many kinds
+            raise UserError(
+                f"cannot read '{path}' ({type(error).__name__}: {error}); make the records again "
+                f"in another folder"
+            ) from error
+
+    def write(self, folder):
+        """Writes the manifest into a folder, a `pathlib.Path`."""
+        content = {
+            "prsr": __version__,
+            "complete": self.complete,
+            "settings": self.settings,
+            "files": dict(sorted(self.files.items())),
         }
-    except FileNotFoundError:
-        return None
-    except Exception as error:  # unexpected JSON raises many kinds
-        raise UserError(
-            f"cannot read '{path}' ({type(error).__name__}: {error}); make the records again in "
-            f"another folder"
-        ) from error
+        with files.replacing(folder / MANIFEST) as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def made_with(folder):
@@ -97,11 +110,11 @@ def made_with(folder):
     Raises:
         UserError: `records.json` is invalid.
     """
-    manifest = read_manifest(pathlib.Path(folder))
+    manifest = Manifest.read(pathlib.Path(folder))
     if manifest is None:
         return {}
     kinds = {"crop": str, "image_size": int, "channels": int}
-    found = {name: manifest["settings"].get(name) for name in kinds}
+    found = {name: manifest.settings.get(name) for name in kinds}
     if any(type(found[name]) is not kind for name, kind in kinds.items()):
         raise UserError(
             f"'{pathlib.Path(folder) / MANIFEST}' does not say how the records were made; "
@@ -134,7 +147,7 @@ class Records:
             )
         length = _first(self.paths[0])
         self.size = math.isqrt(length // channels)
-        self._frame = length + FRAME
+        self._frame = length + _FRAME
         sizes = [path.stat().st_size for path in self.paths]
         broken = [
             p for p, s in zip(self.paths, sizes) if s % self._frame or (s and _first(p) != length)
@@ -146,27 +159,31 @@ class Records:
                 f"other channels"
             )
         counts = [size // self._frame for size in sizes]
-        self._check_manifest(split, dict(zip([path.name for path in self.paths], counts)))
         self._starts = np.cumsum([0, *counts])
+        manifest = Manifest.read(self.folder)
+        if manifest:
+            found = dict(zip((path.name for path in self.paths), counts))
+            self._check(manifest, split, found)
+
+    def _check(self, manifest, split, found):
+        """Rejects records that are not the manifest's."""
+        again = "run the same prsr.prepare command again to write missing or damaged files"
+        if not manifest.complete:
+            raise UserError(f"'{self.folder}' does not have all of its records yet; {again}")
+        wrong = sorted(
+            name
+            for name, entry in manifest.files.items()
+            if name.startswith(f"{split}-") and found.get(name, 0) != entry["images"]
+        )
+        if wrong:
+            raise UserError(
+                f"'{self.folder / wrong[0]}' is missing or lacks some of "
+                f"{manifest.files[wrong[0]]['images']:,} images listed in {MANIFEST} ({len(wrong)} "
+                f"such file(s)); {again}"
+            )
 
     def __len__(self):
         return int(self._starts[-1])
-
-    def _check_manifest(self, split, found):
-        manifest = read_manifest(self.folder)
-        if manifest is None:
-            return
-        files = manifest["files"].items()
-        expected = {n: entry["images"] for n, entry in files if n.startswith(f"{split}-")}
-        again = "run the same prsr.prepare command again to write missing or damaged files"
-        if not manifest["complete"]:
-            raise UserError(f"'{self.folder}' does not have all of its records yet; {again}")
-        wrong = sorted(name for name, count in expected.items() if found.get(name, 0) != count)
-        if wrong:
-            raise UserError(
-                f"'{self.folder / wrong[0]}' is missing or lacks some of {expected[wrong[0]]:,} "
-                f"images listed in {MANIFEST} ({len(wrong)} such file(s)); {again}"
-            )
 
     def blocks(self, block_size, start=0):
         """Returns all images in order, in blocks.

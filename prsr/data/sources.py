@@ -2,6 +2,7 @@
 
 import collections.abc
 import contextlib
+import dataclasses
 import functools
 import gzip
 import io
@@ -16,29 +17,21 @@ import zipfile
 import numpy as np
 from PIL import Image
 
-from prsr.data import decoding, letters, listing, lsun, records, splits
+from prsr.data import decoding, letters, listing, lsun, preprocessing, records, splits
+from prsr.system import progress
 from prsr.system.errors import UserError, first_line
 
 
-def open_source(dataset, split, channels, root=""):
+def open_source(dataset, split, channels):
     """Opens a data set.
 
     Args:
         dataset: `KIND:WHERE`.
         split: how to split the images, see `prsr.data.splits.assign`.
         channels: 1 or 3.
-        root: the root of the hashed names, see `prsr.data.splits.keys`.
 
     Returns:
-        A source:
-
-        - `names(split)` is the sequence of a split's image names;
-        - `arrays(split, start, stop)` yields, for each image in order, a function that returns it
-          as uint8 `[height, width, channels]`, or raises `ValueError` or `OSError`;
-        - `labels(split)` is a `[count]` int32 array of classes;
-        - `made_with` has the settings with which the images were already processed, and
-          `check(data)` raises `UserError` if they contradict a model's;
-        - `digest(known)` records which image is in which split.
+        A `Source`.
 
     Raises:
         UserError: the data set cannot be opened.
@@ -50,7 +43,7 @@ def open_source(dataset, split, channels, root=""):
         "zip": _Zip,
         "mnist": _MnistFiles,
         "tfds": _Tfds,
-        "records": Records,
+        "records": _Records,
         "lmdb": _Lmdb,
     }
     if kind not in kinds:
@@ -61,45 +54,68 @@ def open_source(dataset, split, channels, root=""):
         )
     if not where and kind != "drawn":
         raise UserError(f"data set '{kind}' needs a location: {kind}:WHERE")
-    return kinds[kind](where, functools.partial(splits.assign, how=split, root=root), channels)
+    return kinds[kind](where, split, channels)
 
 
-class _Source:
-    """Base class for images with names, read one by one."""
+class Source:
+    """An opened data set; a base class for images with names, read one by one.
+
+    Args:
+        where: its place.
+        split: as for `open_source`.
+        channels: 1 or 3.
+
+    Attributes:
+        channels: 1 or 3.
+        splits: a dict from a split to the names of its images; empty if images have no names.
+        made_with: the settings with which the images were already processed.
+    """
 
     made_with = {}
-    splits = {}  # names by split, where images have names
+    splits = {}
+
+    def __init__(self, where, split, channels):
+        self.channels = channels
 
     def check(self, data):
-        pass
+        """Raises `UserError` if `made_with` contradicts a model's `prsr.hparams.DataHparams`."""
 
     def names(self, split):
+        """Returns the sequence of a split's image names."""
         return self.splits[split]
 
     def arrays(self, split, start=0, stop=None):
+        """Yields a function for each image of a range, in order.
+
+        It returns the image, uint8 `[height, width, channels]`, or raises `ValueError` or
+        `OSError`.
+        """
         names = self.names(split)
         for number in range(start, len(names) if stop is None else stop):
-            yield lambda name=names[number]: self.read(name)
+            yield functools.partial(self.read, names[number])
 
-    def digest(self, known=None):
-        """Returns `prsr.data.splits.Digest.of` the images, or None if they have no names."""
-        return splits.Digest.of(self.splits, known)
+    def on_disk(self, split, data):
+        """Returns a split's `prsr.data.records.Records` if they are as `data` asks; else None."""
 
     def labels(self, split):
+        """Returns the classes of a split's images, int32 `[count]`."""
         raise UserError("these images have no labels; use mnist:DIR, a TFDS data set or drawn")
 
+    def digest(self):
+        """Returns the `prsr.data.splits.Digest` of the images, or None if they have no names."""
+        return splits.Digest.of(self.splits) if self.splits else None
 
+
+@dataclasses.dataclass(frozen=True)
 class _Numbered(collections.abc.Sequence):
     """Names for images without names: a prefix and a number."""
 
-    def __init__(self, prefix, digits, count):
-        self.prefix, self.digits, self.count = prefix, digits, count
+    prefix: str
+    digits: int
+    count: int
 
     def __len__(self):
         return self.count
-
-    def __eq__(self, other):
-        return isinstance(other, _Numbered) and vars(self) == vars(other)
 
     def __getitem__(self, index):
         numbers = range(self.count)[index]
@@ -108,14 +124,14 @@ class _Numbered(collections.abc.Sequence):
         return f"{self.prefix}/{numbers:0{self.digits}d}"
 
 
-class _Drawn(_Source):
-    def __init__(self, where, assign, channels):
+class _Drawn(Source):
+    def __init__(self, where, split, channels):
+        super().__init__(where, split, channels)
         if where and not (where.isdecimal() and len(where) < 9 and int(where) >= 3):
             raise UserError(
                 f"drawn:COUNT needs a count from 3 to below 100 million; got '{where[:20]}'"
             )
         count = int(where or letters.DEFAULT_COUNT)
-        self.channels = channels
         self.splits = splits.assign([f"{i:06d}" for i in range(count)], "hash")
 
     def read(self, name):
@@ -125,8 +141,9 @@ class _Drawn(_Source):
         return np.array([letters.label(int(name)) for name in self.names(split)], np.int32)
 
 
-class _Folder(_Source):
-    def __init__(self, where, assign, channels):
+class _Folder(Source):
+    def __init__(self, where, split, channels):
+        super().__init__(where, split, channels)
         self.folder = pathlib.Path(where)
         if not self.folder.is_dir():
             raise UserError(f"expected a folder of images; there is no folder '{where}'")
@@ -135,17 +152,17 @@ class _Folder(_Source):
             raise UserError(
                 f"'{where}' contains no images ({', '.join(listing.EXTENSIONS)}) at any depth"
             )
-        self.channels = channels
-        self.splits = assign(names)
+        self.splits = splits.assign(names, split)
 
     def read(self, name):
         return decoding.decode(self.folder / name, self.channels)
 
 
-class _Zip(_Source):
-    _MOST_BYTES = 256 * 2**20  # of one unpacked file; larger ones are rejected
+class _Zip(Source):
+    _MAX_BYTES = 256 * 2**20  # of one unpacked file; larger ones are rejected
 
-    def __init__(self, where, assign, channels):
+    def __init__(self, where, split, channels):
+        super().__init__(where, split, channels)
         # One file, or several separated by commas; a file's name may also contain a comma.
         paths = [where] if pathlib.Path(where).is_file() else where.split(",")
         self.members = {}
@@ -155,9 +172,7 @@ class _Zip(_Source):
                     raise UserError(f"'{where}': two of the files contain '{name}'")
                 self.members[name] = member
         self.lock = threading.Lock()  # all readers share one file position
-        self.channels = channels
-        names = listing.targets(sorted(self.members), where)
-        self.splits = assign(names)
+        self.splits = splits.assign(listing.targets(sorted(self.members), where), split)
 
     @classmethod
     def _open(cls, path):
@@ -191,7 +206,7 @@ class _Zip(_Source):
 
     def read(self, name):
         archive, info = self.members[name]
-        if info.file_size > self._MOST_BYTES:
+        if info.file_size > self._MAX_BYTES:
             raise ValueError("unpacks to more than 256 MiB")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError("is neither stored nor deflated")
@@ -208,13 +223,14 @@ def _leads_out(name):
     return bool(windows.anchor) or ".." in windows.parts
 
 
-class _MnistFiles(_Source):
+class _MnistFiles(Source):
     """MNIST's four idx files, gzipped or not. Validation is the last 5% of the training images."""
 
-    _MOST_BYTES = 2**30  # MNIST has 47 million bytes, EMNIST 547 million
+    _MAX_BYTES = 2**30  # MNIST has 47 million bytes, EMNIST 547 million
 
-    def __init__(self, where, assign, channels):
-        self.folder, self.channels = pathlib.Path(where), channels
+    def __init__(self, where, split, channels):
+        super().__init__(where, split, channels)
+        self.folder = pathlib.Path(where)
         self.digits = {part: self._read(part, "images-idx3", 2051) for part in ("train", "t10k")}
         train = [f"train/{i:05d}" for i in range(len(self.digits["train"]))]
         kept = len(train) * 95 // 100
@@ -249,7 +265,7 @@ class _MnistFiles(_Source):
                 if found != magic or shape[0] < 20 or min(shape) < 1:
                     raise ValueError(f"magic number {found}, {shape} entries")
                 size = math.prod(shape)
-                if size > self._MOST_BYTES:
+                if size > self._MAX_BYTES:
                     raise ValueError(f"{size:,} bytes")
                 content = file.read(size + 1)  # no more, as a small gzip may be a bomb
             return np.frombuffer(content, np.uint8).reshape(shape)
@@ -259,11 +275,12 @@ class _MnistFiles(_Source):
             ) from error
 
 
-class Records(_Source):
+class _Records(Source):
     """Files of `prsr.data.records`. Without test records, validation also serves as test."""
 
-    def __init__(self, where, assign, channels):
-        self.folder, self.channels = where, channels
+    def __init__(self, where, split, channels):
+        super().__init__(where, split, channels)
+        self.folder = where
         self.made_with = records.made_with(where)
         self._files = {}
 
@@ -275,9 +292,8 @@ class Records(_Source):
         return self._files[split]
 
     def _stored(self, split):
-        if split == "test" and not records.exist(self.folder, split):
-            return "validation"
-        return split
+        has_test = any(pathlib.Path(self.folder).glob("test-*.tfrecord"))
+        return split if split != "test" or has_test else "validation"
 
     def check(self, data):
         """Rejects records that were cropped or resized differently than a model expects.
@@ -296,14 +312,14 @@ class Records(_Source):
                     f"{name}={wanted}; make new ones with prsr.prepare"
                 )
 
-    def fits(self, split, data):
-        """Whether the records already have the form that `prsr.hparams.DataHparams` asks for."""
-        wanted = (data.image_size, "downsampled", 256)
-        return (self.files(split).size, data.pairs, data.levels) == wanted
+    def on_disk(self, split, data):
+        files, size = self.files(split), preprocessing.stored_size(data)
+        is_cropped = self.made_with or data.crop == "center"
+        return files if is_cropped and (files.size, data.levels) == (size, 256) else None
 
-    def digest(self, known=None):
+    def digest(self):
         path = pathlib.Path(self.folder) / records.SPLITS
-        return (splits.Digest.load(path), {}) if path.is_file() else None
+        return splits.Digest.load(path) if path.is_file() else None
 
     def names(self, split):
         return _Numbered(self._stored(split), 8, len(self.files(split)))
@@ -315,45 +331,43 @@ class Records(_Source):
             yield lambda image=image: image
 
 
-class _Lmdb(_Source):
+class _Lmdb(Source):
     """LSUN's databases, or any LMDB of image files."""
 
-    def __init__(self, where, assign, channels):
-        self.channels = channels
+    def __init__(self, where, split, channels):
+        super().__init__(where, split, channels)
         paths = lsun.databases(where)
+        self.databases = {part: lsun.database(path) for part, path in paths.items()}
         self.is_one = "all" in paths
-        opened = {path: lsun.Database(path) for path in set(paths.values())}
-        self.databases = {split: opened[path] for split, path in paths.items()}
-        self.splits = {split: database.keys for split, database in self.databases.items()}
         if self.is_one:
-            database = self.databases["all"]
-            self.databases = dict.fromkeys(splits.NAMES, database)
-            self.splits = assign(list(database.keys))
+            self.databases = dict.fromkeys(splits.NAMES, self.databases["all"])
+            self.splits = splits.assign(list(self.databases["train"].keys), split)
 
-    def digest(self, known=None):
-        return super().digest(known) if self.is_one else None
+    def names(self, split):
+        return self.splits[split] if self.is_one else self.databases[split].keys
 
     def arrays(self, split, start=0, stop=None):
         names, database = self.names(split), self.databases[split]
         for number in range(start, len(names) if stop is None else stop):
-            yield lambda name=names[number]: decoding.decode(
-                io.BytesIO(database.read(name)), self.channels
-            )
+            yield functools.partial(self._read, database, names[number])
+
+    def _read(self, database, name):
+        return decoding.decode(io.BytesIO(database.read(name)), self.channels)
 
 
-class _Tfds(_Source):
+class _Tfds(Source):
     """A TFDS data set with an `image` feature, with its official splits if it has them."""
 
-    def __init__(self, where, assign, channels):
-        self.channels = channels
+    def __init__(self, where, split, channels):
+        super().__init__(where, split, channels)
         name, _, option = where.partition(",")
         if option not in ("", "download"):
             raise UserError(f"expected tfds:NAME or tfds:NAME,download; got option '{option}'")
         try:
-            with _silenced():  # it warns about every missing optional package
+            with progress.silenced():  # it warns about every missing optional package
                 import tensorflow_datasets as tfds
             self.builder = tfds.builder(name)
-            self.skip_decoding = tfds.decode.SkipDecoding()
+            self.decoders = {"image": tfds.decode.SkipDecoding()}
         except Exception as error:
             raise UserError(f"TFDS has no data set '{name}' ({first_line(error)})") from error
         if "image" not in self.builder.info.features:
@@ -361,39 +375,32 @@ class _Tfds(_Source):
             raise UserError(f"TFDS data set '{name}' has no 'image' feature, only {found}")
         if not pathlib.Path(self.builder.data_path).is_dir():
             self._prepare(name, option)
-        self.instructions = self._instructions(self.builder.info.splits)
-
-    def digest(self, known=None):
-        return None
+        self.instructions = _instructions(self.builder.info.splits)
 
     def names(self, split):
         count = self.builder.info.splits[self.instructions[split]].num_examples
         return _Numbered(self.instructions[split], 6, count)
 
     def arrays(self, split, start=0, stop=None):
-        encoded = self.builder.as_dataset(
-            split=self.instructions[split],
-            shuffle_files=False,
-            decoders={"image": self.skip_decoding},
-        )
         feature = self.builder.info.features["image"]
-        count = -1 if stop is None else stop - start
-        examples = encoded.skip(start).take(count)
+        examples = self._examples(split).skip(start).take(-1 if stop is None else stop - start)
         examples = examples.map(
             lambda example: feature.decode_example(example["image"]), num_parallel_calls=-1
         )
         for example in examples.as_numpy_iterator():
             image = Image.fromarray(example.squeeze(-1) if example.shape[-1] == 1 else example)
-            yield lambda image=image: decoding.to_channels(image, self.channels)
+            yield functools.partial(decoding.to_channels, image, self.channels)
 
     def labels(self, split):
         if "label" not in self.builder.info.features:
             return super().labels(split)
-        decoders = {"image": self.skip_decoding}
-        examples = self.builder.as_dataset(
-            split=self.instructions[split], shuffle_files=False, decoders=decoders
+        examples = self._examples(split).as_numpy_iterator()
+        return np.array([example["label"] for example in examples], np.int32)
+
+    def _examples(self, split):
+        return self.builder.as_dataset(
+            split=self.instructions[split], shuffle_files=False, decoders=self.decoders
         )
-        return np.array([e["label"] for e in examples.as_numpy_iterator()], np.int32)
 
     def _prepare(self, name, option):
         missing = f"TFDS data set '{name}' is not prepared in {self.builder.data_path}"
@@ -415,14 +422,15 @@ class _Tfds(_Source):
                 f"TFDS could not prepare '{name}': {first_line(error)}{by_hand}"
             ) from error
 
-    @staticmethod
-    def _instructions(available):
-        if "validation" in available:
-            test = "test" if "test" in available else "validation"
-            return {"train": "train", "validation": "validation", "test": test}
-        if "test" in available:
-            return {"train": "train[:95%]", "validation": "train[95%:]", "test": "test"}
-        return {"train": "train[:90%]", "validation": "train[90%:95%]", "test": "train[95%:]"}
+
+def _instructions(available):
+    """Returns the split of TFDS, or the part of one, for each of ours."""
+    if "validation" in available:
+        test = "test" if "test" in available else "validation"
+        return {"train": "train", "validation": "validation", "test": test}
+    if "test" in available:
+        return {"train": "train[:95%]", "validation": "train[95%:]", "test": "test"}
+    return {"train": "train[:90%]", "validation": "train[90%:95%]", "test": "train[95%:]"}
 
 
 # TFDS downloads from Google Drive, which sends another page after many downloads in a day.
@@ -430,9 +438,3 @@ _BY_HAND = {
     "celeb_a": "; or get img_align_celeba.zip from CelebA's authors (their Google Drive or Baidu "
     "Drive), and use dataset=zip:img_align_celeba.zip: the same images and splits"
 }
-
-
-@contextlib.contextmanager
-def _silenced():
-    with contextlib.redirect_stderr(io.StringIO()):
-        yield

@@ -6,6 +6,7 @@ import itertools
 import os
 import pathlib
 import re
+import sys
 import unicodedata
 
 import numpy as np
@@ -27,7 +28,7 @@ _CELEBA_NAME = re.compile(r"\d{6}\.(jpg|png)", re.IGNORECASE)
 _CELEBA_LAST = {"train": 162_770, "validation": 182_637, "test": 202_599}
 
 
-def assign(names, how="auto", root=""):
+def assign(names, how="auto"):
     """Splits images by their names alone.
 
     Args:
@@ -35,7 +36,6 @@ def assign(names, how="auto", root=""):
         how: one of `prsr.hparams.SPLITS`. `"auto"` uses CelebA's official partition if every file
             has an official name, else folders named train, val and test if every file is in one,
             else the hash. If only some files fit, it says so on standard error.
-        root: as for `keys`.
 
     Returns:
         A dict from each of `NAMES` to a list, in the order of their `keys`. If there is no test
@@ -50,45 +50,32 @@ def assign(names, how="auto", root=""):
         raise UserError(
             f"split={how} cannot place '{strays[0]}': expected {_EXPECTED[how]}; use split=hash"
         )
-    key_of = dict(zip(names, keys(names, root)))
-    if how == "hash":
-        return _by_hash(key_of)
+    key_of = dict(zip(names, keys(names)))
+    ordered = sorted(names, key=lambda name: (key_of[name], name))
+    split_of = _by_hash(key_of) if how == "hash" else {n: _BY_NAME[how](n) for n in names}
     result = {split: [] for split in NAMES}
-    for name in sorted(names, key=lambda name: (key_of[name], name)):
-        result[_BY_NAME[how](name)].append(name)
+    for name in ordered:
+        result[split_of[name]].append(name)
     if how == "folders" and not result["test"]:
         result["test"] = result["validation"]
     return result
 
 
-WHOLE_PATHS = "="  # a root
-
-
-def keys(names, root=""):
+def keys(names):
     """Returns names in the form that is hashed: Unicode-normalised, without their common folder.
 
     So a folder, a zip of it and a copy on another system are split the same way.
 
     Args:
         names: relative paths with forward slashes.
-        root: the folder that names are relative to, for a set that became part of a larger one, or
-            the reverse. `"-FOLDER/"` is a folder below their common one (names outside it then
-            start with a slash); `"+FOLDER/"` is prepended. `WHOLE_PATHS` leaves names unchanged, as
-            in versions before 0.2.
 
     Returns:
         A list of strings.
     """
-    if root == WHOLE_PATHS:
-        return list(names)
     names = [unicodedata.normalize("NFC", name) for name in names]
     folders = [name.split("/")[:-1] for name in names]
     common = os.path.commonprefix([min(folders, default=[]), max(folders, default=[])])
-    names = [name[sum(len(part) + 1 for part in common) :] for name in names]
-    folder = root[1:]
-    if root.startswith("-"):
-        return [n.removeprefix(folder) if n.startswith(folder) else f"/{n}" for n in names]
-    return [folder + name for name in names]
+    return [name[sum(len(part) + 1 for part in common) :] for name in names]
 
 
 def _celeba(name):
@@ -101,10 +88,8 @@ def _celeba(name):
 
 def _folder(name):
     # The folder may be nested: bedroom/train/0001.jpg.
-    for part in pathlib.PurePosixPath(name).parts[:-1]:
-        if part.lower() in _FOLDERS:
-            return _FOLDERS[part.lower()]
-    return None
+    parts = (part.lower() for part in pathlib.PurePosixPath(name).parts[:-1])
+    return next((_FOLDERS[part] for part in parts if part in _FOLDERS), None)
 
 
 _BY_NAME = {"celeba": _celeba, "folders": _folder}
@@ -132,31 +117,25 @@ def _first_that_fits(names):
     return "hash"
 
 
-def _hash(name):
+def _hash(key):
     """Returns a 64-bit hash."""
-    content = name.encode(errors="surrogateescape")
+    content = key.encode(errors="surrogateescape")
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
 def _by_hash(key_of):
-    """Splits into 90% train, 5% validation and 5% test, with at least one image each."""
-    shares = {name: _hash(key) / 2**64 for name, key in key_of.items()}
-    ranked = sorted(key_of, key=lambda name: (shares[name], key_of[name], name))
-    if len(ranked) < len(NAMES):
+    """Returns each name's split: 90% train, 5% validation, 5% test, at least one image each."""
+    if len(key_of) < len(NAMES):
         raise UserError(
             f"expected at least 3 images, one each for training, validation and testing; "
-            f"found {len(ranked)}"
+            f"found {len(key_of)}"
         )
+    shares = {name: _hash(key) / 2**64 for name, key in key_of.items()}
+    ranked = sorted(key_of, key=lambda name: (shares[name], key_of[name], name))
     validation = max(1, sum(share < 0.05 for share in shares.values()))
     test = max(1, sum(0.05 <= share < 0.10 for share in shares.values()))
-    parts = {
-        "train": ranked[validation + test :],
-        "validation": ranked[:validation],
-        "test": ranked[validation : validation + test],
-    }
-    return {
-        split: sorted(part, key=lambda name: (key_of[name], name)) for split, part in parts.items()
-    }
+    order = itertools.chain(["validation"] * validation, ["test"] * test, itertools.repeat("train"))
+    return dict(zip(ranked, order))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,53 +145,29 @@ class Digest:
     Attributes:
         hashes: a dict from each of `NAMES` to a sorted uint64 array, one hash per name.
         trained: such an array of all images that were ever trained on.
-        folders: a list of their folders, each with a trailing slash; empty if there are too many.
-        root: the root of the `keys`.
     """
 
     hashes: dict
     trained: np.ndarray
-    folders: list
-    root: str = ""
-
-    _MOST_FOLDERS = 1000
 
     @classmethod
-    def of(cls, splits, known=None):
-        """Computes the digest of some splits.
-
-        Args:
-            splits: as `assign` returns it.
-            known: the `Digest` of a set that may contain this one or be contained in it, or None.
-                The root is then chosen so that most of its `keys` are found again.
-
-        Returns:
-            `(digest, names)`, where `names` is a dict from each hash to a name.
-        """
+    def of(cls, splits):
+        """Computes the digest of some splits, as `assign` returns them."""
         parts = [splits[split] for split in NAMES]
         if parts[2] == parts[1]:
             parts[2] = []  # validation also serves as test
         names = list(itertools.chain(*parts))
-        root = "" if known is None else _root(names, known)
-        spelt = keys(names, root)
-        hashes, folders = [_hash(key) for key in spelt], _folders(spelt)
-        numbers = iter(np.array(hashes, np.uint64))
-        found = {
-            split: np.unique(np.fromiter(itertools.islice(numbers, len(part)), np.uint64))
-            for split, part in zip(NAMES, parts)
-        }
-        trained = found["train"] if known is None else np.union1d(found["train"], known.trained)
-        kept = folders if len(folders) <= cls._MOST_FOLDERS else []
-        return cls(found, trained, kept, root), dict(zip(hashes, names))
-
-    @classmethod
-    def unknown(cls):
-        """Returns the digest of a set whose images have no names."""
-        nothing = np.array([], np.uint64)
-        return cls(dict.fromkeys(NAMES, nothing), nothing, [])
+        hashes = np.fromiter(map(_hash, keys(names)), np.uint64, len(names))
+        ends = np.cumsum([len(part) for part in parts])
+        found = dict(zip(NAMES, map(np.unique, np.split(hashes, ends[:-1]))))
+        return cls(found, found["train"])
 
     def __len__(self):
         return sum(map(len, self.hashes.values()))
+
+    def all(self):
+        """Returns the hashes of all images, also of those that are gone, as a uint64 array."""
+        return np.concatenate([*self.hashes.values(), self.trained])
 
     def changes(self, before):
         """Describes the changes since another digest, as a list of strings."""
@@ -228,64 +183,72 @@ class Digest:
     def save(self, path):
         """Writes it as NumPy's npz."""
         with open(path, "wb") as file:
-            np.savez_compressed(
-                file,
-                folders=np.array(self.folders, np.str_),
-                trained=self.trained,
-                root=np.array(self.root),
-                **self.hashes,
-            )
+            np.savez_compressed(file, trained=self.trained, **self.hashes)
 
     @classmethod
     def load(cls, path):
         """Reads what `save` wrote.
 
         Raises:
-            UserError: the file is invalid.
+            UserError: the file is invalid, or version 0.2 hashed the names in another form.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
                 *parts, trained = (file[name] for name in (*NAMES, "trained"))
-                if any(part.dtype != np.uint64 or part.ndim != 1 for part in (*parts, trained)):
-                    raise ValueError("expected lists of 64 bits")
-                folders = [str(folder) for folder in file["folders"]]
-                return cls(dict(zip(NAMES, parts)), trained, folders, str(file["root"]))
+                root = str(file["root"]) if "root" in file else ""
+            if any(part.dtype != np.uint64 or part.ndim != 1 for part in (*parts, trained)):
+                raise ValueError("expected lists of 64 bits")
         except Exception as error:  # zip, zlib and NumPy raise many kinds
             raise UserError(
                 f"cannot read '{path}', the digest of a run's images "
                 f"({type(error).__name__}: {error}); delete it to continue without this check"
             ) from error
+        if root:
+            raise UserError(
+                f"'{path}' names images relative to '{root}', as only version 0.2 did; use that "
+                f"version for this run, or train a new one"
+            )
+        return cls(dict(zip(NAMES, parts)), trained)
 
 
-def _folders(names):
-    """Returns all folders of some paths, with a trailing slash."""
-    found = set()
-    for folder in {key.rpartition("/")[0] for key in names}:
-        while folder and f"{folder}/" not in found:
-            found.add(f"{folder}/")
-            folder = folder.rpartition("/")[0]
-    return sorted(found)
+def check(path, source, dataset):
+    """Compares the images of a data set with a run's digest, if it has one.
 
+    Prints any changes to standard error.
 
-def _root(names, known):
-    """Returns the root for which most names of a known set are found again."""
-    hashes = set(np.concatenate([known.trained, *known.hashes.values()]).tolist())
+    Args:
+        path: `pathlib.Path` of the run's digest.
+        source: the opened data set, as `prsr.data.sources.open_source` returns it.
+        dataset: its `KIND:WHERE`, for messages.
 
-    def found(root):
-        return sum(_hash(key) in hashes for key in keys(names, root))
+    Returns:
+        The `Digest` to save when the run is trained on these images; None if they have no names.
 
-    best = max((known.root, ""), key=found)
-    if 2 * found(best) >= min(len(names), len(hashes)):
-        return best
-    scores = {best: found(best)}
-    own = keys(names)
-    for key in own:  # the known set may be part of this one
-        end = key.find("/") + 1
-        while end:
-            if _hash(key[end:]) in hashes:
-                scores[f"-{key[:end]}"] = scores.get(f"-{key[:end]}", 0) + 1
-            end = key.find("/", end) + 1
-    step = len(own) // 100 + 1
-    for folder in known.folders:  # or this one part of it
-        scores[f"+{folder}"] = step * sum(_hash(folder + key) in hashes for key in own[::step])
-    return max(scores, key=scores.get)
+    Raises:
+        UserError: the test split contains images that the run was trained on, or none of the
+            images that the run knows is found again.
+    """
+    known = Digest.load(path) if path.exists() else None
+    digest = source.digest()
+    if not (digest and known):
+        return digest or known
+    changes = ", ".join(digest.changes(known))
+    leaked = set(np.intersect1d(digest.hashes["test"], known.trained).tolist())
+    if leaked:
+        names = list(itertools.chain(*source.splits.values()))
+        found = (name for name, key in zip(names, keys(names)) if _hash(key) in leaked)
+        example = next((f", such as '{name}'" for name in found), "")
+        raise UserError(
+            f"the run in '{path.parent}' was trained on {len(leaked):,} images that are now in the "
+            f"test split of '{dataset}'{example} ({changes}); restore the original images and "
+            f"paths, or train a new run"
+        )
+    if not len(np.intersect1d(digest.all(), known.all())):
+        raise UserError(
+            f"none of the {len(known):,} images that the run in '{path.parent}' knows by name is "
+            f"in '{dataset}'; restore their paths, or if these are indeed other images, delete "
+            f"'{path}'"
+        )
+    if changes:
+        print(f"the images of '{path.parent}' have changed: {changes}", file=sys.stderr)
+    return dataclasses.replace(digest, trained=np.union1d(digest.trained, known.trained))

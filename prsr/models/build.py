@@ -1,11 +1,11 @@
 """Builds a model from settings."""
 
-from prsr.models.conditioning import ConditioningNetwork
+from prsr.models.pixel_independent import PixelIndependent
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.models.regression import RegressionNetwork
 from prsr.system.errors import UserError
 
-_BASELINES = {"regression": RegressionNetwork, "cross_entropy": ConditioningNetwork}
+_BASELINES = {"regression": RegressionNetwork, "cross_entropy": PixelIndependent}
 
 
 def build_model(hparams, dtype="float32"):
@@ -16,7 +16,7 @@ def build_model(hparams, dtype="float32"):
         dtype: Keras dtype policy, such as `"mixed_bfloat16"`.
 
     Returns:
-        A `PixelRecursiveSuperResolution`, `RegressionNetwork` or `ConditioningNetwork`.
+        A `PixelRecursiveSuperResolution`, `RegressionNetwork` or `PixelIndependent`.
 
     Raises:
         UserError: the settings do not describe a valid model.
@@ -37,7 +37,6 @@ def _construct(architecture, dtype, conditioning_width, **settings):
         return PixelRecursiveSuperResolution(
             conditioning_width=conditioning_width, **settings, dtype=dtype
         )
-    own = {name: settings[name] for name in ("channels", "scale", "blocks_per_stage")}
-    return _BASELINES[architecture](
-        width=conditioning_width, normalization=settings["normalization"], **own, dtype=dtype
-    )
+    names = ("channels", "scale", "blocks_per_stage", "normalization")
+    shared = {name: settings[name] for name in names}
+    return _BASELINES[architecture](width=conditioning_width, **shared, dtype=dtype)

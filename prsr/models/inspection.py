@@ -5,15 +5,12 @@ import math
 import numpy as np
 from keras import ops
 
-_OPINIONS = ("conditioning", "prior", "joint")
 
-
-def compare(conditioning_logits, prior_logits, high_res):
+def compare(logits, high_res):
     """Returns the distributions of A, B and A + B for every sub-pixel, with their scores.
 
     Args:
-        conditioning_logits: A(x), `[..., 256]` floating.
-        prior_logits: B(y), the same shape.
+        logits: `prsr.models.pixel_recursive.Logits`.
         high_res: y, `[...]`, 0..255, any dtype: the actual values.
 
     Returns:
@@ -27,17 +24,16 @@ def compare(conditioning_logits, prior_logits, high_res):
         And the Kullback-Leibler divergence of A + B, `[...]`, 0 or more: `prior_moved_bits` from A
         alone (how far B moved it), and `conditioning_moved_bits` from B alone.
     """
-    a, b = (ops.cast(logits, "float32") for logits in (conditioning_logits, prior_logits))
-    own = dict(zip(_OPINIONS, (ops.log_softmax(logits) for logits in (a, b, a + b))))
-    there = ops.cast(high_res, "int32")[..., None]
-    result = {f"{name}_logits": logits for name, logits in own.items()}
-    for name, logits in own.items():
-        result[f"{name}_nats"] = -ops.take_along_axis(logits, there, axis=-1)[..., 0]
-    for name, logits in own.items():
-        result[f"{name}_entropy_bits"] = _bits(ops.exp(logits), -logits)
-    joint = own["joint"]
-    result["prior_moved_bits"] = _bits(ops.exp(joint), joint - own["conditioning"])
-    result["conditioning_moved_bits"] = _bits(ops.exp(joint), joint - own["prior"])
+    conditioning, prior, joint = (ops.log_softmax(ops.cast(x, "float32")) for x in logits)
+    named = {"conditioning": conditioning, "prior": prior, "joint": joint}
+    values = ops.cast(high_res, "int32")[..., None]
+    result = {f"{name}_logits": x for name, x in named.items()}
+    for name, x in named.items():
+        result[f"{name}_nats"] = -ops.take_along_axis(x, values, axis=-1)[..., 0]
+    for name, x in named.items():
+        result[f"{name}_entropy_bits"] = _bits(ops.exp(x), -x)
+    result["prior_moved_bits"] = _bits(ops.exp(joint), joint - conditioning)
+    result["conditioning_moved_bits"] = _bits(ops.exp(joint), joint - prior)
     return result
 
 

@@ -12,42 +12,16 @@ belong to channels (`channel_groups`), and a 0/1 matrix over (input feature, out
 R, G, B in sequence. That mask is part of the forward pass.
 """
 
-import contextlib
-import contextvars
-
 import keras
 import numpy as np
 from keras import ops
 
-NORMALIZATIONS = ("batch", "none")
+from prsr.models.initialization import Initializer
+
 # Passed to every layer, so that keras.json has no effect.
 DATA_FORMAT = "channels_last"
 
 registered = keras.saving.register_keras_serializable("prsr")
-
-
-_draws = contextvars.ContextVar("whether Initializer draws", default=True)
-
-
-@registered
-class Initializer(keras.initializers.TruncatedNormal):
-    """Table 2's initialisation: truncated normal, standard deviation 0.1."""
-
-    def __init__(self, stddev=0.1, **kwargs):
-        super().__init__(stddev=stddev, **kwargs)
-
-    def __call__(self, shape, dtype=None):
-        return super().__call__(shape, dtype) if _draws.get() else ops.zeros(shape, dtype)
-
-
-@contextlib.contextmanager
-def to_be_loaded():
-    """Initialises weights to zero inside the context, which saves a third of the build time."""
-    token = _draws.set(False)
-    try:
-        yield
-    finally:
-        _draws.reset(token)
 
 
 def build_in_turn(chain, shape):

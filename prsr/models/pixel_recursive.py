@@ -1,9 +1,26 @@
 """The paper's model of p(y | x): the sum of the logits A(x) and B(y)."""
 
+from typing import Any, NamedTuple
+
+from keras import ops
+
 from prsr.models import inspection, layers, losses
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.prior import GatedPixelCNN
 from prsr.models.scored import ScoredModel
+
+
+class Logits(NamedTuple):
+    """Tensors `[batch, height, width, channels, 256]`, float32 or wider."""
+
+    conditioning: Any  # A(x)
+    prior: Any  # B(y)
+    joint: Any  # their sum, equation 6
+
+
+def guided(conditioning_logits, guidance):
+    """Returns (1 + guidance) A(x), in place of A(x) in equation 6. Paper: guidance is 0."""
+    return (1.0 + guidance) * conditioning_logits
 
 
 @layers.registered
@@ -28,7 +45,12 @@ class PixelRecursiveSuperResolution(ScoredModel):
     """
 
     has_likelihood = True
-    score_names = ("joint", "conditioning", "prior")
+    metric_names = (
+        "bits_per_dim/joint",
+        "bits_per_dim/conditioning",
+        "bits_per_dim/prior",
+        "nats_per_image",
+    )
 
     def __init__(
         self,
@@ -57,33 +79,39 @@ class PixelRecursiveSuperResolution(ScoredModel):
         )
 
     def build(self, input_shape):
-        self.conditioning.build(input_shape)
-        self.prior.build(self.conditioning.compute_output_shape(input_shape)[:-1])
-
-    def call(self, low_res, high_res=None, training=False):
-        """Returns the joint logits of every sub-pixel, given those before it.
+        """Makes the weights.
 
         Args:
-            low_res: `[batch, height, width, channels]`, 0..255, any dtype.
-            high_res: `[batch, height * scale, width * scale, channels]`, 0..255, any dtype. If
-                None, the result is A(x): Keras' steps and `predict` pass only one input.
+            input_shape: of `low_res`, or of the pair `(low_res, high_res)`.
+        """
+        low_shape = input_shape if len(input_shape) == 4 else input_shape[0]
+        self.conditioning.build(low_shape)
+        self.prior.build(self.conditioning.compute_output_shape(low_shape)[:-1])
+
+    def call(self, inputs, training=False, guidance=0.0):
+        """Computes the logits of every sub-pixel, given those before it.
+
+        Args:
+            inputs: the pair `(low_res, high_res)`: `[batch, height, width, channels]` and
+                `[batch, height * scale, width * scale, channels]`, 0..255, any dtype.
             training: whether batch normalisation uses (and tracks) the batch's statistics.
+            guidance: extra weight of A; 0 as in the paper.
 
         Returns:
-            Logits `[batch, height * scale, width * scale, channels, 256]`.
+            `Logits`. Training, scoring, inspection and the reference sampler all come through here.
 
         Raises:
-            ValueError: the shapes of `low_res` and `high_res` do not match.
+            ValueError: the inputs are not such a pair.
         """
-        if high_res is None:
-            return self.conditioning(low_res, training=training)
-        self._check(low_res, high_res)
-        conditioning_logits = self.conditioning(low_res, training=training)
-        prior_logits = self.prior(high_res)
-        return conditioning_logits + prior_logits  # equation 6
+        low_res, high_res = self._checked(inputs)
+        conditioning_logits = losses.widen(self.conditioning(low_res, training=training))
+        prior_logits = losses.widen(self.prior(high_res))
+        joint_logits = guided(conditioning_logits, guidance) + prior_logits  # equation 6
+        return Logits(conditioning_logits, prior_logits, joint_logits)
 
     def compute_output_shape(self, input_shape):
-        return self.conditioning.compute_output_shape(input_shape)
+        low_shape = input_shape if len(input_shape) == 4 else input_shape[0]
+        return Logits(*[self.conditioning.compute_output_shape(low_shape)] * 3)
 
     def get_config(self):
         conditioning, prior = self.conditioning.get_config(), self.prior.get_config()
@@ -99,8 +127,36 @@ class PixelRecursiveSuperResolution(ScoredModel):
             "prior_hidden": prior["hidden"],
         }
 
+    def train_step(self, *args):
+        """Keras' own step, which calls the model with `(low_res, high_res)` as its input."""
+        return super().train_step(*_as_inputs(args))
+
+    def test_step(self, *args):
+        return super().test_step(*_as_inputs(args))
+
+    def scores(self, low_res, high_res, training=False):
+        return self.output_scores(self((low_res, high_res), training=training), high_res)
+
     def output_scores(self, outputs, high_res):
-        return losses.cross_entropies(outputs, self.prior(high_res), high_res)
+        """Returns the cross-entropies of softmax(A + B), softmax(A) and softmax(B).
+
+        Args:
+            outputs: `Logits`.
+            high_res: `[batch, height, width, channels]`, 0..255.
+
+        Returns:
+            A dict of `[batch]` tensors in nats per image: `"joint"`, `"conditioning"`, and
+            `"prior"`, which is monitored but not trained on.
+        """
+        return {
+            "joint": losses.nats_per_image(outputs.joint, high_res),
+            "conditioning": losses.nats_per_image(outputs.conditioning, high_res),
+            "prior": losses.nats_per_image(ops.stop_gradient(outputs.prior), high_res),
+        }
+
+    def objective(self, scores, conditioning_weight=1.0):
+        """Returns CE(A + B) + CE(A) for each image (equation 8); with weight 0, equation 7."""
+        return scores["joint"] + conditioning_weight * scores["conditioning"]
 
     def recalibrate_batch_norm(self, batches):
         """Calls `ResNetTrunk.recalibrate_batch_norm` on the conditioning network."""
@@ -116,26 +172,27 @@ class PixelRecursiveSuperResolution(ScoredModel):
             `[batch]` float, at most 0, in nats per image. Negate it and pass it to
             `losses.bits_per_dim` for bits per dimension.
         """
-        return -losses.nats_per_image(self(low_res, high_res), high_res)
+        return -losses.nats_per_image(self((low_res, high_res)).joint, high_res)
 
     def inspect(self, low_res, high_res):
         """Compares the distributions of A, B and their sum for each sub-pixel, in one pass.
 
         Args:
-            low_res: as for `call`.
-            high_res: as for `call`; each sub-pixel is predicted from those before it.
+            low_res, high_res: as for `call`; each sub-pixel is predicted from those before it.
 
         Returns:
             The dict of `prsr.models.inspection.compare`: tensors `[batch, height * scale,
             width * scale, channels]`, with a last axis of 256 for logits.
 
         Raises:
-            ValueError: the shapes of `low_res` and `high_res` do not match.
+            ValueError: as for `call`.
         """
-        self._check(low_res, high_res)
-        return inspection.compare(self.conditioning(low_res), self.prior(high_res), high_res)
+        return inspection.compare(self((low_res, high_res)), high_res)
 
-    def _check(self, low_res, high_res):
+    def _checked(self, inputs):
+        if not isinstance(inputs, (tuple, list)) or len(inputs) != 2:
+            raise ValueError("the model's input is a pair (low_res, high_res)")
+        low_res, high_res = inputs
         (low_height, low_width, low_channels) = low_res.shape[1:]
         expected = (low_height * self.scale, low_width * self.scale, low_channels)
         if tuple(high_res.shape[1:]) != expected or low_channels != self.channels:
@@ -145,3 +202,10 @@ class PixelRecursiveSuperResolution(ScoredModel):
                 f"expected [batch, h, w, {self.channels}] and "
                 f"[batch, {self.scale} h, {self.scale} w, {self.channels}]"
             )
+        return low_res, high_res
+
+
+def _as_inputs(args):
+    """Makes the pair the input in the arguments of a Keras step: data, or state and data."""
+    *state, (low_res, high_res, *weight) = args
+    return *state, ((low_res, high_res), high_res, *weight)

@@ -1,50 +1,44 @@
 """The regression baseline of section 5: bicubic interpolation plus a learned residual."""
 
-import keras
+import math
+
 from keras import ops
 
 from prsr import images
 from prsr.models import layers
-from prsr.models.trunk import ResNetTrunk
+from prsr.models.conditioning import ResNetTrunk
+from prsr.models.scored import ScoredModel
 
 
 @layers.registered
-class RegressionNetwork(ResNetTrunk):
+class RegressionNetwork(ScoredModel, ResNetTrunk):
     """Bicubic interpolation plus a residual: y = bicubic(x) + tanh(C(x)), on [0, 1].
 
     It has the conditioning network's trunk, and one tanh output per sub-pixel. Its loss, the
     squared error, is the likelihood of equation 3 with one fixed variance.
 
     Args:
-        *args, **kwargs: as for `ResNetTrunk`.
+        *args, **kwargs: as for `prsr.models.conditioning.ResNetTrunk`.
 
     Raises:
         ValueError: an argument is invalid.
     """
 
     has_likelihood = False
-    score_names = ("squared_error",)
+    metric_names = ("mean_squared_error",)
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.residual = keras.layers.Conv2D(
-            self.channels,
-            1,
-            activation="tanh",
-            data_format=layers.DATA_FORMAT,
-            kernel_initializer=layers.Initializer(),
-            dtype=self.dtype_policy,
-        )
+        self.residual = self._convolution(self.channels, 1, activation="tanh")
 
     def build(self, input_shape):
-        layers.build_in_turn([*self.chain(), self.residual], input_shape)
+        layers.build_in_turn([*self.rows(), self.residual], input_shape)
 
     def call(self, low_res, training=False):
         """Estimates the mean of every sub-pixel.
 
         Args:
-            low_res: `[batch, height, width, channels]`, 0..255, any dtype.
-            training: whether batch normalisation uses (and tracks) the batch's statistics.
+            low_res, training: as for `features`.
 
         Returns:
             `[batch, height * scale, width * scale, channels]` float32: 0 is black, 1 is white;
@@ -55,9 +49,11 @@ class RegressionNetwork(ResNetTrunk):
         return bicubic + ops.cast(residual, "float32")
 
     def output_scores(self, outputs, high_res):
-        truth = ops.cast(high_res, "float32") / 255.0
-        errors = ops.square(truth - outputs)
+        errors = ops.square(ops.cast(high_res, "float32") / 255.0 - outputs)
         return {"squared_error": ops.sum(errors, axis=(1, 2, 3))}
+
+    def readable(self, scores, image_shape):
+        return {"mean_squared_error": scores["squared_error"] / math.prod(image_shape)}
 
     def predict_images(self, low_res):
         """Returns the prediction as images.

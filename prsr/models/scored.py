@@ -17,38 +17,42 @@ class _Mean(keras.losses.Loss):
 class ScoredModel(keras.Model):
     """A model trained on pairs of low- and high-resolution images.
 
-    `compile(optimizer=prsr.models.RMSProp())` needs no loss. `fit` takes batches of
+    `compile(optimizer=prsr.models.RMSProp())` needs no loss. `fit` and `evaluate` take batches of
     `(low_res, high_res)` or `(low_res, high_res, weight)`, with a `[batch]` weight per image; on
-    every backend, Keras' own train step then calls `compute_loss`.
+    every backend, Keras' own steps then call `compute_loss`.
 
     After training with batch normalisation, call `recalibrate_batch_norm`, or give `fit` a
     `prsr.training.callbacks.FreshStatistics`.
 
     Attributes:
         has_likelihood: whether the model assigns a probability to an image.
-        score_names: the keys of `scores`.
+        metric_names: the keys of `readable`.
     """
 
     has_likelihood: bool
-    score_names: tuple[str, ...]
+    metric_names: tuple[str, ...]
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         # On TensorFlow, Keras would compile its steps with XLA: no faster on CPUs, and XLA cannot
         # resize images.
         self.supports_jit = keras.backend.backend() != "tensorflow"
-        names = losses.readable(dict.fromkeys(self.score_names, 0.0), (1, 1, 1))
         # Not a plain dict: Keras would track its contents and save them with the weights.
         self._means = types.MappingProxyType(
-            {name: keras.metrics.Mean(name, dtype="float32") for name in names}
+            {name: keras.metrics.Mean(name, dtype="float32") for name in self.metric_names}
         )
         self._mean_of = _Mean("objective", dtype="float32")
 
+    def fit(self, *args, **kwargs):
+        if not self.built:  # Keras would try to with low_res alone
+            self.build((None, None, None, self.channels))
+        return super().fit(*args, **kwargs)
+
     def output_scores(self, outputs, high_res):
-        """Computes the scores from the output of `call(low_res)`.
+        """Computes the scores from what `call` returned.
 
         Args:
-            outputs: `call(low_res)`.
+            outputs: of `call`.
             high_res: as for `scores`.
 
         Returns:
@@ -57,7 +61,7 @@ class ScoredModel(keras.Model):
         raise NotImplementedError
 
     def scores(self, low_res, high_res, training=False):
-        """Returns the scores of each image; `losses.objective` of them is the loss.
+        """Returns the scores of each image; `objective` of them is the loss.
 
         Args:
             low_res: `[batch, height, width, channels]`, 0..255, any dtype.
@@ -66,18 +70,45 @@ class ScoredModel(keras.Model):
 
         Returns:
             A dict of `[batch]` tensors. The paper's model returns `"joint"`, `"conditioning"` and
-            `"prior"` in nats per image (`losses.cross_entropies`); the cross-entropy baseline only
-            `"conditioning"`; the regression only `"squared_error"`, summed over sub-pixels, on
+            `"prior"` in nats per image (`losses.cross_entropies`); the pixel-independent baseline
+            only `"conditioning"`; the regression only `"squared_error"`, summed over sub-pixels, on
             [0, 1].
         """
         return self.output_scores(self(low_res, training=training), high_res)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Returns the loss of a batch to Keras: `losses.objective`, averaged over the images.
+    def objective(self, scores, conditioning_weight=1.0):
+        """Returns the training loss of each image, `[batch]`.
 
         Args:
-            x, y: `low_res` and `high_res`, as for `scores`.
-            y_pred: `call(x)`.
+            scores: from `scores`.
+            conditioning_weight: weight of CE(A), for the paper's model.
+        """
+        return sum(scores.values())
+
+    def readable(self, scores, image_shape):
+        """Converts scores to the units that are printed and saved.
+
+        Args:
+            scores: dict of the model's `scores`, or of their means over images; other entries are
+                dropped.
+            image_shape: `(height, width, channels)` of the high-resolution image.
+
+        Returns:
+            A dict: `"bits_per_dim/NAME"` for each cross-entropy and `"nats_per_image"` for the
+            model itself, or, for a regression, `"mean_squared_error"` on [0, 1].
+        """
+        names = [name for name in ("joint", "conditioning", "prior") if name in scores]
+        result = {
+            f"bits_per_dim/{name}": losses.bits_per_dim(scores[name], image_shape) for name in names
+        }
+        return {**result, "nats_per_image": scores[names[0]]}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Returns the loss of a batch to Keras: `objective`, averaged over the images.
+
+        Args:
+            x, y: what `call` takes, and `high_res`, as for `scores`.
+            y_pred: what `call` returned.
             sample_weight: `[batch]`, or None.
             training: as for `scores`.
 
@@ -85,12 +116,12 @@ class ScoredModel(keras.Model):
             A scalar.
         """
         scores = self.output_scores(y_pred, y)
-        for name, values in losses.readable(scores, y.shape[1:]).items():
+        for name, values in self.readable(scores, y.shape[1:]).items():
             self._means[name].update_state(values, sample_weight)
-        loss = losses.objective(scores)
+        loss = self.objective(scores)
         return self._mean_of(loss, loss, sample_weight)
 
     @property
     def metrics(self):
-        """Keras' loss, and the scores in the units of `losses.readable`."""
+        """Keras' loss, and the scores in the units of `readable`."""
         return [*super().metrics, *self._means.values()]

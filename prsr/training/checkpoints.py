@@ -3,6 +3,8 @@
 import shutil
 import sys
 
+import tensorflow as tf
+
 from prsr.system.errors import UserError, first_line
 
 _KEPT = 3
@@ -36,12 +38,22 @@ def restore(trainer, workdir):
     if step and not trainer.is_chief:
         path = workdir.checkpoints / f"ckpt-{step}"
         try:
-            trainer.checkpoint.read(str(path)).assert_consumed()
+            _read(trainer, path)
         except Exception as error:  # as below
             raise UserError(
                 f"the chief resumes from {path}, which this worker cannot read "
                 f"({first_line(error)}); put the run directory in a folder that all workers share"
             ) from error
+
+
+def _read(trainer, path):
+    """Loads all variables from a checkpoint."""
+    checkpoint = trainer.checkpoint
+    if not any("rate_factor" in name for name, _ in tf.train.list_variables(str(path))):
+        # Version 0.2 kept the factor elsewhere.
+        checkpoint = tf.train.Checkpoint(model=checkpoint.model, optimizer=checkpoint.optimizer)
+        trainer.rate_factor.assign(1.0)
+    checkpoint.read(str(path)).assert_consumed()
 
 
 def _restore_newest(trainer, workdir):
@@ -50,7 +62,7 @@ def _restore_newest(trainer, workdir):
     for step in reversed(found):
         path = workdir.checkpoints / f"ckpt-{step}"
         try:
-            trainer.checkpoint.read(str(path)).assert_consumed()
+            _read(trainer, path)
         except Exception as error:  # broken files raise IndexError and others
             print(
                 f"cannot resume from {path} ({first_line(error)}); trying the one before",

@@ -26,8 +26,7 @@ LOST = (
     tf.errors.DeadlineExceededError,
     tf.errors.FailedPreconditionError,
 )
-_PATIENCE = 600  # seconds to wait for the other workers
-_MOST_LOSSES = 10  # lost workers in a row, each within `_PATIENCE` seconds, before giving up
+_MAX_WAIT = 600  # seconds to wait for the other workers
 
 _TF_CONFIG = (
     'TF_CONFIG must be like {"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
@@ -52,7 +51,7 @@ def open_strategy(num_replicas=0):
     addresses = workers()
     names = backend.devices(num_replicas)
     if len(addresses) > 1:
-        return _several_machines(addresses, names)
+        return _several_machines(addresses)
     return tf.distribute.MirroredStrategy(names) if len(names) > 1 else None
 
 
@@ -81,10 +80,10 @@ def all_gather(strategy, numbers):
 
 @tf.function
 def _gather(strategy, numbers):
-    def say():
+    def gather():
         return tf.distribute.get_replica_context().all_gather(numbers[None], axis=0)
 
-    return strategy.experimental_local_results(strategy.run(say))[0]
+    return strategy.experimental_local_results(strategy.run(gather))[0]
 
 
 def workers():
@@ -98,10 +97,6 @@ def workers():
     try:
         config = json.loads(os.environ["TF_CONFIG"])
         cluster, task = config["cluster"], config["task"]
-        if "master" in cluster and "chief" not in cluster:  # TensorFlow 1's name for it
-            cluster["chief"] = cluster.pop("master")
-            task["type"] = "chief" if task["type"] == "master" else task["type"]
-            os.environ["TF_CONFIG"] = json.dumps(config)
         named = sum(len(cluster[kind]) for kind in cluster)
         chief, index = cluster.get("chief", []), task["index"]
         found = [*chief, *cluster.get("worker", [])]
@@ -115,29 +110,19 @@ def workers():
     return found
 
 
-def _several_machines(addresses, names):
+def _several_machines(addresses):
     print(
-        f"waiting up to {_PATIENCE} seconds for all {len(addresses)} workers: "
+        f"waiting up to {_MAX_WAIT} seconds for all {len(addresses)} workers: "
         f"{', '.join(addresses)}",
         file=sys.stderr,
         flush=True,
     )
     # TensorFlow waits forever, and blocks all other Python threads meanwhile.
     nowhere = open(os.devnull, "w")  # noqa: SIM115 (discards the traceback)
-    faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=nowhere)
+    faulthandler.dump_traceback_later(_MAX_WAIT, exit=True, file=nowhere)
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python handlers cannot run meanwhile
     terminate = signal.getsignal(signal.SIGTERM)
     try:
-        if names[0].startswith("CPU"):
-            # TensorFlow uses only one CPU device per worker, however many there are.
-            from tensorflow.python.distribute import collective_all_reduce_strategy
-
-            collective_all_reduce_strategy.CollectiveAllReduceExtended._initialize_local_devices = (
-                lambda self, resolver, worker: (
-                    tuple(f"{worker}/device:{device}" for device in names),
-                    "CPU",
-                )
-            )
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         all_gather(strategy, [0])  # else the first worker waits only when it needs the others
         return strategy
@@ -160,25 +145,13 @@ def restart_on_lost_worker():
     """Restarts this process with the same command line if a worker is lost.
 
     The new process waits for all workers, as TensorFlow cannot continue with a returning worker.
-
-    Raises:
-        UserError: workers were lost too many times in a row.
     """
-    begun = time.monotonic()
     try:
         yield
     except LOST as error:
         if len(workers()) < 2:
             raise
-        before = int(os.environ.get("PRSR_LOSSES", 0))
-        losses = before + 1 if time.monotonic() - begun < _PATIENCE else 1
-        if losses > _MOST_LOSSES:
-            raise UserError(
-                f"a worker was lost {_MOST_LOSSES} times in a row ({first_line(error)}); look for "
-                f"the reason in the workers' output"
-            ) from error
         print(f"a worker was lost ({first_line(error)}); restarting", file=sys.stderr)
-        os.environ["PRSR_LOSSES"] = str(losses)
         time.sleep(1)
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

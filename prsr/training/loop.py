@@ -19,9 +19,9 @@ from prsr.system import files, progress
 from prsr.system.errors import UserError, cause
 from prsr.training import checkpoints, distribution, interrupts, reporting
 from prsr.training.trainer import Diverged, Trainer, check_devices
-from prsr.workdir import initial
+from prsr.workdir import history, initial
 
-_MOST_RETURNS = 20  # to a checkpoint, halving the learning rate each time
+MAX_RESTORES = 20  # of a checkpoint, each at half the learning rate
 
 
 def run(workdir, hparams, schedule, strategy=None):
@@ -43,14 +43,13 @@ def run(workdir, hparams, schedule, strategy=None):
     hparams.check()
     check_devices(hparams, strategy.num_replicas_in_sync if strategy else 1)
     is_chief = strategy is None or strategy.extended.should_checkpoint
-    channels = hparams.model.channels
     with workdir.lock() if is_chief else contextlib.nullcontext():
         build_model(hparams)  # rejects invalid settings before any images are read
-        hparams, digest = workdir.check_images(hparams)
-        train_set = image_sets.training_set(hparams.data, channels)
-        validation_set = image_sets.load(hparams.data, channels, "validation", schedule.eval_images)
+        source, digest = workdir.open_images(hparams)
+        train_set = image_sets.training_set(source, hparams.data)
+        validation_set = image_sets.load(source, hparams.data, "validation", schedule.eval_images)
         _check_agreement(strategy, hparams, schedule, train_set, validation_set)
-        begun, returns = hparams, 0
+        rate_factor, restores = 1.0, 0
         while True:
             trainer = Trainer(hparams, train_set, strategy)
             print(
@@ -61,26 +60,22 @@ def run(workdir, hparams, schedule, strategy=None):
             )
             if is_chief:
                 workdir.write_digest(digest)
-                workdir.write_hparams(hparams)
+                workdir.write_hparams(hparams, workdir.read_history())
             try:
-                return Loop(trainer, workdir, validation_set, schedule).run()
+                return Loop(trainer, workdir, validation_set, schedule, rate_factor).run()
             except Diverged as error:
-                if schedule.on_nan == "stop" or returns == _MOST_RETURNS:
-                    if is_chief:
-                        workdir.write_hparams(begun)
+                if schedule.on_nan == "stop" or restores == MAX_RESTORES:
                     raise UserError(
                         f"{error}; earlier checkpoints are intact: run the same command with a "
                         f"lower learning_rate, with clip_norm, or with on_nan=restore"
                     ) from error
-                returns += 1
-                factor = hparams.training.learning_rate_factor / 2
+                restores += 1
+                rate_factor = float(trainer.rate_factor.numpy()) / 2
                 print(
                     f"{error}; going back to the newest checkpoint, with the learning rate "
-                    f"multiplied by {factor:g}",
+                    f"multiplied by {rate_factor:g}",
                     file=sys.stderr,
                 )
-            training = dataclasses.replace(hparams.training, learning_rate_factor=factor)
-            hparams = dataclasses.replace(hparams, training=training)
             del trainer  # and the memory that it holds
 
 
@@ -105,13 +100,15 @@ class Loop:
             read it, and only the chief writes.
         validation_set: the validation `ImageSet`.
         schedule: `prsr.hparams.Schedule`.
+        max_rate_factor: bound of `trainer.rate_factor`.
 
     Attributes:
         step: steps taken so far.
         saved, validated, drawn: the step at which this was last done; None before the first time.
     """
 
-    def __init__(self, trainer, workdir, validation_set, schedule):
+    def __init__(self, trainer, workdir, validation_set, schedule, max_rate_factor=1.0):
+        self.max_rate_factor = max_rate_factor
         self.trainer, self.workdir = trainer, workdir
         self.validation_set, self.schedule = validation_set, schedule
         self.step = self.saved = self.validated = self.drawn = None
@@ -134,10 +131,14 @@ class Loop:
         """
         trainer, workdir, schedule = self.trainer, self.workdir, self.schedule
         checkpoints.restore(trainer, workdir)
-        if trainer.step == 0 and trainer.hparams.training.initial_weights:
+        trainer.rate_factor.assign(min(float(trainer.rate_factor.numpy()), self.max_rate_factor))
+        self.step = self.first_step = trainer.step
+        self.history = workdir.read_history()
+        where = trainer.hparams.training.initial_weights
+        if self.step == 0 and where:
             with trainer.strategy.scope():
-                initial.load(trainer.hparams.training.initial_weights, trainer.model)
-        self.step = trainer.step
+                initial.load(where, trainer.model)
+            self.history = initial.history(where)
         self._writer = tf.summary.create_noop_writer()
         if trainer.is_chief:
             with self._disk_errors():
@@ -157,7 +158,7 @@ class Loop:
                 if stopped:
                     break
                 self._train_step(batch)
-                self._do_what_is_due()
+                self._run_periodic()
             if self.saved != self.step:
                 self._save()
             stopped = stopped or self._agree()[0]
@@ -212,7 +213,7 @@ class Loop:
         if not math.isfinite(sum(scores.values())):
             raise self.trainer.diverged("the loss or its gradient")
 
-    def _do_what_is_due(self):
+    def _run_periodic(self):
         schedule = self.schedule
         if self.step % schedule.log_every == 0:
             self._reporter.log(self.step)
@@ -238,8 +239,16 @@ class Loop:
                 checkpoints.write(self.trainer, self.workdir)
             with self.trainer.evaluation_weights(), self._disk_errors():
                 self.workdir.save_weights(self.trainer.model)
+                self._write_history()
                 self._writer.flush()
         self.saved = self.step
+
+    def _write_history(self):
+        hparams = self.trainer.hparams
+        precision = "mixed bfloat16" if hparams.training.mixed_precision else "float32"
+        done = self.first_step, self.step
+        parts = history.extended(self.history, hparams, "prsr.train", precision, *done)
+        self.workdir.write_hparams(hparams, parts)
 
     def _draw(self):
         if self.trainer.is_chief:
@@ -250,7 +259,7 @@ class Loop:
             with self._disk_errors():
                 images.save(picture, self._picture())
             with self._writer.as_default(self.step):
-                tf.summary.image("input, samples, truth", np.asarray(picture)[None])
+                tf.summary.image("input, samples, original", np.asarray(picture)[None])
         self.drawn = self.step
 
     def _picture(self):
@@ -294,5 +303,5 @@ def sample_grid(sampler, hparams, image_set, schedule):
     drawn = samplers.draw_samples(
         sampler, low_res, num_samples, seed, Sampling(schedule.tau), total
     )
-    rows = [[low, *own, truth] for low, own, truth in zip(low_res, drawn, high_res)]
-    return plotting.sheet(rows, ["input", *["sample"] * num_samples, "truth"])
+    rows = [[low, *samples, high] for low, samples, high in zip(low_res, drawn, high_res)]
+    return plotting.sheet(rows, ["input", *["sample"] * num_samples, "original"])

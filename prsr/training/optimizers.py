@@ -1,19 +1,43 @@
-"""Builds the optimizer of a run."""
+"""Builds the optimizer of a run, with Keras alone."""
+
+import keras
 
 from prsr.models.rmsprop import RMSProp, halving
 
 
-def from_hparams(training):
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Table 2's learning rate, and what a run may add to it.
+
+    Args:
+        training: `prsr.hparams.TrainingHparams`.
+        factor: a scalar variable that multiplies the learning rate, or 1.
+    """
+
+    def __init__(self, training, factor=1.0):
+        super().__init__()
+        self.training, self.factor = training, factor
+        self.halving = halving(training.learning_rate, training.halve_every)
+
+    def __call__(self, step):
+        rate, training = self.halving(step) * self.factor, self.training
+        if not training.fall_steps:
+            return rate
+        steps_left = training.train_steps - keras.ops.cast(step, rate.dtype)
+        return rate * keras.ops.clip(steps_left / training.fall_steps, 0.0, 1.0)
+
+
+def from_hparams(training, rate_factor=1.0):
     """Returns the optimizer of a run.
 
     Args:
         training: `prsr.hparams.TrainingHparams`.
+        rate_factor: a scalar variable that multiplies the learning rate, or 1.
 
     Returns:
-        An `RMSProp` whose learning rate is halved after every `halve_every` steps.
+        An `RMSProp` with the learning rate of `Schedule`.
     """
     return RMSProp(
-        halving(training.learning_rate * training.learning_rate_factor, training.halve_every),
+        Schedule(training, rate_factor),
         rho=training.rho,
         momentum=training.momentum,
         epsilon=training.epsilon,

@@ -7,7 +7,6 @@ import time
 
 import tensorflow as tf
 
-from prsr.models import losses
 from prsr.system import files, progress
 
 
@@ -43,7 +42,7 @@ class Reporter:
         means = {name: total / self.count for name, total in self.totals.items()}
         rate = self.count / (time.monotonic() - self.started)
         self.totals, self.count, self.started = collections.Counter(), 0, time.monotonic()
-        scores = losses.readable(means, self.trainer.image_shape)
+        scores = self.trainer.model.readable(means, self.trainer.image_shape)
         record = {f"train/{name}": value for name, value in scores.items()}
         record["train/gradient_norm"] = means["gradient_norm"]
         record["learning_rate"] = self.trainer.learning_rate
@@ -59,7 +58,7 @@ class Reporter:
 
     def validated(self, step, means, count):
         """Prints and records the result of `Trainer.evaluate` for `count` images."""
-        scores = losses.readable(means, self.trainer.image_shape)
+        scores = self.trainer.model.readable(means, self.trainer.image_shape)
         self._write(step, {f"validation/{name}": value for name, value in scores.items()})
         images = progress.counted(count, "image")
         print(f"step {step:,}: validation on {images}: {_line(scores)}", file=sys.stderr)

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from prsr.data import pipeline
-from prsr.models import losses
 from prsr.models.build import build_model
 from prsr.system.errors import UserError
 from prsr.training import distribution, optimizers
@@ -31,6 +30,9 @@ class Trainer:
         strategy: as `prsr.training.distribution.open_strategy` returns it; None for the
             default device.
 
+    Attributes:
+        rate_factor: variable that multiplies the learning rate, part of each checkpoint.
+
     Raises:
         UserError: the settings do not describe a trainable model.
     """
@@ -46,19 +48,20 @@ class Trainer:
         with self.strategy.scope():
             dtype = "mixed_bfloat16" if training.mixed_precision else "float32"
             self.model = build_model(hparams, dtype)
-            self.optimizer = optimizers.from_hparams(training)
+            self.rate_factor = tf.Variable(1.0, trainable=False)
+            self.optimizer = optimizers.from_hparams(training, self.rate_factor)
             self.optimizer.build(self.model.trainable_variables)
         # Explicit lists, because TensorFlow does not find all variables of a Keras 3 model: it
         # misses batch normalisation's statistics in nested lists of layers.
         self.checkpoint = tf.train.Checkpoint(
             model=[variable.value for variable in self.model.variables],
             optimizer=[variable.value for variable in self.optimizer.variables],
+            rate_factor=self.rate_factor,
         )
         # Always the first batches, so that a model's scores do not depend on the step.
         self.statistics_batches = [low_res for low_res, _ in self.pairs().take(_STATISTICS_BATCHES)]
         size = hparams.data.image_size
         self.image_shape = (size, size, hparams.model.channels)
-        self._names = {}
         self._evaluated = None, None  # the weights' checksums, and all variables for evaluation
         compiled = tf.function(autograph=False, jit_compile=training.jit_compile or None)
         self._train_step = compiled(self._train_step)
@@ -95,7 +98,7 @@ class Trainer:
         )
 
     def _distribute(self, dataset_of):
-        """Yields batches of which each device gets its part, read on its own machine.
+        """Yields per-device batches, each read on its own machine.
 
         This does not use the strategy's distributed datasets: when TensorFlow 2.21 deletes their
         iterators it may wait minutes for tuning threads, and several machines synchronise before
@@ -133,19 +136,11 @@ class Trainer:
             A dict of floats: the model's `scores` before the update, averaged over images, and the
             global norm of the gradient.
         """
-        return self._named("train", self._train_step(batch))
+        return {name: float(value) for name, value in self._train_step(batch).items()}
 
     def _train_step(self, batch):
         scores = self.strategy.run(self._replica_step, args=batch)
         return self.strategy.reduce("SUM", scores, axis=None)
-
-    def _stack(self, kind, scores):
-        """Stacks scores into one vector, for a single copy to the host; `_named` undoes it."""
-        self._names[kind] = tuple(scores)
-        return tf.stack(tuple(scores.values()))
-
-    def _named(self, kind, stacked):
-        return dict(zip(self._names[kind], stacked.numpy().tolist()))
 
     def all_gather(self, numbers):
         """Calls `prsr.training.distribution.all_gather`."""
@@ -157,7 +152,7 @@ class Trainer:
         with tf.GradientTape() as tape:
             scores = self.model.scores(low_res, high_res, training=True)
             # Summed over sub-pixels, averaged over the global batch.
-            loss = losses.objective(scores, training.conditioning_weight)
+            loss = self.model.objective(scores, training.conditioning_weight)
             loss = tf.reduce_sum(loss) / training.global_batch_size
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         # Sum here, so that the norm is that of the whole batch on any number of devices.
@@ -171,7 +166,7 @@ class Trainer:
             name: tf.reduce_sum(score) / training.global_batch_size
             for name, score in scores.items()
         }
-        return self._stack("train", {**result, "gradient_norm": norm / self.replicas})
+        return {**result, "gradient_norm": norm / self.replicas}
 
     def diverged(self, what):
         """Returns the error for a value that is not finite."""
@@ -201,7 +196,7 @@ class Trainer:
         totals = collections.Counter()
         with self.evaluation_weights():
             for batch in batches:
-                totals.update(self._named("eval", self._eval_step(batch)))
+                totals.update({name: float(x) for name, x in self._eval_step(batch).items()})
         count = totals.pop("images")
         return {name: total / count for name, total in totals.items()}
 
@@ -211,7 +206,7 @@ class Trainer:
     def _replica_eval(self, low_res, high_res, weight):
         scores = self.model.scores(low_res, high_res)
         sums = {name: tf.reduce_sum(score * weight) for name, score in scores.items()}
-        return self._stack("eval", {**sums, "images": tf.reduce_sum(weight)})
+        return {**sums, "images": tf.reduce_sum(weight)}
 
     @contextlib.contextmanager
     def evaluation_weights(self):

@@ -1,6 +1,6 @@
 """Reads and writes the run directory, which holds everything later commands need to know.
 
-settings.json       every hyperparameter
+settings.json       every hyperparameter, and the history of the training
 splits.npz          which images were in which split, as digests of their names
 model.weights.h5    the newest weights (or their moving average, if one is kept)
 checkpoints/        the state from which training resumes
@@ -9,27 +9,27 @@ curves.png          bits per dimension against steps
 samples/            image grids drawn during training
 """
 
-import dataclasses
-import itertools
+import contextlib
 import json
 import math
 import os
 import pathlib
 import shutil
-import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import h5py
 import keras
 
-from prsr.data import sources, splits
+from prsr.data import splits
 from prsr.hparams import Hparams
-from prsr.models import layers
+from prsr.models import initialization
 from prsr.models.build import build_model
 from prsr.system import files
 from prsr.system.errors import UserError, first_line
 from prsr.system.version import __version__
+from prsr.workdir.history import Part
 
 
 class Workdir:
@@ -71,13 +71,20 @@ class Workdir:
                 f"({type(error).__name__}: {error})"
             ) from error
 
-    def write_hparams(self, hparams: Hparams) -> None:
-        settings = {"prsr": __version__, "hparams": hparams.to_dict()}
+    def read_history(self) -> list[Part]:
+        """Returns how the model was trained (`prsr.workdir.history`); empty if nobody knows."""
+        try:
+            return json.loads(self.settings.read_text())["history"]
+        except (OSError, ValueError, KeyError):
+            return []
+
+    def write_hparams(self, hparams: Hparams, history: Sequence[Part] = ()) -> None:
+        settings = {"prsr": __version__, "hparams": hparams.to_dict(), "history": list(history)}
         with files.disk_errors(self.path), files.replacing(self.settings) as partial:
             partial.write_text(json.dumps(settings, indent=2) + "\n")
 
-    def check_images(self, hparams: Hparams) -> tuple[Hparams, splits.Digest]:
-        """Compares the images of a data set with the run's digest, if it has one.
+    def open_images(self, hparams: Hparams) -> tuple[Any, splits.Digest | None]:
+        """Opens a data set and compares its images with the run's digest, if it has one.
 
         Prints any changes to standard error.
 
@@ -85,39 +92,22 @@ class Workdir:
             hparams: the run's settings, with the data set to use.
 
         Returns:
-            `(hparams, digest)`: the settings with `data.root` set to split the images as the run
-            did, and the digest to save with `write_digest` when training on them.
+            `(source, digest)`: a `prsr.data.sources.Source`, and the digest to save with
+            `write_digest` when training on it.
 
         Raises:
-            UserError: the test split contains images that the run was trained on.
+            UserError: the data set cannot be opened, or as for `prsr.data.splits.check`.
         """
-        known = splits.Digest.load(self.splits) if self.splits.exists() else None
-        hparams, source = _opened(hparams, hparams.data.root)
-        if known is None and self.checkpoints.is_dir() and _was_divided_otherwise(source):
-            hparams, source = _opened(hparams, splits.WHOLE_PATHS)
-        found = source.digest(known)
-        if found is None:
-            return hparams, known or splits.Digest.unknown()
-        if hparams.data.root not in (splits.WHOLE_PATHS, found[0].root):
-            hparams, source = _opened(hparams, found[0].root)
-            found = source.digest(known)
-        digest, names = found
-        if not known:
-            return hparams, digest
-        leaked = set(digest.hashes["test"].tolist()) & set(known.trained.tolist())
-        changes = ", ".join(digest.changes(known))
-        if leaked:
-            named = next((f", such as '{names[n]}'" for n in sorted(leaked) if n in names), "")
-            raise UserError(
-                f"the run in '{self.path}' was trained on {len(leaked):,} images that are now in "
-                f"the test split of '{hparams.data.dataset}'{named} ({changes}); restore the "
-                f"original images and paths, or train a new run"
-            )
-        if changes:
-            print(f"the images of '{self.path}' have changed: {changes}", file=sys.stderr)
-        return hparams, digest
+        from prsr.data import sources  # needs TensorFlow, which weights do not
 
-    def write_digest(self, digest: splits.Digest) -> None:
+        data = hparams.data
+        source = sources.open_source(data.dataset, data.split, hparams.model.channels)
+        return source, splits.check(self.splits, source, data.dataset)
+
+    def write_digest(self, digest: splits.Digest | None) -> None:
+        """Writes the digest of the images that the run is trained on, if they have names."""
+        if digest is None:
+            return
         with files.disk_errors(self.path), files.replacing(self.splits) as partial:
             digest.save(partial)
 
@@ -167,7 +157,7 @@ class Workdir:
             raise UserError(
                 f"'{self.path}' has no weights yet (no model.weights.h5); train it longer"
             )
-        with layers.to_be_loaded():
+        with initialization.to_be_loaded():
             return hparams, build_model(hparams)
 
     def load_weights(self, model: keras.Model) -> None:
@@ -186,21 +176,17 @@ class Workdir:
         """Returns the records so far, in order."""
         if not self.metrics.exists():
             return []
-        return [json.loads(line) for line in self.metrics.read_text(errors="replace").splitlines()]
+        records = []
+        for line in self.metrics.read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError):  # the run was killed while writing this line
+                records.append(json.loads(line))
+        return records
 
     def forget_metrics_after(self, step: int) -> None:
         """Drops records written after the checkpoint from which the run resumes."""
-        lines = []
-        if self.metrics.exists():
-            for line in self.metrics.read_text(errors="replace").splitlines():
-                try:
-                    kept = json.loads(line)["step"] <= step
-                except ValueError:  # the run was killed while writing this line
-                    continue
-                if kept:
-                    lines.append(line + "\n")
+        kept = [json.dumps(line) + "\n" for line in self.read_metrics() if line["step"] <= step]
         with files.replacing(self.metrics) as partial:
-            partial.write_text("".join(lines))
+            partial.write_text("".join(kept))
 
 
 def read_weights(path: pathlib.Path, model: keras.Model) -> None:
@@ -223,20 +209,3 @@ def read_weights(path: pathlib.Path, model: keras.Model) -> None:
         raise UserError(
             f"'{path}' does not hold the weights that the settings describe: {first_line(error)}"
         ) from error
-
-
-def _opened(hparams, root):
-    """Returns the settings with `data.root` replaced, and their source."""
-    data = dataclasses.replace(hparams.data, root=root)
-    source = sources.open_source(data.dataset, data.split, hparams.model.channels, root)
-    return dataclasses.replace(hparams, data=data), source
-
-
-def _was_divided_otherwise(source):
-    """Whether images that are split by a hash were split differently before version 0.2."""
-    if source.digest() is None:
-        return False
-    names = sorted(set(itertools.chain(*source.splits.values())))
-    if len(names) < len(splits.NAMES) or splits.assign(names, "hash") != source.splits:
-        return False
-    return splits.assign(names, "hash", splits.WHOLE_PATHS) != source.splits

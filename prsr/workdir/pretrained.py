@@ -40,8 +40,8 @@ def workdir(name: str) -> Workdir:
     """
     if name not in names():
         raise UserError(
-            f"there is no bundled model '{name}'; choose from {', '.join(names())}, or give the "
-            f"directory of a run of your own"
+            f"there is no bundled model '{name}'; choose from {', '.join(names())}, or give a "
+            f"run directory"
         )
     folder = _WEIGHTS / name
     try:

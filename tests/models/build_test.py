@@ -6,7 +6,7 @@ import pytest
 
 from prsr.hparams import Hparams, ModelHparams
 from prsr.models.build import build_model
-from prsr.models.conditioning import ConditioningNetwork
+from prsr.models.pixel_independent import PixelIndependent
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.models.regression import RegressionNetwork
 from prsr.system.errors import UserError
@@ -35,7 +35,7 @@ def test_models_that_do_not_exist(section, name, value, word):
     ("architecture", "kind"),
     [
         ("pixel_recursive", PixelRecursiveSuperResolution),
-        ("cross_entropy", ConditioningNetwork),
+        ("cross_entropy", PixelIndependent),
         ("regression", RegressionNetwork),
     ],
 )

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from prsr.models import inspection, losses
-from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
+from prsr.models import inspection
+from prsr.models.pixel_recursive import Logits, PixelRecursiveSuperResolution
 
 RNG = np.random.default_rng(0)
 
@@ -18,7 +18,7 @@ def test_scores_by_hand():
     a, b = (np.full((1, 1, 2, 1, 256), -40.0) for _ in range(2))
     a[..., [3, 7]] = np.log([0.5, 0.5])
     b[..., [3, 7]] = np.log([0.25, 0.75])
-    found = inspection.compare(a, b, np.array([3, 7]).reshape(1, 1, 2, 1))
+    found = inspection.compare(Logits(a, b, a + b), np.array([3, 7]).reshape(1, 1, 2, 1))
     found = {name: np.asarray(x)[0, 0] for name, x in found.items()}
     for name, expected in {
         "conditioning_nats": [np.log(2)] * 2,
@@ -40,7 +40,7 @@ def looked_into():
     )  # fmt: skip
     low_res = RNG.integers(0, 256, (3, 3, 4, 3), dtype=np.uint8)
     high_res = RNG.integers(0, 256, (3, 6, 8, 3), dtype=np.uint8)
-    model(low_res, high_res)
+    model((low_res, high_res))
     for variable in model.trainable_variables:  # or it would say next to nothing
         variable.assign(RNG.normal(0, 0.3, variable.shape))
     found = inspection.inspect(model.inspect, low_res, high_res, batch_size=2)
@@ -49,8 +49,7 @@ def looked_into():
 
 def test_the_logits_and_the_likelihood_are_the_model_s(looked_into):
     model, low_res, high_res, found = looked_into
-    parts = {"conditioning": model.conditioning(low_res), "prior": model.prior(high_res)}
-    for name, logits in {**parts, "joint": model(low_res, high_res)}.items():
+    for name, logits in model((low_res, high_res))._asdict().items():
         expected = log_softmax(np.asarray(logits))
         np.testing.assert_allclose(found[f"{name}_logits"], expected, atol=1e-4)
         assert found[f"{name}_nats"].shape == high_res.shape
@@ -58,8 +57,8 @@ def test_the_logits_and_the_likelihood_are_the_model_s(looked_into):
         np.testing.assert_allclose(found[f"{name}_entropy_bits"], entropy, atol=1e-4)
     log_likelihood = np.asarray(model.log_likelihood(low_res, high_res))
     np.testing.assert_allclose(-found["joint_nats"].sum((1, 2, 3)), log_likelihood, rtol=1e-5)
-    scores = losses.cross_entropies(*parts.values(), high_res)
-    for name in parts:
+    scores = model.scores(low_res, high_res)
+    for name in scores:
         np.testing.assert_allclose(found[f"{name}_nats"].sum((1, 2, 3)), scores[name], rtol=1e-5)
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from prsr.data import image_sets
-from prsr.models import RMSProp, losses
+from prsr.models import RMSProp
 from prsr.models.build import build_model
 from prsr.training.callbacks import FreshStatistics
 from prsr.training.trainer import Trainer
 from tests.conftest import mirrored
+from tests.runs import images
 from tests.training.trainer_test import HPARAMS
 
 ARCHITECTURES = ("pixel_recursive", "cross_entropy", "regression")
@@ -27,7 +27,7 @@ def hparams(architecture):
 
 @pytest.fixture(scope="module")
 def train_set():
-    return image_sets.load(HPARAMS.data, 3, "train")
+    return images(HPARAMS.data)
 
 
 def compiled(architecture="pixel_recursive", **options):
@@ -54,9 +54,9 @@ def test_fit_takes_the_steps_of_the_trainer(train_set, architecture):
         del scores["gradient_norm"]
     model, history = fitted(architecture, trainer.pairs())
     np.testing.assert_allclose(
-        history["loss"], [float(losses.objective(scores)) for scores in expected], rtol=1e-5
+        history["loss"], [float(trainer.model.objective(scores)) for scores in expected], rtol=1e-5
     )
-    named = [losses.readable(scores, trainer.image_shape) for scores in expected]
+    named = [trainer.model.readable(scores, trainer.image_shape) for scores in expected]
     assert history.keys() == {"loss", *named[0]}
     for name in named[0]:
         np.testing.assert_allclose(history[name], [s[name] for s in named], rtol=1e-5)

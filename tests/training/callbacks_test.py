@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from prsr.models import ConditioningNetwork, RMSProp
+from prsr.models import PixelIndependent, RMSProp
 from prsr.training.callbacks import FreshStatistics
 
 
@@ -12,7 +12,7 @@ def test_a_model_is_saved_with_the_statistics_of_its_weights(tmp_path):
     low_res = random.integers(0, 256, (8, 4, 4, 3), np.uint8)
     high_res = random.integers(0, 256, (8, 16, 16, 3), np.uint8)
     batches = [low_res[:4], low_res[4:]]
-    model = ConditioningNetwork(blocks_per_stage=1, width=4)
+    model = PixelIndependent(blocks_per_stage=1, width=4)
     model.compile(optimizer=RMSProp(), run_eagerly=True)
     saving = keras.callbacks.ModelCheckpoint(tmp_path / "last.keras")
     model.fit(low_res, high_res, epochs=1, verbose=0, callbacks=[FreshStatistics(batches), saving])

@@ -6,13 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
-from prsr.data import image_sets
 from prsr.system.errors import UserError
 from prsr.training import checkpoints
 from prsr.training.trainer import Trainer
 from prsr.workdir.directory import Workdir
 from tests.conftest import WHOLE, assert_one_line, call
-from tests.runs import assert_same_weights
+from tests.runs import assert_same_weights, images
 
 WEIGHTS_ALONE = [*WHOLE, "--sample_images=0", "--eval_every=1000"]
 
@@ -41,7 +40,7 @@ def test_weights_without_a_checkpoint_are_not_overwritten(tiny_run, tmp_path):
 @pytest.fixture(scope="module")
 def trainer(uninterrupted):
     hparams = Workdir(uninterrupted).read_hparams()
-    return Trainer(hparams, image_sets.training_set(hparams.data, 3))
+    return Trainer(hparams, images(hparams.data))
 
 
 def state(trainer):

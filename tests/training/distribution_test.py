@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from prsr.data import image_sets, pipeline, records
+from prsr.data import pipeline, records
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
 from prsr.training import distribution
 from tests.conftest import ROOT, TINY, assert_one_line, run, start
-from tests.runs import assert_same_weights, steps_logged, wait_for, weights
+from tests.runs import assert_same_weights, images, steps_logged, wait_for, weights
 
 TWO = ["host1:2222", "host2:2222"]
 OPTIONS = [*TINY, "--ema=0.9", "--mirror", "--train_steps=12"]
@@ -36,9 +36,9 @@ def addresses(count):
 
 
 def worker(addresses, index, *arguments):
-    """One of several machines, with two devices."""
+    """Starts one of several machines."""
     environment = {**os.environ, "TF_CONFIG": config(addresses, index)}
-    return start("train", *arguments, "--num_replicas=2", env=environment)
+    return start("train", *arguments, env=environment)
 
 
 def finish(process):
@@ -66,18 +66,18 @@ def one_device(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory):
-    """Two processes of two devices each; the second finds the first's directory."""
+    """The run directory of two processes; the second finds the first's directory."""
     workdir = tmp_path_factory.mktemp("workers") / "run"
     workers = addresses(2)
     processes = [worker(workers, i, f"--workdir={workdir}", *OPTIONS) for i in (1, 0)]
     for process in processes:
         status, stdout, stderr = finish(process)
-        assert status == 0 and "4 devices" in stdout, stderr
+        assert status == 0 and "2 devices" in stdout, stderr
     return workdir
 
 
 @pytest.mark.slow
-def test_two_workers_with_two_devices_equal_one_device(one_device, two_workers):
+def test_two_workers_equal_one_device(one_device, two_workers):
     assert_close_weights(one_device, two_workers)
     assert steps_logged(one_device) == steps_logged(two_workers) == list(range(1, 13))
     logs = [
@@ -173,7 +173,7 @@ def test_workers_that_were_started_differently(tmp_path, other):
 @pytest.mark.slow
 def test_an_image_that_only_the_second_worker_meets(tmp_path):
     """All save before the step that wants it, and stop."""
-    image_set = image_sets.load(DataHparams("drawn:200", 8), 3, "train")
+    image_set = images(DataHparams("drawn:200", 8))
     bad = int(pipeline.shuffled(np.int64([4 * 20 + 3]), len(image_set), seed=1)[0])  # in step 21
     for split in ("train", "validation"):
         records.write(tmp_path / f"{split}-00000.tfrecord", image_set.images)
@@ -215,20 +215,6 @@ def test_which_strategy(monkeypatch):
     assert distribution.open_strategy() is None
 
 
-def test_a_master_is_a_chief(monkeypatch):
-    """As it was called in TensorFlow 1, and is by some who start processes."""
-    monkeypatch.setenv("TF_CONFIG", config(["alone:2222"], 0, "master"))
-    assert distribution.workers() == ["alone:2222"] and distribution.open_strategy() is None
-    cluster = {"master": ["one:2222"], "worker": TWO}
-    for task in ("master", "worker"):
-        text = json.dumps({"cluster": cluster, "task": {"type": task, "index": 0}})
-        monkeypatch.setenv("TF_CONFIG", text)
-        assert distribution.workers() == ["one:2222", *TWO]
-        found = json.loads(os.environ["TF_CONFIG"])
-        assert found["cluster"] == {"chief": ["one:2222"], "worker": TWO}
-        assert found["task"]["type"] == {"master": "chief"}.get(task, task)
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -242,7 +228,6 @@ def test_a_master_is_a_chief(monkeypatch):
         config(TWO, 0, "ps"),
         config(TWO, -1),
         config(TWO, 0, "chief"),
-        config(TWO, 0, "master"),
         config(["host1:port", "host2:2222"], 0),
         json.dumps({"cluster": {"worker": TWO}, "task": {"type": "chief", "index": 0}}),
         json.dumps({"cluster": {"worker": TWO, "ps": TWO}, "task": {"type": "worker", "index": 0}}),

@@ -40,7 +40,27 @@ def test_first_step_by_hand():
     np.testing.assert_allclose(weight, [1 - 4e-4 * 2 / np.sqrt(1.15)], rtol=1e-6)
 
 
-def test_schedule_halves_at_500000():
-    schedule = optimizers.from_hparams(TrainingHparams())._learning_rate
-    rates = [float(schedule(step)) for step in (0, 499_999, 500_000, 999_999, 1_000_000)]
-    np.testing.assert_allclose(rates, [4e-4, 4e-4, 2e-4, 2e-4, 1e-4], rtol=1e-6)
+def rates(training, steps, factor=1.0):
+    optimizer = optimizers.from_hparams(training, factor)
+    optimizer.build([tf.Variable(0.0)])
+    found = []
+    for step in steps:
+        optimizer.iterations.assign(step)
+        found.append(float(optimizer.learning_rate))
+    return found
+
+
+def test_learning_rate_halves_and_scales():
+    """The rate halves after every 500,000 steps (Table 2), times the factor."""
+    steps = (0, 499_999, 500_000, 999_999, 1_000_000)
+    expected = np.array([4e-4, 4e-4, 2e-4, 2e-4, 1e-4])
+    np.testing.assert_allclose(rates(TrainingHparams(), steps), expected, rtol=1e-6)
+    factor = tf.Variable(0.25)
+    np.testing.assert_allclose(rates(TrainingHparams(), steps, factor), expected / 4, rtol=1e-6)
+
+
+def test_learning_rate_falls_to_zero_over_the_last_steps():
+    """Of 100 steps, the last 40 are taken at a rate that falls linearly."""
+    training = TrainingHparams(train_steps=100, fall_steps=40, learning_rate=1.0)
+    found = rates(training, (0, 60, 70, 99, 100))
+    np.testing.assert_allclose(found, [1, 1, 0.75, 1 / 40, 0], rtol=1e-6)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from prsr.hparams import Hparams, TrainingHparams
+from prsr.models import PixelRecursiveSuperResolution, RegressionNetwork
 from prsr.training import reporting
 from prsr.workdir.directory import Workdir
 from tests.runs import summaries
@@ -15,12 +16,13 @@ def test_tensorboard_has_scalars_and_images(tiny_run):
     for name in ("joint", "conditioning", "prior"):
         assert tags[f"train/bits_per_dim/{name}"] == [1, 2, 3, 4, 5, 6]
         assert tags[f"validation/bits_per_dim/{name}"] == [4, 6]
-    assert {"learning_rate", "examples_per_second", "input, samples, truth"} <= tags.keys()
+    assert {"learning_rate", "examples_per_second", "input, samples, original"} <= tags.keys()
 
 
 class FakeTrainer:
-    """Four images a step of 2x2x1, at a rate of a thousandth."""
+    """Trains on four 2x2 grey images per step, at learning rate 0.001."""
 
+    model = PixelRecursiveSuperResolution(1, blocks_per_stage=0, prior_layers=1, prior_hidden=1)
     hparams = Hparams(training=TrainingHparams(train_steps=10, global_batch_size=4))
     image_shape, learning_rate, is_chief = (2, 2, 1), 1e-3, True
 
@@ -70,6 +72,7 @@ def test_a_validation_is_remembered(reporter, capsys):
     reporter.now[0] = 1.0
     reporter.log(2)
     assert not reporter.has_validated(2)
+    reporter.trainer.model = RegressionNetwork(1, blocks_per_stage=0)
     reporter.validated(2, {"squared_error": 0.4}, 7)
     assert reporter.has_validated(2) and not reporter.has_validated(1)
     assert "step 2: validation on 7 images: mean squared error 0.10000" in capsys.readouterr().err

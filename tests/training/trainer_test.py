@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from prsr.data import image_sets, pipeline
+from prsr.data import pipeline
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
 from prsr.system.errors import UserError
 from prsr.training.trainer import Trainer
 from tests.conftest import mirrored
+from tests.runs import images
 
 HPARAMS = Hparams(
     ModelHparams(
@@ -31,7 +32,7 @@ def hparams(normalization="batch", **options):
 
 @pytest.fixture(scope="module")
 def train_set():
-    return image_sets.load(HPARAMS.data, 3, "train")
+    return images(HPARAMS.data)
 
 
 @pytest.fixture(scope="module")

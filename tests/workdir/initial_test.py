@@ -58,9 +58,29 @@ def test_a_run_begins_with_the_weights_and_goes_on_with_its_own(tiny_run, tmp_pa
     assert max(np.abs(mine.numpy() - theirs.numpy()).max() for mine, theirs in pairs) > 1e-4
 
 
-def test_other_sizes_than_the_model_s_are_refused(tiny_run, tmp_path):
-    flags = [f"--workdir={tmp_path / 'w'}", f"--initial_weights={tiny_run}", "--prior_width=8"]
-    assert_one_line(call("train", *flags, *OWN), "initial_weights", "--prior_width=6", "not 8")
+def test_a_model_of_another_size_takes_what_fits(tiny_run, tmp_path):
+    """Layers that both models have keep their weights; new residual blocks change nothing."""
+    flags = [f"--initial_weights={tiny_run}", "--blocks_per_stage=2", "--prior_layers=2"]
+    result = call("train", f"--workdir={tmp_path / 'w'}", *flags, *STILL)
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in result.stdout.splitlines() if "start afresh" in line]
+    for name in ("A stage 1 block 2", "A stage 3 block 2", "B gated layer 2"):
+        assert name in line
+    assert "block 1" not in line and "logits" not in line
+    _, larger = Workdir(tmp_path / "w").load_model()
+    _, model = Workdir(tiny_run).load_model()
+    low_res = np.random.default_rng(0).integers(0, 256, (2, 2, 2, 3))
+    for net in (larger, model):
+        net.recalibrate_batch_norm([low_res])
+    np.testing.assert_allclose(larger.conditioning(low_res), model.conditioning(low_res), atol=1e-4)
+
+
+def test_a_model_of_which_nothing_fits_is_refused(tiny_run, tmp_path):
+    """Other widths everywhere: one line; a file must fit entirely."""
+    begin = [f"--workdir={tmp_path / 'w'}", *OWN, "--train_steps=1"]
+    sizes = ["--prior_width=8", "--prior_hidden=9", "--conditioning_width=5"]
+    assert_one_line(
+        call("train", *begin, f"--initial_weights={tiny_run}", *sizes), "initial_weights"
+    )
     file = [f"--initial_weights={tiny_run / 'model.weights.h5'}", "--prior_width=8"]
-    result = call("train", f"--workdir={tmp_path / 'v'}", *OWN, *file, "--train_steps=1")
-    assert_one_line(result, "model.weights.h5", "does not hold")
+    assert_one_line(call("train", *begin, *file), "model.weights.h5", "does not hold")
