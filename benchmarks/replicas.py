@@ -56,7 +56,6 @@ def compare(hparams, num_rounds):
 def _begin(hparams, count):
     global _trainer, _batch
     with progress.silenced():
-        rounds.share_gpus()
         strategy = distribution.open_strategy(count)
     _trainer = Trainer(hparams, training.image_set(hparams), strategy)
     _batch = next(iter(_trainer.batches()))

@@ -3,7 +3,6 @@
 import multiprocessing
 import pathlib
 import re
-import resource
 import sys
 import time
 from concurrent import futures
@@ -42,13 +41,7 @@ def interleave(contenders, rounds):
         for name, function in contenders.items():
             times[name].append(seconds(function))
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
-    return {name: float(np.median(own)) for name, own in times.items()}, first
-
-
-def share_gpus():
-    """Takes only the GPU memory in use, because several timed processes share the GPUs."""
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
+    return {name: float(np.median(measured)) for name, measured in times.items()}, first
 
 
 def in_own_process(function, *arguments):
@@ -60,12 +53,9 @@ def in_own_process(function, *arguments):
 
 def peak_gib():
     """Peak memory of this process so far, in GiB."""
-    try:
-        # Linux: getrusage would count what the parent held when it started this process.
-        status = pathlib.Path("/proc/self/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30  # macOS: bytes
+    # getrusage would count what the parent held when it started this process.
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
 
 
 def matrix_product(size=2048, repeats=5):

@@ -48,7 +48,7 @@ def compare(model, image_size, batches, num_rounds):
         "reference": naive.sampler(model, _REFERENCE_SUB_PIXELS),
         "reference, nothing drawn": naive.sampler(model, 0),
     }
-    forward = tf.function(model.__call__, reduce_retracing=True)
+    forward = tf.function(lambda *pair: model(pair).joint, reduce_retracing=True)
     rows = []
     for batch in batches:
         print(f"sampling, batch {batch}", file=sys.stderr)
@@ -96,7 +96,7 @@ def agreement(model, image_size, batch):
     """
     low_res, seeds = ask(model, image_size, batch)
     drawn = cached.sampler(model)(low_res, seeds, 1.0)
-    again = noise.draw(model(low_res, drawn), 1.0, noise.uniforms(seeds, drawn.shape[1:]))
+    again = noise.draw(model((low_res, drawn)).joint, 1.0, noise.uniforms(seeds, drawn.shape[1:]))
     return {"agree": int((again.numpy() == drawn).sum()), "of": drawn.size}
 
 

@@ -4,7 +4,7 @@ import platform
 
 import tensorflow as tf
 
-from benchmarks import cold, nearest, replicas, rounds, sampling, training
+from benchmarks import cold, nearest, replicas, sampling, training
 from prsr.system import host
 
 
@@ -22,7 +22,6 @@ def measure(hparams, parts, batches, database_images, num_rounds, quick):
     Yields:
         A dict to write as JSON.
     """
-    rounds.share_gpus()
     size, scale = hparams.data.image_size, hparams.model.scale
     model = sampling.build(hparams)
     gpus = tf.config.list_physical_devices("GPU")
@@ -43,21 +42,19 @@ def measure(hparams, parts, batches, database_images, num_rounds, quick):
         results["cold"] = cold.compare(hparams, few, num_rounds)
         yield results
     if "growth" in parts:
-        sizes, depths = [size // 4, size // 2, size, 2 * size], [5, 10, 20, 40]
-        if quick:
-            sizes, depths = [size, 2 * size], [1, 2]
+        sizes = [size, 2 * size] if quick else [size // 4, size // 2, size, 2 * size]
         sizes = [one for one in sizes if one >= scale and one % scale == 0]
+        depths = [1, 2] if quick else [5, 10, 20, 40]
         results["growth"] = sampling.growth(hparams, sizes, depths, num_rounds)
         yield results
-    if "training" in parts:
-        results["training"] = training.compare(hparams, num_rounds)
-        yield results
-    if "replicas" in parts:
-        results["replicas"] = replicas.compare(hparams, num_rounds)
-        yield results
-    if "pipeline" in parts:
-        results["pipeline"] = training.pipeline(hparams, num_rounds)
-        yield results
+    for part, measure_part in (
+        ("training", training.compare),
+        ("replicas", replicas.compare),
+        ("pipeline", training.pipeline),
+    ):
+        if part in parts:
+            results[part] = measure_part(hparams, num_rounds)
+            yield results
     if "nearest" in parts:
         results["nearest"] = nearest.compare(min(database_images, 300_000), 1000, num_rounds)
         results["streaming"] = nearest.streaming(database_images, 1000)

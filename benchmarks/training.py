@@ -1,6 +1,5 @@
-"""Times the train step: ours, the usual full kernels, XLA, bfloat16, and PyTorch if installed."""
+"""Times the train step: ours, with XLA, in bfloat16, and PyTorch's if installed."""
 
-import contextlib
 import dataclasses
 import importlib.util
 import math
@@ -12,7 +11,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import full_kernels, rounds
+from benchmarks import rounds
 from prsr.data import records
 from prsr.data.image_sets import ImageSet
 from prsr.data.pipeline import training_pairs
@@ -20,7 +19,6 @@ from prsr.models.build import build_model
 from prsr.training.trainer import Trainer
 
 OURS = "ours: causal taps, float32"
-FULL_KERNELS = "full square kernels times masks in both stacks"
 XLA = "ours, XLA"
 MIXED = "ours, mixed bfloat16"
 TORCH = "PyTorch, eager, channels last"
@@ -32,7 +30,7 @@ _PIPELINE_BATCHES = 50
 def variants():
     """The names of the variants that can be timed here. PyTorch is timed on CPUs only."""
     has_torch = importlib.util.find_spec("torch") is not None and not _on_gpu()
-    return [OURS, FULL_KERNELS, XLA, MIXED] + has_torch * [TORCH, TORCH_BFLOAT16]
+    return [OURS, XLA, MIXED] + has_torch * [TORCH, TORCH_BFLOAT16]
 
 
 def _on_gpu():
@@ -69,9 +67,7 @@ def trainer(hparams, variant):
     changed = dataclasses.replace(
         hparams.training, jit_compile=variant == XLA, mixed_precision=variant == MIXED
     )
-    hparams = dataclasses.replace(hparams, training=changed)
-    with full_kernels.in_place() if variant == FULL_KERNELS else contextlib.nullcontext():
-        return Trainer(hparams, image_set(hparams))
+    return Trainer(dataclasses.replace(hparams, training=changed), image_set(hparams))
 
 
 def step(hparams, variant):

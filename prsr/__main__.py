@@ -1,7 +1,6 @@
 """All commands under one name: prsr COMMAND --flag=value, or python -m prsr COMMAND."""
 
-import ast
-import pathlib
+import importlib
 import runpy
 import sys
 
@@ -21,25 +20,14 @@ COMMANDS = (
 )
 
 
-def summary(command):
-    """The first line of a command's docstring, from its file: importing it would take longer."""
-    source = pathlib.Path(__file__).with_name(f"{command}.py").read_text(encoding="utf-8")
-    return ast.get_docstring(ast.parse(source)).splitlines()[0].rstrip(".")
-
-
 def overview():
-    """The text of `prsr --help`."""
-    width = max(map(len, COMMANDS))
-    lines = [f"  {command:{width}}  {summary(command)}" for command in COMMANDS]
-    return "\n".join(
-        [
-            "Pixel Recursive Super Resolution. Commands:",
-            "",
-            *lines,
-            "",
-            "prsr COMMAND --help lists its flags; prsr COMMAND means python -m prsr.COMMAND.",
-        ]
-    )
+    """The text of `prsr --help`: a line for each command, the first of its docstring."""
+    lines = ["Pixel Recursive Super Resolution. Commands:", ""]
+    for command in COMMANDS:
+        summary = importlib.import_module(f"prsr.{command}").__doc__.splitlines()[0].rstrip(".")
+        lines.append(f"  {command:8}  {summary}")
+    lines += ["", "prsr COMMAND --help lists its flags; prsr COMMAND means python -m prsr.COMMAND."]
+    return "\n".join(lines)
 
 
 def main():
@@ -54,7 +42,7 @@ def main():
     elif command == "--version":
         print(f"prsr {__version__}")
     elif command in COMMANDS:
-        # As after python -m prsr.COMMAND: with its own arguments, and as the program.
+        # As after python -m prsr.COMMAND: with its arguments, and as the program.
         sys.argv[1:] = arguments
         runpy.run_module(f"prsr.{command}", run_name="__main__", alter_sys=True)
     else:

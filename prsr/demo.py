@@ -3,12 +3,11 @@
 python -m prsr.demo --model=faces
 """
 
-from absl import flags
-
 from prsr.flags import (
     FLAGS,
     define_address,
     define_dataset,
+    define_path,
     define_trained,
     group,
     run,
@@ -24,7 +23,7 @@ def define():
     define_trained()
     with group("Page"):
         define_dataset()
-        flags.DEFINE_string(
+        define_path(
             "regression", None, "Run directory of a trained regression to show beside the samples"
         )
     define_address()

@@ -11,15 +11,17 @@ from prsr.flags import (
     FLAGS,
     define_batch_size,
     define_dataset,
+    define_path,
+    define_paths,
     define_replicas,
     define_seed,
     define_trained,
     group,
-    moved,
     numbers,
     output_folder,
     run,
     trained,
+    with_dataset,
 )
 from prsr.hparams import MATCH_INPUT, Sampling
 from prsr.system import backend, progress
@@ -33,7 +35,7 @@ def define():
     with group("Images"):
         define_dataset()
         flags.DEFINE_integer("num_images", 0, "Number of test images; 0: all", 0)
-        flags.DEFINE_string(
+        define_path(
             "output", None, "Folder to write to; default RUN/evaluation, required with --model"
         )
     with group("Rows"):
@@ -49,7 +51,7 @@ def define():
             MATCH_INPUT,
             "Match --guidance rows, and add matched baselines: off, end or rows",
         )
-        flags.DEFINE_list(
+        define_paths(
             "baselines",
             ["bicubic", "nn"],
             "bicubic, nn (nearest neighbour), and run directories of trained baselines",
@@ -76,7 +78,7 @@ def main():
     output = output_folder("evaluation")
     samplings = _samplings()
     hparams, model = workdir.load_model()
-    hparams, _ = workdir.check_images(moved(hparams))
+    hparams, _ = workdir.check_images(with_dataset(hparams))
     if hparams.data.pairs != "downsampled":
         raise UserError(
             f"--workdir={workdir.path} was trained with --pairs={hparams.data.pairs}, which is "

@@ -7,19 +7,21 @@ import pathlib
 
 from absl import flags
 
-from prsr.flags import FLAGS, define_trained, group, run, trained
+from prsr.flags import FLAGS, define_path, define_trained, group, run, trained
 
 
 def define():
     define_trained()
     with group("Export"):
-        flags.DEFINE_string(
-            "output", None, "Folder to write versions to: DIR/1/, then DIR/2/ and so on (required)"
+        define_path(
+            "output",
+            None,
+            "Folder to write versions to: DIR/1/, then DIR/2/ and so on (required)",
+            required=True,
         )
         flags.DEFINE_bool(
             "jit_compile", True, "Compile with XLA when used: faster, after a first call of seconds"
         )
-    flags.mark_flag_as_required("output")
 
 
 def main():

@@ -9,15 +9,17 @@ from prsr.flags import (
     FLAGS,
     define_batch_size,
     define_dataset,
+    define_path,
+    define_paths,
     define_sampling,
     define_seed,
     define_trained,
     group,
-    moved,
     output_folder,
     run,
     sampling_from_flags,
     trained,
+    with_dataset,
 )
 from prsr.system.errors import UserError
 
@@ -30,7 +32,7 @@ def define():
             None,
             "Any of 1, 2, 4, 5, 6, temperature, guidance, bits, appendix; default: all that fit",
         )
-        flags.DEFINE_list(
+        define_paths(
             "baselines",
             ["bicubic", "nn"],
             "For figures 2 and 6: bicubic, nn, and run directories of trained baselines",
@@ -40,7 +42,7 @@ def define():
         )
         flags.DEFINE_integer("num_samples", 6, "Samples per input in figures 2 and 5", 1)
         define_dataset()
-        flags.DEFINE_string(
+        define_path(
             "output", None, "Folder to write to; default RUN/figures, required with --model"
         )
     define_sampling(1.2)
@@ -61,7 +63,7 @@ def main():
             f"--workdir={workdir.path} is a baseline ({hparams.model.architecture}); give the run "
             f"of a pixel_recursive model, and the baseline in --baselines"
         )
-    hparams, _ = workdir.check_images(moved(hparams))
+    hparams, _ = workdir.check_images(with_dataset(hparams))
     chosen = paper_figures.chosen(FLAGS.figures, hparams.data.pairs)
     count = max(paper_figures.images_needed(name, FLAGS.num_images) for name in chosen)
     _, low_res, high_res = pipeline.test_pairs(hparams, count)

@@ -6,6 +6,7 @@ A field has a default, a type and a line of help. `prsr.flags` turns each field 
 
 import dataclasses
 import math
+import operator
 import sys
 from collections.abc import Sequence
 from typing import Any, Self, TypeVar
@@ -30,9 +31,10 @@ def setting(
     choices: Sequence[str] | None = None,
     fixed: bool = True,
     low: float | None = None,
-    high: float | None = None,
+    high: float = sys.float_info.max,
     above: float | None = None,
     below: float | None = None,
+    is_path: bool = False,
 ) -> Value:
     """A dataclass field with its help and its bounds.
 
@@ -41,20 +43,24 @@ def setting(
         help: one line for `--help` and docs/commands.md; it names the choices.
         choices: the allowed values, or None.
         fixed: whether a run keeps its first value when it is resumed.
-        low, high: inclusive bounds, or None. Without `high` a number must be finite.
+        low, high: inclusive bounds; by default any finite number.
         above, below: exclusive bounds, or None.
+        is_path: whether it is a path, or KIND:PATH.
 
     Returns:
         A `dataclasses.field`.
     """
-    bounds = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(
         default=default,
         metadata={
             "help": help,
             "choices": choices,
             "fixed": fixed,
-            "bounds": bounds,
+            "low": low,
+            "above": above,
+            "below": below,
+            "high": high,
+            "is_path": is_path,
         },
     )
 
@@ -84,6 +90,18 @@ class ModelHparams:
     prior_layers: int = setting(20, "Gated 5x5 layers of the PixelCNN", high=200)
     prior_hidden: int = setting(1024, "Feature maps of the PixelCNN's 1x1 layer", high=2**14)
 
+    def require_prior(self, what: str) -> None:
+        """Rejects the baselines, which have no prior network.
+
+        Args:
+            what: what needs the paper's model, such as `"be drawn with guidance"`.
+
+        Raises:
+            UserError: the architecture is not "pixel_recursive".
+        """
+        if self.architecture != "pixel_recursive":
+            raise UserError(f"only a pixel_recursive model can {what}, not {self.architecture}")
+
 
 @dataclasses.dataclass(frozen=True)
 class DataHparams:
@@ -94,11 +112,12 @@ class DataHparams:
         "KIND:WHERE: folder:DIR, zip:FILE, tfds:NAME, mnist:DIR, lmdb:DIR (LSUN), records:DIR, or "
         "drawn (letters, no download)",
         fixed=False,
+        is_path=True,
     )
     image_size: int = setting(32, "Height and width of the high-resolution images", high=1024)
     crop: str = setting(
         "center",
-        "Square to cut: center, celeba (aligned faces) or mnist (digits)",
+        "Square to crop: center, celeba (aligned faces) or mnist (digits)",
         choices=CROPS,
     )
     downsampling: str = setting(
@@ -108,7 +127,7 @@ class DataHparams:
     )
     split: str = setting(
         "auto",
-        "How to split: celeba, folders or hash (of names); auto: what fits",
+        "How to split: celeba, folders or hash (of names); auto: the first that matches all files",
         choices=SPLITS,
     )
     pairs: str = setting(
@@ -128,7 +147,10 @@ class TrainingHparams:
     momentum: float = setting(0.9, "RMSProp: momentum", low=0, below=1)
     epsilon: float = setting(1e-8, "RMSProp: epsilon, inside the root", above=0)
     rms_start: float = setting(
-        1.0, "RMSProp: first mean square: 1 as in TensorFlow 1; 1e6 after --initial_weights", low=0
+        1.0,
+        "RMSProp: initial value of the mean square: 1 as in TensorFlow 1; 1e6 after "
+        "--initial_weights",
+        low=0,
     )
     global_batch_size: int = setting(32, "Images per step, over all devices", low=1)
     conditioning_weight: float = setting(
@@ -150,7 +172,7 @@ class TrainingHparams:
     )
     ema: float = setting(
         0.0,
-        "Decay of the weights' moving average, which is then used; 0: none",
+        "Decay of the weights' moving average, which is evaluated and saved; 0: none",
         low=0,
         below=1,
     )
@@ -164,6 +186,7 @@ class TrainingHparams:
     initial_weights: str = setting(
         "",
         "Start from trained weights: faces, a run directory, or a .weights.h5 file",
+        is_path=True,
     )
 
 
@@ -292,23 +315,20 @@ def check_bounds(
         UserError: names the setting, what it expects and its value.
     """
     for field in dataclasses.fields(section):
-        value, bounds = getattr(section, field.name), field.metadata["bounds"]
-        if not isinstance(value, (int, float)):
-            continue
-        low, high, above, below = (bounds[name] for name in ("low", "high", "above", "below"))
-        broken = []
-        if low is not None and not value >= low:
-            broken.append(f"{low} or more")
-        if above is not None and not value > above:
-            broken.append(f"more than {above}")
-        if below is not None and not value < below:
-            broken.append(f"below {below}")
-        if high is not None and not value <= high:
-            broken.append(f"at most {high}")
-        if high is None and not abs(value) <= sys.float_info.max:
-            broken.append("a finite number")
-        if broken:
-            raise UserError(f"{field.name} must be {' and '.join(broken)}, not {value}")
+        value = getattr(section, field.name)
+        if isinstance(value, (int, float)):
+            for name, (holds, words) in _BOUNDS.items():
+                bound = field.metadata[name]
+                if bound is not None and not holds(value, bound):
+                    raise UserError(f"{field.name} must be {words.format(bound)}, not {value}")
+
+
+_BOUNDS = {
+    "low": (operator.ge, "{} or more"),
+    "above": (operator.gt, "more than {}"),
+    "below": (operator.lt, "below {}"),
+    "high": (operator.le, "at most {}"),
+}
 
 
 def _read(section, values):

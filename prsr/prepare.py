@@ -5,17 +5,19 @@ python -m prsr.prepare --dataset=folder:DIR --output=RECORDS
 
 from absl import flags
 
-from prsr.flags import FLAGS, define_images, group, run
+from prsr.flags import FLAGS, define_images, define_path, group, run
 
 
 def define():
     define_images()
     with group("Records"):
-        flags.DEFINE_string(
-            "output", None, "Folder to write to (required); train with --dataset=records:FOLDER"
+        define_path(
+            "output",
+            None,
+            "Folder to write to (required); train with --dataset=records:FOLDER",
+            required=True,
         )
         flags.DEFINE_integer("images_per_file", 8192, "Images per file (25 MB at 32x32)", 1)
-    flags.mark_flag_as_required("output")
 
 
 def main():

@@ -11,6 +11,7 @@ from absl import flags
 from prsr.flags import (
     FLAGS,
     define_batch_size,
+    define_path,
     define_replicas,
     define_sampling,
     define_trained,
@@ -26,17 +27,17 @@ from prsr.system.errors import UserError
 def define():
     define_trained()
     with group("Images"):
-        flags.DEFINE_string(
+        define_path(
             "input",
             None,
             "Image or folder; by default the bundled photographs or the run's test images",
         )
         flags.DEFINE_bool("align", False, "Find the face in each image and cut it as for training")
         flags.DEFINE_integer("num_images", 8, "Without --input: number of images", 1)
-        flags.DEFINE_string(
+        define_path(
             "given", None, "High-resolution image to continue: only its transparent parts are drawn"
         )
-        flags.DEFINE_string("output", "samples", "Folder to write to")
+        define_path("output", "samples", "Folder to write to")
     define_sampling()
     with group("Sampling"):
         flags.DEFINE_bool("greedy", False, "Always take the most likely value; same as --tau=inf")

@@ -15,16 +15,25 @@ import sys
 
 from absl import flags
 
-from prsr.flags import FLAGS, define_address, fail, group, quiet_tensorflow, run
+from prsr.flags import (
+    FLAGS,
+    define_address,
+    define_path,
+    define_paths,
+    fail,
+    group,
+    quiet_tensorflow,
+    run,
+)
 
 
 def _define_study():
-    flags.DEFINE_string("study", "study", "Study directory: images, settings, answers")
+    define_path("study", "study", "Study directory: images, settings, answers")
 
 
 def _define_evaluations():
     help = "Folders that prsr.evaluate wrote, one per data set; NAME=DIR names a data set"
-    flags.DEFINE_list("evaluations", [], help)
+    define_paths("evaluations", [], help)
     help = "Methods to compare with the original; default regression, tau_1, tau_1.1, tau_1.2"
     flags.DEFINE_list("methods", [], help)
     flags.DEFINE_integer("num_images", 200, "Test images per data set, at random; 0: all", 0)
@@ -58,7 +67,7 @@ def _define_serve():
 def _define_report():
     with group("Report"):
         _define_study()
-        flags.DEFINE_string("output", None, "Folder to write to; default STUDY/report")
+        define_path("output", None, "Folder to write to; default STUDY/report")
         flags.DEFINE_integer("figure_images", 8, "Best and worst images of each method to show", 1)
         flags.DEFINE_integer("seed", 1, "Seed of the bootstrap", 0)
 
@@ -66,9 +75,8 @@ def _define_report():
 def _define_simulate():
     with group("Study"):
         _define_study()
-        flags.DEFINE_string(
-            "output", None, "Folder for the simulated study and its report (required)"
-        )
+        help = "Folder for the simulated study and its report (required)"
+        define_path("output", None, help, required=True)
     with group("Workers"):
         flags.DEFINE_list(
             "fooled", [], "METHOD=PERCENT: how often it fools workers; default the paper's"
@@ -77,7 +85,6 @@ def _define_simulate():
         flags.DEFINE_float("spread", 5.0, help, 0, 50)
         flags.DEFINE_float("inattention", 1.0, "Golden pairs that workers miss, in percent", 0, 99)
         flags.DEFINE_integer("seed", 1, "Seed of the workers", 0)
-    flags.mark_flag_as_required("output")
 
 
 def prepare():

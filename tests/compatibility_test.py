@@ -1,89 +1,96 @@
-"""Run directories of earlier versions are loaded, continued and evaluated."""
+"""What version 0.2 wrote is read: `tests/fixtures/write_v0_2.py` says what, and with which code."""
 
+import hashlib
 import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
 
 import prsr
+from prsr.hparams import ARCHITECTURES, DataHparams, Hparams, ModelHparams, TrainingHparams
+from prsr.workdir import pretrained
 from prsr.workdir.directory import Workdir
-from tests.conftest import call, succeed
-from tests.runs import steps_logged, weights
-
-# Written by hand, as version 0.1 wrote it: the architecture is called "model", and training has
-# no learning_rate_factor. The sizes are those of the tests' small runs.
-VERSION_0_1 = """{
-  "prsr": "0.1.0",
-  "hparams": {
-    "model": {
-      "model": "ARCHITECTURE", "channels": 3, "scale": 4, "blocks_per_stage": 1,
-      "conditioning_width": 4, "normalization": "batch", "prior_width": 6, "prior_layers": 1,
-      "prior_hidden": 6
-    },
-    "data": {
-      "dataset": "drawn:60", "image_size": 8, "crop": "center", "downsampling": "antialiased",
-      "split": "auto", "pairs": "downsampled", "levels": 256, "mirror": false
-    },
-    "training": {
-      "rho": 0.95, "momentum": 0.9, "epsilon": 1e-08, "rms_start": 1.0, "global_batch_size": 4,
-      "conditioning_weight": 1.0, "train_steps": STEPS, "learning_rate": 0.0004,
-      "halve_every": 500000, "clip_norm": 0.0, "ema": 0.0, "mixed_precision": false,
-      "jit_compile": false, "seed": 1
-    }
-  }
-}
-"""
+from tests.conftest import ROOT, call, succeed
 
 
-def of_version_0_1(run, architecture, steps, folder):
-    """A copy of a run of today, with the settings of then."""
-    shutil.copytree(run, folder)
-    text = VERSION_0_1.replace("ARCHITECTURE", architecture).replace("STEPS", str(steps))
-    (folder / "settings.json").write_text(text)
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    """The folder that version 0.2 wrote."""
+    folder = tmp_path_factory.mktemp("v0_2")
+    with zipfile.ZipFile(ROOT / "tests" / "fixtures" / "v0_2.zip") as archive:
+        archive.extractall(folder)
     return folder
 
 
-@pytest.fixture
-def old(tiny_run, tmp_path):
-    return of_version_0_1(tiny_run, "pixel_recursive", 6, tmp_path / "old")
+@pytest.fixture(scope="module")
+def drawn(old):
+    return dict(np.load(old / "drawn.npz"))
 
 
-@pytest.mark.slow
-def test_settings_of_then_are_those_of_now(old, tiny_run):
-    assert Workdir(old).read_hparams() == Workdir(tiny_run).read_hparams()
-
-
-@pytest.mark.slow
-def test_it_is_loaded(old, tiny_run):
-    low_res = np.random.default_rng(0).integers(0, 256, (2, 2, 2, 3), dtype=np.uint8)
-    samples = [prsr.load(run).sample(low_res, 2, seed=3) for run in (old, tiny_run)]
-    np.testing.assert_array_equal(*samples)
-
-
-@pytest.mark.slow
-def test_it_is_continued_and_then_has_the_settings_of_now(old, tiny_run, tmp_path):
-    new = shutil.copytree(tiny_run, tmp_path / "new")
-    for run in (old, new):
-        options = ["--train_steps=8", "--log_every=1", "--sample_images=0"]
-        result = succeed(call("train", f"--workdir={run}", *options))
-        assert "resuming from step 6" in result.stderr
-    assert steps_logged(old) == list(range(1, 9))
-    expected, actual = weights(new), weights(old)
-    for key, value in expected.items():
-        np.testing.assert_array_equal(actual[key], value, err_msg=key)
-    assert json.loads((old / "settings.json").read_text()) == json.loads(
-        (new / "settings.json").read_text()
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_runs_have_the_same_settings_and_draw_the_same_images(old, drawn, architecture):
+    run = old / "runs" / architecture
+    assert Workdir(run).read_hparams() == Hparams(
+        ModelHparams(architecture, 3, 4, 1, 3, "batch", 3, 1, 3),
+        DataHparams("drawn:60", image_size=8),
+        TrainingHparams(global_batch_size=4, train_steps=4, ema=0.9),
     )
+    images = prsr.load(run).sample(drawn["low_res"], tau=float("inf"))
+    np.testing.assert_array_equal(images, drawn[architecture])
 
 
-@pytest.mark.slow
-def test_it_is_evaluated_beside_baselines_of_then(old, baseline_runs, tmp_path):
-    baselines = [
-        of_version_0_1(baseline_runs / kind, kind, 3, tmp_path / kind)
-        for kind in ("regression", "cross_entropy")
-    ]
-    names = ",".join(str(run) for run in baselines)
-    result = succeed(call("evaluate", f"--workdir={old}", f"--baselines={names}", "--tau=inf"))
-    for title in ("Regression", "Cross-entropy, mean", "greedy"):
-        assert f"| {title} |" in result.stdout
+@pytest.mark.parametrize(
+    ("where", "key", "options"),
+    [
+        ("runs/pixel_recursive", "samples", {}),
+        ("runs/pixel_recursive", "guided", {"guidance": 2.0}),
+        ("runs/pixel_recursive", "matched", {"match_input": True}),
+        ("export", "exported", {}),
+    ],
+)
+def test_runs_and_exports_draw_the_same_samples(old, drawn, where, key, options):
+    samples = prsr.load(old / where).sample(drawn["low_res"], 2, seed=int(drawn["seed"]), **options)
+    np.testing.assert_array_equal(samples, drawn[key])
+
+
+def test_a_run_is_resumed_from_its_checkpoint(old, tmp_path):
+    run = shutil.copytree(old / "runs" / "pixel_recursive", tmp_path / "run")
+    options = ["--train_steps=6", "--log_every=1", "--eval_every=4", "--eval_images=3"]
+    result = succeed(call("train", f"--workdir={run}", *options, "--sample_images=0"))
+    assert "resuming from step 4" in result.stderr
+
+    def scores(path):
+        for line in map(json.loads, path.read_text().splitlines()):
+            yield {name: score for name, score in line.items() if "per_second" not in name}
+
+    for now, then in zip(scores(run / "metrics.jsonl"), scores(old / "continued.jsonl")):
+        assert now == pytest.approx(then, rel=1e-4)
+
+
+def test_an_evaluation_is_read_and_not_drawn_again(old):
+    images = sorted((old / "evaluation" / "images").glob("*/*.npy"))
+    before = [path.stat().st_mtime_ns for path in images]
+    baselines = f"bicubic,nn,{old}/runs/regression,{old}/runs/cross_entropy"
+    options = ["--tau=1.1,inf", "--guidance=1.2:2", "--match_input", "--num_images=4"]
+    result = succeed(
+        call(
+            "evaluate",
+            f"--workdir={old}/runs/pixel_recursive",
+            f"--output={old}/evaluation",
+            f"--baselines={baselines}",
+            *options,
+        )
+    )
+    assert len(images) == 17 and "| Cross-entropy, mean, matched |" in result.stdout
+    assert sorted((old / "evaluation" / "images").glob("*/*.npy")) == images
+    assert [path.stat().st_mtime_ns for path in images] == before
+
+
+def test_bundled_weights_load_bit_for_bit():
+    _, model = pretrained.workdir("faces").load_model()
+    content = b"".join(variable.numpy().tobytes() for variable in model.variables)
+    assert hashlib.sha256(content).hexdigest() == (
+        "dc71e0366fef8881d73721432a89f12b74781251624ac95ecc7e17e2c8bacbc9"
+    )

@@ -1,5 +1,4 @@
 import contextlib
-import fcntl
 import functools
 import io
 import os
@@ -12,8 +11,7 @@ import traceback
 import warnings
 from unittest import mock
 
-os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # processes share a GPU
-
+import filelock
 import pytest
 
 from prsr import flags
@@ -23,6 +21,23 @@ tf = flags.quiet_tensorflow()
 
 ROOT = pathlib.Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
+
+# XLA takes seconds to compile a toy model: in this process nothing is compiled, except in tests
+# that are marked `xla` or `slow`. Other processes compile as users' do.
+compiling, plain_function = [False], tf.function
+
+
+def function(*args, jit_compile=None, **options):
+    return plain_function(*args, jit_compile=jit_compile if compiling[0] else None, **options)
+
+
+tf.function = function
+
+
+@pytest.fixture(autouse=True)
+def choose_xla(request):
+    compiling[0] = bool(request.node.get_closest_marker("xla") or is_slow(request.config))
+
 
 # Two logical devices, for the tests of MirroredStrategy; before TensorFlow starts.
 tf.config.set_logical_device_configuration(
@@ -67,10 +82,14 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.slow)
 
 
+def module(command):
+    return command if command == "benchmarks" else f"prsr.{command}"
+
+
 def start(command, *arguments, prefix=(), **options):
-    """Starts `python -m prsr.COMMAND ARGUMENTS` as its own process, behind a prefix."""
+    """Starts `python -m prsr.COMMAND ARGUMENTS`, or benchmarks, as a process behind a prefix."""
     return subprocess.Popen(
-        [*prefix, sys.executable, "-m", f"prsr.{command}", *map(str, arguments)],
+        [*prefix, sys.executable, "-m", module(command), *map(str, arguments)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -88,7 +107,7 @@ def run(command, *arguments, **options):
 
 def call(command, *arguments):
     """As `run`, but within this process: without the seconds that TensorFlow takes to import."""
-    name = f"prsr.{command}"
+    name = module(command)
     stdout, stderr = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(sys, "argv", [name, *map(str, arguments)]),
@@ -140,8 +159,7 @@ def shared(tmp_path_factory, name, make):
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
     folder, partial = base / name, base / f"partial-{name}"
-    with open(base / f"{name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with filelock.FileLock(base / f"{name}.lock"):
         if not folder.exists():
             shutil.rmtree(partial, ignore_errors=True)
             make(partial)
@@ -176,10 +194,10 @@ def baseline_runs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory):
-    """A run of all options that nothing happened to, by the command as its own process."""
+    """A run with all options that nothing interrupted."""
 
     def make(workdir):
-        succeed(run("train", f"--workdir={workdir}", *WHOLE))
+        succeed(call("train", f"--workdir={workdir}", *WHOLE))
 
     return shared(tmp_path_factory, "whole", make)
 
@@ -196,10 +214,10 @@ def tiny_export(tiny_run, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
-    """Records of drawn letters, written by the command as its own process."""
+    """Records of drawn letters, written by the command."""
 
     def make(folder):
-        result = succeed(run("prepare", *PREPARED, f"--output={folder}"))
+        result = succeed(call("prepare", *PREPARED, f"--output={folder}"))
         assert "train: 186 images in 4 file(s), 0 skipped" in result.stdout
 
     return shared(tmp_path_factory, "prepared", make)

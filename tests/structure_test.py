@@ -1,4 +1,4 @@
-"""The layers of the house, as rules: a module imports only from below it."""
+"""The layers of the house: a module imports from its own folder and from floors below it."""
 
 import ast
 import graphlib
@@ -6,120 +6,100 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).parent.parent
 
-# From the ground up. A folder is one thing; its files may import each other.
-GROUND_UP = (
+# From the ground up. What stands on one floor does not know its neighbours.
+FLOORS = (
     {"system"},
     {"hparams", "images"},
     {"models", "plotting"},
     {"data"},
-    {"workdir"},
-    {"sampling"},
+    {"workdir", "sampling"},
     {"training"},
     {"evaluation"},
     {"api"},
-    {"prsr"},  # the package itself: prsr/__init__.py
+    {"prsr"},  # the package itself, prsr/__init__.py
     {"pages"},
     {"flags"},
+    {"sample", "demo", "train", "prepare", "evaluate", "figures", "export", "study", "corners"},
+    {"__main__"},
 )
-
-
-def name_of(path):
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-PATHS = {name_of(path): path for path in sorted((ROOT / "prsr").rglob("*.py"))}
-# What `python -m prsr.NAME` runs.
-VERBS = {
-    name
-    for name, path in PATHS.items()
-    if name.count(".") == 1 and '__name__ == "__main__"' in path.read_text()
+COMMANDS = FLOORS[-2]
+PARTS = set().union(*FLOORS)
+PATHS = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in sorted((ROOT / "prsr").rglob("*.py"))
 }
 
 
 def imports(name):
-    """Every module that a module names in an import, at any depth of the code."""
+    """Everything that a module imports, at any depth of the code, such as `prsr.data.records`."""
     found = set()
     for node in ast.walk(ast.parse(PATHS[name].read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{name}: imports are absolute"
-            members = {f"{node.module}.{alias.name}" for alias in node.names}
-            modules = members & PATHS.keys()
-            # `from prsr import images` is about prsr.images, not about prsr/__init__.py.
-            found |= modules | ({node.module} if len(modules) < len(members) else set()) | members
-    return found
-
-
-def own(name):
-    """The modules of this package that a module imports."""
-    return imports(name) & PATHS.keys()
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found - {"prsr"}
 
 
 def part(name):
-    """The folder or file of `GROUND_UP` that a module belongs to."""
-    return (name.split(".") + ["prsr"])[1] if "." in name else "prsr"
+    """The file or folder below prsr/ to which a name such as `prsr.data.records.Records` leads."""
+    second = name.split(".")[1]
+    return second if second in PARTS else "prsr"
 
 
-def height(name):
-    if name in VERBS:
-        return len(GROUND_UP)
-    (found,) = (i for i, parts in enumerate(GROUND_UP) if part(name) in parts)
+def floor(name):
+    (found,) = (i for i, parts in enumerate(FLOORS) if part(name) in parts)
     return found
 
 
-def test_everything_has_its_place():
-    parts = {part(name) for name in PATHS.keys() - VERBS}
-    assert parts == set().union(*GROUND_UP)  # and nothing is named that is gone
-    for name in PATHS:
-        assert height(name) >= 0
+def test_every_file_and_folder_has_a_floor():
+    found = {path.stem for path in (ROOT / "prsr").iterdir() if path.suffix == ".py"}
+    found |= {path.parent.name for path in (ROOT / "prsr").glob("*/__init__.py")}
+    assert found - {"__init__"} | {"prsr"} == PARTS
 
 
-def test_a_module_imports_from_below_or_from_its_own_folder():
+def test_imports_lead_down_or_stay_in_the_folder():
     for name in PATHS:
-        for imported in own(name):
-            beside = part(imported) == part(name)
-            assert beside or height(imported) < height(name), f"{name} imports {imported}"
+        for imported in imports(name):
+            if imported.startswith("prsr."):
+                beside = part(imported) == part(name)
+                assert beside or floor(imported) < floor(name), f"{name} imports {imported}"
 
 
 def test_no_module_imports_itself_by_way_of_others():
-    graphlib.TopologicalSorter({name: own(name) - {name} for name in PATHS}).prepare()
+    graphlib.TopologicalSorter({name: imports(name) & PATHS.keys() for name in PATHS}).prepare()
 
 
-def knows_keras_alone(name):
-    return part(name) == "models" or name in (
-        "prsr.images",
-        "prsr.training.callbacks",
-        "prsr.training.optimizers",
-    )
+def users(library):
+    """The modules that import a library."""
+    return {
+        name
+        for name in PATHS
+        if any(imported.split(".")[0] == library for imported in imports(name))
+    }
 
 
-def test_models_know_keras_alone():
-    for name in filter(knows_keras_alone, PATHS):
-        assert not any(imported.split(".")[0] == "tensorflow" for imported in imports(name)), name
-
-
-def test_only_verbs_know_flags():
-    for name in PATHS.keys() - VERBS - {"prsr.flags"}:
-        assert "prsr.flags" not in imports(name), name
-        assert not any(imported.split(".")[0] == "absl" for imported in imports(name)), name
+def test_libraries_are_used_in_few_places():
+    assert {part(name) for name in users("absl")} <= {"flags", *COMMANDS}
+    assert users("matplotlib") <= {"prsr.plotting", "prsr.data.letters"}
+    in_keras_alone = ("prsr.models.", "prsr.images", "prsr.training.callbacks")
+    assert not any(name.startswith(in_keras_alone) for name in users("tensorflow"))
 
 
 # What is tested elsewhere than at its mirrored path, and where.
 ELSEWHERE = {
-    "prsr": "tests/api_test.py",
-    "prsr.__main__": "tests/main_test.py",
-    "prsr.models": "tests/models/saving_test.py",
-    "prsr.system.version": "tests/main_test.py",
+    "prsr.__init__": "api_test.py",
+    "prsr.__main__": "main_test.py",
+    "prsr.models.__init__": "models/saving_test.py",
+    "prsr.system.version": "main_test.py",
 }
 
 
 def test_a_module_has_its_tests_at_the_same_place():
     for name, path in PATHS.items():
+        mirrored = path.relative_to(ROOT / "prsr").with_name(f"{path.stem}_test.py")
+        tests = ROOT / "tests" / ELSEWHERE.get(name, mirrored)
         if path.name == "__init__.py" and name not in ELSEWHERE:
             assert len(path.read_text().splitlines()) == 1, f"{path} is more than a docstring"
-            continue
-        mirrored = ROOT / "tests" / path.relative_to(ROOT / "prsr")
-        tests = ROOT / ELSEWHERE.get(name, mirrored.with_stem(f"{path.stem}_test"))
-        assert tests.exists() and "\ndef test_" in tests.read_text(), f"{name} has no {tests}"
+        else:
+            assert tests.exists() and "\ndef test_" in tests.read_text(), f"{name} has no {tests}"

@@ -4,7 +4,7 @@
 class UserError(Exception):
     """An error that the user can fix.
 
-    Its one-line message says what was expected, what came, and what to do. Commands print it and
+    Its one-line message says expected and received values, and what to do. Commands print it and
     exit with status 1, without a traceback (`prsr.flags.run`).
     """
 

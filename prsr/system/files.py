@@ -1,22 +1,18 @@
 """Writes files atomically, locks directories, and reports disk errors."""
 
 import contextlib
-import errno
 import hashlib
 import os
 import pathlib
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 
 from prsr.system.errors import UserError, first_line
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
-_MOST_BYTES = 200  # of a name, which leaves room for a prefix and an extension
+_MAX_BYTES = 200  # of a name, which leaves room for a prefix and an extension
+_PARTIAL = ".partial-"  # how the names of unfinished files begin
 _FORBIDDEN = re.compile(r"""[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]|%(?=[0-9A-Fa-f]{2})""")
 
 
@@ -34,43 +30,57 @@ def portable(name: str) -> str:
         return "".join(f"%{byte:02X}" for byte in content)
 
     content = _FORBIDDEN.sub(escaped, name).encode()
-    if len(content) <= _MOST_BYTES:
+    if len(content) <= _MAX_BYTES:
         return content.decode()
     checksum = hashlib.blake2b(content, digest_size=4).hexdigest()
-    return f"{content[: _MOST_BYTES - 9].decode(errors='ignore')}~{checksum}"
+    return f"{content[: _MAX_BYTES - 9].decode(errors='ignore')}~{checksum}"
 
 
 def expanded(path: str) -> str:
-    """Expands `~`, `~name` and `$NAME` in a path, as a shell does."""
-    return os.path.expanduser(os.path.expandvars(path))
+    """Expands `~`, `~name` and `$NAME` in a path, as a shell does.
+
+    Several paths, or words and paths, may be joined by `:`, `,` or `=`.
+    """
+    return re.sub(
+        r"(?:^|(?<=[:,=]))~[^/:,=]*",
+        lambda home: os.path.expanduser(home[0]),
+        os.path.expandvars(path),
+    )
 
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a temporary path to write to, then moves the file into place.
+    """Yields a temporary path for a new file or folder, then moves it into place.
 
     Args:
-        path: path of the file; its folder is made.
+        path: path of the file or folder; the folder around it is made. A file that is there is
+            replaced.
 
     Yields:
-        A path beside it with the same extension. On an error it is deleted.
+        A path beside it with the same extension, which no other process uses. On an error, what
+        is there is deleted; `lock` deletes what a killed process left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{path.name}")
+    partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
     try:
         yield partial
-        with open(partial, "r+b") as file:  # Windows cannot sync read-only files
-            os.fsync(file.fileno())  # or a power cut could leave the new name on an empty file
+        if not partial.is_dir():
+            with open(partial, "r+b") as file:  # Windows cannot sync read-only files
+                os.fsync(file.fileno())  # or a power cut could leave the new name on an empty file
         os.replace(partial, path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+        _delete(partial)
         raise
+
+
+def _delete(path: pathlib.Path) -> None:
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextlib.contextmanager
 def lock(folder: pathlib.Path, doing: str) -> Iterator[None]:
-    """Makes a folder and locks it against other processes.
+    """Makes a folder, locks it against other processes, and deletes what killed ones left.
 
     On a file system without locks it prints a warning instead.
 
@@ -81,35 +91,29 @@ def lock(folder: pathlib.Path, doing: str) -> Iterator[None]:
     Raises:
         UserError: another process has the lock, or the folder is not writable.
     """
+    import filelock  # takes longer to import than all of this package
+
+    path = folder / ".lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "w")  # noqa: SIM115 (closed below, which unlocks it)
+        path.touch()
     except OSError as error:
         raise UserError(f"cannot write to '{folder}': {error}") from error
-    with file:
-        try:
-            _lock(file.fileno())
-        except OSError as error:
-            if error.errno in _IS_LOCKED:
-                raise UserError(
-                    f"another process is {doing} '{folder}'; wait for it or stop it"
-                ) from error
-            print(
-                f"cannot lock '{folder}' ({error.strerror}): make sure that no other process is "
-                f"{doing} it",
-                file=sys.stderr,
-            )
+    held: contextlib.AbstractContextManager = contextlib.nullcontext()
+    try:
+        held = filelock.FileLock(path, timeout=0).acquire()
+    except filelock.Timeout as error:
+        raise UserError(f"another process is {doing} '{folder}'; wait for it or stop it") from error
+    except OSError as error:
+        print(
+            f"cannot lock '{folder}' ({error.strerror}): make sure that no other process is "
+            f"{doing} it",
+            file=sys.stderr,
+        )
+    with held:
+        for leftover in (*folder.glob(f"{_PARTIAL}*"), *folder.glob(f"*/{_PARTIAL}*")):
+            _delete(leftover)
         yield
-
-
-_IS_LOCKED = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
-
-
-def _lock(file: int) -> None:
-    if sys.platform == "win32":
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    else:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 CHECKPOINTS_STAY = (

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import urllib.parse
 
+import filelock
 import pytest
 import tensorflow as tf
 
@@ -11,22 +12,46 @@ from prsr.system import files
 from prsr.system.errors import UserError
 
 
-def test_a_file_appears_whole(tmp_path):
+@pytest.fixture(params=["file", "folder"])
+def write(request):
+    """A function that writes a text to a path, as a file or into a folder."""
+
+    def write(path, text):
+        if request.param == "folder":
+            path.mkdir()
+            path /= "inside"
+        path.write_text(text)
+
+    return write
+
+
+def test_a_file_or_folder_appears_whole(tmp_path, write):
     path = tmp_path / "new" / "a.txt"
     with files.replacing(path) as partial:
-        partial.write_text("one")
+        write(partial, "one")
         assert partial.suffix == ".txt" and not path.exists()
-    assert path.read_text() == "one" and list(path.parent.iterdir()) == [path]
+    assert path.exists() and list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_or_not_at_all(tmp_path, error):
+def test_after_an_error_nothing_of_it_is_left(tmp_path, write, error):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(error), files.replacing(path) as partial:
-        partial.write_text("half")
+        write(partial, "half")
         raise error
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_two_processes_write_the_same_file_apart(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    with files.replacing(path) as partial:
+        partial.write_text("ours")
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        with files.replacing(path) as other:
+            other.write_text("theirs")
+        assert path.read_text() == "theirs" and partial.read_text() == "ours"
+    assert path.read_text() == "ours"
 
 
 LOCK = """
@@ -41,7 +66,7 @@ except UserError as error:
 """
 
 
-def test_one_process_at_a_time(tmp_path):
+def test_a_locked_folder_is_refused_to_other_processes(tmp_path):
     folder = tmp_path / "new"
 
     def another():
@@ -53,7 +78,7 @@ def test_one_process_at_a_time(tmp_path):
     assert another() == "locked"
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write to"), files.lock(tmp_path / "file", "in"):
         pass
@@ -86,46 +111,30 @@ def test_paths_are_written_out_as_by_a_shell(monkeypatch):
     monkeypatch.setenv("DATA", "/data")
     assert files.expanded("~/x") == "/home/me/x" and files.expanded("~") == "/home/me"
     assert files.expanded("$DATA/a") == "/data/a" and files.expanded("${DATA}/~") == "/data/~"
+    assert files.expanded("zip:~/a,~/b") == "zip:/home/me/a,/home/me/b"
+    assert files.expanded("NAME=~/a") == "NAME=/home/me/a"
     assert files.expanded("a~b") == "a~b" and files.expanded("$NOT_SET_HERE") == "$NOT_SET_HERE"
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
-def test_a_file_system_without_locks(tmp_path, monkeypatch, capsys, number):
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_without_locks_is_named_in_a_warning(tmp_path, monkeypatch, capsys, number):
     """Lustre and NFS, as some are mounted."""
 
-    def flock(*_):
+    def acquire(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(files.fcntl, "flock", flock)
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
     with files.lock(tmp_path / "new", "training in"):
         (tmp_path / "new" / "a").touch()
     (line,) = capsys.readouterr().err.splitlines()
     assert os.strerror(number) in line and "no other process is training in it" in line
 
 
-WINDOWS = """
-import errno, pathlib, sys, types
-import prsr.system.errors
-held = []
-def locking(file, how, count):
-    if held:
-        raise OSError(errno.EACCES, "Permission denied")
-    held.append(file)
-sys.modules["fcntl"] = None
-sys.modules["msvcrt"] = types.SimpleNamespace(locking=locking, LK_NBLCK=2)
-sys.platform = "win32"
-from prsr.system import files
-with files.lock(pathlib.Path(sys.argv[1]), "training in"):
-    try:
-        with files.lock(pathlib.Path(sys.argv[1]), "training in"):
-            print("twice")
-    except prsr.system.errors.UserError as error:
-        print(error)
-"""
-
-
-def test_windows_has_other_locks(tmp_path):
-    """Not Windows itself: what its Python has, and what it lacks."""
-    command = [sys.executable, "-c", WINDOWS, tmp_path]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.stdout.startswith("another process is training in"), result.stderr
+def test_a_lock_deletes_what_killed_processes_left(tmp_path):
+    (tmp_path / "samples").mkdir()
+    (tmp_path / ".partial-1-export").mkdir()
+    for name in (".partial-1-a", "samples/.partial-2-b.png", "kept", ".partial-1-export/c"):
+        (tmp_path / name).touch()
+    with files.lock(tmp_path, "writing in"):
+        names = {path.name for path in tmp_path.rglob("*")}
+    assert names == {".lock", "samples", "kept"}
