@@ -1,4 +1,4 @@
-"""The queue of pictures, and that what is drawn is what the sampler draws."""
+"""The queue of pictures, and the samples that are drawn."""
 
 import threading
 import time
@@ -32,7 +32,7 @@ class Clock:
 
 
 class Rows:
-    """In the place of the sampler: a row each time that the test says so."""
+    """Replaces the sampler: draws a row whenever the test allows it."""
 
     def __init__(self):
         self.allowed = threading.Semaphore(0)
@@ -49,7 +49,7 @@ class Rows:
 
 @pytest.fixture
 def queue(trained):
-    """A drawer that draws when `queue.rows.allowed` is released, at the time of `queue.clock`."""
+    """A drawer that draws a row for each release of `queue.rows.allowed`."""
     drawer = drawing.Drawer(*trained, clock=Clock())
     drawer.rows = drawer._sample_rows = Rows()
     drawer.rows.allowed.release(8)  # the warm-up
@@ -67,7 +67,7 @@ def wait(condition):
         time.sleep(0.005)
 
 
-def test_rows_are_the_sampler_s(trained):
+def test_samples_are_the_sampler_s(trained):
     hparams, model = trained
     with drawing.Drawer(hparams, model) as drawer:
         picture = drawer.submit(LOW_RES, 3, Sampling(0.9), 5)
@@ -114,7 +114,7 @@ def test_pictures_are_drawn_in_turn_and_know_their_place(queue):
         queue.look(second.id)
 
 
-def test_who_cancels_or_leaves_while_it_is_drawn_stops_it(queue):
+def test_a_cancelled_or_abandoned_picture_is_not_drawn_further(queue):
     first, second = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (1.0, 2.0))
     wait(lambda: first.state == "drawing")
     queue.cancel(first.id)
@@ -129,7 +129,7 @@ def test_who_cancels_or_leaves_while_it_is_drawn_stops_it(queue):
     assert len(first.rows) == len(second.rows) == 0
 
 
-def test_what_nobody_waits_for_is_never_begun(queue):
+def test_an_abandoned_picture_is_not_begun(queue):
     first, second, third = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (1.0, 2.0, 3.0))
     queue.clock.now += 21
     for kept in (first, third):
@@ -138,7 +138,7 @@ def test_what_nobody_waits_for_is_never_begun(queue):
     wait(lambda: queue.rows.begun == [1.0, 3.0])
 
 
-def test_no_more_are_taken_than_may_wait(queue):
+def test_the_queue_has_a_limit(queue):
     first = queue.submit(LOW_RES, 1, Sampling(1.0), 1)
     wait(lambda: first.state == "drawing")
     waiting = [queue.submit(LOW_RES, 1, Sampling(2.0), 1) for _ in range(20)]
@@ -148,15 +148,15 @@ def test_no_more_are_taken_than_may_wait(queue):
     queue.submit(LOW_RES, 1, Sampling(2.0), 1)
 
 
-def test_one_that_fails_does_not_stop_the_next(queue, capfd):
+def test_a_failure_does_not_stop_the_next_picture(queue, capfd):
     bad, good = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (13, 1.0))
     queue.rows.allowed.release(8)
     wait(lambda: good.state == "done")
     assert bad.state == "failed" and "bad luck" in capfd.readouterr().err
 
 
-def test_finished_ones_are_kept_for_a_while(queue, monkeypatch):
-    monkeypatch.setattr(drawing, "_MOST_KEPT", 2)
+def test_the_newest_finished_pictures_are_kept(queue, monkeypatch):
+    monkeypatch.setattr(drawing, "MAX_KEPT", 2)
     queue.rows.allowed.release(100)
     pictures = [queue.submit(LOW_RES, 1, Sampling(1.0), k) for k in range(4)]
     wait(lambda: pictures[-1].state == "done")
