@@ -63,17 +63,14 @@ def main():
 
 def _examples(workdir, hparams):
     """The page's first pictures, bundled or of the test split, as names and square images."""
-    from prsr import images
-    from prsr.data import decoding, inputs
+    from prsr.data import decoding, inputs, preprocessing
 
     if FLAGS.model is not None and not FLAGS.dataset:
         paths = sorted((workdir.path / "examples").glob("*.jpg"))
         names = [path.stem.replace("_", " ").title() for path in paths]
         pictures = [decoding.decode(path, hparams.model.channels) for path in paths]
-        return [
-            (name, images.crop(picture, hparams.data.crop))
-            for name, picture in zip(names, pictures)
-        ]
+        squares = [preprocessing.crop(picture, hparams.data.crop) for picture in pictures]
+        return list(zip(names, squares))
     try:
         hparams = with_dataset(hparams)
         source, _ = workdir.open_images(hparams)
