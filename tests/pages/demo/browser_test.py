@@ -369,7 +369,7 @@ def look_inside(page):
 
 
 def test_draw_on(page):
-    """What comes before the pixel stays and the rest is redrawn, painted or not; undo reverts it."""
+    """What precedes the pixel stays and the rest is redrawn, painted or not; undo reverts it."""
     low_res = draw_face(page, num_samples=1)
     first = page.image("sample 1")
     page.run("Math.random = () => 0.5; choose({ x: 5, y: 20 })")

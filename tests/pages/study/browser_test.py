@@ -197,35 +197,39 @@ def test_behind_a_path(browser, served):
         worker.wait(lambda: "As of" in worker.element("status").text)
 
 
+@contextlib.contextmanager
+def framed(study, host):
+    """Serves a study for a host's frame; yields the part of its address after the host's."""
+    with studies.serving(study, f"--allow_framing_by={host.rstrip('/')}") as (_, url):
+        yield f"?{url.replace('127.0.0.1', 'localhost')}"
+
+
 @in_chromium
 def test_in_a_frame(browser, tmp_path):
     """A page that may frame the study shows it; another shows nothing."""
     study = studies.make(tmp_path / "study", QUICK, size=32)
-    with hosts.framing() as host, hosts.framing() as other:
-        with studies.serving(study, f"--allow_framing_by={host.rstrip('/')}") as (_, url):
-            framed = url.replace("127.0.0.1", "localhost")
-            worker = Worker(browser, study, f"{host}?{framed}")
-            browser.switch_to.frame("frame")
-            worker.begin()
-            worker.answer(by="click")
-            worker.wait(worker.answers)
-            browser.get(f"{other}?{framed}")
-            time.sleep(0.5)
-            browser.switch_to.frame("frame")
-            assert "camera" not in browser.find_element(By.TAG_NAME, "body").text
+    with hosts.framing() as host, hosts.framing() as other, framed(study, host) as query:
+        worker = Worker(browser, study, host + query)
+        browser.switch_to.frame("frame")
+        worker.begin()
+        worker.answer(by="click")
+        worker.wait(worker.answers)
+        browser.get(other + query)
+        time.sleep(0.5)
+        browser.switch_to.frame("frame")
+        assert "camera" not in browser.find_element(By.TAG_NAME, "body").text
     browser.switch_to.default_content()
 
 
 def test_a_frame_without_cookies(webkit, tmp_path):
     """WebKit keeps no cookies in frames: the study can then be opened in a new window."""
     study = studies.make(tmp_path / "study", QUICK, size=32)
-    with hosts.framing() as host:
-        with studies.serving(study, f"--allow_framing_by={host.rstrip('/')}") as (_, url):
-            worker = Worker(webkit, study, f"{host}?{url.replace('127.0.0.1', 'localhost')}")
-            webkit.switch_to.frame("frame")
-            worker.wait_for_text("Cookies are needed")
-            assert worker.element("go").text == "Open in a new window"
-            assert places(study) == 0
+    with hosts.framing() as host, framed(study, host) as query:
+        worker = Worker(webkit, study, host + query)
+        webkit.switch_to.frame("frame")
+        worker.wait_for_text("Cookies are needed")
+        assert worker.element("go").text == "Open in a new window"
+        assert places(study) == 0
     webkit.switch_to.default_content()
 
 
