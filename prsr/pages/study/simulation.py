@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import statistics
 
 import numpy as np
 
@@ -27,19 +28,19 @@ class Ability:
     spread: float = 0.05
     inattention: float = 0.01
 
-    def rates(self, key, rng, size=None):
-        """Draws workers' shares of fooled answers from a Beta distribution.
-
-        Args:
-            key: of the algorithm.
-            rng: `np.random.Generator`.
-            size: shape of the result, or None for a float.
-        """
+    def rate(self, key, rng):
+        """Draws one worker's share of fooled answers from a Beta distribution."""
         mean, spread = self.fooled[key], self.spread
         if not spread or mean in (0, 1):
-            return mean if size is None else np.full(size, mean)
+            return mean
         concentration = mean * (1 - mean) / spread**2 - 1
-        return rng.beta(mean * concentration, (1 - mean) * concentration, size)
+        return rng.beta(mean * concentration, (1 - mean) * concentration)
+
+    def error(self, key, workers, pairs):
+        """The expected standard error between workers who answer so many pairs."""
+        mean, between = self.fooled[key], self.spread**2
+        between = 0.0 if mean in (0, 1) else between
+        return math.sqrt((between + (mean * (1 - mean) - between) / pairs) / workers)
 
 
 def fooled_shares(algorithms, given, spread):
@@ -116,7 +117,7 @@ def run(study, ability, seed, progress=lambda answers: None):
         token = browser.get_cookie(COOKIE + study.identity).value
         algorithm, _ = store.due(token)
         rng = np.random.default_rng([seed, number])
-        rate = ability.rates(algorithm, rng)
+        rate = ability.rate(algorithm, rng)
         while state["state"] == "pair":
             _, trial = store.due(token)
             is_wrong = rng.random() < (ability.inattention if trial.kind == GOLDEN else rate)
@@ -131,32 +132,12 @@ def run(study, ability, seed, progress=lambda answers: None):
     return number, answers
 
 
-def expectation(ability, key, workers, pairs, rng, studies=2000):
-    """Simulates what a study would find if it were repeated many times.
-
-    Args:
-        ability: an `Ability`.
-        key: of the algorithm.
-        workers: number kept.
-        pairs: answers per worker.
-        rng: `np.random.Generator`.
-        studies: number of repetitions.
-
-    Returns:
-        `[studies]` arrays: the mean share of fooled answers, and its standard error between
-        workers.
-    """
-    shares = rng.binomial(pairs, ability.rates(key, rng, (studies, workers))) / pairs
-    return shares.mean(axis=1), shares.std(axis=1, ddof=1) / math.sqrt(workers)
-
-
-def plan_markdown(study, ability, seed, counts=(10, 20, 40, 80, 160)):
+def plan_markdown(study, ability, counts=(10, 20, 40, 80, 160)):
     """How many workers a study needs, as Markdown.
 
     Args:
         study: a `prsr.pages.study.directory.Study`.
         ability: an `Ability`.
-        seed: of the draws.
         counts: numbers of workers per algorithm.
 
     Returns:
@@ -164,7 +145,6 @@ def plan_markdown(study, ability, seed, counts=(10, 20, 40, 80, 160)):
         difference between neighbours, ranked by share within a data set, exceeds 1.96 of its
         standard errors.
     """
-    rng = np.random.default_rng(seed)
     several = len(study.data_sets) > 1
     titles = {a.key: f"{a.data}: {a.title}" if several else a.title for a in study.algorithms}
     ranked, neighbours = [], []
@@ -177,12 +157,10 @@ def plan_markdown(study, ability, seed, counts=(10, 20, 40, 80, 160)):
     head += [f"{titles[low]} below {titles[high]}" for low, high in neighbours]
     rows = []
     for workers in counts:
-        found = {
-            key: expectation(ability, key, workers, study.protocol.pairs, rng) for key in ranked
-        }
-        cells = [workers, *(f"{100 * found[key][1].mean():.1f}" for key in ranked)]
+        errors = {key: ability.error(key, workers, study.protocol.pairs) for key in ranked}
+        rows.append([workers, *(f"{100 * error:.1f}" for error in errors.values())])
         for low, high in neighbours:
-            error = np.hypot(found[low][1], found[high][1])
-            cells.append(f"{np.mean(found[high][0] - found[low][0] > 1.96 * error):.0%}")
-        rows.append(cells)
+            difference = ability.fooled[high] - ability.fooled[low]
+            in_errors = difference / max(math.hypot(errors[low], errors[high]), 1e-12)
+            rows[-1].append(f"{statistics.NormalDist().cdf(in_errors - 1.96):.0%}")
     return tables.to_markdown(head, rows)

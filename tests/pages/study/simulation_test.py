@@ -23,21 +23,17 @@ from tests.pages.study import studies
 def test_rates_have_the_given_mean_and_deviation():
     rng = np.random.default_rng(0)
     ability = simulation.Ability({"a": 0.2, "b": 0.0}, 0.1)
-    rates = ability.rates("a", rng, 100_000)
-    assert rates.mean() == pytest.approx(0.2, abs=0.002)
-    assert rates.std() == pytest.approx(0.1, abs=0.002)
-    assert (
-        ability.rates("b", rng) == 0.0 and simulation.Ability({"a": 0.3}, 0).rates("a", rng) == 0.3
-    )
-
-
-def test_the_expected_error():
-    # Without spread the error of 40 workers x 40 answers is binomial: sqrt(p q / 1600).
-    ability = simulation.Ability({"k": 0.279}, spread=0.0)
-    means, errors = simulation.expectation(ability, "k", 40, 40, np.random.default_rng(0))
-    binomial = np.sqrt(0.279 * 0.721 / 1600)
-    assert errors.mean() == pytest.approx(binomial, rel=0.02)
-    assert means.std() == pytest.approx(binomial, rel=0.05)
+    rates = [ability.rate("a", rng) for _ in range(50_000)]
+    assert np.mean(rates) == pytest.approx(0.2, abs=0.003)
+    assert np.std(rates) == pytest.approx(0.1, abs=0.002)
+    assert ability.rate("b", rng) == 0.0
+    # The error of 30 workers x 40 answers, if the study were repeated many times.
+    shares = rng.binomial(40, rates[:48_000]).reshape(-1, 30) / 40
+    assert ability.error("a", 30, 40) == pytest.approx(shares.mean(axis=1).std(), rel=0.06)
+    # Without spread the error is binomial.
+    ability = simulation.Ability({"a": 0.279}, 0.0)
+    assert ability.rate("a", rng) == 0.279
+    assert ability.error("a", 40, 40) == pytest.approx(np.sqrt(0.279 * 0.721 / 1600))
 
 
 def test_whose_abilities():
@@ -68,7 +64,7 @@ def test_planning_compares_within_a_data_set():
     study = Study(None, Protocol(), "nearest", data_sets, algorithms, "")
     shares = {"low": 0.05, "mid": 0.25, "high": 0.25}
     ability = simulation.Ability({a.key: shares[a.method] for a in algorithms}, 0.05)
-    head, _, *lines = simulation.plan_markdown(study, ability, seed=1).strip().splitlines()
+    head, _, *lines = simulation.plan_markdown(study, ability).strip().splitlines()
     cells = [cell.strip() for cell in head.strip("|").split("|")]
     assert cells[7:] == ["a: low below a: high", "a: high below a: mid",
                          "b: low below b: high", "b: high below b: mid"]  # fmt: skip
