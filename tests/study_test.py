@@ -47,6 +47,21 @@ def test_what_is_prepared(study, evaluated):
     assert len(sizes) == 1
 
 
+def test_invalid_preparations_are_refused(evaluated, tmp_path):
+    for evaluations, flags, words in (
+        ("", "", "expected folders"),
+        (tmp_path, "", "not hold a finished evaluation"),
+        (f"{evaluated},{evaluated}", "", "two evaluations are called 'rooms'"),
+        (evaluated, "--methods=nn", "not 'nn'"),
+        (evaluated, "--methods=regression,regression", "each once"),
+        (evaluated, "--num_images=54", "54 images, and a session shows 55"),
+        (f"../x={evaluated}", "", "letters, digits"),
+    ):
+        arguments = [f"--study={tmp_path / 'b'}", f"--evaluations={evaluations}", *flags.split()]
+        assert_one_line(call("study", "prepare", *arguments), words)
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_study_is_simulated_and_reported(study, tmp_path):
     assert_one_line(call("study", "report", f"--study={study}"), "nobody has taken part yet")
     output = tmp_path / "simulated"

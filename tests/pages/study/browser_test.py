@@ -147,15 +147,6 @@ def test_a_page_that_is_hidden_shows_the_pair_again(browser, served):
     assert answer["exposures"] == 2 and abs(answer["exposure_ms"] - 1000) <= 50
 
 
-def test_in_webkit(webkit, served):
-    """The engine of Safari."""
-    worker = Worker(webkit, *served)
-    worker.begin()
-    worker.answer()
-    worker.wait_for_pair("Practice 2 of 2")
-    assert abs(worker.answers()[0]["exposure_ms"] - 1000) <= 50
-
-
 def places(study):
     with contextlib.closing(studies.open_store(study, time.time)) as opened:
         counts = opened.progress().values()
