@@ -6,6 +6,7 @@ more than one sample, and it is compiled only once.
 
 import collections
 import dataclasses
+import functools
 import gzip
 import secrets
 import sys
@@ -101,7 +102,7 @@ class Drawer:
         self.patience, self.clock = patience, clock
         self._model, self._sample_rows = model, cached.row_sampler(model)
         self._compare = tf.function(self._compare_networks, autograph=False)
-        self._insides = collections.OrderedDict()  # what `inside` returned, by its arguments
+        self._look_inside = functools.lru_cache(MAX_INSIDES)(self._look_inside)
         self._looking_inside = threading.Lock()
         self._regression = regression and samplers.sampler(regression)
         self._pictures = collections.OrderedDict()  # by id, in order of arrival
@@ -206,20 +207,17 @@ class Drawer:
         picture, _ = self.look(id)
         if picture.state != "done" or name == "input":
             raise KeyError(id)
-        image, key = picture.shown()[name], (id, name, tau, guidance)
         if not self._looking_inside.acquire(timeout=MAX_SECONDS):
             raise Full("too many people are looking inside pictures; try again in a moment")
         try:
-            if key not in self._insides:
-                numbers = tf.constant(tau, tf.float32), tf.constant(guidance, tf.float32)
-                found = self._compare(picture.low_res[None], image[None], *numbers)
-                self._insides[key] = _pack({name: x[0].numpy() for name, x in found.items()})
-            self._insides.move_to_end(key)
-            while len(self._insides) > MAX_INSIDES:
-                self._insides.popitem(last=False)
-            return self._insides[key]
+            return self._look_inside(picture, name, tau, guidance)
         finally:
             self._looking_inside.release()
+
+    def _look_inside(self, picture, name, tau, guidance):
+        pair = picture.low_res[None], picture.shown()[name][None]
+        numbers = tf.constant(tau, tf.float32), tf.constant(guidance, tf.float32)
+        return _pack({key: x[0].numpy() for key, x in self._compare(*pair, *numbers).items()})
 
     def _compare_networks(self, low_res, high_res, tau, guidance):
         """`prsr.models.inspection.compare` of the distributions that are drawn from."""

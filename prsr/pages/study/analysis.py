@@ -13,8 +13,6 @@ except ImportError as error:
         f"the study's report needs {error.name}: pip install -e '.[study]', or pip install scipy"
     ) from error
 
-RESAMPLES = 10_000
-CONFIDENCE = 0.95
 STATUSES = ("kept", "missed", "unfinished")
 
 
@@ -51,15 +49,8 @@ def bootstrap(rates, rng):
     rates = np.asarray(rates, float)
     if len(rates) < 2 or np.ptp(rates) == 0:
         return None
-    interval = stats.bootstrap(
-        (rates,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="BCa",
-        rng=rng,
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
+    result = stats.bootstrap((rates,), np.mean, n_resamples=10_000, method="BCa", rng=rng)
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 def summarize(sessions, study, seed=1):
@@ -149,11 +140,6 @@ def best_and_worst(shown, chosen, count):
     return seen[:count], seen[::-1][:count]
 
 
-def percent(row):
-    """% fooled of a row of `summarize`, with its standard error between workers."""
-    return "" if row["fooled"] is None else tables.plus_minus(row["fooled"], 1, 100)
-
-
 def markdown(report):
     """The report as Markdown.
 
@@ -167,16 +153,13 @@ def markdown(report):
     head += ["kept", "missed a golden pair", "not finished"]
     rows = []
     for row in report["algorithms"]:
-        low_high, paper = row["interval"], row["paper_percent"]
+        interval, paper = row["interval"], row["paper_percent"]
         cells = [
-            row["data"],
-            row["title"],
-            percent(row),
-            "{:.1f} to {:.1f}".format(*(100 * v for v in low_high)) if low_high else "",
+            tables.plus_minus(row["fooled"], 1, 100) if row["fooled"] else "",
+            "{:.1f} to {:.1f}".format(*(100 * v for v in interval)) if interval else "",
             "{:.1f} ± {:.1f}".format(*paper) if paper else "",
-            *(row[name] for name in STATUSES),
         ]
-        rows.append(cells)
+        rows.append([row["data"], row["title"], *cells, *(row[name] for name in STATUSES)])
     lines = [
         tables.to_markdown(head, rows),
         "% fooled: how often the algorithm's image was taken for the photograph; 50% would be "

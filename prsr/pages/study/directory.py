@@ -117,15 +117,10 @@ class Study:
             )
         try:
             content = json.loads(file.read_text())
-            study = cls(
-                path,
-                Protocol(**content["protocol"]),
-                content["enlarge"],
-                [DataSet(**entry) for entry in content["data_sets"]],
-                [Algorithm(**entry) for entry in content["algorithms"]],
-                content["identity"],
-                content["simulated"],
-            )
+            content["protocol"] = Protocol(**content["protocol"])
+            content["data_sets"] = [DataSet(**entry) for entry in content["data_sets"]]
+            content["algorithms"] = [Algorithm(**entry) for entry in content["algorithms"]]
+            study = cls(path, **content)
             study.check()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
@@ -160,14 +155,8 @@ class Study:
 
     def write(self):
         """Writes study.json. Call it last: a study that has one is complete."""
-        content = {
-            "protocol": dataclasses.asdict(self.protocol),
-            "enlarge": self.enlarge,
-            "identity": self.identity,
-            "simulated": self.simulated,
-            "algorithms": [dataclasses.asdict(a) for a in self.algorithms],
-            "data_sets": [dataclasses.asdict(d) for d in self.data_sets],
-        }
+        content = dataclasses.asdict(self)
+        del content["path"]
         with files.replacing(self.path / "study.json") as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n")
 
