@@ -102,7 +102,7 @@ class Drawer:
         self.patience, self.clock = patience, clock
         self._model, self._sample_rows = model, cached.row_sampler(model)
         self._compare = tf.function(self._compare_networks, autograph=False)
-        self._look_inside = functools.lru_cache(MAX_INSIDES)(self._look_inside)
+        self._cached_inside = functools.lru_cache(MAX_INSIDES)(self._look_inside)
         self._looking_inside = threading.Lock()
         self._regression = regression and samplers.sampler(regression)
         self._pictures = collections.OrderedDict()  # by id, in order of arrival
@@ -210,7 +210,7 @@ class Drawer:
         if not self._looking_inside.acquire(timeout=MAX_SECONDS):
             raise Full("too many people are looking inside pictures; try again in a moment")
         try:
-            return self._look_inside(picture, name, tau, guidance)
+            return self._cached_inside(picture, name, tau, guidance)
         finally:
             self._looking_inside.release()
 
