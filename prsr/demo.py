@@ -36,11 +36,7 @@ def main():
 
     workdir = trained()
     hparams, model = workdir.load_model()
-    if hparams.model.architecture != "pixel_recursive":
-        raise UserError(
-            f"--workdir={workdir.path} is a run of --architecture={hparams.model.architecture}; "
-            f"the page needs pixel_recursive, and shows a regression with --regression"
-        )
+    hparams.model.require_prior("be shown on the page (a regression can be: --regression)")
     if hparams.data.pairs != "downsampled":
         raise UserError(
             f"--workdir={workdir.path} is a run of --pairs={hparams.data.pairs}, not "
@@ -58,24 +54,27 @@ def main():
     examples = _examples(workdir, hparams)
     drawer = drawing.Drawer(hparams, model, regression)
     app = server.create_app(drawer, examples, *_faces(hparams), FLAGS.allow_framing_by)
-    with web.listening(app, FLAGS.host, FLAGS.port, connections=200) as (address, answer), drawer:
+    listening = web.listening(app, FLAGS.host, FLAGS.port, connections=200)
+    with listening as (address, serve_forever), drawer:
         print(f"open {address} (Ctrl-C stops it)", flush=True)
-        answer()
+        serve_forever()
     print("stopped")
 
 
 def _examples(workdir, hparams):
     """The page's first pictures, bundled or of the test split, as names and square images."""
-    from prsr import images
-    from prsr.data import decoding, inputs
+    from prsr.data import decoding, inputs, preprocessing
 
     if FLAGS.model is not None and not FLAGS.dataset:
         paths = sorted((workdir.path / "examples").glob("*.jpg"))
-        pictures = [decoding.decode(path, hparams.model.channels) for path in paths]
         names = [path.stem.replace("_", " ").title() for path in paths]
-        return list(zip(names, [images.crop(picture, hparams.data.crop) for picture in pictures]))
+        pictures = [decoding.decode(path, hparams.model.channels) for path in paths]
+        squares = [preprocessing.crop(picture, hparams.data.crop) for picture in pictures]
+        return list(zip(names, squares))
     try:
-        found = inputs.test_inputs(with_dataset(hparams), _EXAMPLES)
+        hparams = with_dataset(hparams)
+        source, _ = workdir.open_images(hparams)
+        found = inputs.test_inputs(source, hparams, _EXAMPLES)
     except UserError as error:
         print(f"the page starts without example pictures: {error}")
         return []
@@ -91,7 +90,7 @@ def _faces(hparams):
     try:
         return True, inputs.eye_finder(hparams)
     except UserError:
-        print("the page cannot find faces; to let it, pip install -e '.[faces]'")
+        print("the page does not find faces; pip install -e '.[faces]' installs what that needs")
         return True, None
 
 

@@ -1,6 +1,13 @@
 """Runs the human study of section 5.3.
 
 python -m prsr.study prepare|serve|report|simulate --study=DIR
+
+prepare   prepares a study from evaluations
+serve     serves the study to workers
+report    reports "% fooled", Table 1 and Figure 7
+simulate  sends simulated workers through a copy of the study
+
+python -m prsr.study COMMAND --help lists the flags of a command.
 """
 
 import pathlib
@@ -25,23 +32,13 @@ def _define_study():
 
 
 def _define_evaluations():
-    define_paths(
-        "evaluations",
-        [],
-        "Folders that prsr.evaluate wrote, one per data set; NAME=DIR names a data set",
-    )
-    flags.DEFINE_list(
-        "methods",
-        [],
-        "Methods to compare with the truth; default regression, tau_1, tau_1.1, tau_1.2",
-    )
+    help = "Folders that prsr.evaluate wrote, one per data set; NAME=DIR names a data set"
+    define_paths("evaluations", [], help)
+    help = "Methods to compare with the original; default regression, tau_1, tau_1.1, tau_1.2"
+    flags.DEFINE_list("methods", [], help)
     flags.DEFINE_integer("num_images", 200, "Test images per data set, at random; 0: all", 0)
-    flags.DEFINE_enum(
-        "enlarge",
-        "nearest",
-        ["nearest", "smooth"],
-        "How the page enlarges images: nearest (repeated pixels) or smooth",
-    )
+    help = "How the page enlarges images: nearest (repeated pixels) or smooth"
+    flags.DEFINE_enum("enlarge", "nearest", ["nearest", "smooth"], help)
     flags.DEFINE_integer("workers", 40, "Workers to keep for each method", 1)
     flags.DEFINE_integer("seed", 1, "Seed of the choice of images", 0)
 
@@ -60,7 +57,7 @@ def _define_serve():
             "require_worker_id", False, "Admit only links that name a worker: /?worker=ID"
         )
         flags.DEFINE_float(
-            "abandoned_after", 30, "Minutes of inactivity before a place goes to somebody else", 0
+            "abandoned_after", 30, "Minutes of inactivity before a place goes to another worker", 0
         )
     define_address()
     with group("To prepare the study if there is none yet"):
@@ -78,19 +75,15 @@ def _define_report():
 def _define_simulate():
     with group("Study"):
         _define_study()
-        define_path(
-            "output",
-            None,
-            "Folder for the simulated study and its report (required)",
-            required=True,
-        )
+        help = "Folder for the simulated study and its report (required)"
+        define_path("output", None, help, required=True)
     with group("Workers"):
         flags.DEFINE_list(
-            "fooled", [], "METHOD=PERCENT: how often it fools the workers; default the paper's"
+            "fooled", [], "METHOD=PERCENT: how often it fools workers; default the paper's"
         )
-        flags.DEFINE_float("spread", 5.0, "Standard deviation between workers, in percent", 0, 50)
-        flags.DEFINE_float("inattention", 1.0, "Golden pairs that they miss, in percent", 0, 99)
-        flags.DEFINE_integer("concurrency", 200, "Workers at the same time", 1)
+        help = "Standard deviation of workers' fooling rates, in percentage points"
+        flags.DEFINE_float("spread", 5.0, help, 0, 50)
+        flags.DEFINE_float("inattention", 1.0, "Golden pairs that workers miss, in percent", 0, 99)
         flags.DEFINE_integer("seed", 1, "Seed of the workers", 0)
 
 
@@ -135,10 +128,10 @@ def serve():
     study = Study.open(path)
     store = Store(study, 60 * FLAGS.abandoned_after)
     app = server.create_app(study, store, FLAGS.require_worker_id, FLAGS.allow_framing_by)
-    with web.listening(app, FLAGS.host, FLAGS.port) as (address, answer):
+    with web.listening(app, FLAGS.host, FLAGS.port) as (address, serve_forever):
         print(f"the study: {address}")
         print(f"its progress: {address}admin#{study.admin_token()}", flush=True)
-        answer()
+        serve_forever()
     store.close()
     print("stopped; every answer is saved; run the same command to continue", file=sys.stderr)
 
@@ -167,25 +160,18 @@ def simulate():
     from prsr.system.progress import Progress
 
     original, output = Study.open(pathlib.Path(FLAGS.study)), pathlib.Path(FLAGS.output)
-    ability = simulation.Ability(
-        simulation.fooled_shares(original.algorithms, FLAGS.fooled, FLAGS.spread / 100),
-        FLAGS.spread / 100,
-        FLAGS.inattention / 100,
-    )
+    spread = FLAGS.spread / 100
+    shares = simulation.fooled_shares(original.algorithms, FLAGS.fooled, spread)
+    ability = simulation.Ability(shares, spread, FLAGS.inattention / 100)
     study = original.simulated_copy(output)
     needed = study.protocol.workers * study.protocol.images * len(study.algorithms)
     bar = Progress("answers (and some to replace excluded workers)", needed)
-    with simulation.server(study) as url:
-        outcome = simulation.run(url, study, ability, FLAGS.concurrency, FLAGS.seed, bar.update)
+    workers, answers = simulation.run(study, ability, FLAGS.seed, bar.update)
     print(report.write(study, output / "report", 8, FLAGS.seed))
     known = [f"{a.title}: {100 * ability.fooled[a.key]:g}%" for a in study.algorithms]
     print(f"The workers were simulated to be fooled this often: {', '.join(known)}.\n")
-    print(simulation.plan_markdown(study, ability, FLAGS.seed))
-    print(
-        f"{outcome['workers']} workers gave {outcome['answers']:,} answers in "
-        f"{outcome['seconds']:.0f} s, up to {FLAGS.concurrency} at once; the slowest of "
-        f"{outcome['requests']:,} requests took {outcome['slowest_seconds']:.2f} s; see {output}"
-    )
+    print(simulation.plan_markdown(study, ability))
+    print(f"{workers} workers gave {answers:,} answers; see {output}")
 
 
 COMMANDS = {
@@ -197,18 +183,15 @@ COMMANDS = {
 
 
 def main():
-    command = sys.argv[1] if len(sys.argv) > 1 else ""
-    if command in ("--help", "-h"):
+    name, *arguments = sys.argv[1:] or [""]
+    if name in ("--help", "-h"):
         print(__doc__)
-        for name, (_, begin) in COMMANDS.items():
-            print(f"  {name:8}  {begin.__doc__.splitlines()[0].rstrip('.')}")
-        print("\npython -m prsr.study COMMAND --help lists the flags of a command.")
-        return
-    if command not in COMMANDS:
-        fail(f"expected one of {', '.join(COMMANDS)} after prsr.study; got '{command}'")
-    define, begin = COMMANDS[command]
-    argv = [f"{sys.argv[0]} {command}", *sys.argv[2:]]
-    run(begin, define, argv, needs_tensorflow=command != "serve")
+    elif name not in COMMANDS:
+        fail(f"expected one of {', '.join(COMMANDS)} after prsr.study; got '{name}'")
+    else:
+        define, command = COMMANDS[name]
+        argv = [f"{sys.argv[0]} {name}", *arguments]
+        run(command, define, argv, needs_tensorflow=name != "serve")
 
 
 if __name__ == "__main__":

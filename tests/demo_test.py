@@ -26,7 +26,7 @@ def test_a_run_with_a_regression(tiny_run, baseline_runs):
 
         assert json.loads(ask("about"))["examples"][:2] == ["test image 1", "test image 2"]
         example = ask("examples/0")
-        query = "pictures?tau=1.1&guidance=0&match_input=off&num_samples=1&seed=4"
+        query = "pictures?tau=1.1&guidance=0&match_input=false&num_samples=1&seed=4"
         place = "pictures/" + json.loads(ask(query, example))["id"]
         end = time.monotonic() + 60
         while (answer := json.loads(ask(f"{place}?row=0")))["state"] != "done":
@@ -51,7 +51,7 @@ def test_a_run_with_a_regression(tiny_run, baseline_runs):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--workdir=BASE/regression"], ["--architecture=regression", "pixel_recursive"]),
+        (["--workdir=BASE/regression"], ["regression", "pixel_recursive"]),
         (["--model=faces", "--regression=BASE/regression"], ["--regression", "sizes"]),
         (["--model=faces", "--port=1", "--host=192.0.2.1"], ["cannot listen", "host or port"]),
     ],

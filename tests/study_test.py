@@ -1,14 +1,15 @@
-"""python -m prsr.study as its own process, from an evaluation to the report."""
+"""python -m prsr.study, from an evaluation to the report."""
 
 import json
-import shutil
 import urllib.request
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from prsr import images
 from prsr.evaluation import results
-from tests.conftest import assert_one_line, call, run, start
+from tests.conftest import assert_one_line, call, start, succeed
 from tests.pages.study import studies
 
 
@@ -20,8 +21,8 @@ def evaluated(tmp_path_factory):
 @pytest.fixture(scope="module")
 def study(evaluated, tmp_path_factory):
     path = tmp_path_factory.mktemp("study") / "study"
-    result = run("study", "prepare", f"--study={path}", f"--evaluations={evaluated}", "--workers=1")
-    assert result.returncode == 0, result.stderr
+    arguments = [f"--study={path}", f"--evaluations={evaluated}", "--workers=1"]
+    result = succeed(call("study", "prepare", *arguments))
     assert "2 algorithms, 1 workers" in result.stdout
     return path
 
@@ -35,59 +36,62 @@ def test_what_is_prepared(study, evaluated):
         ("regression", [2.1, 0.1]),
         ("tau_1.2", [27.9, 0.3]),
     ]
-    from PIL import Image
-
-    from prsr.evaluation.bicubic import Bicubic
-
     truth = results.read_images(evaluated, "truth", 60)
-    low_res = results.read_images(evaluated, "input", 60)
+    bicubic = images.upsample_bicubic(results.read_images(evaluated, "input", 60), 4)
     sizes = set()
-    for method, images in (("truth", truth), ("bicubic", Bicubic(4).predict(low_res))):
+    for method, expected in (("truth", truth), ("bicubic", bicubic)):
         for number in (0, 59):
             path = study / "images" / "rooms" / method / f"{number:05d}.png"
             sizes.add(path.stat().st_size)
-            np.testing.assert_array_equal(np.asarray(Image.open(path)), images[number])
+            np.testing.assert_array_equal(np.asarray(Image.open(path)), expected[number])
     assert len(sizes) == 1
 
 
-def test_served_simulated_and_reported(study, tmp_path):
-    result = call("study", "report", f"--study={study}")
-    assert_one_line(result, "nobody has taken part yet")
-    quick = tmp_path / "quick"  # the same, but nobody waits a second for each pair
-    shutil.copytree(study, quick)
-    text = (quick / "study.json").read_text()
-    (quick / "study.json").write_text(text.replace('"exposure_ms": 1000', '"exposure_ms": 10'))
+def test_invalid_preparations_are_refused(evaluated, tmp_path):
+    for evaluations, flags, words in (
+        ("", "", "expected folders"),
+        (tmp_path, "", "not hold a finished evaluation"),
+        (f"{evaluated},{evaluated}", "", "two evaluations are called 'rooms'"),
+        (evaluated, "--methods=nn", "not 'nn'"),
+        (evaluated, "--methods=regression,regression", "each once"),
+        (evaluated, "--num_images=54", "54 images, and a session shows 55"),
+        (f"../x={evaluated}", "", "letters, digits"),
+    ):
+        arguments = [f"--study={tmp_path / 'b'}", f"--evaluations={evaluations}", *flags.split()]
+        assert_one_line(call("study", "prepare", *arguments), words)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_study_is_simulated_and_reported(study, tmp_path):
+    assert_one_line(call("study", "report", f"--study={study}"), "nobody has taken part yet")
     output = tmp_path / "simulated"
-    result = call("study", "simulate", f"--study={quick}", f"--output={output}", "--spread=0",
-                 "--inattention=0", "--fooled=regression=0,tau_1.2=100")  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert "**Simulated workers, not people.**" in result.stdout
-    assert "| rooms | regression | 0.0 |  | 2.1 ± 0.1 | 1 | 0 | 0 |" in result.stdout
-    assert "| rooms | tau_1.2 | 100.0 |  | 27.9 ± 0.3 | 1 | 0 | 0 |" in result.stdout
-    assert "2 workers gave 110 answers" in result.stdout
-    assert not (quick / "answers.db").exists()  # of people
-    result = call("study", "report", f"--study={output}", "--figure_images=2")
-    assert result.returncode == 0, result.stderr
+    arguments = [f"--output={output}", "--spread=0", "--inattention=0"]
+    fooled = "--fooled=regression=0,tau_1.2=100"
+    text = succeed(call("study", "simulate", f"--study={study}", *arguments, fooled)).stdout
+    assert "**Simulated workers, not people.**" in text
+    assert "| rooms | regression | 0.0 |  | 2.1 ± 0.1 | 1 | 0 | 0 |" in text
+    assert "| rooms | tau_1.2 | 100.0 |  | 27.9 ± 0.3 | 1 | 0 | 0 |" in text
+    assert "2 workers gave 110 answers" in text
+    assert not (study / "answers.db").exists()  # only the copy has answers
+    succeed(call("study", "report", f"--study={output}", "--figure_images=2"))
     assert (output / "report" / "figure7_rooms.png").exists()
     table = (output / "report" / "table1_rooms.md").read_text()
     assert "% fooled" in table and "27.9 ± 0.3" in table and "Simulated" in table
 
 
-def test_serving_prepares_what_is_not_there_yet(evaluated, tmp_path):
-    study = f"--study={tmp_path / 'tried'}"
-    server = start("study", "serve", study, f"--evaluations={evaluated}", "--port=0")
+def test_serving_prepares_a_missing_study(evaluated, tmp_path):
+    study = tmp_path / "tried"
+    server = start("study", "serve", f"--study={study}", f"--evaluations={evaluated}", "--port=0")
     try:
         lines = [server.stdout.readline() for _ in range(3)]
         assert "2 algorithms" in lines[0]
         url, admin = (line.split()[-1] for line in lines[1:])
         with urllib.request.urlopen(url) as page:
             assert b"static/study.js" in page.read()
-        assert admin == f"{url}admin#{(tmp_path / 'tried' / 'admin_token').read_text().strip()}"
-        # A second server, at the same port.
+        assert admin == f"{url}admin#{(study / 'admin_token').read_text().strip()}"
         port = url.strip("/").split(":")[-1]
-        assert_one_line(
-            call("study", "serve", study, f"--port={port}"), "cannot listen", "another host or port"
-        )
+        second = call("study", "serve", f"--study={study}", f"--port={port}")
+        assert_one_line(second, "cannot listen", "another host or port")
     finally:
         server.terminate()
         _, stderr = server.communicate(timeout=30)
@@ -100,7 +104,7 @@ def test_mistakes(study, tmp_path):
     usage = call("study", "--help")
     assert usage.returncode == 0 and "prepare|serve|report|simulate" in usage.stdout
     assert_one_line(call("study", "serve", f"--study={tmp_path / 'new'}"), "no study there")
-    assert_one_line(call("study", "serve", f"--study={study}", "--host=no.such.host.invalid"),
-                    "cannot listen")  # fmt: skip
+    address = "--host=no.such.host.invalid"
+    assert_one_line(call("study", "serve", f"--study={study}", address), "cannot listen")
     result = call("study", "simulate", f"--study={study}", f"--output={tmp_path}")
     assert_one_line(result, "choose another directory")

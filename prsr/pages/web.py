@@ -11,13 +11,10 @@ from prsr.system.errors import UserError, first_line
 try:
     import flask
     import waitress
-    from werkzeug.exceptions import HTTPException
 except ImportError as error:
     raise UserError(
         f"the server needs {error.name}: pip install -e '.[web]' installs it"
     ) from error
-
-__all__ = ["HTTPException", "application", "flask", "listening"]
 
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; "
@@ -32,15 +29,15 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _SMALL_BODY = 65536
-_LARGEST_ANSWER = 2**26
+_MAX_RESPONSE = 2**26
 
 
-def application(name, most_bytes, framed_by=()):
+def application(name, max_bytes, framed_by=()):
     """Makes a `flask.Flask` that serves static/ of the package `name`, with safe headers.
 
     Args:
         name: the package.
-        most_bytes: maximum size of a request's body, in bytes.
+        max_bytes: maximum size of a request's body, in bytes.
         framed_by: origins of the only pages that may show this one in a frame, such as
             `"https://example.org"` or `"https://*.example.org"`.
 
@@ -55,7 +52,7 @@ def application(name, most_bytes, framed_by=()):
             )
     policy = _POLICY + (" ".join(framed_by) or "'none'")
     app = flask.Flask(name, static_folder="static", static_url_path="/static")
-    app.config["MAX_CONTENT_LENGTH"] = most_bytes
+    app.config["MAX_CONTENT_LENGTH"] = max_bytes
     app.json.sort_keys = False
 
     @app.get("/")
@@ -79,7 +76,7 @@ def listening(app, host, port, connections=2000):
         app: as `application` returns it.
         host: address to listen on; if a name has several addresses, the first.
         port: the port; 0 for any free one.
-        connections: maximum number of simultaneous connections; a browser keeps several.
+        connections: maximum number of simultaneous connections; a browser opens several.
 
     Yields:
         The address for a browser, and a function that serves until SIGINT or SIGTERM.
@@ -88,8 +85,8 @@ def listening(app, host, port, connections=2000):
         UserError: the address is unusable.
     """
     # Flask rejects a body that is too large with a message; waitress rejects a much larger one
-    # without a message.
-    far_too_large = max(_SMALL_BODY, 2 * app.config["MAX_CONTENT_LENGTH"])
+    # without a message. Above these sizes, waitress would write to files.
+    max_body = max(_SMALL_BODY, 2 * app.config["MAX_CONTENT_LENGTH"])
     try:
         resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]
         server = waitress.create_server(
@@ -97,13 +94,12 @@ def listening(app, host, port, connections=2000):
             host=resolved,
             port=port,
             threads=8,
-            connection_limit=min(connections, _most_files() - 100),
+            connection_limit=min(connections, _max_files() - 100),
             asyncore_use_poll=True,  # select() is limited to 1,024
             backlog=1024,
-            max_request_body_size=far_too_large,
-            # Above this, waitress writes to a file.
-            inbuf_overflow=far_too_large,
-            outbuf_overflow=_LARGEST_ANSWER,
+            max_request_body_size=max_body,
+            inbuf_overflow=max_body,
+            outbuf_overflow=_MAX_RESPONSE,
             max_request_header_size=16384,
             ident=None,
         )
@@ -125,13 +121,13 @@ def listening(app, host, port, connections=2000):
             signal.signal(number, handler)
 
 
-def _most_files():
+def _max_files():
     """Raises this process' limit of open files and connections, and returns it."""
     try:
         import resource
     except ImportError:  # not on Windows
         return 1024
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return most
+    limit = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit

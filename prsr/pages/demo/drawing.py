@@ -1,11 +1,12 @@
 """The queue of pictures to super-resolve, and the one thread that draws them, row by row.
 
-One picture is drawn at a time, always as a batch of `MOST_SAMPLES` samples. That costs little
+One picture is drawn at a time, always as a batch of `MAX_SAMPLES` samples. That costs little
 more than one sample, and it is compiled only once.
 """
 
 import collections
 import dataclasses
+import functools
 import gzip
 import secrets
 import sys
@@ -16,20 +17,19 @@ import numpy as np
 import tensorflow as tf
 
 from prsr import images
-from prsr.data import inputs
+from prsr.data import preprocessing
 from prsr.hparams import Sampling
-from prsr.models import likelihood
+from prsr.models import inspection, likelihood
+from prsr.models.pixel_recursive import Logits, guided
 from prsr.sampling import cached, noise, projection, samplers
 from prsr.system.errors import first_line
 
-BEST = Sampling(1.2, 2.0, "end")  # found by experiments/guidance_search.py, on validation images
-MOST_SAMPLES = 8
-_MOST_WAITING = 20
-_MOST_KEPT = 100  # finished pictures, for people still looking at them
-_MOST_INSIDE = 16  # cached results of `Drawer.inside`: 0.7 MB each
-_MOST_SECONDS = 5.0  # to wait for a turn in `Drawer.inside`
-_STEPS_A_NAT = 32
-_MOST_STEPS = 64 * _STEPS_A_NAT - 1
+BEST = Sampling(1.2, 2.0, True)  # found by experiments/guidance_search.py, on validation images
+MAX_SAMPLES = 8
+MAX_WAITING = 20
+MAX_KEPT = 100  # finished pictures, for people still looking at them
+MAX_INSIDES = 16  # cached results of `Drawer.inside`: less than 1 MB each
+MAX_SECONDS = 5.0  # to wait for a turn in `Drawer.inside`
 
 
 class Full(Exception):
@@ -43,7 +43,7 @@ class Picture:
     Attributes:
         low_res: `[low size, low size, channels]` uint8.
         high_res: the original, `[size, size, channels]` uint8, or None.
-        num_samples: 1 to `MOST_SAMPLES`.
+        num_samples: 1 to `MAX_SAMPLES`.
         sampling: `prsr.hparams.Sampling`.
         seed: int.
         given: `[size, size, channels]` int32 that the samples continue, -1 where to draw; or None.
@@ -95,17 +95,14 @@ class Drawer:
     """
 
     def __init__(self, hparams, model, regression=None, patience=20.0, clock=time.monotonic):
-        # Pictures arrive as the square that the user chose, so no other crop may cut them again.
+        # Pictures arrive as the square that the user chose, so they are not cropped again.
         self.hparams = dataclasses.replace(
             hparams, data=dataclasses.replace(hparams.data, crop="center")
         )
         self.patience, self.clock = patience, clock
         self._model, self._sample_rows = model, cached.row_sampler(model)
-        self._logits = {
-            "input": tf.function(lambda low_res, _: model.conditioning(low_res), autograph=False),
-            "images": tf.function(lambda _, high_res: model.prior(high_res), autograph=False),
-        }
-        self._inside = collections.OrderedDict()  # what `inside` returns, by id and name
+        self._compare = tf.function(self._compare_networks, autograph=False)
+        self._cached_inside = functools.lru_cache(MAX_INSIDES)(self._look_inside)
         self._looking_inside = threading.Lock()
         self._regression = regression and samplers.sampler(regression)
         self._pictures = collections.OrderedDict()  # by id, in order of arrival
@@ -130,8 +127,8 @@ class Drawer:
         Args:
             image: `[height, width, channels]` uint8; its middle square is reduced. An
                 image of the low-resolution size is used as it is.
-            num_samples: 1 to `MOST_SAMPLES`.
-            sampling: `prsr.hparams.Sampling`, matched at the end or not at all.
+            num_samples: 1 to `MAX_SAMPLES`.
+            sampling: `prsr.hparams.Sampling`.
             seed: int.
 
         Returns:
@@ -141,10 +138,10 @@ class Drawer:
             ValueError: the image is too small.
             Full: too many pictures are waiting.
         """
-        made = inputs.preprocess(image, self.hparams)
-        return self._wait_for(Picture(made.low_res, made.high_res, num_samples, sampling, seed))
+        made = preprocessing.preprocess(image, self.hparams)
+        return self._enqueue(Picture(made.low_res, made.high_res, num_samples, sampling, seed))
 
-    def go_on(self, id, given, sampling, seed):
+    def continue_from(self, id, given, sampling, seed):
         """Queues one new sample of a picture's input, which continues a given image.
 
         Args:
@@ -160,16 +157,14 @@ class Drawer:
             Full: too many pictures are waiting.
         """
         picture, _ = self.look(id)
-        return self._wait_for(
-            Picture(picture.low_res, picture.high_res, 1, sampling, seed, given=given)
-        )
+        return self._enqueue(Picture(picture.low_res, picture.high_res, 1, sampling, seed, given))
 
-    def _wait_for(self, picture):
+    def _enqueue(self, picture):
         picture.looked = self.clock()
         with self._changed:
             self._forget()
-            if len(self._waiting()) >= _MOST_WAITING:
-                raise Full(f"{_MOST_WAITING} pictures are waiting already; try again in a minute")
+            if len(self._waiting()) >= MAX_WAITING:
+                raise Full(f"{MAX_WAITING} pictures are waiting already; try again in a minute")
             self._pictures[picture.id] = picture
             self._changed.notify_all()
         return picture
@@ -186,44 +181,49 @@ class Drawer:
             waiting = self._waiting()
             return picture, waiting.index(picture) + 1 if picture in waiting else 0
 
-    def inside(self, id, name):
-        """What the model predicts for each sub-pixel of a finished picture.
+    def inside(self, id, name, tau=1.0, guidance=0.0):
+        """What A, B and A + B predict for each sub-pixel of an image of a finished picture.
 
         Args:
             id: the picture's id.
-            name: a key of `Picture.shown`: `"input"` for A, any other for B along that image.
+            name: a key of `Picture.shown`, but for `"input"`.
+            tau, guidance: finite; the distributions are those of drawing with them, by default
+                those that the model was trained for.
 
         Returns:
-            Bytes, gzip of little-endian uint16 `[size, size, channels, 256]`: the negative
-            log-probability of each value by that network alone, in 32nds of a nat, at most 64 nats.
+            Bytes, gzip of three little-endian arrays, one after the other:
+
+            - `[3, size, size, channels, 256]` uint8: the probability of each value under A, B and
+              A + B, relative to the likeliest value, which is 255;
+            - `[3, size, size, channels]` float32: the negative log-probability of the actual value
+              under A, B and A + B, in nats;
+            - `[3, size, size]` float32: the nats of each pixel under A + B, the entropy of A + B in
+              bits, and how much A decided, 0 (B alone) to 1 (A alone).
 
         Raises:
-            KeyError: there is no such finished picture or name, or it has been dropped.
+            KeyError: there is no such finished picture or image, or it has been dropped.
             Full: too many are looking inside.
         """
         picture, _ = self.look(id)
-        if picture.state != "done":
+        if picture.state != "done" or name == "input":
             raise KeyError(id)
-        image = picture.shown()[name]
-        if not self._looking_inside.acquire(timeout=_MOST_SECONDS):
+        if not self._looking_inside.acquire(timeout=MAX_SECONDS):
             raise Full("too many people are looking inside pictures; try again in a moment")
         try:
-            if (id, name) not in self._inside:
-                self._inside[id, name] = self._look_inside(picture.low_res, name, image)
-            self._inside.move_to_end((id, name))
-            while len(self._inside) > _MOST_INSIDE:
-                self._inside.popitem(last=False)
-            return self._inside[id, name]
+            return self._cached_inside(picture, name, tau, guidance)
         finally:
             self._looking_inside.release()
 
-    def _look_inside(self, low_res, name, image):
-        logits = self._logits["input" if name == "input" else "images"]
-        nats = -tf.nn.log_softmax(tf.cast(logits(low_res[None], image[None]), tf.float32))[
-            0
-        ].numpy()
-        steps = np.minimum(np.round(nats * _STEPS_A_NAT), _MOST_STEPS)
-        return gzip.compress(steps.astype("<u2").tobytes(), 6)
+    def _look_inside(self, picture, name, tau, guidance):
+        pair = picture.low_res[None], picture.shown()[name][None]
+        numbers = tf.constant(tau, tf.float32), tf.constant(guidance, tf.float32)
+        return _pack({key: x[0].numpy() for key, x in self._compare(*pair, *numbers).items()})
+
+    def _compare_networks(self, low_res, high_res, tau, guidance):
+        """`prsr.models.inspection.compare` of the distributions that are drawn from."""
+        logits = self._model((low_res, high_res), guidance=guidance)
+        drawn = guided(logits.conditioning, guidance), logits.prior, logits.joint
+        return inspection.compare(Logits(*(tau * each for each in drawn)), high_res)
 
     def cancel(self, id):
         """Drops a picture. An unknown id is not an error."""
@@ -236,13 +236,13 @@ class Drawer:
     def _forget(self):
         """Drops pictures that nobody waits for, and the oldest finished ones."""
         for picture in self._waiting():
-            if self._is_left(picture):
+            if self._is_abandoned(picture):
                 del self._pictures[picture.id]
         done = [p.id for p in self._pictures.values() if p.state in ("done", "failed")]
-        for id in done[:-_MOST_KEPT]:
+        for id in done[:-MAX_KEPT]:
             del self._pictures[id]
 
-    def _is_left(self, picture):
+    def _is_abandoned(self, picture):
         gone = self.clock() - picture.looked > self.patience
         return gone or picture.id not in self._pictures or self._stopping
 
@@ -287,17 +287,17 @@ class Drawer:
         if picture.high_res is not None:
             others["original"] = picture.high_res
         picture.others = {name: np.asarray(image) for name, image in others.items()}
-        seeds = noise.image_seeds(picture.low_res, picture.seed, MOST_SAMPLES)
-        repeated, given = low_res.repeat(MOST_SAMPLES, 0), picture.given
+        seeds = noise.image_seeds(picture.low_res, picture.seed, MAX_SAMPLES)
+        repeated, given = low_res.repeat(MAX_SAMPLES, 0), picture.given
         if given is not None:
-            given = np.broadcast_to(given, (MOST_SAMPLES, *given.shape))
+            given = np.broadcast_to(given, (MAX_SAMPLES, *given.shape))
         sampling = picture.sampling
         for row in self._sample_rows(repeated, seeds, sampling.tau, given, sampling.guidance):
-            if self._is_left(picture):
+            if self._is_abandoned(picture):
                 self.cancel(picture.id)
                 return
             picture.rows.append(row[: picture.num_samples])
-        if sampling.match_input == "end":
+        if sampling.match_input:
             count, method = picture.num_samples, self.hparams.data.downsampling
             given = None if given is None else given[:count]
             matched = projection.match(picture.samples(), repeated[:count], method, given)
@@ -307,3 +307,16 @@ class Drawer:
         nats = likelihood.nats(self._model, repeated, pictures, len(pictures)).tolist()
         picture.nats = {**dict(zip(picture.others, nats)), "samples": nats[len(others) :]}
         picture.state = "done"
+
+
+def _pack(compared):
+    """What `Drawer.inside` returns, from the arrays of `prsr.models.inspection.compare`."""
+    networks = ("conditioning", "prior", "joint")
+    logits = np.stack([compared[f"{name}_logits"] for name in networks])
+    relative = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    nats = np.stack([compared[f"{name}_nats"] for name in networks])
+    # A decides a pixel as far as adding it to B changed the distribution, and B likewise.
+    by_a, by_b = (compared[f"{name}_moved_bits"].sum(-1) + 1e-6 for name in networks[:2])
+    pixels = [nats[2].sum(-1), compared["joint_entropy_bits"].sum(-1), by_a / (by_a + by_b)]
+    arrays = np.round(255 * relative).astype(np.uint8), nats.astype("<f4"), np.array(pixels, "<f4")
+    return gzip.compress(b"".join(array.tobytes() for array in arrays), 6)

@@ -13,9 +13,10 @@ GET    /api/pictures/ID?row=R   its state and the rows drawn so far, from R on; 
                             if they were matched
 DELETE /api/pictures/ID     drops it, as nobody is waiting for it any more
 GET    /api/pictures/ID/grid.png   everything shown, in one image, once it is done
-GET    /api/pictures/ID/inside/NAME   `Drawer.inside`: the model's predictions for its image NAME
+GET    /api/pictures/ID/inside/NAME?tau=&guidance=   `Drawer.inside`: the predictions of A, B and
+                            A + B for its image NAME
 
-An image is a request body of at most `_MOST_BYTES`: JPEG, PNG, WebP, BMP or GIF. It is kept in
+An image is a request body of at most `_MAX_BYTES`: JPEG, PNG, WebP, BMP or GIF. It is kept in
 memory only. Pixels are uint8, ordered by rows, columns, channels, and base64 in answers. Errors
 are `{"error": what was expected, what was received, what to do}`.
 """
@@ -27,19 +28,21 @@ import math
 import sys
 import threading
 
+import flask
 import numpy as np
 from PIL import Image
+from werkzeug.exceptions import HTTPException
 
 from prsr import images, plotting
 from prsr.data import decoding, faces
 from prsr.hparams import Sampling
 from prsr.models import losses
-from prsr.pages.demo.drawing import BEST, MOST_SAMPLES, Full
-from prsr.pages.web import HTTPException, application, flask
+from prsr.pages import web
+from prsr.pages.demo.drawing import BEST, MAX_SAMPLES, Full
 
-_MOST_BYTES = 2 * 2**20
+_MAX_BYTES = 2 * 2**20
 _GONE = "this picture is no longer here; draw it again"
-_MOST_PIXELS = 2**20  # the page sends fewer, and decoding takes far more memory than the file
+_MAX_PIXELS = 2**20  # the page sends fewer, and decoding takes far more memory than the file
 
 
 def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
@@ -55,7 +58,7 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
     Returns:
         A `flask.Flask`.
     """
-    app = application("prsr.pages.demo", _MOST_BYTES, framed_by)
+    app = web.application("prsr.pages.demo", _MAX_BYTES, framed_by)
     hparams = drawer.hparams
     size, channels = hparams.data.image_size, hparams.model.channels
     looking_for_eyes = threading.Lock()
@@ -67,7 +70,7 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
             "size": size,
             "low_size": size // hparams.model.scale,
             "channels": channels,
-            "most_samples": MOST_SAMPLES,
+            "max_samples": MAX_SAMPLES,
             "best": dataclasses.asdict(BEST),
             "paper": dataclasses.asdict(Sampling()),
             "examples": [name for name, _ in examples],
@@ -100,7 +103,7 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
     def submit():
         sampling, seed = _sampling(), _seed()
         num_samples = _number(
-            "num_samples", int, lambda n: 1 <= n <= MOST_SAMPLES, f"1 to {MOST_SAMPLES}"
+            "num_samples", int, lambda n: 1 <= n <= MAX_SAMPLES, f"1 to {MAX_SAMPLES}"
         )
         try:
             picture = drawer.submit(_image(channels), num_samples, sampling, seed)
@@ -109,7 +112,7 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
         return {"id": picture.id}, 202
 
     @app.post("/api/pictures/<id>")
-    def go_on(id):
+    def continue_from(id):
         sampling, seed = _sampling(), _seed()
         keep = _number("keep", int, lambda n: 0 <= n < size**2, f"0 to {size**2 - 1}")
         body, shape = flask.request.get_data(), (size, size, channels)
@@ -118,7 +121,8 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
         given = np.frombuffer(body, np.uint8).astype(np.int32).reshape(-1, channels)
         given[keep:] = -1
         try:
-            return {"id": drawer.go_on(id, given.reshape(shape), sampling, seed).id}, 202
+            picture = drawer.continue_from(id, given.reshape(shape), sampling, seed)
+            return {"id": picture.id}, 202
         except KeyError:
             flask.abort(404, _GONE)
 
@@ -156,8 +160,9 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
 
     @app.get("/api/pictures/<id>/inside/<name>")
     def inside(id, name):
+        tau = _number("tau", float, lambda tau: 0 < tau < math.inf, "a positive, finite number")
         try:
-            content = drawer.inside(id, name)
+            content = drawer.inside(id, name, tau, _guidance())
         except KeyError:
             flask.abort(404, _GONE)
         return flask.Response(
@@ -171,8 +176,8 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
             flask.abort(404, _GONE)
 
     @app.before_request
-    def own_page_only():
-        # Another site may link to the page, or show it, but not give this machine work.
+    def refuse_other_sites():
+        # Another site may link to the page, or show it in a frame, but not use its API.
         is_work = flask.request.path.startswith("/api/")
         if is_work and flask.request.headers.get("Sec-Fetch-Site") == "cross-site":
             flask.abort(403, "this request came from another site")
@@ -183,7 +188,7 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
 
     @app.errorhandler(HTTPException)
     def http_error(error):
-        words = f"the picture is larger than {_MOST_BYTES // 2**20} MiB; choose a smaller one"
+        words = f"the picture is larger than {_MAX_BYTES // 2**20} MiB; choose a smaller one"
         return {"error": words if error.code == 413 else error.description}, error.code
 
     @app.errorhandler(Exception)
@@ -200,7 +205,7 @@ def _image(channels):
     try:
         with Image.open(io.BytesIO(body), formats=decoding.FORMATS) as header:
             width, height = header.size
-        if width * height > _MOST_PIXELS:
+        if width * height > _MAX_PIXELS:
             flask.abort(422, f"{width}x{height} pixels are too many; choose a smaller picture")
         return decoding.decode(io.BytesIO(body), channels)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
@@ -209,10 +214,13 @@ def _image(channels):
 
 def _sampling():
     """The `Sampling` that the query asks for."""
+    is_matched = _number("match_input", str, ("true", "false").__contains__, "true or false")
     tau = _number("tau", float, lambda tau: tau > 0, "a positive number")
-    guidance = _number("guidance", float, lambda g: 0 <= g < math.inf, "0 or more, and finite")
-    is_known = ("off", "end").__contains__
-    return Sampling(tau, guidance, _number("match_input", str, is_known, "off or end"))
+    return Sampling(tau, _guidance(), is_matched == "true")
+
+
+def _guidance():
+    return _number("guidance", float, lambda g: 0 <= g < math.inf, "0 or more, and finite")
 
 
 def _seed():

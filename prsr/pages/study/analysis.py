@@ -3,7 +3,7 @@
 import numpy as np
 
 from prsr.evaluation import tables
-from prsr.pages.study.protocol import GOLDEN, PAIR
+from prsr.pages.study.protocol import PAIR
 from prsr.system.errors import UserError
 
 try:
@@ -13,29 +13,24 @@ except ImportError as error:
         f"the study's report needs {error.name}: pip install -e '.[study]', or pip install scipy"
     ) from error
 
-RESAMPLES = 10_000
-CONFIDENCE = 0.95
 STATUSES = ("kept", "missed", "unfinished")
 
 
 def status(session):
     """One of `STATUSES`: `missed` (a golden pair), `unfinished` or `kept`."""
-    if any(
-        t["kind"] == GOLDEN and t["choice"] not in (None, t["truth_side"])
-        for t in session["trials"]
-    ):
+    if session["missed"]:
         return "missed"
     return "unfinished" if session["finished"] is None else "kept"
 
 
-def fooled(trial):
+def fooled(answer):
     """Whether the worker took the algorithm's image for the photograph."""
-    return trial["choice"] != trial["truth_side"]
+    return answer["choice"] != answer["truth_side"]
 
 
 def counted(session):
-    """The trials that count: no practice, no golden pairs."""
-    return [trial for trial in session["trials"] if trial["kind"] == PAIR]
+    """The answers that count: no practice, no golden pairs."""
+    return [answer for answer in session["answers"] if answer["kind"] == PAIR]
 
 
 def bootstrap(rates, rng):
@@ -54,15 +49,8 @@ def bootstrap(rates, rng):
     rates = np.asarray(rates, float)
     if len(rates) < 2 or np.ptp(rates) == 0:
         return None
-    interval = stats.bootstrap(
-        (rates,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="BCa",
-        rng=rng,
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
+    result = stats.bootstrap((rates,), np.mean, n_resamples=10_000, method="BCa", rng=rng)
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 def summarize(sessions, study, seed=1):
@@ -84,11 +72,11 @@ def summarize(sessions, study, seed=1):
     rng = np.random.default_rng(seed)
     rows = []
     for algorithm in study.algorithms:
-        own = [session for session in sessions if session["algorithm"] == algorithm.key]
-        kept = [session for session in own if status(session) == "kept"]
-        rates = [np.mean([fooled(t) for t in counted(session)]) for session in kept]
+        its_sessions = [one for one in sessions if one["algorithm"] == algorithm.key]
+        kept = [session for session in its_sessions if status(session) == "kept"]
+        rates = [np.mean([fooled(answer) for answer in counted(session)]) for session in kept]
         row = {"data": algorithm.data, "method": algorithm.method, "title": algorithm.title}
-        row.update({name: sum(status(s) == name for s in own) for name in STATUSES})
+        row.update({name: sum(status(s) == name for s in its_sessions) for name in STATUSES})
         row["answers"] = sum(len(counted(session)) for session in kept)
         row["fooled"] = tables.summary(rates) if rates else None
         row["interval"] = bootstrap(rates, rng)
@@ -98,18 +86,18 @@ def summarize(sessions, study, seed=1):
 
 
 def _checks(sessions, exposure_ms):
-    kept = [t for s in sessions if status(s) == "kept" for t in counted(s)]
-    answered = [t for s in sessions for t in s["trials"] if t["choice"] is not None]
-    exposures = np.array([t["exposure_ms"] for t in answered])
-    result = {"sessions": len(sessions), "answers": len(answered)}
+    kept = [answer for s in sessions if status(s) == "kept" for answer in counted(s)]
+    answers = [answer for session in sessions for answer in session["answers"]]
+    exposures = np.array([answer["exposure_ms"] for answer in answers])
+    result = {"sessions": len(sessions), "answers": len(answers)}
     if kept:
-        result["truth_on_the_left"] = float(np.mean([t["truth_side"] == "left" for t in kept]))
-        result["left_chosen"] = float(np.mean([t["choice"] == "left" for t in kept]))
-    if answered:
+        result["truth_on_the_left"] = float(np.mean([a["truth_side"] == "left" for a in kept]))
+        result["left_chosen"] = float(np.mean([a["choice"] == "left" for a in kept]))
+    if answers:
         result["median_exposure_ms"] = float(np.median(exposures))
         result["exposures_off_by_50_ms"] = int(np.sum(np.abs(exposures - exposure_ms) > 50))
-        result["median_response_ms"] = float(np.median([t["response_ms"] for t in answered]))
-        result["shown_again"] = sum(t["views"] > 1 or t["exposures"] > 1 for t in answered)
+        result["median_response_ms"] = float(np.median([a["response_ms"] for a in answers]))
+        result["shown_again"] = sum(a["views"] > 1 or a["exposures"] > 1 for a in answers)
     return result
 
 
@@ -127,9 +115,9 @@ def rate_images(sessions, key, count):
     shown, chosen = np.zeros(count, int), np.zeros(count, int)
     for session in sessions:
         if session["algorithm"] == key and status(session) == "kept":
-            for trial in counted(session):
-                shown[trial["image"]] += 1
-                chosen[trial["image"]] += fooled(trial)
+            for answer in counted(session):
+                shown[answer["image"]] += 1
+                chosen[answer["image"]] += fooled(answer)
     return shown, chosen
 
 
@@ -152,11 +140,6 @@ def best_and_worst(shown, chosen, count):
     return seen[:count], seen[::-1][:count]
 
 
-def percent(row):
-    """% fooled of a row of `summarize`, with its standard error between workers."""
-    return "" if row["fooled"] is None else tables.plus_minus(row["fooled"], 1, 100)
-
-
 def markdown(report):
     """The report as Markdown.
 
@@ -170,16 +153,13 @@ def markdown(report):
     head += ["kept", "missed a golden pair", "not finished"]
     rows = []
     for row in report["algorithms"]:
-        low_high, paper = row["interval"], row["paper_percent"]
+        interval, paper = row["interval"], row["paper_percent"]
         cells = [
-            row["data"],
-            row["title"],
-            percent(row),
-            "{:.1f} to {:.1f}".format(*(100 * v for v in low_high)) if low_high else "",
+            tables.plus_minus(row["fooled"], 1, 100) if row["fooled"] else "",
+            "{:.1f} to {:.1f}".format(*(100 * v for v in interval)) if interval else "",
             "{:.1f} ± {:.1f}".format(*paper) if paper else "",
-            *(row[name] for name in STATUSES),
         ]
-        rows.append(cells)
+        rows.append([row["data"], row["title"], *cells, *(row[name] for name in STATUSES)])
     lines = [
         tables.to_markdown(head, rows),
         "% fooled: how often the algorithm's image was taken for the photograph; 50% would be "
@@ -190,7 +170,7 @@ def markdown(report):
     if "left_chosen" in checks:
         lines += [
             "",
-            f"The truth was on the left in {checks['truth_on_the_left']:.1%} of the counted "
+            f"The original was on the left in {checks['truth_on_the_left']:.1%} of the counted "
             f"pairs, and workers chose the left in {checks['left_chosen']:.1%}.",
         ]
     if "median_exposure_ms" in checks:
@@ -225,10 +205,9 @@ def answers_csv(sessions):
     columns = ("number", "kind", "image", "truth_side", "choice")
     columns += ("exposure_ms", "response_ms", "views", "exposures")
     rows = [
-        [session["id"], status(session), session["algorithm"], *(trial[c] for c in columns)]
+        [session["id"], status(session), session["algorithm"], *(answer[c] for c in columns)]
         for session in sessions
-        for trial in session["trials"]
-        if trial["choice"] is not None
+        for answer in session["answers"]
     ]
     return tables.to_csv(["session", "status", "algorithm", *columns], rows)
 

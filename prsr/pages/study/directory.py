@@ -6,7 +6,7 @@ study.json                  protocol, algorithms, data sets; see `Study`
 images/DATA/METHOD/00000.png  one file per image, all the same size in bytes; METHOD can
                             also be `truth` or `bicubic`
 consent.txt                 what a worker reads first; edit it before the study begins
-answers.db                  SQLite: every session and every answer (`prsr.pages.study.store`)
+answers.db                  SQLite: sessions and answers (`prsr.pages.study.store`)
 admin_token                 the password of the admin page
 """
 
@@ -18,8 +18,8 @@ import secrets
 import shutil
 
 import numpy as np
+from PIL import Image
 
-from prsr import images
 from prsr.pages.study.protocol import Protocol
 from prsr.system import files
 from prsr.system.errors import UserError, first_line
@@ -117,15 +117,10 @@ class Study:
             )
         try:
             content = json.loads(file.read_text())
-            study = cls(
-                path,
-                Protocol(**content["protocol"]),
-                content["enlarge"],
-                [DataSet(**entry) for entry in content["data_sets"]],
-                [Algorithm(**entry) for entry in content["algorithms"]],
-                content["identity"],
-                content["simulated"],
-            )
+            content["protocol"] = Protocol(**content["protocol"])
+            content["data_sets"] = [DataSet(**entry) for entry in content["data_sets"]]
+            content["algorithms"] = [Algorithm(**entry) for entry in content["algorithms"]]
+            study = cls(path, **content)
             study.check()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
@@ -151,20 +146,17 @@ class Study:
                 raise ValueError(f"{name} is {value!r}")
         if self.enlarge not in ENLARGE:
             raise ValueError(f"enlarge is {self.enlarge!r}")
-        for algorithm in self.algorithms:
-            if self.count(algorithm.data) < self.protocol.images:
-                raise ValueError(f"'{algorithm.data}' has too few images")
+        for data in self.data_sets:
+            if len(data.names) < self.protocol.images:
+                raise ValueError(
+                    f"'{data.name}' has {len(data.names)} images, and a session shows "
+                    f"{self.protocol.images} different ones; evaluate more test images"
+                )
 
     def write(self):
         """Writes study.json. Call it last: a study that has one is complete."""
-        content = {
-            "protocol": dataclasses.asdict(self.protocol),
-            "enlarge": self.enlarge,
-            "identity": self.identity,
-            "simulated": self.simulated,
-            "algorithms": [dataclasses.asdict(a) for a in self.algorithms],
-            "data_sets": [dataclasses.asdict(d) for d in self.data_sets],
-        }
+        content = dataclasses.asdict(self)
+        del content["path"]
         with files.replacing(self.path / "study.json") as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n")
 
@@ -186,7 +178,7 @@ class Study:
         return {algorithm.key: self.count(algorithm.data) for algorithm in self.algorithms}
 
     def simulated_copy(self, path):
-        """Copies the study, without its answers, to another directory for simulated workers.
+        """Copies the study without its answers to another directory, for simulated workers.
 
         Args:
             path: `pathlib.Path`; it must not exist yet.
@@ -252,12 +244,11 @@ def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
                 f"a data set's name must be letters, digits, '_', '-' and '.', and must not begin "
                 f"with '-' or '.'; got '{data.name}'; choose a name with NAME=DIR"
             )
-        if len(data.names) < protocol.images:
-            raise UserError(
-                f"'{data.name}' has {len(data.names)} images, and a session shows "
-                f"{protocol.images} different ones; evaluate more test images"
-            )
     study = Study(path, protocol, enlarge, data_sets, algorithms, _identity())
+    try:
+        study.check()
+    except ValueError as error:
+        raise UserError(error) from error
     for data, methods in pictures.items():
         for method, images in methods.items():
             for number, image in enumerate(images):
@@ -283,6 +274,8 @@ def encode(image):
     Returns:
         bytes; how many depends on the shape alone.
     """
-    result = io.BytesIO()
-    images.to_pil(np.asarray(image)).save(result, format="PNG", compress_level=0)
+    result, image = io.BytesIO(), np.asarray(image)
+    image = image[..., 0] if image.shape[-1] == 1 else image
+    # Not `prsr.images.to_pil`: a server would wait for Keras to be imported.
+    Image.fromarray(image).save(result, format="PNG", compress_level=0)
     return result.getvalue()

@@ -4,13 +4,13 @@ import pathlib
 
 import numpy as np
 
+from prsr import images
 from prsr.evaluation import results
-from prsr.evaluation.bicubic import Bicubic
 from prsr.pages.study import directory
 from prsr.pages.study.protocol import Protocol
 from prsr.system.errors import UserError
 
-PAPER_METHODS = ("regression", "tau_1", "tau_1.1", "tau_1.2")  # those of Table 1 that people rated
+PAPER_METHODS = ("regression", "tau_1", "tau_1.1", "tau_1.2")  # of Table 1, rated by people
 
 
 def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
@@ -45,18 +45,17 @@ def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
         name = name if equals else pathlib.Path(table["run"]).name
         if name in pictures:
             raise UserError(f"two evaluations are called '{name}'; name them: NAME=DIR,NAME=DIR")
-        own = _algorithms(name, source, table, methods)
-        chosen = rng.permutation(len(names))
-        chosen = np.sort(chosen[: num_images or len(names)])
+        studied = _algorithms(name, source, table, methods)
+        chosen = np.sort(rng.permutation(len(names))[: num_images or len(names)])
         kept = {
             key: results.read_images(source, key, len(names))[chosen]
-            for key in (directory.TRUTH, "input", *(algorithm.method for algorithm in own))
+            for key in (directory.TRUTH, "input", *(algorithm.method for algorithm in studied))
         }
         low_res = kept.pop("input")
         scale = kept[directory.TRUTH].shape[1] // low_res.shape[1]
-        pictures[name] = {**kept, directory.BICUBIC: Bicubic(scale).predict(low_res)}
+        pictures[name] = {**kept, directory.BICUBIC: images.upsample_bicubic(low_res, scale)}
         data_sets.append(directory.DataSet(name, [names[i] for i in chosen], table))
-        algorithms += own
+        algorithms += studied
     protocol = Protocol(workers=workers)
     return directory.prepare(path, data_sets, pictures, algorithms, enlarge, protocol)
 
@@ -65,10 +64,10 @@ def _algorithms(name, source, table, methods):
     """The algorithms of one evaluation."""
     rows = {row["method"]: row for row in table["rows"]}
     methods = methods or [method for method in PAPER_METHODS if method in rows]
-    stray = [m for m in methods if m not in rows or m == directory.BICUBIC]
-    if stray or not methods or len(set(methods)) < len(methods):
+    unknown = [m for m in methods if m not in rows or m == directory.BICUBIC]
+    if unknown or not methods or len(set(methods)) < len(methods):
         choices = ", ".join(method for method in rows if method != directory.BICUBIC)
-        wrong = f"not '{stray[0]}'" if stray else "each once"
+        wrong = f"not '{unknown[0]}'" if unknown else "each once"
         raise UserError(f"choose methods from {choices} of '{source}', {wrong}")
     result = []
     for method in methods:

@@ -16,8 +16,8 @@ class Protocol:
 
     Attributes:
         practice: pairs with feedback that are not counted.
-        pairs: pairs that count, the truth against the worker's one algorithm.
-        golden: extra pairs mixed in with them, the truth against bicubic interpolation; a
+        pairs: pairs that count, the original against the worker's one algorithm.
+        golden: extra pairs mixed in with them, the original against bicubic interpolation; a
             worker who takes any bicubic image for the photograph is excluded.
         exposure_ms: how long a pair is shown before it may be answered.
         workers: how many to keep for each algorithm.
@@ -36,33 +36,59 @@ class Protocol:
 
 
 class Trial(NamedTuple):
-    """One pair: its kind, the number of its image, and where the truth stands."""
+    """One pair: its kind, the number of its image, and on which side the original is."""
 
     kind: str
     image: int
     truth_side: str
 
 
-def plan(protocol, times_shown, rng):
-    """Draws a session: practice, then the counted pairs with the golden ones mixed in.
+def counted_images(protocol, count, seed):
+    """Chooses the images of the counted pairs, for every place of an algorithm.
 
-    No image appears twice, so no pair gives away another. The counted pairs use the images
-    shown least so far, so that every image is rated about equally often.
+    Each place takes the images that earlier places use least, so every image is rated about
+    equally often.
 
     Args:
         protocol: a `Protocol`.
-        times_shown: `[images]` integers, how often each was in a counted pair of this algorithm.
-        rng: `np.random.Generator`.
+        count: number of images to choose from.
+        seed: str; the choice depends on it alone.
+
+    Returns:
+        A list of `[pairs]` int arrays without repetition, one for each of `protocol.workers`.
+    """
+    rng, used, places = _generator(seed), np.zeros(count, int), []
+    for _ in range(protocol.workers):
+        order = rng.permutation(count)
+        places.append(order[np.argsort(used[order], kind="stable")][: protocol.pairs])
+        used[places[-1]] += 1
+    return places
+
+
+def plan(protocol, counted, count, seed):
+    """Plans a session: practice, then the counted pairs with the golden ones mixed in.
+
+    No image appears twice, so no pair gives away another.
+
+    Args:
+        protocol: a `Protocol`.
+        counted: `[pairs]` ints, the images of the counted pairs.
+        count: number of images to choose the others from.
+        seed: str; order and sides depend on it alone.
 
     Returns:
         A list of `Trial`.
     """
-    order = rng.permutation(len(times_shown))
-    order = order[np.argsort(np.asarray(times_shown)[order], kind="stable")]
-    counted, others = order[: protocol.pairs], rng.permutation(order[protocol.pairs :])
-    practice = [(PRACTICE, image) for image in others[: protocol.practice]]
-    golden = others[protocol.practice : protocol.practice + protocol.golden]
+    rng = _generator(seed)
+    others = rng.permutation(np.setdiff1d(np.arange(count), counted))
+    practice, golden = np.split(others[: protocol.practice + protocol.golden], [protocol.practice])
     main = [(PAIR, image) for image in counted] + [(GOLDEN, image) for image in golden]
-    sides = rng.integers(2, size=protocol.images)
-    shuffled = practice + [main[i] for i in rng.permutation(len(main))]
+    shuffled = [(PRACTICE, image) for image in practice]
+    shuffled += [main[i] for i in rng.permutation(len(main))]
+    sides = rng.randint(2, size=protocol.images)
     return [Trial(kind, int(image), SIDES[side]) for (kind, image), side in zip(shuffled, sides)]
+
+
+def _generator(seed):
+    """NumPy's old generator: its numbers are the same in every version, as a plan must be."""
+    return np.random.RandomState(list(seed.encode()))

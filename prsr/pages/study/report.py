@@ -99,12 +99,12 @@ def _figure7(study, data, sessions, count):
         if algorithm.data != data.name:
             continue
         shown, chosen = analysis.rate_images(sessions, algorithm.key, len(data.names))
-        for kind, images in zip(("best", "worst"), analysis.best_and_worst(shown, chosen, count)):
-            if images:
-                pictures = [_pixels(study, algorithm, image) for image in images]
-                empty = [None] * (count - len(images))
+        for kind, ranked in zip(("best", "worst"), analysis.best_and_worst(shown, chosen, count)):
+            if ranked:
+                pictures = [_pixels(study, algorithm, image) for image in ranked]
+                empty = [None] * (count - len(ranked))
                 rows.append([None, *pictures, *empty])
-                fractions = [f"{chosen[i]}/{shown[i]}" for i in images]
+                fractions = [f"{chosen[image]}/{shown[image]}" for image in ranked]
                 notes.append([f"{algorithm.title}, {kind}", *fractions, *[""] * len(empty)])
     return rows, [""] * (count + 1), notes
 

@@ -5,10 +5,12 @@ import re
 import sqlite3
 import sys
 
-from prsr.pages.study.directory import BICUBIC, TRUTH
+import flask
+from werkzeug.exceptions import HTTPException
+
+from prsr.pages import web
 from prsr.pages.study.protocol import QUESTION, SIDES
 from prsr.pages.study.store import OutOfStep, Refused, new_token
-from prsr.pages.web import HTTPException, application, flask
 
 COOKIE = "prsr_study_"  # followed by the study's identity: one host may serve several
 _COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
@@ -16,10 +18,10 @@ _COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
 _WORKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _NO_COOKIES = (
-    "This browser keeps no cookies for this page. Without one, we cannot tell your answers from "
-    "other people's. Allow cookies for this page, or use another browser, and try again."
+    "This browser does not keep cookies for this page. Without one, we cannot tell your answers "
+    "from other people's. Allow cookies for this page, or use another browser, and try again."
 )
-_LONGEST_MS = 24 * 3600 * 1000
+_MAX_MS = 24 * 3600 * 1000
 
 
 def create_app(study, store, require_worker_id=False, framed_by=()):
@@ -29,7 +31,7 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
     GET  /api/state       what to show now: a pair, the end, or a new worker's consent form
     POST /api/begin       {"worker": ID or null}
     POST /api/answer      {"number", "choice", "exposure_ms", "response_ms", "exposures"}
-    GET  /api/image/ID    a PNG
+    GET  /api/image/NUMBER/SIDE  a PNG
     GET  /admin           the page of the study's progress
     GET  /api/progress    its counts; needs `Authorization: Bearer TOKEN`
 
@@ -43,10 +45,8 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
     Returns:
         A `flask.Flask`.
     """
-    app = application("prsr.pages.study", 2048, framed_by)
+    app = web.application("prsr.pages.study", 2048, framed_by)
     admin_token, consent = study.admin_token(), study.consent()
-    algorithms = {algorithm.key: algorithm for algorithm in study.algorithms}
-
     cookie = COOKIE + study.identity
 
     def token():
@@ -121,15 +121,12 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
             flask.abort(400, "expected exposures, an integer of 1 or more")
         return store.answer(token(), number, choice, *times, exposures)
 
-    @app.get("/api/image/<address>")
-    def image(address):
-        picture = store.picture(token(), address)
-        if picture is None:
+    @app.get("/api/image/<int:number>/<side>")
+    def image(number, side):
+        path = store.picture(token(), number, side)
+        if path is None:
             flask.abort(404, "no such image now")
-        algorithm = algorithms[picture.algorithm]
-        method = TRUTH if picture.truth else BICUBIC if picture.golden else algorithm.method
-        content = study.picture(algorithm.data, method, picture.number).read_bytes()
-        return flask.Response(content, mimetype="image/png")
+        return flask.Response(path.read_bytes(), mimetype="image/png")
 
     @app.get("/api/progress")
     def progress():
@@ -176,6 +173,6 @@ def _body():
 
 def _milliseconds(body, name):
     value = body.get(name)
-    if type(value) not in (int, float) or not 0 <= value <= _LONGEST_MS:  # not NaN either
+    if type(value) not in (int, float) or not 0 <= value <= _MAX_MS:  # not NaN either
         flask.abort(400, f"expected {name} in milliseconds")
     return float(value)

@@ -1,56 +1,56 @@
 """Sessions and answers, in SQLite: the one place that decides what may happen next.
 
-Every change is one transaction, committed to disk before the call returns, so the server
-may be killed at any moment.
+A session's plan follows from its place and its seed; answers are appended. Every change is one
+transaction, on disk before the call returns, so the server may be killed at any moment.
 """
 
+import collections
 import contextlib
-import dataclasses
 import secrets
 import sqlite3
 import threading
 import time
 
-import numpy as np
-
-from prsr.pages.study.protocol import GOLDEN, PAIR, PRACTICE, SIDES, plan
+from prsr.pages.study.directory import BICUBIC, TRUTH
+from prsr.pages.study.protocol import GOLDEN, PAIR, PRACTICE, SIDES, counted_images, plan
 from prsr.system.errors import UserError, first_line
 
+_LAYOUT = 2  # of the tables; 1 was version 0.2's
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS study (identity TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS sessions (
+CREATE TABLE study (identity TEXT NOT NULL);
+CREATE TABLE sessions (
     id INTEGER PRIMARY KEY,
     token TEXT NOT NULL UNIQUE,
     worker TEXT NOT NULL UNIQUE,
     algorithm TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    seed TEXT NOT NULL,
+    code TEXT NOT NULL,
     started REAL NOT NULL,
     seen REAL NOT NULL,
-    finished REAL,
-    code TEXT NOT NULL
+    shown REAL,
+    views INTEGER NOT NULL DEFAULT 0,
+    missed INTEGER NOT NULL DEFAULT FALSE,
+    finished REAL
 );
-CREATE TABLE IF NOT EXISTS trials (
+CREATE TABLE answers (
     session INTEGER NOT NULL REFERENCES sessions,
     number INTEGER NOT NULL,
     kind TEXT NOT NULL,
     image INTEGER NOT NULL,
     truth_side TEXT NOT NULL,
-    left_id TEXT NOT NULL UNIQUE,
-    right_id TEXT NOT NULL UNIQUE,
-    served REAL,
-    views INTEGER NOT NULL DEFAULT 0,
-    exposures INTEGER,
-    choice TEXT CHECK (choice IN ('left', 'right')),
-    exposure_ms REAL,
-    response_ms REAL,
-    answered REAL,
+    choice TEXT NOT NULL,
+    exposure_ms REAL NOT NULL,
+    response_ms REAL NOT NULL,
+    exposures INTEGER NOT NULL,
+    views INTEGER NOT NULL,
+    answered REAL NOT NULL,
     PRIMARY KEY (session, number)
 ) WITHOUT ROWID;
 """
 
-_MISSED = f"""EXISTS (SELECT 1 FROM trials AS t WHERE t.session = sessions.id
-    AND t.kind = '{GOLDEN}' AND t.choice != t.truth_side)"""
 # Finished, or heard from since the time bound to `?`; and missed no golden pair so far.
-_HOLDS_A_PLACE = f"NOT {_MISSED} AND (finished IS NOT NULL OR seen > ?)"
+_HOLDS_A_PLACE = "NOT missed AND (finished IS NOT NULL OR seen > ?)"
 
 AHEAD = 2  # pairs whose images a page may load in advance
 _EARLY = 0.95  # of the exposure: the page's clock and ours differ a little
@@ -64,20 +64,9 @@ class OutOfStep(Exception):
     """An answer to a pair that is not due, such as one sent twice, or an answer too early."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """The image behind an address: the one numbered `number`, as the original if `truth`, else
-    the bicubic version if `golden`, else the output of the session's algorithm."""
-
-    algorithm: str
-    number: int
-    golden: bool
-    truth: bool
-
-
 @contextlib.contextmanager
 def _readable(path):
-    """Turns what SQLite says of a damaged file into one line for the user."""
+    """Turns SQLite's errors about a damaged file into one line for the user."""
     try:
         yield
     except sqlite3.Error as error:
@@ -96,34 +85,39 @@ class Store:
         clock: function that returns seconds since the epoch.
 
     Raises:
-        UserError: the database is damaged, belongs to another study, or cannot be written to.
+        UserError: the database is damaged, belongs to another study, has the layout of another
+            version, or cannot be written to.
     """
 
     def __init__(self, study, abandoned_after=1800.0, clock=time.time):
-        self.protocol, self.images = study.protocol, study.counts
+        self.study, self.protocol = study, study.protocol
         self.abandoned_after, self.clock = abandoned_after, clock
-        self._rng = np.random.default_rng()
+        self._counted = {
+            key: counted_images(self.protocol, count, f"{study.identity} {key}")
+            for key, count in study.counts.items()
+        }
         self._lock = threading.Lock()
         with _readable(study.answers):
             self._database = sqlite3.connect(
                 study.answers, isolation_level=None, timeout=30, check_same_thread=False
             )
             self._database.row_factory = sqlite3.Row
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")  # on disk, not only in the cache
-            self._database.executescript(_SCHEMA)
-            with self._transaction() as database:
-                database.execute(
-                    "INSERT INTO study SELECT ? WHERE NOT EXISTS (SELECT 1 FROM study)",
-                    [study.identity],
-                )
+            self._execute = self._database.execute
+            self._execute("PRAGMA journal_mode = WAL")
+            self._execute("PRAGMA synchronous = FULL")  # on disk, not only in the cache
+            with self._transaction():
+                if self._execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+                    for statement in _SCHEMA.split(";"):
+                        self._execute(statement)
+                    self._execute(f"PRAGMA user_version = {_LAYOUT}")
+                    self._execute("INSERT INTO study VALUES (?)", [study.identity])
+                _check(self._database, study)
                 # Nobody could be heard while no server ran: that time is not silence.
-                database.execute(
+                self._execute(
                     "UPDATE sessions SET seen = ? WHERE finished IS NULL "
                     "AND seen > (SELECT max(seen) FROM sessions) - ?",
                     [self.clock(), self.abandoned_after],
                 )
-        _check_identity(self._database, study)
 
     def close(self):
         self._database.close()
@@ -131,13 +125,13 @@ class Store:
     @contextlib.contextmanager
     def _transaction(self):
         with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
+            self._execute("BEGIN IMMEDIATE")
             try:
-                yield self._database
-                self._database.execute("COMMIT")
+                yield
+                self._execute("COMMIT")
             except BaseException:
                 if self._database.in_transaction:  # SQLite ends it itself when the disk is full
-                    self._database.execute("ROLLBACK")
+                    self._execute("ROLLBACK")
                 raise
 
     def begin(self, token, worker):
@@ -155,54 +149,43 @@ class Store:
             Refused: the worker has taken part before, or no place is free.
         """
         worker = secrets.token_urlsafe(16) if worker is None else worker
-        with self._transaction() as database:
+        with self._transaction():
             if self._session(token):
-                return self._due(database, self._returning(database, token))
-            if database.execute("SELECT 1 FROM sessions WHERE worker = ?", [worker]).fetchone():
+                self._returning(token)
+                return self._due(token)
+            if self._execute("SELECT 1 FROM sessions WHERE worker = ?", [worker]).fetchone():
                 raise Refused(
                     "This identifier has already taken part, and everyone may take part only once. "
                     "If you began in another browser, continue there."
                 )
-            taken = self._taken(database)
-            fewest = min(taken.values())
-            if fewest >= self.protocol.workers:
-                raise Refused("All places are taken. Thank you for your interest.")
-            free = [key for key, count in taken.items() if count == fewest]
-            algorithm = free[self._rng.integers(len(free))]
-            now = self.clock()
-            session = database.execute(
-                "INSERT INTO sessions (token, worker, algorithm, started, seen, code) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                [token, worker, algorithm, now, now, secrets.token_hex(4).upper()],
-            ).lastrowid
-            trials = plan(self.protocol, self._times_shown(database, algorithm), self._rng)
-            database.executemany(
-                "INSERT INTO trials (session, number, kind, image, truth_side, left_id, right_id) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    [session, number, *trial, secrets.token_urlsafe(16), secrets.token_urlsafe(16)]
-                    for number, trial in enumerate(trials)
-                ],
+            algorithm, place = self._free_place()
+            now, seed, code = self.clock(), secrets.token_hex(16), secrets.token_hex(4).upper()
+            self._execute(
+                "INSERT INTO sessions (token, worker, algorithm, place, seed, code, started, seen) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [token, worker, algorithm, place, seed, code, now, now],
             )
-            return self._due(database, self._session(token))
+            return self._due(token)
 
-    def _taken(self, database):
-        """Number of places taken in each algorithm."""
-        rows = database.execute(
-            f"SELECT algorithm, count(*) FROM sessions WHERE {_HOLDS_A_PLACE} GROUP BY algorithm",
-            [self.clock() - self.abandoned_after],
-        )
-        return {**dict.fromkeys(self.images, 0), **dict(map(tuple, rows))}
+    def _held(self):
+        """The places that are held, a set of `(algorithm, place)`."""
+        silent = self.clock() - self.abandoned_after
+        sql = f"SELECT algorithm, place FROM sessions WHERE {_HOLDS_A_PLACE}"
+        return set(map(tuple, self._execute(sql, [silent])))
 
-    def _times_shown(self, database, algorithm):
-        times = np.zeros(self.images[algorithm], int)
-        for image, count in database.execute(
-            "SELECT image, count(*) FROM trials JOIN sessions ON session = id "
-            f"WHERE algorithm = ? AND kind = ? AND {_HOLDS_A_PLACE} GROUP BY image",
-            [algorithm, PAIR, self.clock() - self.abandoned_after],
-        ):
-            times[image] = count
-        return times
+    def _free_place(self):
+        """Chooses the `(algorithm, place)` of a new worker."""
+        held, workers = self._held(), self.protocol.workers
+        taken = collections.Counter(algorithm for algorithm, _ in held)
+        fewest = min(taken[algorithm] for algorithm in self._counted)
+        if fewest >= workers:
+            raise Refused("All places are taken. Thank you for your interest.")
+        algorithm = secrets.choice([key for key in self._counted if taken[key] == fewest])
+        # An abandoned place comes last: its worker may return.
+        sql = "SELECT algorithm, place FROM sessions WHERE NOT missed"
+        may_return = set(map(tuple, self._execute(sql)))
+        free = {(algorithm, place) for place in range(workers)} - held
+        return min(free, key=lambda place: (place in may_return, place))
 
     def worker(self, token):
         """The worker of a session, or None."""
@@ -211,7 +194,24 @@ class Store:
             return session and session["worker"]
 
     def _session(self, token):
-        return self._database.execute("SELECT * FROM sessions WHERE token = ?", [token]).fetchone()
+        """A session's row, with `number`, the number of the pair that is due; or None."""
+        return self._execute(
+            "SELECT *, (SELECT count(*) FROM answers WHERE session = id) AS number "
+            "FROM sessions WHERE token = ?",
+            [token],
+        ).fetchone()
+
+    def _trials(self, session):
+        """A session's plan, a list of `prsr.pages.study.protocol.Trial`."""
+        algorithm = session["algorithm"]
+        counted, count = self._counted[algorithm], self.study.counts[algorithm]
+        return plan(self.protocol, counted[session["place"]], count, session["seed"])
+
+    def due(self, token):
+        """What only the server knows of the pair that is due: `(algorithm's key, Trial)`."""
+        with self._lock:
+            session = self._session(token)
+        return session["algorithm"], self._trials(session)[session["number"]]
 
     def state(self, token):
         """What a session's page should show now; a pair that is returned counts as shown.
@@ -220,54 +220,46 @@ class Store:
             token: of the session.
 
         Returns:
-            A dict for JSON: `{"state": "finished", "code": ...}` or the pair that is due.
+            A dict for JSON: `{"state": "finished", "code": ...}` or the pair that is due, with
+            the number of pairs whose images may be loaded ahead of it.
 
         Raises:
             Refused: there is no such session, or its place was given away.
         """
-        with self._transaction() as database:
-            session = self._returning(database, token)
-            return self._due(database, session)
+        with self._transaction():
+            self._returning(token)
+            return self._due(token)
 
-    def _returning(self, database, token):
-        session = self._session(token)
+    def _returning(self, token):
+        """Admits a worker who has begun; returns the session's row."""
+        session, now = self._session(token), self.clock()
         if session is None:
             raise Refused("There is no such session.")
-        now = self.clock()
-        if session["finished"] is None and now - session["seen"] > self.abandoned_after:
-            missed = database.execute(
-                f"SELECT {_MISSED} FROM sessions WHERE id = ?", [session["id"]]
-            ).fetchone()[0]
-            places = self.protocol.workers
-            if not missed and self._taken(database)[session["algorithm"]] >= places:
-                raise Refused("You were away too long, and another person took your place.")
-        database.execute("UPDATE sessions SET seen = ? WHERE id = ?", [now, session["id"]])
+        is_silent = session["finished"] is None and session["seen"] <= now - self.abandoned_after
+        place = session["algorithm"], session["place"]
+        if is_silent and not session["missed"] and place in self._held():
+            raise Refused("You were away too long, and another person took your place.")
+        self._execute("UPDATE sessions SET seen = ? WHERE id = ?", [now, session["id"]])
         return session
 
-    def _due(self, database, session):
+    def _due(self, token):
+        session, protocol = self._session(token), self.protocol
         if session["finished"] is not None:
             return {"state": "finished", "code": session["code"]}
-        rows = database.execute(
-            "SELECT * FROM trials WHERE session = ? AND choice IS NULL ORDER BY number LIMIT ?",
-            [session["id"], 1 + AHEAD],
-        ).fetchall()
-        due, protocol = rows[0], self.protocol
-        database.execute(
-            "UPDATE trials SET served = coalesce(served, ?), views = views + 1 "
-            "WHERE session = ? AND number = ?",
-            [self.clock(), session["id"], due["number"]],
+        self._execute(
+            "UPDATE sessions SET shown = coalesce(shown, ?), views = views + 1 WHERE id = ?",
+            [self.clock(), session["id"]],
         )
-        practice = due["kind"] == PRACTICE
+        number = session["number"]
+        practice = number < protocol.practice
         return {
             "state": "pair",
-            "number": due["number"],
+            "number": number,
             "practice": practice,
-            "position": due["number"] + 1 - (0 if practice else protocol.practice),
+            "position": number + 1 - (0 if practice else protocol.practice),
             "of": protocol.practice if practice else protocol.pairs + protocol.golden,
-            "left": due["left_id"],
-            "right": due["right_id"],
             "exposure_ms": protocol.exposure_ms,
-            "upcoming": [row[side] for row in rows[1:] for side in ("left_id", "right_id")],
+            "ahead": min(AHEAD, protocol.images - 1 - number),
         }
 
     def answer(self, token, number, choice, exposure_ms, response_ms, exposures=1):
@@ -289,90 +281,81 @@ class Store:
             OutOfStep: another pair is due, or this one was not shown for long enough.
         """
         assert choice in SIDES
-        with self._transaction() as database:
-            session = self._returning(database, token)
-            due = database.execute(
-                "SELECT * FROM trials WHERE session = ? AND choice IS NULL ORDER BY number",
-                [session["id"]],
-            ).fetchone()
-            if due is None or due["number"] != number:
+        with self._transaction():
+            session, now = self._returning(token), self.clock()
+            if not number == session["number"] < self.protocol.images:
                 raise OutOfStep("another pair is due")
-            now = self.clock()
             # If the clock was set back in between, the difference proves nothing.
-            if 0 <= now - due["served"] < _EARLY * self.protocol.exposure_ms / 1000:
+            if 0 <= now - session["shown"] < _EARLY * self.protocol.exposure_ms / 1000:
                 raise OutOfStep("this pair was not shown for long enough")
-            database.execute(
-                "UPDATE trials SET choice = ?, exposure_ms = ?, response_ms = ?, exposures = ?, "
-                "answered = ? WHERE session = ? AND number = ?",
-                [choice, exposure_ms, response_ms, exposures, now, session["id"], number],
+            trial = self._trials(session)[number]
+            times = [exposure_ms, response_ms, exposures, session["views"], now]
+            self._execute(
+                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [session["id"], number, *trial, choice, *times],
             )
-            if number == self.protocol.images - 1:
-                database.execute(
-                    "UPDATE sessions SET finished = ? WHERE id = ?", [now, session["id"]]
-                )
-            result = self._due(database, self._session(token))
-            if due["kind"] == PRACTICE:
-                result["correct"] = choice == due["truth_side"]
-            return result
+            is_correct = choice == trial.truth_side
+            self._execute(
+                "UPDATE sessions SET missed = missed OR ?, finished = ?, shown = NULL, views = 0 "
+                "WHERE id = ?",
+                [
+                    trial.kind == GOLDEN and not is_correct,
+                    now if number == self.protocol.images - 1 else None,
+                    session["id"],
+                ],
+            )
+            result = self._due(token)
+            return {**result, "correct": is_correct} if trial.kind == PRACTICE else result
 
-    def picture(self, token, address):
-        """The image behind an address, for the session that may see it now.
+    def picture(self, token, number, side):
+        """The file of an image that a session's page may load now.
 
         Args:
             token: of the session.
-            address: as `state` gave it.
+            number: of the pair.
+            side: one of `prsr.pages.study.protocol.SIDES`.
 
         Returns:
-            A `Picture`, or None.
+            A `pathlib.Path`, or None.
         """
         with self._lock:
-            row = self._database.execute(
-                "SELECT algorithm, image, kind, truth_side, left_id FROM sessions "
-                "JOIN trials ON session = id WHERE token = ? AND ? IN (left_id, right_id) "
-                "AND choice IS NULL AND number <= ? + (SELECT min(number) FROM trials "
-                "WHERE session = id AND choice IS NULL)",
-                [token, address, AHEAD],
-            ).fetchone()
-        if row is None:
+            session = self._session(token)
+        if session is None or side not in SIDES or number >= self.protocol.images:
             return None
-        side = "left" if address == row["left_id"] else "right"
-        return Picture(
-            row["algorithm"], row["image"], row["kind"] == GOLDEN, side == row["truth_side"]
-        )
+        if not 0 <= number - session["number"] <= AHEAD:
+            return None
+        trial = self._trials(session)[number]
+        data, method = session["algorithm"].split("/")
+        other = BICUBIC if trial.kind == GOLDEN else method
+        return self.study.picture(data, TRUTH if side == trial.truth_side else other, trial.image)
 
     def progress(self):
         """The study's progress, for the admin page.
 
         Returns:
-            A dict from each algorithm's key to a dict of counts: `kept`, `missed`,
-            `active`, `abandoned`, `places`; `answers` that count, and among
-            them `fooled`, `truth_left` (the truth was on the left) and `left_chosen`.
+            A dict from each algorithm's key to a dict of counts: `kept`, `missed`, `active`,
+            `abandoned`, `places`; `answers` that count, and among them `fooled`, `truth_left`
+            (the original was on the left) and `left_chosen`.
         """
-        quiet = self.clock() - self.abandoned_after
-        counts = {
-            key: {
-                **dict.fromkeys(("kept", "missed", "active", "abandoned"), 0),
-                "places": self.protocol.workers,
-                **dict.fromkeys(("answers", "fooled", "truth_left", "left_chosen"), 0),
-            }
-            for key in self.images
-        }
+        names = ("kept", "missed", "active", "abandoned")
+        names += ("answers", "fooled", "truth_left", "left_chosen")
+        zeros = {**dict.fromkeys(names, 0), "places": self.protocol.workers}
+        counts = {key: dict(zeros) for key in self._counted}
         with self._lock:
-            for algorithm, status, count in self._database.execute(
-                f"SELECT algorithm, CASE WHEN {_MISSED} THEN 'missed' "
-                "WHEN finished IS NOT NULL THEN 'kept' WHEN seen > ? THEN 'active' "
-                "ELSE 'abandoned' END AS status, count(*) FROM sessions GROUP BY 1, 2",
-                [quiet],
+            for algorithm, status, count in self._execute(
+                "SELECT algorithm, CASE WHEN missed THEN 'missed' WHEN finished IS NOT NULL "
+                "THEN 'kept' WHEN seen > ? THEN 'active' ELSE 'abandoned' END, count(*) "
+                "FROM sessions GROUP BY 1, 2",
+                [self.clock() - self.abandoned_after],
             ):
                 counts[algorithm][status] = count
-            for row in self._database.execute(
-                "SELECT algorithm, count(*) AS answers, sum(choice != truth_side) AS fooled, "
-                "sum(truth_side = 'left') AS truth_left, sum(choice = 'left') AS left_chosen "
-                f"FROM sessions JOIN trials ON session = id WHERE kind = ? AND NOT {_MISSED} "
-                "AND finished IS NOT NULL GROUP BY 1",
+            for algorithm, *values in self._execute(
+                "SELECT algorithm, count(*), sum(choice != truth_side), sum(truth_side = 'left'), "
+                "sum(choice = 'left') FROM sessions JOIN answers ON session = id "
+                "WHERE kind = ? AND NOT missed AND finished IS NOT NULL GROUP BY 1",
                 [PAIR],
             ):
-                counts[row["algorithm"]].update(dict(zip(row.keys()[1:], tuple(row)[1:])))
+                counts[algorithm].update(zip(names[4:], values))
         return counts
 
 
@@ -381,7 +364,13 @@ def new_token():
     return secrets.token_urlsafe(32)
 
 
-def _check_identity(database, study):
+def _check(database, study):
+    """Checks that a database has this version's tables and belongs to a study."""
+    if database.execute("PRAGMA user_version").fetchone()[0] != _LAYOUT:
+        raise UserError(
+            f"'{study.answers}' was written by another version of this program; use that version "
+            f"to continue or report it, or prepare a new study in another directory"
+        )
     if database.execute("SELECT identity FROM study").fetchone()[0] != study.identity:
         raise UserError(
             f"'{study.answers}' holds the answers of another study, not of "
@@ -390,30 +379,30 @@ def _check_identity(database, study):
 
 
 def read(study):
-    """Reads every session with its trials, without disturbing a running server.
+    """Reads every session with its answers, without disturbing a running server.
 
     Args:
         study: a `prsr.pages.study.directory.Study`.
 
     Returns:
-        A list of dicts: the columns of a session, and under `"trials"` a list of dicts of the
-        columns of its trials, in order.
+        A list of dicts: the columns of a session, and under `"answers"` a list of dicts of the
+        columns of its answers, in order.
 
     Raises:
-        UserError: nobody has taken part yet, or the database is damaged or another study's.
+        UserError: nobody has taken part yet, or the database is damaged, another study's or
+            another version's.
     """
     path = study.answers
     if not path.exists():
         raise UserError(f"'{path}' does not exist: nobody has taken part yet")
     with _readable(path), contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
         database.row_factory = sqlite3.Row
-        _check_identity(database, study)
         database.execute("BEGIN")  # both tables as of one moment
+        _check(database, study)
         sessions = {
-            row["id"]: {**dict(row), "trials": []}
+            row["id"]: {**dict(row), "answers": []}
             for row in database.execute("SELECT * FROM sessions ORDER BY id")
         }
-        for row in database.execute("SELECT * FROM trials ORDER BY session, number"):
-            if row["session"] in sessions:
-                sessions[row["session"]]["trials"].append(dict(row))
+        for row in database.execute("SELECT * FROM answers ORDER BY session, number"):
+            sessions[row["session"]]["answers"].append(dict(row))
     return list(sessions.values())

@@ -1,4 +1,7 @@
-"""The page in real browsers, Chromium and WebKit, against the real command and its model."""
+"""The page in real browsers, Chromium and WebKit, served by the command with its model.
+
+tests/pages/browser_test.py has the one that always runs.
+"""
 
 import base64
 import io
@@ -10,15 +13,15 @@ from PIL import Image
 
 import prsr
 from prsr import images
-from prsr.data import faces
+from prsr.data import faces, preprocessing
 from prsr.workdir import pretrained
 from tests import hosts
 from tests.conftest import in_chromium, start
+from tests.pages.browsers import By, Keys, Visitor, of_2021, phone
 
-Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
-By = pytest.importorskip("selenium.webdriver.common.by").By
+pytestmark = pytest.mark.slow
 
-BEST = {"tau": 1.2, "guidance": 2, "match_input": "end"}
+BEST = {"tau": 1.2, "guidance": 2, "match_input": True}
 EXAMPLES = pretrained.workdir("faces").path / "examples"
 
 
@@ -41,15 +44,15 @@ def demo(host):
     assert process.returncode == 0 and "Traceback" not in stderr and "error" not in stderr
 
 
-class Page:
-    """A person before the page."""
+class Page(Visitor):
+    """A person at the page."""
 
     def __init__(self, browser, address):
-        self.browser = browser
+        super().__init__(browser)
         browser.get("about:blank")
         browser.get(address)
-        self.wait(lambda: "the model draws" in self.text())
-        # When which row was put where.
+        self.wait_for_text("the model draws")
+        # Records when which row was put where.
         self.run("""
             window.puts = [];
             const put = CanvasRenderingContext2D.prototype.putImageData;
@@ -57,22 +60,6 @@ class Page:
               puts.push([image.height, y, performance.now()]);
               return put.call(this, image, x, y);
             };""")
-
-    def run(self, script, *arguments):
-        return self.browser.execute_script(script, *arguments)
-
-    def element(self, name):
-        return self.browser.find_element(By.ID, name)
-
-    def text(self):
-        return self.browser.find_element(By.TAG_NAME, "main").text
-
-    def wait(self, condition, seconds=120):
-        end = time.monotonic() + seconds
-        while not (found := condition()):
-            assert time.monotonic() < end, self.text()
-            time.sleep(0.02)
-        return found
 
     def wait_until_done(self):
         self.wait(lambda: self.element("status").text == "Done.")
@@ -120,15 +107,12 @@ class Page:
         self.wait(lambda: self.run("return picture && picture.width") == width)
 
     def names(self):
-        return [f.get_attribute("data-name") for f in self.figures()]
-
-    def figures(self):
-        return self.browser.find_elements(By.TAG_NAME, "figure")
+        return [figure.get_attribute("data-name") for figure in self.elements("figure")]
 
     def image(self, name):
         """The pixels of a figure's canvas, through its download."""
-        (figure,) = [f for f in self.figures() if f.get_attribute("data-name") == name]
-        url = figure.find_element(By.TAG_NAME, "a").get_attribute("href")
+        (link,) = self.elements(f"figure[data-name='{name}'] a")
+        url = link.get_attribute("href")
         content = base64.b64decode(url.removeprefix("data:image/png;base64,"))
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
@@ -139,33 +123,12 @@ def page(browser, demo):
 
 
 def square(path):
-    return images.crop(np.asarray(Image.open(path)), "celeba")
-
-
-def test_an_example_appears_row_by_row(page):
-    page.wait(lambda: len(page.browser.find_elements(By.CSS_SELECTOR, "#examples img")) == 2)
-    page.browser.find_elements(By.CSS_SELECTOR, "#examples button")[1].click()
-    page.wait_until_done()
-    samples = [f"sample {k}" for k in (1, 2, 3, 4)]
-    assert page.names() == ["input", "bicubic", *samples, "original"]
-    grace = square(EXAMPLES / "grace_hopper.jpg")
-    model = prsr.load("faces")
-    expected = model.sample(grace, 4, seed=1, **BEST)
-    for name, image in zip(samples, expected):
-        np.testing.assert_array_equal(page.image(name), image)
-    np.testing.assert_array_equal(page.image("input"), model.low_res(grace))
-    rows = [(y, at) for height, y, at in page.run("return puts") if height == 1]
-    assert [y for y, _ in rows] == sorted(list(range(32)) * 4)
-    assert rows[-1][1] - rows[0][1] > 50  # milliseconds: not all at once
-    text = page.text()
-    nats = -model.log_prob(model.low_res(grace)[None], expected[:1])[0]
-    assert f"{nats:,.0f} ({nats / (3072 * np.log(2)):.2f})" in text
-    assert "Download all as one picture" in text
+    return preprocessing.crop(np.asarray(Image.open(path)), "celeba")
 
 
 @pytest.mark.parametrize("by", ["file", "drop", "paste"])
-def test_a_picture_of_one_s_own(page, by):
-    """An input is taken as it is, by whichever way it comes."""
+def test_uploaded_picture(page, by):
+    """A picture of the input's size is used as it is, whether opened, dropped or pasted."""
     low_res = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     page.give(low_res, by)
     page.wait_for_picture(8)
@@ -179,7 +142,7 @@ def test_a_picture_of_one_s_own(page, by):
 
 
 def test_the_face_is_found(page):
-    """In a photograph that is turned and has a margin; the crop is as --align cuts it."""
+    """A face in a turned photograph with a margin is cropped as by --align."""
     pytest.importorskip("mtcnn")
     photograph = Image.open(EXAMPLES / "eileen_collins.jpg")
     canvas = Image.new("RGB", (400, 400), "gray")
@@ -203,7 +166,7 @@ def test_the_face_is_found(page):
 
 
 @in_chromium
-def test_the_part_is_moved_and_enlarged(page):
+def test_the_crop_is_moved_and_enlarged(page):
     picture = np.zeros((100, 200, 3), np.uint8)
     picture[:, 100:] = 255
     page.give(picture, "drop")
@@ -260,31 +223,27 @@ def test_a_photograph(page):
     assert len(np.unique(page.image("original").reshape(-1, 3), axis=0)) > 20
 
 
-def test_errors_are_in_plain_words_and_the_page_goes_on(page):
+def test_errors_are_shown_and_the_page_goes_on(page):
     page.give(b"no picture", "drop", "notes.txt", "text/plain")
-    page.wait(lambda: "cannot read that as a picture" in page.text())
+    page.wait_for_text("cannot read that as a picture")
     page.give(np.zeros((5, 9, 3), np.uint8), "paste")
-    page.wait(lambda: "9 x 5 pixels; the model needs at least 8 x 8" in page.text())
+    page.wait_for_text("9 x 5 pixels; the model needs at least 8 x 8")
     page.give(np.full((8, 8, 3), 90, np.uint8), "paste")
     page.wait_for_picture(8)
     assert not page.element("trouble").is_displayed()
-    page.draw(num_samples=9)  # the browser says it
+    page.draw(num_samples=9)  # the browser refuses it
     assert page.run("return $('num_samples').validity.rangeOverflow")
     page.run("$('num_samples').max = 100")  # a page that does not know
     page.draw(num_samples=9)
-    page.wait(lambda: "Num_samples must be 1 to 8, not '9'" in page.text())
+    page.wait_for_text("Num_samples must be 1 to 8, not '9'")
     page.draw(num_samples=1)
     page.wait_until_done()
 
 
 @in_chromium
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (640, 360)])
-def test_a_telephone(page, width, height):
-    page.browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True},
-    )
-    try:
+def test_a_phone(page, width, height):
+    with phone(page.browser, width, height):
         page.give(np.asarray(Image.open(EXAMPLES / "grace_hopper.jpg")), "file")
         page.wait_for_picture(178)
         page.run("$('stage').scrollIntoView({block: 'center'})")
@@ -308,7 +267,7 @@ def test_a_telephone(page, width, height):
         page.draw(num_samples=2)
         page.wait_until_done()
         assert page.run("return document.documentElement.scrollWidth") <= width
-        assert page.figures()[2].rect["width"] >= 90
+        assert page.elements("figure")[2].rect["width"] >= 90
         page.wait_for_inside()
         page.run("$('viewer').scrollIntoView({block: 'center'})")
         x, y, side = page.run(
@@ -319,12 +278,9 @@ def test_a_telephone(page, width, height):
         touch("touchMove", (side * 0.1, side * 0.9))
         touch("touchEnd")
         assert page.element("place").text == "row 29, column 4"
-    finally:
-        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_what_is_asked_for_twice_is_drawn_once(page):
-    """The last one, with what was set then; the first is given up."""
+def test_of_two_requests_only_the_last_is_drawn(page):
     page.give(np.full((8, 8, 3), 90, np.uint8), "paste")
     page.wait_for_picture(8)
     page.run("""
@@ -364,7 +320,7 @@ def test_transparent_parts_are_white_and_grey_models_are_grey(page):
     assert np.reshape(pixels, (4, 4)).tolist() == [[v, v, v, 255] for v in (0, 128, 255, 7)]
 
 
-def own_input(page, **numbers):
+def draw_face(page, **numbers):
     """Draws from 8x8 pixels of a face; returns them."""
     square_of_face = square(EXAMPLES / "eileen_collins.jpg")
     low_res = np.asarray(images.downsample(images.resize(square_of_face, (32, 32)), 4))
@@ -376,37 +332,25 @@ def own_input(page, **numbers):
     return low_res
 
 
-def look_inside(page):
-    """What is said of pixels, and the overlays, are `prsr.load(...).inspect`'s numbers."""
-    page.run("""
-        window.paths = [];
-        const before = window.fetch;
-        window.fetch = (path, options) => { paths.push(path); return before(path, options); };""")
-    low_res = own_input(page, num_samples=1)
-    model = prsr.load("faces")
-    expected = model.inspect(low_res[None], page.image("sample 1")[None])
-    page.click("asDrawn")  # off: as the model learnt it
+def test_look_inside(page):
+    """The numbers for pixels, and the overlays, are those of `prsr.load(...).inspect`."""
+    low_res = draw_face(page, num_samples=1)
+    expected = prsr.load("faces").inspect(low_res[None], page.image("sample 1")[None])
+    page.click("asDrawn")  # off: the model's own distributions
+    page.wait(lambda: page.run("return insides.size") == 2)
+    page.wait_for_inside()
     viewer = page.element("viewer")
     page.run("arguments[0].scrollIntoView({block: 'center'})", viewer)
     viewer.send_keys(*[Keys.ARROW_LEFT] * 3, *[Keys.ARROW_DOWN] * 2)
     assert page.element("place").text == "row 19, column 14"
-    kinds = ("conditioning", "prior", "joint")
-    rows = page.browser.find_elements(By.CSS_SELECTOR, "#opinions tr")
-    assert len(rows) == 3
-    for c, row in enumerate(rows):
-        value = page.image("sample 1")[18, 13, c]
-        assert row.find_element(By.TAG_NAME, "th").text == f"{'RGB'[c]} {value}"
-        for kind, cell in zip(kinds, row.find_elements(By.TAG_NAME, "td")):
+    values = page.image("sample 1")[18, 13]
+    for c, row in enumerate(page.elements("#opinions tr")):
+        assert row.find_element(By.TAG_NAME, "th").text == f"{'RGB'[c]} {values[c]}"
+        cells = row.find_elements(By.TAG_NAME, "td")
+        for kind, cell in zip(("conditioning", "prior", "joint"), cells):
             nats = float(cell.text.split()[0])
-            assert nats == pytest.approx(expected[f"{kind}_nats"][0, 18, 13, c], abs=0.06)
+            assert nats == pytest.approx(expected[f"{kind}_nats"][0, 18, 13, c], abs=0.01)
     page.wait(lambda: "Row 19, column 14." in page.element("spoken").get_attribute("textContent"))
-    found = page.run("const m = measures(selected); return [m.nats, m.entropy].map((x) => [...x])")
-    for values, name in zip(found, ("joint_nats", "joint_entropy_bits")):
-        off = np.array(values) - expected[name][0].sum(-1).reshape(-1)
-        assert np.abs(off).max() < 0.25 and np.abs(off).mean() < 0.03
-    decided = page.run("return [...measures(selected).decided]")
-    by_a, by_b = (expected[f"{k}_moved_bits"][0].sum(-1) for k in ("conditioning", "prior"))
-    np.testing.assert_allclose(decided, (by_a / (by_a + by_b)).reshape(-1), atol=0.05)
     for choice in page.browser.find_elements(By.NAME, "overlay")[1:]:
         choice.click()
         assert page.element("legend").is_displayed()
@@ -414,12 +358,17 @@ def look_inside(page):
             "return [...$('overlay').getContext('2d').getImageData(0, 0, 32, 32).data]"
         )
         assert len(np.unique(np.reshape(pixels, (-1, 4)), axis=0)) > 50
-    assert len([path for path in page.run("return paths") if "inside" in path]) == 2
+    surprise, entropy, _ = page.run("return numbers.maps.map((map) => [...map])")
+    for numbers, name in ((surprise, "joint_nats"), (entropy, "joint_entropy_bits")):
+        np.testing.assert_allclose(numbers, expected[name][0].sum(-1).reshape(-1), rtol=0.01)
+    page.click("asDrawn")
+    page.wait_for_inside()
+    assert page.run("return insides.size") == 2  # nothing is requested twice
 
 
 def test_draw_on(page):
-    """What comes before the pixel stays, the rest is drawn anew; painted or not; and undone."""
-    low_res = own_input(page, num_samples=1)
+    """What precedes the pixel stays and the rest is redrawn, painted or not; undo reverts it."""
+    low_res = draw_face(page, num_samples=1)
     first = page.image("sample 1")
     page.run("Math.random = () => 0.5; choose({ x: 5, y: 20 })")
     page.click("drawOn")
@@ -436,7 +385,7 @@ def test_draw_on(page):
     page.run("$('color').value = '#ff8000'; $('brush').value = 4; $('viewer').focus()")
     page.run("choose({ x: 10, y: 3 })")
     page.element("viewer").send_keys(Keys.SPACE)
-    assert not page.element("inside").is_displayed()  # nobody knows yet what the model says of it
+    assert not page.element("inside").is_displayed()  # the model has not seen it yet
     page.element("viewer").send_keys(Keys.ENTER)
     page.wait(lambda: "continued 2" in page.names())
     page.wait_until_done()
@@ -450,15 +399,6 @@ def test_draw_on(page):
         page.click("undo")
         assert page.names() == ["input", "bicubic", "sample 1", *left]
     assert not page.element("undo").is_enabled()
-
-
-def test_look_inside(page):
-    look_inside(page)
-
-
-def test_in_webkit(webkit, demo):
-    """The engine of Safari; the other tests are tried in it by `pytest -m slow`."""
-    look_inside(Page(webkit, demo[1]))
 
 
 def test_as_in_the_paper(page):
@@ -477,7 +417,7 @@ def test_as_in_the_paper(page):
 
 
 def test_pictures_are_compared_and_a_link_draws_them_again(browser, page, demo):
-    low_res = own_input(page, num_samples=2, seed=9, tau=1.4)
+    low_res = draw_face(page, num_samples=2, seed=9, tau=1.4)
     page.run("$('split').value = 30; $('split').oninput();")
     assert page.run("return $('other').style.clipPath").startswith("inset(0px 70%")
     first, link = page.image("sample 2"), page.run("return location.href")
@@ -486,37 +426,34 @@ def test_pictures_are_compared_and_a_link_draws_them_again(browser, page, demo):
     np.testing.assert_array_equal(again.image("input"), low_res)
     np.testing.assert_array_equal(again.image("sample 2"), first)
     broken = Page(browser, f"{demo[1]}#x=AAAA&tau=1&guidance=0&match=off&samples=1&seed=1")
-    broken.wait(lambda: "link is broken" in broken.text())
+    broken.wait_for_text("link is broken")
+    old = Page(browser, link.replace("match=true", "match=end"))
+    old.wait_until_done()
+    np.testing.assert_array_equal(old.image("sample 2"), first)
 
 
 @in_chromium
 def test_a_browser_of_2021(browser, demo):
-    """Newer pieces are taken away before the page runs."""
-    added = browser.execute_cdp_cmd(
-        "Page.addScriptToEvaluateOnNewDocument", {"source": hosts.WITHOUT_NEWER_PIECES}
-    )
-    try:
+    with of_2021(browser):
         page = Page(browser, demo[1])
         assert page.run("return AbortSignal.timeout || [].at || null") is None
-        own_input(page, num_samples=1)
+        draw_face(page, num_samples=1)
         page.click("drawOn")
         page.wait(lambda: "continued 1" in page.names())
         page.wait_until_done()
-    finally:
-        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
 
 def test_behind_a_path_and_in_a_frame(browser, demo, host):
     with hosts.behind(demo[1], "/deep/prsr/") as address:
         page = Page(browser, address + "deep/prsr/")
-        own_input(page, num_samples=1)
+        draw_face(page, num_samples=1)
     framed = demo[1].replace("127.0.0.1", "localhost")
     browser.get(f"{host}?{framed}")
     browser.switch_to.frame("frame")
     page = Page.__new__(Page)
     page.browser = browser
-    page.wait(lambda: "the model draws" in page.text())
-    own_input(page)  # WebKit's driver cannot type in a frame
+    page.wait_for_text("the model draws")
+    draw_face(page)  # WebKit's driver cannot type in a frame
     with hosts.framing() as other:
         browser.get(f"{other}?{framed}")
         time.sleep(1)
@@ -524,9 +461,9 @@ def test_behind_a_path_and_in_a_frame(browser, demo, host):
         assert "the model draws" not in browser.find_element(By.TAG_NAME, "body").text
 
 
-def test_a_server_that_is_stopped_is_said_to_be(browser, demo):
+def test_a_stopped_server_is_reported(browser, demo):
     with hosts.behind(demo[1], "/") as address:
         page = Page(browser, address)
-        page.wait(lambda: page.browser.find_elements(By.CSS_SELECTOR, "#examples button"))
-    page.browser.find_elements(By.CSS_SELECTOR, "#examples button")[0].click()
-    page.wait(lambda: "The server is not answering" in page.text())
+        page.wait(lambda: page.elements("#examples button"))
+    page.elements("#examples button")[0].click()
+    page.wait_for_text("The server is not answering")

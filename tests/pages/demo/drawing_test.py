@@ -1,4 +1,4 @@
-"""The queue of pictures, and that what is drawn is what the sampler draws."""
+"""The queue of pictures, and the samples that are drawn."""
 
 import threading
 import time
@@ -32,7 +32,7 @@ class Clock:
 
 
 class Rows:
-    """In the place of the sampler: a row each time that the test says so."""
+    """Replaces the sampler: draws a row whenever the test allows it."""
 
     def __init__(self):
         self.allowed = threading.Semaphore(0)
@@ -49,7 +49,7 @@ class Rows:
 
 @pytest.fixture
 def queue(trained):
-    """A drawer that draws when `queue.rows.allowed` is released, at the time of `queue.clock`."""
+    """A drawer that draws a row for each release of `queue.rows.allowed`."""
     drawer = drawing.Drawer(*trained, clock=Clock())
     drawer.rows = drawer._sample_rows = Rows()
     drawer.rows.allowed.release(8)  # the warm-up
@@ -60,6 +60,11 @@ def queue(trained):
         drawer.rows.allowed.release(1000)
 
 
+def submit(drawer, *taus):
+    """Pictures of one sample each, to be drawn at these taus."""
+    return [drawer.submit(LOW_RES, 1, Sampling(tau), 1) for tau in taus]
+
+
 def wait(condition):
     end = time.monotonic() + 120
     while not condition():
@@ -67,7 +72,7 @@ def wait(condition):
         time.sleep(0.005)
 
 
-def test_rows_are_the_sampler_s(trained):
+def test_samples_are_the_sampler_s(trained):
     hparams, model = trained
     with drawing.Drawer(hparams, model) as drawer:
         picture = drawer.submit(LOW_RES, 3, Sampling(0.9), 5)
@@ -80,16 +85,17 @@ def test_rows_are_the_sampler_s(trained):
     np.testing.assert_allclose(picture.nats["samples"], nats, rtol=1e-5)
 
 
+class Half:
+    """Stands for a trained regression."""
+
+    has_likelihood = False
+
+    def predict_images(self, low_res):
+        return np.full((1, 8, 8, 3), 127, np.uint8)
+
+
 def test_a_picture_is_reduced_and_compared_with_its_original_and_a_regression(trained):
-    hparams, model = trained
-
-    class Half:
-        has_likelihood = False
-
-        def predict_images(self, low_res):
-            return np.full((1, 8, 8, 3), 127, np.uint8)
-
-    with drawing.Drawer(hparams, model, Half()) as drawer:
+    with drawing.Drawer(*trained, Half()) as drawer:
         picture = drawer.submit(PICTURE, 1, Sampling(), 1)
         wait(lambda: picture.state == "done")
     assert list(picture.others) == ["bicubic", "regression", "original"]
@@ -99,7 +105,7 @@ def test_a_picture_is_reduced_and_compared_with_its_original_and_a_regression(tr
 
 
 def test_pictures_are_drawn_in_turn_and_know_their_place(queue):
-    first, second, third = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (1.0, 2.0, 3.0))
+    first, second, third = submit(queue, 1.0, 2.0, 3.0)
     wait(lambda: first.state == "drawing")
     assert [queue.look(p.id)[1] for p in (first, second, third)] == [0, 1, 2]
     queue.rows.allowed.release(3)
@@ -114,13 +120,13 @@ def test_pictures_are_drawn_in_turn_and_know_their_place(queue):
         queue.look(second.id)
 
 
-def test_who_cancels_or_leaves_while_it_is_drawn_stops_it(queue):
-    first, second = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (1.0, 2.0))
+def test_a_cancelled_or_abandoned_picture_is_not_drawn_further(queue):
+    first, second = submit(queue, 1.0, 2.0)
     wait(lambda: first.state == "drawing")
     queue.cancel(first.id)
     queue.rows.allowed.release(1)
     wait(lambda: second.state == "drawing")
-    third = queue.submit(LOW_RES, 1, Sampling(3.0), 1)
+    (third,) = submit(queue, 3.0)
     queue.clock.now += 19
     queue.look(third.id)
     queue.clock.now += 2  # nobody looked at the second for 21 seconds
@@ -129,8 +135,8 @@ def test_who_cancels_or_leaves_while_it_is_drawn_stops_it(queue):
     assert len(first.rows) == len(second.rows) == 0
 
 
-def test_what_nobody_waits_for_is_never_begun(queue):
-    first, second, third = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (1.0, 2.0, 3.0))
+def test_an_abandoned_picture_is_not_begun(queue):
+    first, second, third = submit(queue, 1.0, 2.0, 3.0)
     queue.clock.now += 21
     for kept in (first, third):
         queue.look(kept.id)
@@ -138,34 +144,37 @@ def test_what_nobody_waits_for_is_never_begun(queue):
     wait(lambda: queue.rows.begun == [1.0, 3.0])
 
 
-def test_no_more_are_taken_than_may_wait(queue):
-    first = queue.submit(LOW_RES, 1, Sampling(1.0), 1)
+def test_the_queue_has_a_limit(queue):
+    (first,) = submit(queue, 1.0)
     wait(lambda: first.state == "drawing")
-    waiting = [queue.submit(LOW_RES, 1, Sampling(2.0), 1) for _ in range(20)]
+    waiting = submit(queue, *[2.0] * drawing.MAX_WAITING)
     with pytest.raises(drawing.Full, match="20 pictures are waiting"):
-        queue.submit(LOW_RES, 1, Sampling(2.0), 1)
+        submit(queue, 2.0)
     queue.cancel(waiting[7].id)
-    queue.submit(LOW_RES, 1, Sampling(2.0), 1)
+    submit(queue, 2.0)
 
 
-def test_one_that_fails_does_not_stop_the_next(queue, capfd):
-    bad, good = (queue.submit(LOW_RES, 1, Sampling(tau), 1) for tau in (13, 1.0))
+def test_a_failure_does_not_stop_the_next_picture(queue, capfd):
+    bad, good = submit(queue, 13, 1.0)
     queue.rows.allowed.release(8)
     wait(lambda: good.state == "done")
     assert bad.state == "failed" and "bad luck" in capfd.readouterr().err
 
 
-def test_finished_ones_are_kept_for_a_while(queue, monkeypatch):
-    monkeypatch.setattr(drawing, "_MOST_KEPT", 2)
+def test_the_newest_finished_pictures_are_kept(queue, monkeypatch):
+    monkeypatch.setattr(drawing, "MAX_KEPT", 2)
     queue.rows.allowed.release(100)
-    pictures = [queue.submit(LOW_RES, 1, Sampling(1.0), k) for k in range(4)]
+    pictures = submit(queue, *[1.0] * 4)
     wait(lambda: pictures[-1].state == "done")
-    queue.submit(LOW_RES, 1, Sampling(1.0), 9)
-    assert [p.id in queue._pictures for p in pictures] == [False, False, True, True]
+    submit(queue, 1.0)
+    for dropped in pictures[:2]:
+        with pytest.raises(KeyError):
+            queue.look(dropped.id)
+    assert [queue.look(picture.id)[0].state for picture in pictures[2:]] == ["done", "done"]
 
 
 def test_it_stops_in_the_middle_of_a_picture(queue):
-    first, second = (queue.submit(LOW_RES, 1, Sampling(1.0), 1) for _ in range(2))
+    first, second = submit(queue, 1.0, 1.0)
     queue.rows.allowed.release(3)
     wait(lambda: len(first.rows) == 3)
     threading.Timer(0.2, queue.rows.allowed.release).start()  # one row more
@@ -180,24 +189,15 @@ def test_a_failing_warm_up_is_told_and_the_next_picture_tried(trained, capfd):
     with drawer:
         wait(lambda: drawer.ready)
         drawer._sample_rows = sample_rows
-        picture = drawer.submit(LOW_RES, 1, Sampling(1.0), 1)
+        (picture,) = submit(drawer, 1.0)
         wait(lambda: picture.state == "done")
     assert "could not be drawn" in capfd.readouterr().err
 
 
 def test_a_grey_model_that_crops_digits_is_shown_the_square_that_was_chosen():
-    hparams = Hparams(
-        ModelHparams(
-            channels=1,
-            scale=2,
-            blocks_per_stage=1,
-            conditioning_width=4,
-            prior_width=4,
-            prior_layers=1,
-            prior_hidden=4,
-        ),
-        DataHparams(image_size=8, crop="mnist"),
-    )
+    sizes = {"blocks_per_stage": 1, "conditioning_width": 4, "prior_width": 4, "prior_layers": 1}
+    model = ModelHparams(channels=1, scale=2, prior_hidden=4, **sizes)
+    hparams = Hparams(model, DataHparams(image_size=8, crop="mnist"))
     square = RNG.integers(0, 256, (8, 8, 1), dtype=np.uint8)
     with drawing.Drawer(hparams, build_model(hparams)) as drawer:
         picture = drawer.submit(square, 2, Sampling(), 1)

@@ -26,7 +26,7 @@ from tests.properties import tried
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
-QUERY = {"tau": "1.1", "guidance": "0", "match_input": "off", "num_samples": "2", "seed": "3"}
+QUERY = {"tau": "1.1", "guidance": "0", "match_input": "false", "num_samples": "2", "seed": "3"}
 
 
 def encoded(image, kind="PNG"):
@@ -82,9 +82,9 @@ def test_about(client):
         "size": 8,
         "low_size": 2,
         "channels": 3,
-        "most_samples": 8,
-        "best": {"tau": 1.2, "guidance": 2.0, "match_input": "end"},
-        "paper": {"tau": 1.1, "guidance": 0.0, "match_input": "off"},
+        "max_samples": 8,
+        "best": {"tau": 1.2, "guidance": 2.0, "match_input": True},
+        "paper": {"tau": 1.1, "guidance": 0.0, "match_input": False},
         "examples": ["one"],
         "eyes": None,
         "finds_eyes": True,
@@ -119,22 +119,22 @@ def test_an_input_is_taken_as_it_is(client):
     assert "original" not in answer["images"]
 
 
-def test_one_is_continued(client, drawer):
+def test_a_picture_is_continued(client, drawer):
     """The first pixels stay, whatever matching does to the others."""
     address, _ = draw(client, encoded(PICTURE))
     given = RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    query = QUERY | {"keep": "20", "guidance": "2", "match_input": "end"}
+    query = QUERY | {"keep": "20", "guidance": "2", "match_input": "true"}
     answer = client.post(address, query_string=query, data=given.tobytes())
     assert answer.status_code == 202
-    own = f"/api/pictures/{answer.json['id']}?row=0"
-    wait_for(lambda: client.get(own).json["state"] == "done")
-    (text,) = client.get(own).json["matched"]
+    address_of_new = f"/api/pictures/{answer.json['id']}?row=0"
+    wait_for(lambda: client.get(address_of_new).json["state"] == "done")
+    (text,) = client.get(address_of_new).json["matched"]
     drawn = pixels(text, 8, 8, 3)
     model = prsr.api.load(drawer.workdir)
     low_res = model.low_res(PICTURE)
     kept = given.astype(int)
     kept.reshape(-1, 3)[20:] = -1
-    options = {"tau": 1.1, "guidance": 2, "match_input": "end", "seed": 3}
+    options = {"tau": 1.1, "guidance": 2, "match_input": True, "seed": 3}
     np.testing.assert_array_equal(drawn, model.sample(low_res, given=kept, **options)[0])
     assert (drawn.reshape(-1, 3)[:20] == given.reshape(-1, 3)[:20]).all()
     for wrong, status, words in (
@@ -150,38 +150,76 @@ def test_one_is_continued(client, drawer):
         assert answer.status_code == status and words in answer.json["error"]
 
 
-def test_what_is_inside(client, drawer, monkeypatch):
-    """In 32nds of a nat: A of the input, B of any other picture."""
+def unpacked(response):
+    """What `Drawer.inside` describes: relative probabilities, nats, and the maps of pixels."""
+    assert response.headers["Content-Encoding"] == "gzip"
+    content = gzip.decompress(response.data)
+    sizes = [3 * 8 * 8 * 3 * 256, 4 * 3 * 8 * 8 * 3, 4 * 3 * 8 * 8]
+    assert len(content) == sum(sizes)
+    bars = np.frombuffer(content[: sizes[0]], np.uint8).reshape(3, 8, 8, 3, 256)
+    nats = np.frombuffer(content[sizes[0] : -sizes[2]], "<f4").reshape(3, 8, 8, 3)
+    return bars, nats, np.frombuffer(content[-sizes[2] :], "<f4").reshape(3, 8, 8)
+
+
+def test_inside_a_picture_are_the_distributions_of_a_b_and_their_sum(client, drawer):
     address, answer = draw(client, encoded(PICTURE))
     model = prsr.api.load(drawer.workdir)
-    low_res = model.low_res(PICTURE)
     bicubic = pixels(answer["images"]["bicubic"], 8, 8, 3)
-    expected = model.inspect(low_res[None], bicubic[None])
-    for name, part in {"input": "conditioning", "bicubic": "prior"}.items():
-        coming = client.get(f"{address}/inside/{name}")
-        assert coming.headers["Content-Encoding"] == "gzip"
-        found = np.frombuffer(gzip.decompress(coming.data), "<u2").reshape(8, 8, 3, 256) / 32
-        nats = np.minimum(-expected[f"{part}_logits"][0], 2047 / 32)
-        np.testing.assert_allclose(found, nats, atol=1 / 63)
-    assert client.get(f"{address}/inside/sample 2").status_code == 200
-    for missing in (f"{address}/inside/sample 3", "/api/pictures/none/inside/input"):
-        assert client.get(missing).status_code == 404
-    # Nobody waits long, what is kept is bounded, and what is kept is not computed again.
-    monkeypatch.setattr(drawing, "_MOST_INSIDE", 2)
-    monkeypatch.setattr(drawer, "_look_inside", lambda *_: b"new")
-    assert client.get(f"{address}/inside/bicubic").data != b"new"
-    assert client.get(f"{address}/inside/original").data == b"new" and len(drawer._inside) == 2
-    monkeypatch.setattr(drawing, "_MOST_SECONDS", 0.01)
+    expected = model.inspect(model.low_res(PICTURE)[None], bicubic[None])
+    expected = {name: array[0] for name, array in expected.items()}
+    query = {"tau": 1, "guidance": 0}
+    bars, nats, maps = unpacked(client.get(f"{address}/inside/bicubic", query_string=query))
+    for k, name in enumerate(("conditioning", "prior", "joint")):
+        logits = expected[f"{name}_logits"]
+        relative = np.exp(logits - logits.max(-1, keepdims=True))
+        np.testing.assert_allclose(bars[k] / 255, relative, atol=0.003)
+        np.testing.assert_allclose(nats[k], expected[f"{name}_nats"], rtol=1e-4)
+    by_a, by_b = (expected[f"{k}_moved_bits"].sum(-1) for k in ("conditioning", "prior"))
+    np.testing.assert_allclose(maps[0], expected["joint_nats"].sum(-1), rtol=1e-4)
+    np.testing.assert_allclose(maps[1], expected["joint_entropy_bits"].sum(-1), rtol=1e-4)
+    np.testing.assert_allclose(maps[2], by_a / (by_a + by_b), atol=0.01)
+    # As drawn: tau (B + (1 + guidance) A), of which each network's part is normalised.
+    query = {"tau": 2, "guidance": 3}
+    _, nats, _ = unpacked(client.get(f"{address}/inside/bicubic", query_string=query))
+    a, b = 8 * expected["conditioning_logits"], 2 * expected["prior_logits"]
+    for k, logits in enumerate((a, b, a + b)):
+        there = np.take_along_axis(logits, bicubic[..., None].astype(int), -1)[..., 0]
+        normaliser = np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1))
+        found = normaliser + logits.max(-1) - there
+        np.testing.assert_allclose(nats[k], found, rtol=1e-3, atol=1e-3)
+
+
+def test_looking_inside_is_cached_and_waits_for_its_turn(client, drawer, monkeypatch):
+    address, _ = draw(client, encoded(PICTURE))
+
+    def status(name, address=address, **query):
+        query = {"tau": 1, "guidance": 0} | query
+        return client.get(f"{address}/inside/{name}", query_string=query).status_code
+
+    assert status("sample 2") == status("original") == 200
+    assert status("sample 3") == status("input") == status("input", "/api/pictures/no") == 404
+    for wrong in ({"tau": "inf"}, {"tau": "0"}, {"guidance": "-1"}):
+        assert status("original", **wrong) == 400
+    monkeypatch.setattr(drawing, "MAX_SECONDS", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(drawing, "_pack", lambda _: b"new")
+        assert status("sample 1") == 200
+    query = {"tau": 1, "guidance": 0}
+    kept = client.get(f"{address}/inside/sample 1", query_string=query)
+    assert kept.data == b"new"
     with drawer._looking_inside:
-        answer = client.get(f"{address}/inside/original")
+        answer = client.get(f"{address}/inside/original", query_string=query)
     assert answer.status_code == 503 and "people are looking inside" in answer.json["error"]
 
 
-def test_a_link_from_elsewhere_may_lead_to_the_page(client):
+def test_other_sites_may_link_to_the_page_but_not_use_its_api(client):
     elsewhere = {"Sec-Fetch-Site": "cross-site"}
-    assert client.get("/", headers=elsewhere).status_code == 200
-    assert client.get("/static/page.js", headers=elsewhere).status_code == 200
+    for path in ("/", "/static/page.js"):
+        assert client.get(path, headers=elsewhere).status_code == 200
     assert client.get("/api/about", headers=elsewhere).status_code == 403
+    body = {"query_string": QUERY, "data": encoded(PICTURE)}
+    answer = client.post("/api/pictures", headers=elsewhere, **body)
+    assert answer.status_code == 403 and "from another site" in answer.json["error"]
 
 
 def test_eyes(client, app, drawer):
@@ -217,7 +255,7 @@ def bomb():
         (bytes(2 * 2**20 + 1), 413, "larger than 2 MiB"),
     ],
 )
-def test_what_is_no_picture_is_refused_in_words(client, body, status, words):
+def test_an_unreadable_picture_is_refused(client, body, status, words):
     answer = client.post("/api/pictures", query_string=QUERY, data=body)
     assert answer.status_code == status and words in answer.json["error"]
 
@@ -226,11 +264,11 @@ def test_what_is_no_picture_is_refused_in_words(client, body, status, words):
     "wrong",
     [
         {"tau": "0"}, {"tau": "nan"}, {"tau": ""}, {"tau": "x" * 5000}, {"num_samples": "9"},
-        {"guidance": "-1"}, {"guidance": "inf"}, {"match_input": "rows"}, {"match_input": ""},
+        {"guidance": "-1"}, {"guidance": "inf"}, {"match_input": "end"}, {"match_input": ""},
         {"num_samples": "0"}, {"num_samples": "1.5"}, {"seed": "-1"}, {"seed": str(2**31)},
     ],
 )  # fmt: skip
-def test_numbers_that_are_none(client, wrong):
+def test_invalid_settings_are_refused(client, wrong):
     answer = client.post("/api/pictures", query_string=QUERY | wrong, data=encoded(PICTURE))
     (name,) = wrong
     assert answer.status_code == 400 and answer.json["error"].startswith(f"{name} must be")
@@ -238,7 +276,7 @@ def test_numbers_that_are_none(client, wrong):
 
 
 def test_a_full_queue_says_so(client, drawer, monkeypatch):
-    monkeypatch.setattr(drawing, "_MOST_WAITING", 0)
+    monkeypatch.setattr(drawing, "MAX_WAITING", 0)
     answer = client.post("/api/pictures", query_string=QUERY, data=encoded(PICTURE))
     assert answer.status_code == 503 and "try again in a minute" in answer.json["error"]
 
@@ -251,19 +289,11 @@ def test_a_full_queue_says_so(client, drawer, monkeypatch):
     start=st.integers(0, 60),
     body=st.binary(max_size=100),
 )
-def test_anything_else_is_refused_in_words(client, path, method, query, start, body):
+def test_any_request_is_refused_in_words(client, path, method, query, start, body):
     content = encoded(PICTURE)[:start] + body
     answer = client.open(path, method=method, query_string=query, data=content)
     assert answer.status_code < 500
     assert answer.status_code < 300 or len(answer.json["error"]) > 10
-
-
-def test_only_the_page_itself_may_ask(client):
-    elsewhere = {"Sec-Fetch-Site": "cross-site"}
-    answer = client.post(
-        "/api/pictures", query_string=QUERY, data=encoded(PICTURE), headers=elsewhere
-    )
-    assert answer.status_code == 403 and "from another site" in answer.json["error"]
 
 
 def test_nothing_is_ever_written_to_disk(drawer, monkeypatch):
@@ -283,7 +313,8 @@ def test_nothing_is_ever_written_to_disk(drawer, monkeypatch):
         body = RNG.bytes(2 * 2**20)
         with pytest.raises(urllib.error.HTTPError) as error:
             urllib.request.urlopen(
-                f"{address}api/pictures?tau=1&guidance=0&match_input=off&num_samples=1&seed=1", body
+                f"{address}api/pictures?tau=1&guidance=0&match_input=false&num_samples=1&seed=1",
+                body,
             )
         with urllib.request.urlopen(f"{address}api/examples/0") as answer:
             np.testing.assert_array_equal(Image.open(answer), big)

@@ -20,12 +20,12 @@ def test_a_report_of_a_study(tmp_path):
     token = studies.begin(kept, "ann")
     report.write(study, tmp_path / "early", 2, seed=1)  # while nobody has finished
     state = kept.state(token)
-    rows = {t["number"]: t for t in store.read(study)[0]["trials"]}
     while state["state"] == "pair":
         clock.now += 1
-        truth = rows[state["number"]]["truth_side"]
-        fooled = rows[state["number"]]["kind"] == PAIR and state["number"] % 2
-        choice = {"left": "right", "right": "left"}[truth] if fooled else truth
+        _, trial = kept.due(token)
+        is_fooled = trial.kind == PAIR and state["number"] % 2
+        choice = {"left": "right", "right": "left"}[trial.truth_side]
+        choice = choice if is_fooled else trial.truth_side
         state = kept.answer(token, state["number"], choice, 20, 5)
     text = report.write(study, tmp_path / "report", 2, seed=1)
     assert "Simulated" not in text and "Tau_1" in text
@@ -45,8 +45,8 @@ def test_a_report_of_a_study(tmp_path):
     (done,) = [r for r in json.loads((tmp_path / "report/report.json").read_text())["algorithms"]
                if r["kept"]]  # fmt: skip
     percent = 100 * done["fooled"]["mean"]
-    counted = [t for t in store.read(study)[0]["trials"] if t["kind"] == PAIR]
-    assert percent == pytest.approx(100 * sum(t["number"] % 2 for t in counted) / 3)
+    counted = [a for a in store.read(study)[0]["answers"] if a["kind"] == PAIR]
+    assert percent == pytest.approx(100 * sum(a["number"] % 2 for a in counted) / 3)
     table = (tmp_path / "report/table1_noise.md").read_text()
     assert f"| {done['title']} | 10.00 ± 1.00 | {percent:.1f} |" in table
     with Image.open(tmp_path / "report/figure7_noise.png") as figure:

@@ -1,10 +1,14 @@
-"""Synthetic workers against the real server, which is also killed among them."""
+"""Simulated workers, and a real server that is killed while many workers answer."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
-import os
-import signal
+import http.client
+import http.cookiejar
+import json
 import time
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
@@ -16,21 +20,20 @@ from prsr.system.errors import UserError
 from tests.pages.study import studies
 
 
-def test_rates_have_the_mean_and_deviation_that_were_asked_for():
-    rates = simulation.draw_rates(0.2, 0.1, np.random.default_rng(0), 100_000)
-    assert rates.mean() == pytest.approx(0.2, abs=0.002)
-    assert rates.std() == pytest.approx(0.1, abs=0.002)
-    assert simulation.draw_rates(0.3, 0.0, None) == 0.3
-    assert simulation.draw_rates(0.0, 0.1, None) == 0.0
-
-
-def test_the_expected_error():
-    # Without spread the error of 40 workers x 40 answers is binomial: sqrt(p q / 1600).
-    study = simulation.Ability({"k": 0.279}, spread=0.0)
-    means, errors = simulation.expectation(study, "k", 40, 40, np.random.default_rng(0))
-    binomial = np.sqrt(0.279 * 0.721 / 1600)
-    assert errors.mean() == pytest.approx(binomial, rel=0.02)
-    assert means.std() == pytest.approx(binomial, rel=0.05)
+def test_rates_have_the_given_mean_and_deviation():
+    rng = np.random.default_rng(0)
+    ability = simulation.Ability({"a": 0.2, "b": 0.0}, 0.1)
+    rates = [ability.rate("a", rng) for _ in range(50_000)]
+    assert np.mean(rates) == pytest.approx(0.2, abs=0.003)
+    assert np.std(rates) == pytest.approx(0.1, abs=0.002)
+    assert ability.rate("b", rng) == 0.0
+    # The error of 30 workers x 40 answers, if the study were repeated many times.
+    shares = rng.binomial(40, rates[:48_000]).reshape(-1, 30) / 40
+    assert ability.error("a", 30, 40) == pytest.approx(shares.mean(axis=1).std(), rel=0.06)
+    # Without spread the error is binomial.
+    ability = simulation.Ability({"a": 0.279}, 0.0)
+    assert ability.rate("a", rng) == 0.279
+    assert ability.error("a", 40, 40) == pytest.approx(np.sqrt(0.279 * 0.721 / 1600))
 
 
 def test_whose_abilities():
@@ -61,7 +64,7 @@ def test_planning_compares_within_a_data_set():
     study = Study(None, Protocol(), "nearest", data_sets, algorithms, "")
     shares = {"low": 0.05, "mid": 0.25, "high": 0.25}
     ability = simulation.Ability({a.key: shares[a.method] for a in algorithms}, 0.05)
-    head, _, *lines = simulation.plan_markdown(study, ability, seed=1).strip().splitlines()
+    head, _, *lines = simulation.plan_markdown(study, ability).strip().splitlines()
     cells = [cell.strip() for cell in head.strip("|").split("|")]
     assert cells[7:] == ["a: low below a: high", "a: high below a: mid",
                          "b: low below b: high", "b: high below b: mid"]  # fmt: skip
@@ -69,78 +72,106 @@ def test_planning_compares_within_a_data_set():
     assert found[0] == "40" and found[7] == "100%" and int(found[8].strip("%")) < 8
 
 
-def test_a_study_through_the_real_server(tmp_path):
-    protocol = Protocol(practice=1, pairs=10, golden=1, exposure_ms=5, workers=8)
+def test_simulated_workers_fill_a_study(tmp_path):
+    protocol = Protocol(practice=1, pairs=10, golden=1, workers=8)
     study = studies.make(tmp_path / "study", protocol, images=20)
     keys = list(study.counts)
     ability = simulation.Ability({keys[0]: 0.0, keys[1]: 1.0}, 0.0, inattention=0.2)
     told = []
-    with simulation.server(study) as url:
-        outcome = simulation.run(url, study, ability, 20, seed=1, progress=told.append)
+    workers, answers = simulation.run(study, ability, seed=1, progress=told.append)
     sessions = store.read(study)
-    summary = analysis.summarize(sessions, study)
-    assert [row["kept"] for row in summary["algorithms"]] == [8, 8]
-    assert [row["fooled"]["mean"] for row in summary["algorithms"]] == [0.0, 1.0]
-    missed = sum(row["missed"] for row in summary["algorithms"])
-    assert outcome["workers"] == 16 + missed == len(sessions)
-    assert outcome["answers"] == 12 * len(sessions) and told[-1] <= outcome["answers"]
-    assert {t["views"] for s in sessions for t in s["trials"]} == {1}
-
-
-def test_a_killed_server_loses_nothing(tmp_path):
-    """SIGKILL, four times, while 50 workers begin and answer; each goes on from there."""
-    protocol = Protocol(practice=2, pairs=20, golden=1, exposure_ms=60, workers=25)
-    study = studies.make(tmp_path / "study", protocol, images=40)
-    recognizer = simulation.Recognizer(study)
-    ability = simulation.Ability(dict.fromkeys(study.counts, 0.5), 0.0)
-    process, url = simulation.start_server(study)
-    answers = []
-
-    def one(number):
-        client = simulation.Client(url, patience=60)
-        rng = np.random.default_rng(number)
-        return simulation.work(
-            client, f"w{number}", recognizer, ability, rng, lambda: answers.append(number)
-        )
-
-    with concurrent.futures.ThreadPoolExecutor(50) as pool:
-        running = [pool.submit(one, number) for number in range(50)]
-        for threshold in (0, 100, 400, 700):
-            while len(answers) < threshold:
-                assert not any(future.done() and future.exception() for future in running)
-                time.sleep(0.01)
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            process, again = simulation.start_server(study, url.strip("/").split(":")[-1])
-            assert again == url
-        outcomes = [future.result() for future in running]
-    process.terminate()
-    process.wait()
-    sessions = {s["worker"]: s for s in store.read(study)}
-    for number, outcome in enumerate(outcomes):
-        assert outcome["state"] == "finished", outcome
-        kept = [(t["number"], t["choice"]) for t in sessions[f"w{number}"]["trials"]]
-        assert outcome["given"] == kept and len(kept) == protocol.images
+    rows = analysis.summarize(sessions, study)["algorithms"]
+    assert [row["kept"] for row in rows] == [8, 8]
+    assert [row["fooled"]["mean"] for row in rows] == [0.0, 1.0]
+    assert workers == 16 + sum(row["missed"] for row in rows) == len(sessions) > 16
+    assert answers == 12 * workers == told[-1]
 
 
 @pytest.mark.slow
 def test_the_paper_s_study_recovers_what_is_known(tmp_path):
-    """4 algorithms x 50 workers, 200 at once, at the paper's pace: no error, no lost answer."""
     protocol = dataclasses.replace(Protocol(), workers=50)
     methods = ("regression", "tau_1", "tau_1.1", "tau_1.2")
-    study = studies.make(tmp_path / "study", protocol, images=100, size=32, methods=methods)
+    study = studies.make(tmp_path / "study", protocol, images=100, methods=methods)
     known = dict(zip(study.counts, (0.04, 0.11, 0.25, 0.45)))
-    ability = simulation.Ability(known, spread=0.05, inattention=0.01)
-    with simulation.server(study) as url:
-        outcome = simulation.run(url, study, ability, 200, seed=1)
-    sessions = store.read(study)
-    answered = sum(t["choice"] is not None for s in sessions for t in s["trials"])
-    assert answered == outcome["answers"] == 55 * outcome["workers"]
+    simulation.run(study, simulation.Ability(known, 0.05, 0.01), seed=1)
     inside = 0
-    for row, share in zip(analysis.summarize(sessions, study)["algorithms"], known.values()):
+    for row, share in zip(
+        analysis.summarize(store.read(study), study)["algorithms"], known.values()
+    ):
         assert row["kept"] == 50
-        # Who comes to which algorithm is chance, so this is, too: wrong once in 4,000 runs.
+        # Which workers get which algorithm is chance, so this fails once in 4,000 runs.
         assert abs(row["fooled"]["mean"] - share) < 4 * row["fooled"]["standard_error"], row
         low, high = row["interval"]
         inside += low <= share <= high
-    assert inside >= 2  # of four 95% intervals: wrong once in 1,000 runs
+    assert inside >= 2  # of four 95% intervals: fails once in 1,000 runs
+
+
+class Browser:
+    """A browser that repeats requests while the server does not answer."""
+
+    def __init__(self, url):
+        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+        self._open, self._url = urllib.request.build_opener(cookies).open, url
+
+    def ask(self, path, body=None):
+        """The status and the content, of a POST request if there is a body."""
+        headers = {"Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self._url}api/{path}", data, headers)
+        for _ in range(600):
+            try:
+                with self._open(request, timeout=60) as response:
+                    return response.status, json.loads(response.read())
+            except urllib.error.HTTPError as error:
+                return error.code, json.loads(error.read())
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.1)
+        raise TimeoutError
+
+
+def session(url, number, answers):
+    """One worker's session; adds each acknowledged answer to `answers`."""
+    browser, rng = Browser(url), np.random.default_rng(number)
+    browser.ask(f"state?worker=w{number}")
+    status, state = browser.ask("begin", {"worker": f"w{number}"})
+    while status == 200 and state["state"] == "pair":
+        time.sleep(state["exposure_ms"] / 1000)
+        given = {"number": state["number"], "choice": ("left", "right")[rng.integers(2)]}
+        times = {"exposure_ms": state["exposure_ms"], "response_ms": 0}
+        status, state = browser.ask("answer", {**given, **times})
+        if status == 409:  # saved before the connection broke
+            status, state = browser.ask(f"state?worker=w{number}")
+        answers.append((f"w{number}", *given.values()))
+    return state["state"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "pairs", "exposure_ms"),
+    [(12, 10, 30), pytest.param(200, 52, 1000, marks=pytest.mark.slow)],
+)
+def test_a_killed_server_loses_nothing(tmp_path, workers, pairs, exposure_ms):
+    """The server is killed while workers begin, and twice while they answer."""
+    protocol = Protocol(2, pairs, golden=1, exposure_ms=exposure_ms, workers=workers)
+    study = studies.make(tmp_path / "study", protocol, images=60)
+    answers = []
+    with (
+        concurrent.futures.ThreadPoolExecutor(workers) as pool,
+        contextlib.ExitStack() as servers,
+    ):
+        process, url = servers.enter_context(studies.serving(study))
+        running = [pool.submit(session, url, number, answers) for number in range(workers)]
+        total = workers * protocol.images
+        for threshold in (0, total // 4, total // 2):
+            while len(answers) < threshold:
+                assert not any(future.done() and future.exception() for future in running)
+                time.sleep(0.01)
+            process.kill()
+            process.wait()
+            port = url.strip("/").split(":")[-1]
+            process, again = servers.enter_context(studies.serving(study, port=port))
+            assert again == url
+        assert [future.result() for future in running] == ["finished"] * workers
+    kept = [
+        (s["worker"], a["number"], a["choice"]) for s in store.read(study) for a in s["answers"]
+    ]
+    assert sorted(kept) == sorted(answers) and len(kept) == total

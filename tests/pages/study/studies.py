@@ -1,5 +1,6 @@
 """Small studies for the tests."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from prsr.pages.study import directory
 from prsr.pages.study.protocol import Protocol
 from prsr.pages.study.store import Store, new_token
 from prsr.system import files
+from tests.conftest import start
 
 SMALL = Protocol(practice=2, pairs=3, golden=1, exposure_ms=20, workers=2)
 
@@ -55,6 +57,17 @@ def begin(store, worker=None):
     token = new_token()
     store.begin(token, worker)
     return token
+
+
+@contextlib.contextmanager
+def serving(study, *flags, port=0):
+    """Serves a study in a process of its own; yields the process and its address."""
+    process = start("study", "serve", f"--study={study.path}", f"--port={port}", *flags)
+    try:
+        yield process, process.stdout.readline().split()[-1]
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
 
 
 def evaluated(folder):

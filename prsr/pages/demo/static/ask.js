@@ -1,11 +1,11 @@
 "use strict";
-// Talking to the server and to the person: what the other scripts of the page share.
-// All of them keep to Chrome 92, Firefox 93 and Safari 15, and addresses are relative.
+// Requests to the server and messages to the user: what the page's other scripts share.
+// All of them work in Chrome 92, Firefox 93 and Safari 15, and addresses are relative.
 
 const $ = (id) => document.getElementById(id);
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-let about; // what the server says of the model
+let about; // the server's description of the model
 
 function timeLimit(ms) { // AbortSignal.timeout is newer
   const controller = new AbortController();
@@ -13,7 +13,7 @@ function timeLimit(ms) { // AbortSignal.timeout is newer
   return controller.signal;
 }
 
-// One request; no answer, or an error in words, is thrown.
+// Sends one request; throws if there is no answer, or the answer is an error.
 async function ask(path, options = {}) {
   let response;
   try {
@@ -33,7 +33,7 @@ function trouble(text) {
   $("trouble").hidden = !text;
 }
 
-// What is going on, and how much of it is done: a share, null if nobody knows, undefined for no bar.
+// Shows what is happening, and the share that is done: null if unknown, undefined for no bar.
 function say(text, done) {
   $("status").textContent = text;
   $("progress").hidden = done === undefined;
@@ -41,7 +41,7 @@ function say(text, done) {
   else if (done !== undefined) $("progress").value = done;
 }
 
-// Runs what a person asked for; what goes wrong is said on the page.
+// Runs an action of the user; shows its errors on the page.
 const tries = (action) => async (...given) => {
   trouble("");
   try { await action(...given); } catch (error) { say(""); trouble(error.message); }

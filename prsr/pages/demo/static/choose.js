@@ -1,5 +1,5 @@
 "use strict";
-// A picture is chosen: opened, dropped, pasted or photographed.
+// Chooses a picture: opened, dropped, pasted or photographed.
 
 let picture = null; // ImageBitmap
 
@@ -28,7 +28,7 @@ async function take(blob) {
 async function openCamera() {
   closeCamera();
   if (!navigator.mediaDevices || !navigator.mediaDevices.getUserMedia) {
-    $("capture").click(); // telephones have an application of their own for it
+    $("capture").click(); // phones then open their camera
     return;
   }
   const before = picture;

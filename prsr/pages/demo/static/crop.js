@@ -1,8 +1,8 @@
 "use strict";
-// The square of the picture that is used: moved, enlarged, turned to the face.
+// Moves, enlarges and turns the square of the picture that is used.
 
 const FACE_SIDE = 640; // pixels of the longer side that are sent to find a face in
-let view = null; // of the square on the picture: centre x, y, side in pixels, and turn in radians
+let view = null; // the square on the picture: centre x, y, side in pixels, and turn in radians
 
 // Draws the square of the view into a canvas of so many pixels a side.
 function render(canvas, side) {
@@ -15,7 +15,7 @@ function render(canvas, side) {
   pen.setTransform(side / view.side, 0, 0, side / view.side, side / 2, side / 2);
   pen.rotate(-view.turn);
   pen.translate(-view.x, -view.y);
-  pen.fillStyle = "#fff"; // beneath transparent parts, as everywhere
+  pen.fillStyle = "#fff"; // behind transparent parts
   pen.fillRect(0, 0, picture.width, picture.height);
   pen.drawImage(picture, 0, 0);
   pen.resetTransform();
@@ -86,7 +86,7 @@ $("stage").onkeydown = (event) => {
 $("zoom").oninput = () => resize(largest() * (smallest() / largest()) ** $("zoom").value);
 window.addEventListener("resize", () => { if (picture) show(); });
 
-// Turns, scales and moves the view so that the eyes of the face come to where the model has them.
+// Turns, scales and moves the view so that the eyes are where the model expects them.
 async function findFace() {
   const factor = Math.min(1, FACE_SIDE / Math.max(picture.width, picture.height));
   const canvas = document.createElement("canvas");

@@ -1,11 +1,11 @@
 "use strict";
-// Samples are asked for, and shown row by row.
+// Requests samples, and shows them row by row.
 
-const LARGEST = 512; // pixels a side that are sent: the model sees far fewer
-let drawing = null; // the id of what is being drawn
-let turns = 0; // how often drawing was asked for
-let figures = new Map(); // by name: what is shown, see `frame`
-let drawn = null; // the id of the picture whose samples they are
+const MAX_SIDE = 512; // pixels that are sent: the model sees far fewer
+let drawing = null; // the id of the picture that is being drawn
+let turns = 0; // counts requests to draw
+let figures = new Map(); // what is shown, by name: see `frame`
+let drawn = null; // the id of the picture whose samples are shown
 
 const giveUp = (id) => ask("api/pictures/" + id, { method: "DELETE", keepalive: true }).catch(() => {});
 
@@ -20,8 +20,8 @@ function put(canvas, pixels, row) {
   canvas.getContext("2d").putImageData(shown, 0, row);
 }
 
-// A picture with its name: `pixels` are its values, and `id` and `inside` say where the server has
-// what the model makes of it.
+// A picture with its name: `pixels` are its values, and the server has the model's predictions for
+// it as those for the image `inside` of the picture `id`.
 function frame(name, side, inside = name) {
   const element = document.createElement("figure");
   element.dataset.name = name;
@@ -65,10 +65,10 @@ function finish(figure, id, nats, dimensions) {
 const settings = () => ({
   tau: $("greedy").checked ? "inf" : $("tau").value,
   guidance: $("guidance").value,
-  match_input: $("match").checked ? "end" : "off",
+  match_input: $("match").checked,
 });
 
-// Begins to draw: what was drawn until now is given up. Returns the new id, or null if another one
+// Begins to draw, and gives up what was being drawn. Returns the new id, or null if another drawing
 // was begun while this one was sent.
 async function begin(path, query, body) {
   const mine = ++turns;
@@ -84,7 +84,7 @@ async function begin(path, query, body) {
   return drawing = id;
 }
 
-// Follows a picture until it is done, or another one is drawn: calls `show` with each answer that
+// Follows a picture until it is done, or another one is begun: calls `show` with each answer that
 // has something to show. Returns the last answer, or null.
 async function follow(id, show) {
   const mine = turns;
@@ -134,7 +134,7 @@ async function draw() {
   const sampling = settings();
   const seed = $("seed").value;
   const canvas = document.createElement("canvas");
-  render(canvas, Math.min(LARGEST, Math.max(about.low_size, Math.round(view.side))));
+  render(canvas, Math.min(MAX_SIDE, Math.max(about.low_size, Math.round(view.side))));
   const body = new Promise((done) => canvas.toBlob(done));
   const id = await begin("api/pictures", { ...sampling, num_samples: count, seed }, body);
   if (!id) return;

@@ -1,25 +1,24 @@
 "use strict";
-// Inside of a picture: what A and B say of each sub-pixel; and drawing on from a pixel.
+// Inside a picture: what A and B predict for each sub-pixel; and redrawing from a pixel.
 
-const STEPS_A_NAT = 32; // of the server's numbers
-const MOST_STEPS = 2047; // which say no more of what is less likely
 const CHANNELS = { 1: ["grey"], 3: ["R", "G", "B"] };
-const OPINIONS = ["A", "B", "A + B"];
-// From dark to light in equal steps to the eye, also to the colour-blind (matplotlib's viridis).
+const NETWORKS = ["A", "B", "A + B"];
+// From dark to light in steps that look equal, also to the colour-blind (matplotlib's viridis).
 const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]];
 const SIDES = [[230, 120, 0], [246, 240, 230], [0, 90, 180]]; // orange for B, blue for A
 const OVERLAYS = {
-  nats: { title: "nats per pixel under A + B: bright where the picture is surprising", colors: VIRIDIS },
-  entropy: { title: "entropy of A + B in bits per pixel: bright where much was possible", colors: VIRIDIS },
-  decided: { title: "which network decided", colors: SIDES, ends: ["B, earlier pixels", "A, the input"] },
+  nats: { map: 0, title: "nats per pixel under A + B: bright where the picture is surprising", colors: VIRIDIS },
+  entropy: { map: 1, title: "entropy of A + B in bits per pixel: bright where much was possible", colors: VIRIDIS },
+  decided: { map: 2, title: "which network decided", colors: SIDES, ends: ["B, earlier pixels", "A, the input"] },
 };
 let selected = null; // the figure in the large picture
 let chosen = { x: 0, y: 0 }; // the pixel that was chosen
 let hovered = null; // the one beneath the mouse
+let numbers = null; // the predictions that are shown: `inside`
 let painted = null; // the values of the selected picture with what was painted on it
 let undos = [];
-let looks = 0; // how often a look inside was asked for
-const insides = new Map(); // promises, by id and name
+let looks = 0; // counts requests to look inside
+const insides = new Map(); // promises, by address
 
 const same = (a, b) => a && b && a.x === b.x && a.y === b.y;
 const pixelNow = () => hovered || chosen;
@@ -44,8 +43,7 @@ function makeSelectable(figure) {
 function select(figure) {
   const before = selected;
   selected = figure;
-  painted = null;
-  hovered = null;
+  painted = hovered = numbers = null;
   if (before) before.element.classList.remove("selected");
   if (!figure) {
     undos = [];
@@ -93,90 +91,51 @@ function hover(pixel) {
 
 // Numbers ----------------------------------------------------------------------------------------
 
-// The server's numbers of a picture, fetched once: A's are of the input, B's of the picture.
-function inside(id, name) {
-  const key = `${id}/inside/${encodeURIComponent(name)}`;
-  if (!insides.has(key)) {
-    const coming = ask("api/pictures/" + key).then(async (response) => new Uint16Array(await response.arrayBuffer()));
-    coming.catch(() => insides.delete(key)); // and it may be tried again
-    insides.set(key, coming);
+// The settings for which predictions are shown: the model's own, or those the picture was drawn with.
+function shownSettings(figure) {
+  const { tau, guidance } = figure.sampling || {};
+  const asDrawn = $("asDrawn").checked && !$("asDrawn").disabled;
+  return asDrawn ? { tau, guidance } : { tau: 1, guidance: 0 };
+}
+
+// The server's predictions for a picture, fetched once: `Drawer.inside` describes the three arrays.
+function inside(figure) {
+  const query = new URLSearchParams(shownSettings(figure));
+  const path = `api/pictures/${figure.id}/inside/${encodeURIComponent(figure.inside)}?${query}`;
+  if (!insides.has(path)) {
+    const coming = ask(path).then(async (response) => {
+      const content = await response.arrayBuffer();
+      const [pixels, subPixels] = [about.size ** 2, about.size ** 2 * about.channels];
+      const nats = new Float32Array(content, 3 * 256 * subPixels, 3 * subPixels);
+      const maps = [0, 1, 2].map((k) => new Float32Array(content, nats.byteOffset + nats.byteLength + 4 * k * pixels, pixels));
+      return { bars: new Uint8Array(content, 0, 3 * 256 * subPixels), nats, maps };
+    });
+    coming.catch(() => insides.delete(path)); // so that it may be tried again
+    insides.set(path, coming);
   }
-  return insides.get(key);
+  return insides.get(path);
 }
 
 async function lookInside() {
   const figure = selected;
   const mine = ++looks;
-  $("inside").hidden = true;
+  numbers = null;
+  $("inside").hidden = $("loading").hidden = true;
   showOverlay();
   if (!figure || !figure.done || painted) return;
-  if (!figure.numbers) {
-    $("loading").hidden = false;
-    try {
-      const [a, b] = await Promise.all([inside(figure.id, "input"), inside(figure.id, figure.inside)]);
-      figure.numbers = { a, b };
-    } finally {
-      if (mine === looks) $("loading").hidden = true;
-    }
-  }
-  if (mine !== looks) return;
-  $("loading").hidden = true;
-  $("inside").hidden = false;
   $("asDrawn").disabled = !figure.sampling || figure.sampling.tau === "inf";
-  $("moved").hidden = !(figure.sampling && figure.sampling.match_input === "end");
+  $("matched").hidden = !(figure.sampling && figure.sampling.match_input);
+  $("loading").hidden = false;
+  try {
+    const found = await inside(figure);
+    if (mine !== looks) return;
+    numbers = found;
+  } finally {
+    if (mine === looks) $("loading").hidden = true;
+  }
+  $("inside").hidden = false;
   showPixel();
   showOverlay();
-}
-
-// What A and B are multiplied with: as the model learnt them, or as the picture was drawn.
-function weights(figure) {
-  const { tau, guidance } = figure.sampling || {};
-  if (!$("asDrawn").checked || $("asDrawn").disabled) return { a: 1, b: 1, key: "learnt" };
-  return { a: Number(tau) * (1 + Number(guidance)), b: Number(tau), key: "drawn" };
-}
-
-// Log-probabilities of the 256 values of a sub-pixel under A, B and A + B.
-function distributions(figure, subPixel) {
-  const { a, b } = weights(figure);
-  const result = OPINIONS.map(() => new Float32Array(256));
-  for (let v = 0, at = 256 * subPixel; v < 256; v++, at++) {
-    result[0][v] = (-a * figure.numbers.a[at]) / STEPS_A_NAT;
-    result[1][v] = (-b * figure.numbers.b[at]) / STEPS_A_NAT;
-    result[2][v] = result[0][v] + result[1][v];
-  }
-  for (const logits of result) {
-    let [most, sum] = [-Infinity, 0];
-    for (const one of logits) most = Math.max(most, one);
-    for (const one of logits) sum += Math.exp(one - most);
-    const all = most + Math.log(sum);
-    for (let v = 0; v < 256; v++) logits[v] -= all;
-  }
-  return result;
-}
-
-// For each pixel: nats and entropy under A + B, and how much of the decision was A's, 0 to 1.
-function measures(figure) {
-  const { key } = weights(figure);
-  figure.measures = figure.measures || {};
-  if (figure.measures[key]) return figure.measures[key];
-  const count = about.size * about.size;
-  const found = { nats: new Float32Array(count), entropy: new Float32Array(count), decided: new Float32Array(count) };
-  for (let i = 0; i < count; i++) {
-    let [fromA, fromB] = [1e-6, 1e-6];
-    for (let c = 0; c < about.channels; c++) {
-      const subPixel = about.channels * i + c;
-      const [a, b, joint] = distributions(figure, subPixel);
-      found.nats[i] -= joint[figure.pixels[subPixel]];
-      for (let v = 0; v < 256; v++) {
-        const p = Math.exp(joint[v]);
-        found.entropy[i] -= (p * joint[v]) / Math.LN2;
-        fromA += p * (joint[v] - a[v]);
-        fromB += p * (joint[v] - b[v]);
-      }
-    }
-    found.decided[i] = Math.min(Math.max(fromB / (fromA + fromB), 0), 1);
-  }
-  return figure.measures[key] = found;
 }
 
 // Showing ----------------------------------------------------------------------------------------
@@ -192,20 +151,17 @@ function showPixel() {
     $(id).style.width = $(id).style.height = `${100 / about.size}%`;
   }
   $("place").textContent = `row ${y + 1}, column ${x + 1}`;
-  if ($("inside").hidden || !selected.numbers) return;
-  const { a, b } = selected.numbers;
+  if (!numbers) return;
   const spoken = [`Row ${y + 1}, column ${x + 1}.`];
   CHANNELS[about.channels].forEach((name, c) => {
     const subPixel = about.channels * (y * about.size + x) + c;
     const value = selected.pixels[subPixel];
     const row = $("opinions").children[c];
     row.firstChild.textContent = `${name} ${value}`;
-    const all = distributions(selected, subPixel);
-    const nats = all.map((own, k) => {
-      plot(row.children[k + 1].firstChild, own, value);
-      const sources = [[a], [b], [a, b]][k];
-      const more = sources.some((numbers) => numbers[256 * subPixel + value] === MOST_STEPS) ? "> " : "";
-      return row.children[k + 1].lastChild.textContent = `${more}${Math.abs(own[value]).toFixed(2)} nats`;
+    const nats = NETWORKS.map((_, k) => {
+      const at = k * about.channels * about.size ** 2 + subPixel;
+      plot(row.children[k + 1].firstChild, numbers.bars.subarray(256 * at, 256 * at + 256), value);
+      return row.children[k + 1].lastChild.textContent = `${numbers.nats[at].toFixed(2)} nats`;
     });
     spoken.push(`${name} ${value}: A ${nats[0]}, B ${nats[1]}, both ${nats[2]}.`);
   });
@@ -213,17 +169,16 @@ function showPixel() {
   showPixel.later = setTimeout(() => { $("spoken").textContent = spoken.join(" "); }, 400);
 }
 
-function plot(canvas, own, value) {
+function plot(canvas, bars, value) {
   const style = getComputedStyle(document.documentElement);
   const pen = canvas.getContext("2d");
   const [width, height] = [canvas.width, canvas.height];
-  const top = Math.max(...own);
   pen.clearRect(0, 0, width, height);
   pen.fillStyle = style.getPropertyValue("--mark");
   pen.fillRect((value * width) / 256 - 0.5, 0, width / 256 + 1, height);
   pen.fillStyle = style.getPropertyValue("--bars");
   for (let v = 0; v < 256; v++) {
-    const tall = Math.exp(own[v] - top) * (height - 6);
+    const tall = (bars[v] / 255) * (height - 6);
     pen.fillRect((v * width) / 256, height - tall, width / 256, tall);
   }
   pen.fillStyle = style.getPropertyValue("--mark");
@@ -244,11 +199,11 @@ function color(colors, share) {
 function showOverlay() {
   const kind = document.querySelector("input[name=overlay]:checked").value;
   const canvas = $("overlay");
-  const isShown = kind !== "none" && selected && selected.numbers && selected.done && !painted;
+  const isShown = kind !== "none" && numbers;
   canvas.hidden = $("legend").hidden = !isShown;
   if (!isShown) return;
-  const { title, colors, ends } = OVERLAYS[kind];
-  const values = measures(selected)[kind];
+  const { map, title, colors, ends } = OVERLAYS[kind];
+  const values = numbers.maps[map];
   const most = ends ? 1 : Math.ceil(Math.max(...values));
   const shown = new ImageData(about.size, about.size);
   values.forEach((value, i) => shown.data.set([...color(colors, value / most), 255], 4 * i));
@@ -261,9 +216,9 @@ function showOverlay() {
   scale.style.backgroundImage = `linear-gradient(to right, ${steps.join(",")})`;
 }
 
-// Drawing on, and painting -----------------------------------------------------------------------
+// Redrawing, and painting ------------------------------------------------------------------------
 
-// Everything before the chosen pixel stays; the rest is drawn anew, as a picture of its own.
+// Everything before the chosen pixel stays; the rest is drawn again, as a new picture.
 async function drawOn() {
   const source = selected;
   const pixels = (painted || source.pixels).slice();
@@ -328,10 +283,10 @@ function beginStroke() {
     showSelected();
     lookInside();
   });
-  lookInside(); // which hides what is not so any more
+  lookInside(); // hides predictions that no longer hold
 }
 
-// Fills a square with the brush's colour; drawing will go on after the last pixel that was painted.
+// Fills a square with the brush's colour; redrawing begins after the last painted pixel.
 function dab(pixel) {
   const brush = Number($("brush").value);
   const rgb = [1, 3, 5].map((at) => parseInt($("color").value.slice(at, at + 2), 16));
@@ -390,14 +345,14 @@ $("undo").onclick = tries(async () => {
   $("undo").disabled = !undos.length;
 });
 $("split").oninput = showSelected;
-$("asDrawn").onchange = () => { showPixel(); showOverlay(); };
+$("asDrawn").onchange = tries(lookInside);
 for (const choice of document.querySelectorAll("input[name=overlay]")) choice.onchange = showOverlay;
 
 function makeTable() {
   $("opinions").replaceChildren(...CHANNELS[about.channels].map(() => {
     const row = document.createElement("tr");
     row.append(document.createElement("th"));
-    for (const _ of OPINIONS) {
+    for (const _ of NETWORKS) {
       const [cell, canvas, nats] = ["td", "canvas", "div"].map((name) => document.createElement(name));
       [canvas.width, canvas.height] = [512, 96];
       cell.append(canvas, nats);

@@ -18,11 +18,11 @@ function set({ tau, guidance, match_input }) {
   $("greedy").checked = tau === "inf";
   if (tau !== "inf") $("tau").value = tau;
   $("guidance").value = guidance;
-  $("match").checked = match_input === "end";
+  $("match").checked = match_input;
   explain();
 }
 
-// The switch shows whether the settings are the paper's, and the text what they do.
+// Shows whether the settings are the paper's, and what they do.
 function explain() {
   const now = settings();
   $("tau").disabled = $("greedy").checked;
@@ -31,12 +31,12 @@ function explain() {
   if (Number(now.guidance) > 0) {
     parts.push(`Guidance ${now.guidance}: the input counts ${1 + Number(now.guidance)} times as much as in the paper.`);
   }
-  if (now.match_input === "end") {
+  if (now.match_input) {
     parts.push("Matching: each finished sample is changed just enough to reduce to the input again.");
   }
   $("manner").textContent = parts.length
     ? parts.join(" ") + " Colours and shapes agree with the input; samples vary less."
-    : "No guidance or matching, as in the paper: samples vary more and drift away from the input.";
+    : "No guidance or matching, as in the paper: samples vary more and may drift away from the input.";
 }
 
 $("paper").onchange = () => set($("paper").checked ? about.paper : about.best);
@@ -44,7 +44,7 @@ for (const id of ["tau", "guidance", "match", "greedy"]) $(id).addEventListener(
 
 // The link ---------------------------------------------------------------------------------------
 
-// It holds the input's own pixels, as few as they are: nothing of the picture beyond them.
+// It holds the few pixels of the input, and nothing else of the picture.
 function holdInLink(input, all) {
   const x = btoa(String.fromCharCode(...input)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
   const { tau, guidance, match_input, samples, seed } = all;
@@ -67,7 +67,9 @@ async function openLink() {
   if (input.length !== about.low_size ** 2 * about.channels) {
     throw new Error("This link is broken or belongs to another model.");
   }
-  set({ tau: held.get("tau"), guidance: held.get("guidance"), match_input: held.get("match") });
+  // Links of version 0.2 say "end" and "off".
+  const match_input = ["true", "end"].includes(held.get("match"));
+  set({ tau: held.get("tau"), guidance: held.get("guidance"), match_input });
   $("num_samples").value = held.get("samples");
   $("seed").value = held.get("seed");
   if (!$("settings").checkValidity()) throw new Error("This link contains settings that cannot be used.");
@@ -126,7 +128,7 @@ tries(async () => {
   about = await request("api/about");
   makeTable();
   set(about.best);
-  $("num_samples").max = about.most_samples;
+  $("num_samples").max = about.max_samples;
   for (const button of [$("open"), $("camera")]) button.disabled = false;
   $("about").textContent = `From ${about.low_size} x ${about.low_size} pixels, the model draws ` +
     `${about.size} x ${about.size}, one value at a time. Everything it adds is invented.`;

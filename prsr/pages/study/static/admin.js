@@ -1,6 +1,6 @@
 "use strict";
-// The table of the admin page, anew every few seconds. The token is in the fragment of the
-// address, which browsers do not send; so it is in no log.
+// The table of the admin page, updated every few seconds. The token is in the fragment of the
+// address, which browsers do not send, so no log contains it.
 
 const token = decodeURIComponent(location.hash.slice(1));
 const percent = (part, all) => (all ? ((100 * part) / all).toFixed(1) + "%" : "");

@@ -1,6 +1,6 @@
 "use strict";
-// The page of one worker. What is right is known to the server alone.
-// It keeps to Chrome 92, Firefox 93 and Safari 15, and its addresses are relative.
+// The page of one worker. Only the server knows which image is real.
+// It works in Chrome 92, Firefox 93 and Safari 15, and its addresses are relative.
 
 const $ = (id) => document.getElementById(id);
 const worker = new URLSearchParams(location.search).get("worker");
@@ -9,8 +9,8 @@ const frame = () => new Promise(requestAnimationFrame);
 const BLANK_MS = 300; // before a pair
 const FEEDBACK_MS = 1200;
 const TOLERANCE_MS = 50;
-const MOST_EXPOSURES = 3; // on a device that is never in time
-const LONGEST_MS = 24 * 3600 * 1000; // that the server believes
+const MAX_EXPOSURES = 3; // on a device that is never in time
+const MAX_MS = 24 * 3600 * 1000; // that the server accepts
 
 function timeLimit(ms) { // AbortSignal.timeout is newer
   const controller = new AbortController();
@@ -18,8 +18,8 @@ function timeLimit(ms) { // AbortSignal.timeout is newer
   return controller.signal;
 }
 
-// Asks until there is an answer: a server that is started again loses nothing, and what was
-// kept is not kept twice.
+// Repeats a request until it is answered: a restarted server has lost nothing, and no answer is
+// saved twice.
 async function request(path, body) {
   for (let wait = 500; ; wait = Math.min(2 * wait, 8000)) {
     try {
@@ -47,8 +47,9 @@ async function request(path, body) {
 const state = () =>
   request("api/state" + (worker === null ? "" : "?worker=" + encodeURIComponent(worker)));
 
-// Images are loaded and decoded before they are needed, and drawn from memory. One that is not
-// to be had any more, because its pair was answered in another tab, is null.
+// Images are loaded and decoded before they are needed, and drawn from memory. One that is no
+// longer available, because its pair was answered in another tab, is null.
+const images = (number) => [`${number}/left`, `${number}/right`];
 const loaded = new Map();
 function load(id) {
   if (!loaded.has(id)) {
@@ -101,9 +102,9 @@ function showText(title, paragraphs, button) {
 
 // Shows the pair for the exposure, counted in animation frames. If the page did not get them in
 // time, because it was hidden in between, it is shown again. Returns for how long it was shown,
-// and how many times; null if the pair is not to be had.
+// and how many times; null if the pair is no longer available.
 async function expose(pair) {
-  const [left, right] = await Promise.all([load(pair.left), load(pair.right)]);
+  const [left, right] = await Promise.all(images(pair.number).map(load));
   if (!left || !right) return null;
   document.querySelector("#left .picture").replaceChildren(left);
   document.querySelector("#right .picture").replaceChildren(right);
@@ -116,7 +117,7 @@ async function expose(pair) {
     while (now - start < pair.exposure_ms - 8) now = await frame(); // to the nearest
     $("pair").classList.remove("shown");
     const off = Math.abs(now - start - pair.exposure_ms);
-    if (off <= TOLERANCE_MS || times >= MOST_EXPOSURES) return [now - start, times];
+    if (off <= TOLERANCE_MS || times >= MAX_EXPOSURES) return [now - start, times];
   }
 }
 
@@ -146,14 +147,14 @@ async function run() {
   for (;;) {
     if (now.enlarge) $("pair").classList.toggle("nearest", now.enlarge === "nearest");
     if (now.question) $("question").textContent = now.question;
-    if (now.state === "new" && !now.keeps_cookies) { // it was given one just now
+    if (now.state === "new" && !now.keeps_cookies) { // the server has just set one
       now = await state();
       if (now.state === "new" && !now.keeps_cookies) return showNoCookies();
       continue;
     }
     if (now.state === "new") {
       const text = [...now.consent,
-        `You start with ${now.practice} pairs for practice, and are told after each whether you were right. ` +
+        `You start with ${now.practice} pairs for practice, and learn after each whether you were right. ` +
         `Then come ${now.pairs} pairs without feedback.`];
       await showText(now.question, text, "I agree, begin");
       now = await request("api/begin", { worker });
@@ -168,7 +169,7 @@ async function run() {
       return;
     }
     if (wasPractice && !now.practice) {
-      await showText("Now it counts", ["The practice is over. From now on, you are not told whether " +
+      await showText("Now it counts", ["The practice is over. From now on, you do not learn whether " +
         "you are right."], "Continue");
     }
     wasPractice = now.practice;
@@ -179,11 +180,11 @@ async function run() {
 // Before a place is taken: without a cookie no answer could be kept.
 function showNoCookies() {
   const text = ["This browser does not keep cookies for this page. Without one, we cannot tell your " +
-    "answers from other people's. Nothing has begun yet."];
+    "answers from other people's. Your session has not begun yet."];
   if (window.top === window) {
     text.push("Allow cookies for this page, or use another browser.");
     showText("Cookies are needed", text, "Try again").then(() => location.reload());
-  } else { // browsers may keep none for what another page shows in a frame
+  } else { // browsers may not keep cookies in a frame
     text.push("It may keep them if the study opens in its own window.");
     showText("Cookies are needed", text, "Open in a new window")
       .then(() => window.open(location.href));
@@ -197,9 +198,9 @@ async function onePair(pair) {
   $("progress").max = pair.of;
   $("progress").value = pair.position - 1;
   $("feedback").textContent = "";
-  pair.upcoming.forEach(load);
+  for (let ahead = 1; ahead <= pair.ahead; ahead++) images(pair.number + ahead).forEach(load);
   const shown = await expose(pair);
-  if (!shown) { // answered in another tab
+  if (!shown) { // the pair was answered in another tab
     loaded.clear();
     await pause(1000);
     return state();
@@ -209,12 +210,11 @@ async function onePair(pair) {
   const next = await request("api/answer", {
     number: pair.number,
     choice,
-    exposure_ms: Math.min(exposure, LONGEST_MS),
-    response_ms: Math.min(response, LONGEST_MS),
+    exposure_ms: Math.min(exposure, MAX_MS),
+    response_ms: Math.min(response, MAX_MS),
     exposures,
   });
-  unload(pair.left);
-  unload(pair.right);
+  images(pair.number).forEach(unload);
   if (next.status === 409) return state(); // already answered, in another tab or before
   if (next.correct !== undefined) {
     $("feedback").textContent = next.correct ? "Right!" : "Wrong: it was the other one.";
