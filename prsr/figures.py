@@ -9,17 +9,18 @@ from prsr.flags import (
     FLAGS,
     define_batch_size,
     define_dataset,
+    define_path,
+    define_paths,
     define_sampling,
     define_seed,
     define_trained,
     group,
-    moved,
     output_folder,
     run,
     sampling_from_flags,
     trained,
+    with_dataset,
 )
-from prsr.system.errors import UserError
 
 
 def define():
@@ -30,7 +31,7 @@ def define():
             None,
             "Any of 1, 2, 4, 5, 6, temperature, guidance, bits, appendix; default: all that fit",
         )
-        flags.DEFINE_list(
+        define_paths(
             "baselines",
             ["bicubic", "nn"],
             "For figures 2 and 6: bicubic, nn, and run directories of trained baselines",
@@ -40,7 +41,7 @@ def define():
         )
         flags.DEFINE_integer("num_samples", 6, "Samples per input in figures 2 and 5", 1)
         define_dataset()
-        flags.DEFINE_string(
+        define_path(
             "output", None, "Folder to write to; default RUN/figures, required with --model"
         )
     define_sampling(1.2)
@@ -56,26 +57,26 @@ def main():
     workdir = trained()
     output = output_folder("figures")
     hparams, model = workdir.load_model()
-    if hparams.model.architecture != "pixel_recursive":
-        raise UserError(
-            f"--workdir={workdir.path} is a baseline ({hparams.model.architecture}); give the run "
-            f"of a pixel_recursive model, and the baseline in --baselines"
-        )
-    hparams, _ = workdir.check_images(moved(hparams))
+    hparams.model.require_prior("draw the figures")
+    hparams = with_dataset(hparams)
+    source, _ = workdir.open_images(hparams)
     chosen = paper_figures.chosen(FLAGS.figures, hparams.data.pairs)
     count = max(paper_figures.images_needed(name, FLAGS.num_images) for name in chosen)
-    _, low_res, high_res = pipeline.test_pairs(hparams, count)
+    _, low_res, high_res = pipeline.test_pairs(source, hparams, count)
+    seed, batch_size = FLAGS.seed, FLAGS.batch_size
     figures = paper_figures.PaperFigures(
-        model,
-        lambda: methods.baseline_methods(FLAGS.baselines, hparams, FLAGS.seed, FLAGS.batch_size),
-        low_res,
-        high_res,
+        model=model,
+        baselines=lambda: methods.baseline_methods(
+            FLAGS.baselines, hparams, source, seed, batch_size
+        ),
+        low_res=low_res,
+        high_res=high_res,
         num_images=FLAGS.num_images,
         num_samples=FLAGS.num_samples,
         sampling=sampling_from_flags(hparams),
         downsampling=hparams.data.downsampling,
-        seed=FLAGS.seed,
-        batch_size=FLAGS.batch_size,
+        seed=seed,
+        batch_size=batch_size,
     )
     for name in chosen:
         print(f"{figures.save(name, output)}.png, .pdf")

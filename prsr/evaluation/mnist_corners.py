@@ -1,4 +1,4 @@
-"""Scores MNIST corners (section 3.2): is there exactly one digit, where, and which one?"""
+"""Judges MNIST corners (section 3.2): is there exactly one digit, where, and which one?"""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ class Counts:
         one: there is exactly one digit: one corner has at least half of the given digit's ink, and
             the rest of the canvas at most a tenth of it.
         both: both corners have at least half of that ink.
-        second: the second corner has more ink than the first.
+        second: the second corner (upper right) has more ink than the first.
     """
 
     one: np.ndarray
@@ -34,35 +34,32 @@ class Counts:
     second: np.ndarray
 
 
-def corners_of(canvases, pairs):
+def corners_of(canvases):
     """Returns the two corners in which a digit may be.
 
     Args:
         canvases: `[count, size, size, channels]` array.
-        pairs: `"corners"` or `"diagonal_corners"`.
 
     Returns:
-        `[2, count, size / 2, size / 2, channels]`: the first and the second.
+        `[2, count, size / 2, size / 2, channels]`: upper left and upper right.
     """
     half = canvases.shape[1] // 2
-    top = 0 if pairs == "corners" else half
-    return np.stack([canvases[:, :half, :half], canvases[:, top : top + half, half:]])
+    return np.stack([canvases[:, :half, :half], canvases[:, :half, half:]])
 
 
-def count(canvases, digits, pairs):
+def count(canvases, digits):
     """Counts digits by their ink, the sum of intensities.
 
     Args:
         canvases: `[count, size, size, channels]` uint8, a model's images.
         digits: `[count, size / 2, size / 2, channels]` uint8, the digits it should have placed.
-        pairs: `"corners"` or `"diagonal_corners"`.
 
     Returns:
         `Counts`.
     """
-    own = _ink(digits)
-    first, second = (_ink(corner) / own for corner in corners_of(canvases, pairs))
-    total = _ink(canvases) / own
+    ink = _ink(digits)
+    first, second = (_ink(corner) / ink for corner in corners_of(canvases))
+    total = _ink(canvases) / ink
     fuller = np.maximum(first, second)
     return Counts(
         one=(fuller >= PRESENT) & (total - fuller <= EMPTY),
@@ -106,23 +103,22 @@ def classifier(shape, num_classes):
     return model
 
 
-def read(reader, canvases, pairs):
+def read(reader, canvases):
     """Classifies the corner with more ink of each canvas.
 
     Args:
         reader: a trained `classifier`.
         canvases: `[count, size, size, channels]` uint8.
-        pairs: `"corners"` or `"diagonal_corners"`.
 
     Returns:
         `[count]` int array of classes.
     """
-    first, second = corners_of(canvases, pairs)
+    first, second = corners_of(canvases)
     fuller = np.where((_ink(second) > _ink(first))[:, None, None, None], second, first)
     return reader.predict(fuller, batch_size=256, verbose=0).argmax(axis=1)
 
 
-def row(title, canvases, digits, labels, pairs, reader, nats=None):
+def row(title, canvases, digits, labels, reader, nats=None):
     """Computes a model's row of the report.
 
     Args:
@@ -130,20 +126,19 @@ def row(title, canvases, digits, labels, pairs, reader, nats=None):
         canvases: `[count, size, size, channels]` uint8, one for each digit.
         digits: `[count, size / 2, size / 2, channels]` uint8.
         labels: `[count]` ints.
-        pairs: `"corners"` or `"diagonal_corners"`.
         reader: a trained `classifier`.
-        nats: `[count]` nats per image of the truth, or None.
+        nats: `[count]` nats per image of the originals, or None.
 
     Returns:
         A dict: shares with their standard errors, and nats per image.
     """
-    counts = count(canvases, digits, pairs)
+    counts = count(canvases, digits)
     result = {"title": title, "images": len(canvases)}
     shares = {
         "exactly_one": counts.one,
         "both": counts.both,
         "second_corner": counts.second[counts.one],  # of those with exactly one
-        "read_right": read(reader, canvases, pairs) == labels,
+        "read_right": read(reader, canvases) == labels,
     }
     for name, hits in shares.items():
         if len(hits):
@@ -153,41 +148,46 @@ def row(title, canvases, digits, labels, pairs, reader, nats=None):
     return result
 
 
-def markdown(rows, image_shape, second="upper right"):
+def markdown(rows, image_shape):
     """Formats the report as Markdown.
 
     Args:
         rows: list of rows, as `row` returns them.
         image_shape: `(height, width, channels)`.
-        second: name of the second corner.
 
     Returns:
         A str.
     """
-    head = ["model", "exactly one digit", "in both corners", f"of one: {second}", "read right"]
+    shares = {
+        "exactly_one": "exactly one digit",
+        "both": "in both corners",
+        "second_corner": "of one: upper right",
+        "read_right": "read right",
+    }
     lines = []
     for entry in rows:
-        cells = [entry["title"]]
-        for name in ("exactly_one", "both", "second_corner", "read_right"):
-            cells.append(
-                tables.plus_minus(entry[name], 1, times=100) + "%" if name in entry else ""
-            )
-        nats = entry.get("nats_per_image")
-        cells.append(tables.plus_minus(nats, 2) if nats else "")
-        bits = nats and losses.bits_per_dim(nats["mean"], image_shape)
-        cells.append(f"{bits:.4f}" if nats else "")
-        lines.append(cells)
-    return tables.to_markdown([*head, "nats an image", "bits/dim"], lines)
+        line = [entry["title"]]
+        for name in shares:
+            share = tables.plus_minus(entry[name], 1, times=100) + "%" if name in entry else ""
+            line.append(share)
+        if nats := entry.get("nats_per_image"):
+            bits = losses.bits_per_dim(nats["mean"], image_shape)
+            line += [tables.plus_minus(nats, 2), f"{bits:.4f}"]
+        else:
+            line += ["", ""]
+        lines.append(line)
+    return tables.to_markdown(["model", *shares.values(), "nats per image", "bits/dim"], lines)
 
 
-def report(runs, folder, num_images, tau, classifier_epochs, batch_size):
+def report(runs, source, folder, num_images, tau, classifier_epochs, batch_size):
     """Trains the classifier, draws digits with every model, and writes the table and Figure 2.
 
     Args:
         runs: dict from each of `prsr.hparams.ARCHITECTURES` to its trained `Workdir`.
+        source: the opened data set, as `prsr.data.sources.open_source` returns it.
         folder: `pathlib.Path` of the output folder for `corners.md`, `.json` and `.npz`, and
             `figure2.png` and `.pdf`.
-        num_images: number of test digits to score.
+        num_images: number of test digits to draw.
         tau: multiplies the PixelCNN's logits.
         classifier_epochs: training epochs of the classifier.
         batch_size: samples per batch; does not affect the images.
@@ -199,21 +199,21 @@ def report(runs, folder, num_images, tau, classifier_epochs, batch_size):
         UserError: a run has no weights, or `folder` is not writable.
     """
     hparams, model = runs["pixel_recursive"].load_model()
-    data, seed = hparams.data, hparams.training.seed
-    test_set = image_sets.load(data, hparams.model.channels, "test", with_labels=True)
-    reader = _trained_classifier(hparams, test_set, classifier_epochs)
+    seed = hparams.training.seed
+    test_set = image_sets.load(source, hparams.data, "test", with_labels=True)
+    reader = _trained_classifier(hparams, source, test_set, classifier_epochs)
     test_set = test_set.first(num_images)
     digits, labels = test_set.images, test_set.labels
-    low_res, high_res = pipeline.evaluation_arrays(test_set, data, hparams.model.scale)
+    low_res, high_res = pipeline.evaluation_arrays(test_set, hparams.data, hparams.model.scale)
     print(f"drawing {len(labels)} digits with each model")
 
     baselines = [str(runs[kind].path) for kind in ("regression", "cross_entropy")]
     drawn = {
         method.title: method.predict(low_res)
-        for method in methods.baseline_methods(baselines, hparams, seed, batch_size)
+        for method in methods.baseline_methods(baselines, hparams, source, seed, batch_size)
     }
     first = np.array([np.argmax(labels == label) for label in np.unique(labels)])  # one of each
-    shown = {title: images[first] for title, images in drawn.items()}
+    shown = {title: pictures[first] for title, pictures in drawn.items()}
     sampler = samplers.sampler(model)
 
     def draw(low_res, num_samples):
@@ -223,34 +223,34 @@ def report(runs, folder, num_images, tau, classifier_epochs, batch_size):
         )
 
     drawn["PixelCNN"] = draw(low_res, 1)[:, 0]
-    figure = paper_figures.corners(low_res[first], shown, draw(low_res[first], 4))
+    rows, captions, _ = paper_figures.corners(low_res[first], shown, draw(low_res[first], 4))
     _, pixel_independent = runs["cross_entropy"].load_model()
     nats = {
-        title: likelihood.nats(likelihood.Repeated(own), low_res, high_res, batch_size)
-        for title, own in (("PixelCNN", model), ("Cross-entropy, sample", pixel_independent))
+        title: likelihood.nats(likelihood.Repeated(one), low_res, high_res, batch_size)
+        for title, one in (("PixelCNN", model), ("Cross-entropy, sample", pixel_independent))
     }
-    rows = [
-        row(title, images, digits, labels, data.pairs, reader, nats.get(title))
-        for title, images in {**drawn, "truth": high_res}.items()
+    drawn["original"] = high_res
+    entries = [
+        row(title, pictures, digits, labels, reader, nats.get(title))
+        for title, pictures in drawn.items()
     ]
-    second = "upper right" if data.pairs == "corners" else "lower right"
-    table = markdown(rows, high_res.shape[1:], second)
+    table = markdown(entries, high_res.shape[1:])
     with files.disk_errors(folder):
         with files.replacing(folder / "corners.md") as partial:
             partial.write_text(table)
         with files.replacing(folder / "corners.json") as partial:
-            partial.write_text(json.dumps(rows, indent=2) + "\n")
+            partial.write_text(json.dumps(entries, indent=2) + "\n")
         with files.replacing(folder / "corners.npz") as partial, open(partial, "wb") as file:
-            np.savez_compressed(file, labels=labels, input=low_res, truth=high_res, **drawn)
-        images.save(plotting.sheet(*figure), folder / "figure2.png")
-        plotting.save_pdf(figure[0], figure[1], folder / "figure2.pdf")
+            np.savez_compressed(file, labels=labels, input=low_res, **drawn)
+        images.save(plotting.sheet(rows, captions), folder / "figure2.png")
+        plotting.save_pdf(rows, captions, folder / "figure2.pdf")
     return table
 
 
-def _trained_classifier(hparams, test_set, epochs):
+def _trained_classifier(hparams, source, test_set, epochs):
     """Trains a digit classifier, and prints its accuracy on the test split."""
     keras.utils.set_random_seed(hparams.training.seed)
-    train_set = image_sets.load(hparams.data, hparams.model.channels, "train", with_labels=True)
+    train_set = image_sets.load(source, hparams.data, "train", with_labels=True)
     reader = classifier(train_set.images.shape[1:], int(train_set.labels.max()) + 1)
     reader.fit(train_set.images, train_set.labels, 128, epochs, verbose=2)
     _, accuracy = reader.evaluate(test_set.images, test_set.labels, 256, verbose=0)
