@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from prsr.data import pipeline, records
+from prsr.data import pipeline, records, sources
 from prsr.evaluation import nearest_neighbor
 from prsr.evaluation.nearest_neighbor import NearestNeighbor
 from prsr.hparams import DataHparams
@@ -75,7 +75,8 @@ def test_streams_from_records_in_bounded_memory(tmp_path):
             tmp_path / f"train-{part:05d}.tfrecord", high_res[part * 1000 : (part + 1) * 1000]
         )
     data = DataHparams(dataset=f"records:{tmp_path}")
-    blocks, count = pipeline.blocks(data, 3, 4, "train", 100)
+    source = sources.open_source(data.dataset, data.split, 3)
+    blocks, count = pipeline.blocks(source, data, 4, "train", 100)
     assert count == 3000
     low_res = np.concatenate([low for low, _ in blocks.as_numpy_iterator()])
     queries = low_res[[2999, 1234, 0]]
