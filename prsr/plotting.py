@@ -1,7 +1,7 @@
 """Draws sheets of images, training curves and interval plots.
 
-Only plots import matplotlib, and only `matplotlib.figure`, which needs no window and leaves the
-user's backend as it is.
+Plots are made with `matplotlib.figure`, which needs no window and leaves the user's backend and
+figures as they are; only what draws them imports it.
 """
 
 import numpy as np
