@@ -1,6 +1,8 @@
 """Computes the metrics of Table 1: the similarity of two images, and the diversity of samples.
 
-Every metric is computed per image; tables show means over the test set.
+Images are `[batch, height, width, channels]` uint8: `estimate`, `original` and the input `low_res`.
+Every metric is one number per image, in a `[batch]` float array; tables show means over the test
+set.
 """
 
 import itertools
@@ -19,12 +21,7 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 def psnr(estimate, original):
     """Peak signal-to-noise ratio: 10 log10(255^2 / MSE), over all sub-pixels of an image.
 
-    Args:
-        estimate: `[batch, height, width, channels]` uint8.
-        original: the same.
-
-    Returns:
-        `[batch]` float array in dB; infinite for equal images.
+    It is in dB, and infinite for equal images.
     """
     return _decibels(np.square(np.asarray(estimate, np.float64) - np.asarray(original, np.float64)))
 
@@ -35,13 +32,6 @@ def psnr_uint8_wrap(estimate, original):
     Differences and their squares are taken modulo 256, as in NumPy with uint8 arrays. Any estimate
     of a photograph then scores near 29 dB, and noise 27.9. So does every row of the paper's Table
     1: its pSNR can only be compared with this metric.
-
-    Args:
-        estimate: `[batch, height, width, channels]` uint8.
-        original: the same.
-
-    Returns:
-        `[batch]` float array in dB.
     """
     difference = np.asarray(estimate, np.uint8) - np.asarray(original, np.uint8)
     return _decibels(difference * difference)
@@ -57,14 +47,8 @@ def ssim(estimate, original):
     """Structural similarity (Wang et al. 2004), averaged over window positions and channels.
 
     It uses a Gaussian window of 11x11 with sigma 1.5, only where it fits entirely; K1 = 0.01,
-    K2 = 0.03, range 255. This is `tf.image.ssim`.
-
-    Args:
-        estimate: `[batch, height, width, channels]` uint8, at least 11x11.
-        original: the same.
-
-    Returns:
-        `[batch]` float array, 1 for equal images.
+    K2 = 0.03, range 255. This is `tf.image.ssim`. Equal images score 1; an image smaller than the
+    window has none.
     """
     return tf.image.ssim(
         tf.convert_to_tensor(estimate), tf.convert_to_tensor(original), max_val=255
@@ -81,15 +65,8 @@ def ms_ssim(estimate, original):
     16, 8, 4 and 2 with windows of 11, 11, 8, 4 and 2. Negative terms count as zero, as in
     `tf.image.ssim_multiscale`, whose fixed window needs 176x176.
 
-    Args:
-        estimate: `[batch, height, width, channels]` uint8; height and width multiples of 16.
-        original: the same.
-
-    Returns:
-        `[batch]` float array, 1 for equal images.
-
     Raises:
-        ValueError: the images cannot be halved four times.
+        ValueError: height or width is not a multiple of 16, and cannot be halved four times.
     """
     if any(side % _MS_SSIM_MULTIPLE for side in estimate.shape[1:3]):
         raise ValueError(
@@ -133,12 +110,8 @@ def consistency(estimate, low_res, downsampling="antialiased"):
     Paper: the text says "L2 distance"; Table 1's caption says MSE.
 
     Args:
-        estimate: `[batch, height, width, channels]` uint8.
-        low_res: `[batch, height / scale, width / scale, channels]` uint8.
+        estimate, low_res: as above.
         downsampling: how the input was made, one of `prsr.hparams.DOWNSAMPLING`.
-
-    Returns:
-        `[batch]` float array, 0 or more.
     """
     scale = estimate.shape[1] // low_res.shape[1]
     reduced = np.asarray(images.downsample(estimate, scale, downsampling), np.float64)
@@ -149,9 +122,7 @@ def measure(estimate, original, low_res, downsampling, block=256):
     """Computes every metric that exists for images of this size.
 
     Args:
-        estimate: `[count, size, size, channels]` uint8.
-        original: the same.
-        low_res: `[count, low size, low size, channels]` uint8.
+        estimate, original, low_res: as above.
         downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
         block: images per batch.
 

@@ -1,6 +1,9 @@
-"""Judges MNIST corners (section 3.2): is there exactly one digit, where, and which one?"""
+"""Judges MNIST corners (section 3.2): is there exactly one digit, where, and which one?
 
-import dataclasses
+Canvases are models' images, `[count, size, size, channels]` uint8; digits are those that they
+should show, `[count, size / 2, size / 2, channels]` uint8.
+"""
+
 import json
 
 import keras
@@ -18,31 +21,8 @@ PRESENT = 0.5  # a corner with at least this share of the digit's ink contains t
 EMPTY = 0.1  # an area with at most this share is empty
 
 
-@dataclasses.dataclass(frozen=True)
-class Counts:
-    """Where digits are on some canvases, as `[count]` bool arrays.
-
-    Attributes:
-        one: there is exactly one digit: one corner has at least half of the given digit's ink, and
-            the rest of the canvas at most a tenth of it.
-        both: both corners have at least half of that ink.
-        second: the second corner (upper right) has more ink than the first.
-    """
-
-    one: np.ndarray
-    both: np.ndarray
-    second: np.ndarray
-
-
 def corners_of(canvases):
-    """Returns the two corners in which a digit may be.
-
-    Args:
-        canvases: `[count, size, size, channels]` array.
-
-    Returns:
-        `[2, count, size / 2, size / 2, channels]`: upper left and upper right.
-    """
+    """Returns the upper left and right corners, `[2, count, size / 2, size / 2, channels]`."""
     half = canvases.shape[1] // 2
     return np.stack([canvases[:, :half, :half], canvases[:, :half, half:]])
 
@@ -50,99 +30,50 @@ def corners_of(canvases):
 def count(canvases, digits):
     """Counts digits by their ink, the sum of intensities.
 
-    Args:
-        canvases: `[count, size, size, channels]` uint8, a model's images.
-        digits: `[count, size / 2, size / 2, channels]` uint8, the digits it should have placed.
-
     Returns:
-        `Counts`.
+        A dict of `[count]` bool arrays: `"exactly_one"`: one corner has at least half of the
+        digit's ink, and the rest of the canvas at most a tenth of it; `"both"`: both corners have
+        at least half of it; `"second_corner"`: the upper right one has more ink.
     """
     ink = _ink(digits)
     first, second = (_ink(corner) / ink for corner in corners_of(canvases))
-    total = _ink(canvases) / ink
-    fuller = np.maximum(first, second)
-    return Counts(
-        one=(fuller >= PRESENT) & (total - fuller <= EMPTY),
-        both=np.minimum(first, second) >= PRESENT,
-        second=second > first,
-    )
+    total, fuller = _ink(canvases) / ink, np.maximum(first, second)
+    return {
+        "exactly_one": (fuller >= PRESENT) & (total - fuller <= EMPTY),
+        "both": np.minimum(first, second) >= PRESENT,
+        "second_corner": second > first,
+    }
 
 
 def _ink(pictures):
     return pictures.astype(np.float64).sum(axis=(1, 2, 3))
 
 
-def classifier(shape, num_classes):
-    """Builds a small convolutional network that classifies a digit.
-
-    Args:
-        shape: `(height, width, channels)` of a digit.
-        num_classes: number of classes.
-
-    Returns:
-        A compiled `keras.Model` on `[batch, *shape]` in 0..255.
-    """
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            layers.Input(shape),
-            layers.Rescaling(1 / 255, offset=-0.5),
-            layers.Conv2D(32, 3, padding="same", activation="relu"),
-            layers.Conv2D(32, 3, padding="same", activation="relu"),
-            layers.MaxPool2D(),
-            layers.Conv2D(64, 3, padding="same", activation="relu"),
-            layers.MaxPool2D(),
-            layers.Flatten(),
-            layers.Dropout(0.3),
-            layers.Dense(128, activation="relu"),
-            layers.Dense(num_classes),
-        ]
-    )
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, metrics=["accuracy"])
-    return model
-
-
-def read(reader, canvases):
-    """Classifies the corner with more ink of each canvas.
-
-    Args:
-        reader: a trained `classifier`.
-        canvases: `[count, size, size, channels]` uint8.
-
-    Returns:
-        `[count]` int array of classes.
-    """
+def read(classifier, canvases):
+    """Classifies the corner with more ink of each canvas: `[count]` ints."""
     first, second = corners_of(canvases)
     fuller = np.where((_ink(second) > _ink(first))[:, None, None, None], second, first)
-    return reader.predict(fuller, batch_size=256, verbose=0).argmax(axis=1)
+    return classifier.predict(fuller, batch_size=256, verbose=0).argmax(axis=1)
 
 
-def row(title, canvases, digits, labels, reader, nats=None):
+def row(title, canvases, digits, labels, classifier, nats=None):
     """Computes a model's row of the report.
 
     Args:
         title: the model's name.
-        canvases: `[count, size, size, channels]` uint8, one for each digit.
-        digits: `[count, size / 2, size / 2, channels]` uint8.
+        canvases, digits: as above.
         labels: `[count]` ints.
-        reader: a trained `classifier`.
+        classifier: a Keras model from digits to logits of classes.
         nats: `[count]` nats per image of the originals, or None.
 
     Returns:
         A dict: shares with their standard errors, and nats per image.
     """
-    counts = count(canvases, digits)
+    hits = count(canvases, digits)
+    hits["second_corner"] = hits["second_corner"][hits["exactly_one"]]
+    hits["read_right"] = read(classifier, canvases) == labels
     result = {"title": title, "images": len(canvases)}
-    shares = {
-        "exactly_one": counts.one,
-        "both": counts.both,
-        "second_corner": counts.second[counts.one],  # of those with exactly one
-        "read_right": read(reader, canvases) == labels,
-    }
-    for name, hits in shares.items():
-        if len(hits):
-            result[name] = tables.summary(hits)
+    result |= {name: tables.summary(values) for name, values in hits.items() if len(values)}
     if nats is not None:
         result["nats_per_image"] = tables.summary(nats)
     return result
@@ -180,7 +111,7 @@ def markdown(rows, image_shape):
 
 
 def report(runs, source, folder, num_images, tau, classifier_epochs, batch_size):
-    """Trains the classifier, draws digits with every model, and writes the table and Figure 2.
+    """Trains a classifier, draws digits with every model, and writes the table and Figure 2.
 
     Args:
         runs: dict from each of `prsr.hparams.ARCHITECTURES` to its trained `Workdir`.
@@ -201,19 +132,12 @@ def report(runs, source, folder, num_images, tau, classifier_epochs, batch_size)
     hparams, model = runs["pixel_recursive"].load_model()
     seed = hparams.training.seed
     test_set = image_sets.load(source, hparams.data, "test", with_labels=True)
-    reader = _trained_classifier(hparams, source, test_set, classifier_epochs)
+    classifier = _trained_classifier(hparams, source, test_set, classifier_epochs)
     test_set = test_set.first(num_images)
     digits, labels = test_set.images, test_set.labels
     low_res, high_res = pipeline.evaluation_arrays(test_set, hparams.data, hparams.model.scale)
     print(f"drawing {len(labels)} digits with each model")
 
-    baselines = [str(runs[kind].path) for kind in ("regression", "cross_entropy")]
-    drawn = {
-        method.title: method.predict(low_res)
-        for method in methods.baseline_methods(baselines, hparams, source, seed, batch_size)
-    }
-    first = np.array([np.argmax(labels == label) for label in np.unique(labels)])  # one of each
-    shown = {title: pictures[first] for title, pictures in drawn.items()}
     sampler = samplers.sampler(model)
 
     def draw(low_res, num_samples):
@@ -222,37 +146,60 @@ def report(runs, source, folder, num_images, tau, classifier_epochs, batch_size)
             sampler, low_res, num_samples, seed, Sampling(tau), batch_size, bar
         )
 
-    drawn["PixelCNN"] = draw(low_res, 1)[:, 0]
-    rows, captions, _ = paper_figures.corners(low_res[first], shown, draw(low_res[first], 4))
+    baselines = [str(runs[kind].path) for kind in ("regression", "cross_entropy")]
+    drawn = {
+        method.title: method.predict(low_res)
+        for method in methods.baseline_methods(baselines, hparams, source, seed, batch_size)
+    }
+    first = np.array([np.argmax(labels == label) for label in np.unique(labels)])  # one of each
+    shown = {title: pictures[first] for title, pictures in drawn.items()}
+    cells, captions, _ = paper_figures.corners(low_res[first], shown, draw(low_res[first], 4))
+    drawn |= {"PixelCNN": draw(low_res, 1)[:, 0], "original": high_res}
     _, pixel_independent = runs["cross_entropy"].load_model()
     nats = {
         title: likelihood.nats(likelihood.Repeated(one), low_res, high_res, batch_size)
         for title, one in (("PixelCNN", model), ("Cross-entropy, sample", pixel_independent))
     }
-    drawn["original"] = high_res
-    entries = [
-        row(title, pictures, digits, labels, reader, nats.get(title))
-        for title, pictures in drawn.items()
+    rows = [
+        row(title, canvases, digits, labels, classifier, nats.get(title))
+        for title, canvases in drawn.items()
     ]
-    table = markdown(entries, high_res.shape[1:])
+    table = markdown(rows, high_res.shape[1:])
     with files.disk_errors(folder):
         with files.replacing(folder / "corners.md") as partial:
             partial.write_text(table)
         with files.replacing(folder / "corners.json") as partial:
-            partial.write_text(json.dumps(entries, indent=2) + "\n")
+            partial.write_text(json.dumps(rows, indent=2) + "\n")
         with files.replacing(folder / "corners.npz") as partial, open(partial, "wb") as file:
             np.savez_compressed(file, labels=labels, input=low_res, **drawn)
-        images.save(plotting.sheet(rows, captions), folder / "figure2.png")
-        plotting.save_pdf(rows, captions, folder / "figure2.pdf")
+        images.save(plotting.sheet(cells, captions), folder / "figure2.png")
+        plotting.save_pdf(cells, captions, folder / "figure2.pdf")
     return table
 
 
 def _trained_classifier(hparams, source, test_set, epochs):
-    """Trains a digit classifier, and prints its accuracy on the test split."""
+    """Trains a network that classifies digits, and prints its accuracy on the test split."""
     keras.utils.set_random_seed(hparams.training.seed)
     train_set = image_sets.load(source, hparams.data, "train", with_labels=True)
-    reader = classifier(train_set.images.shape[1:], int(train_set.labels.max()) + 1)
-    reader.fit(train_set.images, train_set.labels, 128, epochs, verbose=2)
-    _, accuracy = reader.evaluate(test_set.images, test_set.labels, 256, verbose=0)
-    print(f"the classifier reads {100 * accuracy:.2f}% of {len(test_set.names)} test digits")
-    return reader
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            layers.Input(train_set.images.shape[1:]),
+            layers.Rescaling(1 / 255, offset=-0.5),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.MaxPool2D(),
+            layers.Conv2D(64, 3, padding="same", activation="relu"),
+            layers.MaxPool2D(),
+            layers.Flatten(),
+            layers.Dropout(0.3),
+            layers.Dense(128, activation="relu"),
+            layers.Dense(int(train_set.labels.max()) + 1),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"])
+    model.fit(train_set.images, train_set.labels, 128, epochs, verbose=2)
+    _, accuracy = model.evaluate(test_set.images, test_set.labels, 256, verbose=0)
+    print(f"the classifier reads {100 * accuracy:.2f}% of {len(test_set)} test digits")
+    return model

@@ -1,6 +1,8 @@
 """Draws and lays out the paper's figures from a run.
 
-Each layout is a function that returns `(rows, captions, notes)` for `prsr.plotting.sheet`.
+Each layout is a function that returns `(rows, captions, notes)` for `prsr.plotting.sheet`. Inputs
+are `low_res`, `[count, low size, low size, channels]` uint8; originals are `high_res`, `[count,
+size, size, channels]` uint8; `by_title` maps a way to make images to such images.
 """
 
 import dataclasses
@@ -165,14 +167,7 @@ class PaperFigures:
 
 
 def side_by_side(low_res, by_title, high_res, groups=1):
-    """Lays out inputs, samples and originals: figures 1 and 4, the appendix, and temperatures.
-
-    Args:
-        low_res: `[count, low size, low size, channels]` uint8.
-        by_title: dict from a way to draw to `[count, size, size, channels]` uint8.
-        high_res: the same, the originals.
-        groups: images per row.
-    """
+    """Lays out figures 1 and 4, the appendix and temperatures: so many images (groups) per row."""
     each = [list(one) for one in zip(low_res, *by_title.values(), high_res)]
     rows = [sum(each[start : start + groups], []) for start in range(0, len(each), groups)]
     captions = ["input", *_samples(by_title), "original"] * groups
@@ -181,12 +176,7 @@ def side_by_side(low_res, by_title, high_res, groups=1):
 
 
 def diversity(low_res, by_title):
-    """Lays out figure 5: several samples of each input.
-
-    Args:
-        low_res: `[count, low size, low size, channels]` uint8.
-        by_title: dict from a way to draw to `[count, num_samples, size, size, channels]` uint8.
-    """
+    """Lays out figure 5: several samples of each input, `[count, num_samples, size, size, ...]`."""
     samples = np.concatenate(list(by_title.values()), axis=1)
     rows = [[low, *several] for low, several in zip(low_res, samples)]
     titles = np.repeat(_samples(by_title), samples.shape[1] // len(by_title))
@@ -194,12 +184,11 @@ def diversity(low_res, by_title):
 
 
 def guidances(low_res, samples, high_res):
-    """Shows one input at several taus (top to bottom) and guidances (left to right).
+    """Shows samples of one input at several taus (top to bottom) and guidances (left to right).
 
     Args:
-        low_res: `[low size, low size, channels]` uint8.
+        low_res, high_res: one input and its original.
         samples: `[count, size, size, channels]` uint8, the guidances of the first tau first.
-        high_res: `[size, size, channels]` uint8, the original.
     """
     rows, width = [], len(_GUIDANCE)
     for start in range(0, len(samples), width):
@@ -212,11 +201,7 @@ def guidances(low_res, samples, high_res):
 def by_method(low_res, by_title, nats):
     """Lays out figure 6: every method's image, with its negative log-likelihood under the model.
 
-    Args:
-        low_res: `[count, low size, low size, channels]` uint8.
-        by_title: dict from a method's title, or "original", to `[count, size, size, channels]`
-            uint8.
-        nats: for each of these, `[count]` nats per image.
+    `nats` has `[count]` nats per image for each entry of `by_title`; the last are the originals.
     """
     rows = [list(row) for row in zip(low_res, *by_title.values())]
     shape = rows[0][-1].shape
@@ -228,11 +213,7 @@ def by_method(low_res, by_title, nats):
 def where_the_bits_are(low_res, samples, high_res, inside):
     """Shows each pixel's cost in nats under A, B and A + B, and the entropy of A + B.
 
-    Args:
-        low_res: `[count, low size, low size, channels]` uint8.
-        samples: `[count, size, size, channels]` uint8.
-        high_res: the same, the originals.
-        inside: result of `prsr.models.inspection.inspect` for the originals.
+    `inside` is the result of `prsr.models.inspection.inspect` for the originals.
     """
     titles = {"conditioning": "nats: A", "prior": "B", "joint": "A + B"}
     nats = [inside[f"{name}_nats"].sum(-1) for name in titles]
@@ -254,10 +235,8 @@ def where_the_bits_are(low_res, samples, high_res, inside):
 def corners(low_res, by_title, samples):
     """Lays out figure 2: each model's output for a digit that may be in either corner.
 
-    Args:
-        low_res: `[count, low size, low size, channels]` uint8.
-        by_title: dict from a baseline's title to `[count, size, size, channels]` uint8.
-        samples: `[count, num_samples, size, size, channels]` uint8 of the PixelCNN.
+    `by_title` are the baselines' images, and `samples` `[count, num_samples, size, size, channels]`
+    those of the PixelCNN.
     """
     rows = [[*row[:-1], *row[-1]] for row in zip(low_res, *by_title.values(), samples)]
     return rows, ["input", *_short(by_title), *["PixelCNN"] * samples.shape[1]], None

@@ -29,9 +29,9 @@ def test_the_rule_by_hand():
         ]
     )
     found = mnist_corners.count(canvases, np.stack([DIGIT] * len(canvases)))
-    assert found.one.tolist() == [True, True, False, False, False, True, False, False]
-    assert found.both.tolist() == [False, False, True, False, True, False, False, False]
-    assert found.second[:2].tolist() == [False, True]
+    assert found["exactly_one"].tolist() == [True, True, False, False, False, True, False, False]
+    assert found["both"].tolist() == [False, False, True, False, True, False, False, False]
+    assert found["second_corner"][:2].tolist() == [False, True]
 
 
 class Reader:
