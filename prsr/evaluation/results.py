@@ -65,10 +65,7 @@ class Evaluation:
             self._claim(method.key, method.made_by, method.chunk or len(self.names))
 
     def images(self, method):
-        """Returns the method's images, drawing only those that were not drawn before.
-
-        Args:
-            method: a `Method`.
+        """Returns a method's images, drawing only those that were not drawn before.
 
         Returns:
             `[count, size, size, channels]` uint8.

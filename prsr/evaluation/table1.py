@@ -139,16 +139,7 @@ def write(folder, report, measured, names):
 
 
 def diversity(method, low_res):
-    """Computes the diversity of a method's samples (`metrics.diversity`).
-
-    Args:
-        method: a `Method` with `draw_samples`.
-        low_res: `[count, low size, low size, channels]` uint8; the first `DIVERSITY_INPUTS` are
-            used, with `DIVERSITY_SAMPLES` samples each.
-
-    Returns:
-        `[at most DIVERSITY_INPUTS]` float array.
-    """
+    """Returns `metrics.diversity` of a method's samples of the first inputs, `[at most 32]`."""
     low_res = low_res[:DIVERSITY_INPUTS]
     bar = progress.Progress(f"diversity, {method.title}", len(low_res) * DIVERSITY_SAMPLES)
     return metrics.diversity(method.draw_samples(low_res, DIVERSITY_SAMPLES, bar))
@@ -159,8 +150,7 @@ def row(method, values, image_shape, paper):
 
     Args:
         method: a `Method`.
-        values: as `metrics.measure` returns them, with `"nats_per_image"` if the model has a
-            likelihood.
+        values: as `metrics.measure` returns them, perhaps with `"nats_per_image"`.
         image_shape: `(height, width, channels)`.
         paper: one of `PAPER`.
 
@@ -178,14 +168,7 @@ def row(method, values, image_shape, paper):
 
 
 def markdown(report):
-    """Formats Table 1 as Markdown, ours beside the paper's.
-
-    Args:
-        report: the content of `table1.json`.
-
-    Returns:
-        A str.
-    """
+    """Formats the content of `table1.json` as Markdown, ours beside the paper's."""
     rows = report["rows"]
     with_paper = any("paper" in row for row in rows)
     columns = [column for column in COLUMNS if any(column.name in row for row in rows)]

@@ -28,7 +28,8 @@ def brute_force(queries, low_res):
 
 
 @pytest.mark.parametrize("block", [1, 7, 50, 64])
-def test_equals_brute_force_however_the_database_is_cut(block):
+def test_equals_brute_force_however_database_and_queries_are_cut(block, monkeypatch):
+    monkeypatch.setattr(nearest_neighbor, "_QUERIES", 9)
     low_res, high_res = pictures(50, 8), pictures(50, 32, seed=1)
     queries = np.concatenate([pictures(20, 8, seed=2), low_res[[49, 0, 13]]])
     found = NearestNeighbor(database(low_res, high_res, block), 50).predict(queries)
@@ -58,13 +59,6 @@ def test_of_equally_near_ones_the_first_counts():
     for block in (2, 6):
         found = NearestNeighbor(database(low_res, high_res, block), 6).predict(low_res[:1])
         np.testing.assert_array_equal(found[0], high_res[0])
-
-
-def test_more_queries_than_are_searched_at_once(monkeypatch):
-    monkeypatch.setattr(nearest_neighbor, "_QUERIES", 8)
-    low_res, high_res, queries = pictures(30, 8), pictures(30, 32, 1), pictures(21, 8, 2)
-    found = NearestNeighbor(database(low_res, high_res, 11), 30).predict(queries)
-    np.testing.assert_array_equal(found, high_res[brute_force(queries, low_res)])
 
 
 def test_streams_from_records_in_bounded_memory(tmp_path):
