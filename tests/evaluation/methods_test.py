@@ -7,7 +7,6 @@ import pytest
 
 from prsr import images
 from prsr.evaluation import methods
-from prsr.evaluation.methods import Method
 from prsr.hparams import Hparams, ModelHparams, Sampling
 from prsr.models.pixel_independent import PixelIndependent
 from prsr.models.regression import RegressionNetwork
@@ -45,11 +44,6 @@ def set_logits(model, probabilities):
         bias[:, value] = np.log(probability)
     model.logits.kernel.assign(np.zeros(model.logits.kernel.shape))
     model.logits.bias.assign(bias.ravel())
-
-
-def test_bicubic_is_that_of_images():
-    (bicubic,) = methods.baseline_methods(["bicubic"], Hparams(), None, 1, 1)
-    np.testing.assert_array_equal(bicubic.predict(LOW_RES), images.upsample_bicubic(LOW_RES, 4))
 
 
 def test_mode_mean_and_samples_of_a_known_distribution(of_run, independent):
@@ -95,35 +89,17 @@ def test_regression_is_bicubic_plus_a_clipped_residual(of_run):
     assert model(LOW_RES).numpy().max() < 0.1  # unclipped where it is trained
 
 
-def test_matched_samples_downsample_to_their_inputs():
-    def draw_samples(low_res, num_samples, bar=None):
-        enlarged = low_res.repeat(2, 1).repeat(2, 2)
-        return np.stack([enlarged // (k + 1) for k in range(num_samples)], axis=1)
-
-    plain = Method("m", "M", lambda low: draw_samples(low, 1)[:, 0], {}, draw_samples=draw_samples)
-    matched, low_res = methods.matched(plain, "antialiased"), np.clip(LOW_RES, 100, 150)
-    samples = matched.draw_samples(low_res, 2)
-    np.testing.assert_array_equal(samples[:, 0], matched.predict(low_res))
-    for drawn in (samples[:, 0], samples[:, 1]):
-        reduced = np.asarray(images.downsample(drawn, 2)).astype(int)
-        assert np.abs(reduced - low_res).max() <= 1
-
-
 def test_what_the_images_of_a_sampling_depend_on(of_run, independent):
     """An evaluation of version 0.2 is continued only as long as its notes stay the same."""
     samplings = [Sampling(1.0), Sampling(float("inf")), Sampling(1.2, 2.0, match_input=True)]
     found = of_run(independent, "pixel_recursive", samplings)
     notes = {key: {**method.made_by} for key, method in found.items()}
     assert len({note.pop("weights_sha256") for note in notes.values()}) == 1
+    guided = {"tau": "1.2", "guidance": 2.0, "match_input": "end", "seed": 1}
     assert notes == {
         "tau_1": {"tau": "1.0", "seed": 1},
         "greedy": {"tau": "inf"},
-        "tau_1.2_guidance_2_matched": {
-            "tau": "1.2",
-            "guidance": 2.0,
-            "match_input": "end",
-            "seed": 1,
-        },
+        "tau_1.2_guidance_2_matched": guided,
     }
 
 

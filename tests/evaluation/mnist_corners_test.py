@@ -42,12 +42,10 @@ class Reader:
         return np.stack([~right, right], axis=1)
 
 
-def test_reading_looks_into_the_fuller_corner():
-    canvases = np.stack([canvas(left=1), canvas(right=1), canvas(left=0.3, right=0.2)])
-    assert mnist_corners.read(Reader(), canvases).tolist() == [1, 1, 0]
-
-
 def test_a_line_of_the_report():
+    """Reading looks into the fuller corner."""
+    several = np.stack([canvas(left=1), canvas(right=1), canvas(left=0.3, right=0.2)])
+    assert mnist_corners.read(Reader(), several).tolist() == [1, 1, 0]
     canvases = np.stack([canvas(left=1), canvas(right=1), canvas(right=1), canvas(1, 1)])
     digits, labels = np.stack([DIGIT] * 4), np.ones(4, int)
     row = mnist_corners.row("A", canvases, digits, labels, Reader(), np.arange(4.0))

@@ -55,15 +55,6 @@ def test_every_method_has_its_nats_below():
     assert notes[1][0] == "" and notes[1][1].endswith("(1.51)")
 
 
-def test_guidances_from_left_to_right_and_taus_below_one_another():
-    samples = SAMPLES[:1] + np.arange(20, dtype=np.uint8)[:, None, None, None]
-    rows, captions, notes = paper_figures.guidances(LOW_RES[0], samples, HIGH_RES[0])
-    assert captions[0] == "input" and captions[2] == "guidance 1" and captions[6] == "original"
-    assert shades(rows)[0] == [0, 150, 151, 152, 153, 154, 100]
-    assert shades(rows)[3] == [None, 165, 166, 167, 168, 169, None]
-    assert notes[3] == ["", *["tau = 1.5"] * 5, ""]
-
-
 def test_corners_without_an_original():
     samples = np.stack([SAMPLES, HIGH_RES], axis=1)
     rows, captions, _ = paper_figures.corners(LOW_RES, {"Regression": HIGH_RES}, samples)
