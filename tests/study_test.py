@@ -37,12 +37,12 @@ def test_what_is_prepared(study, evaluated):
     ]
     from PIL import Image
 
-    from prsr.images import upsample_bicubic
+    from prsr.evaluation.bicubic import Bicubic
 
     truth = results.read_images(evaluated, "truth", 60)
     low_res = results.read_images(evaluated, "input", 60)
     sizes = set()
-    for method, images in (("truth", truth), ("bicubic", np.asarray(upsample_bicubic(low_res, 4)))):
+    for method, images in (("truth", truth), ("bicubic", Bicubic(4).predict(low_res))):
         for number in (0, 59):
             path = study / "images" / "rooms" / method / f"{number:05d}.png"
             sizes.add(path.stat().st_size)

@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from prsr import images
 from prsr.evaluation import results
+from prsr.evaluation.bicubic import Bicubic
 from prsr.pages.study import directory
 from prsr.pages.study.protocol import Protocol
 from prsr.system.errors import UserError
@@ -54,8 +54,7 @@ def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
         }
         low_res = kept.pop("input")
         scale = kept[directory.TRUTH].shape[1] // low_res.shape[1]
-        bicubic = np.asarray(images.upsample_bicubic(low_res, scale))
-        pictures[name] = {**kept, directory.BICUBIC: bicubic}
+        pictures[name] = {**kept, directory.BICUBIC: Bicubic(scale).predict(low_res)}
         data_sets.append(directory.DataSet(name, [names[i] for i in chosen], table))
         algorithms += own
     protocol = Protocol(workers=workers)
