@@ -1,4 +1,4 @@
-"""Numbered sheets of true and generated images, for a judge who has seen none of them.
+"""Numbered sheets of original and generated images, for a judge who has seen none of them.
 
     python experiments/blind_sheet.py --evaluation=runs/guided \
         --methods=truth,tau_1.2,tau_1.2_guidance_2_matched --output=runs/blind

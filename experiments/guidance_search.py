@@ -1,4 +1,4 @@
-"""Searches for the best guidance, tau and matching on validation images.
+"""Searches for the best guidance and tau on validation images, with and without matching.
 
     python experiments/guidance_search.py --dataset=zip:img_align_celeba.zip --output=runs/guidance
 
@@ -10,13 +10,15 @@ Takes an hour on two cores.
 import dataclasses
 import pathlib
 import types
+from collections.abc import Callable
+from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from prsr.data import image_sets, pipeline
+from prsr.data import image_sets, pipeline, sources
 from prsr.evaluation import metrics
 from prsr.models import likelihood, losses
 from prsr.sampling import cached, noise, projection
@@ -78,30 +80,7 @@ def top_p(p):
     return mock.patch.object(noise, "draw", draw)
 
 
-def in_groups(sampler, late):
-    """A sampler that matches after every four rows, with bicubic rows in place of those to come.
-
-    With `late`, the last four rows drawn stay unmatched until the next four are there. Draws the
-    whole image again for every four rows, with the matched rows given: slow, for this test only.
-    """
-
-    def draw(low_res, seeds, tau, guidance):
-        size = low_res.shape[1] * 4
-        filled = np.asarray(tf.image.resize(low_res, (size, size), "bicubic", antialias=True))
-        given = np.full((*filled.shape[:3], 3), -1)
-        for stop in range(4, size + 1, 4):
-            drawn = sampler(low_res, seeds, tau, given=given, guidance=guidance)
-            canvas = np.concatenate([drawn[:, :stop], filled[:, stop:]], axis=1)
-            matched = np.asarray(projection.match(canvas, low_res))
-            given[:, :stop] = drawn[:, :stop]
-            given[:, : stop - 4 if late else stop] = matched[:, : stop - 4 if late else stop]
-        return np.asarray(given, np.uint8)
-
-    return draw
-
-
-@dataclasses.dataclass(frozen=True)
-class Way:
+class Way(NamedTuple):
     """A way to draw.
 
     Attributes:
@@ -109,17 +88,13 @@ class Way:
         tau, guidance: as in `prsr.hparams.Sampling`.
         change: a function from A's logits to others, or None.
         top_p: the total probability of the values that are kept, or None.
-        mode: how to match while drawing: None, `"rows"`, `"groups"` or `"late"`.
-        ridge: replaces `_RIDGE` of `prsr.sampling.projection`, for `"rows"`.
     """
 
     name: str
     tau: float
     guidance: float = 0.0
-    change: object = None
+    change: Callable | None = None
     top_p: float | None = None
-    mode: str | None = None
-    ridge: float = 4.0
 
 
 def ways():
@@ -127,12 +102,6 @@ def ways():
     for tau in (1.0, 1.2, 1.35, 1.5):
         for guidance in (0, 1, 2, 3, 5):
             yield Way(f"tau {tau}, g {guidance}", tau, guidance)
-    for guidance in (0, 2):
-        for ridge in (0.2, 1.0, 4.0, 16.0):
-            name = f"tau 1.2, g {guidance}, rows, ridge {ridge:g}"
-            yield Way(name, 1.2, guidance, mode="rows", ridge=ridge)
-        for mode in ("groups", "late"):
-            yield Way(f"tau 1.2, g {guidance}, {mode}", 1.2, guidance, mode=mode)
     for ends in ((4, 0), (3, 1), (1, 3), (0, 4)):
         yield Way("tau 1.2, g from {} to {} by rows".format(*ends), 1.2, change=by_rows(*ends))
     for ends in ((0, 3), (0, 6), (1, 4), (2, 5), (3, 0)):
@@ -150,26 +119,36 @@ def ways():
 def main(_):
     hparams, model = pretrained.workdir("faces").load_model()
     data = dataclasses.replace(hparams.data, dataset=FLAGS.dataset)
-    low_res, truth = pipeline.evaluation_arrays(
-        image_sets.load(data, 3, "validation", FLAGS.images), data, model.scale
-    )
+    source = sources.open_source(data.dataset, data.split, 3)
+    validation_set = image_sets.load(source, data, "validation", FLAGS.images)
+    low_res, high_res = pipeline.evaluation_arrays(validation_set, data, model.scale)
     seeds = np.concatenate([noise.image_seeds(image, 1, 2) for image in low_res])
-    twice = low_res.repeat(2, 0)
+    inputs, originals = low_res.repeat(2, 0), high_res.repeat(2, 0)
     folder = pathlib.Path(FLAGS.output)
     folder.mkdir(parents=True, exist_ok=True)
 
     def sharpness(drawn):
-        """The mean difference of vertical neighbours, relative to the truth's."""
-        steps = [np.abs(np.diff(np.asarray(x, float), axis=1)).mean() for x in (drawn, truth)]
+        """The mean difference of vertical neighbours, relative to the originals'."""
+        steps = [np.abs(np.diff(x.astype(float), axis=1)).mean() for x in (drawn, high_res)]
         return steps[0] / steps[1]
 
-    def bits(images, inputs):
-        nats = likelihood.nats(model, inputs, images, 32).mean()
+    def bits(low_res, images):
+        nats = likelihood.nats(model, low_res, images, 32).mean()
         return losses.bits_per_dim(nats, images.shape[1:])
 
     plain = cached.sampler(model)
+
+    def draw(way):
+        if way.top_p:
+            with top_p(way.top_p):
+                return cached.sampler(model)(inputs, seeds, way.tau, guidance=way.guidance)
+        if way.change:
+            return cached.sampler(scaled(model, way.change))(inputs, seeds, way.tau)
+        return plain(inputs, seeds, way.tau, guidance=way.guidance)
+
     lines = [
-        f"truth {bits(truth, low_res):.3f} bits/dim; {len(truth)} images, two samples of each",
+        f"originals: {bits(low_res, high_res):.3f} bits/dim; {len(low_res)} images, two samples "
+        f"of each",
         "",
         "| | as drawn: pSNR | SSIM | consistency | matched: pSNR | SSIM | diversity | sharpness | "
         "bits/dim |",
@@ -180,31 +159,17 @@ def main(_):
     for way in ways():
         if FLAGS.only not in way.name:
             continue
-        projection._shares.cache_clear()
-        with mock.patch.object(projection, "_RIDGE", way.ridge):
-            if way.top_p:
-                with top_p(way.top_p):
-                    drawn = cached.sampler(model)(twice, seeds, way.tau, guidance=way.guidance)
-            elif way.change:
-                drawn = cached.sampler(scaled(model, way.change))(twice, seeds, way.tau)
-            elif way.mode in ("groups", "late"):
-                draw = in_groups(plain, way.mode == "late")
-                drawn = draw(twice, seeds, way.tau, way.guidance)
-            else:
-                method = "antialiased" if way.mode == "rows" else None
-                drawn = plain(twice, seeds, way.tau, guidance=way.guidance, match_rows=method)
-        matched = np.asarray(projection.match(drawn, twice))
-        true = truth.repeat(2, 0)
-        pairs = matched.reshape(-1, 2, *matched.shape[1:])
+        drawn = draw(way)
+        matched = np.asarray(projection.match(drawn, inputs))
         numbers = [
-            f"{metrics.psnr(drawn, true).mean():.2f}",
-            f"{metrics.ssim(drawn, true).mean():.3f}",
-            f"{metrics.consistency(drawn, twice).mean():.5f}",
-            f"{metrics.psnr(matched, true).mean():.2f}",
-            f"{metrics.ssim(matched, true).mean():.3f}",
-            f"{metrics.diversity(pairs).mean():.3f}",
+            f"{metrics.psnr(drawn, originals).mean():.2f}",
+            f"{metrics.ssim(drawn, originals).mean():.3f}",
+            f"{metrics.consistency(drawn, inputs).mean():.5f}",
+            f"{metrics.psnr(matched, originals).mean():.2f}",
+            f"{metrics.ssim(matched, originals).mean():.3f}",
+            f"{metrics.diversity(matched.reshape(-1, 2, *matched.shape[1:])).mean():.3f}",
             f"{sharpness(matched):.3f}",
-            f"{bits(matched, twice):.3f}",
+            f"{bits(inputs, matched):.3f}",
         ]
         lines.append(f"| {way.name} | " + " | ".join(numbers) + " |")
         print(lines[-1], flush=True)

@@ -1,4 +1,4 @@
-"""Trains and scores MNIST corners, and draws Figure 2.
+"""Trains and judges models of MNIST corners, and draws Figure 2.
 
 python -m prsr.corners --flagfile=experiments/mnist_corners.flags --dataset=mnist:DIR
 """
@@ -24,8 +24,8 @@ def define():
     with group("Run"):
         define_workdir()
         define_replicas()
-    with group("Scores"):
-        flags.DEFINE_integer("num_images", 1000, "Test digits to score", 1)
+    with group("Evaluation"):
+        flags.DEFINE_integer("num_images", 1000, "Test digits to draw", 1)
         flags.DEFINE_integer("classifier_epochs", 3, "Epochs of the network that reads digits", 1)
         define_batch_size(50)
     define_hparams(but=["architecture", "initial_weights"])
@@ -39,8 +39,8 @@ def main():
     from prsr.training import distribution, loop
     from prsr.workdir.directory import Workdir
 
-    if FLAGS.pairs == "downsampled":
-        raise UserError("prsr.corners needs --pairs=corners or --pairs=diagonal_corners")
+    if FLAGS.pairs != "corners":
+        raise UserError("prsr.corners needs --pairs=corners")
     if len(distribution.workers()) > 1:
         raise UserError("prsr.corners trains on one machine only; unset TF_CONFIG")
     strategy = distribution.open_strategy(FLAGS.num_replicas)
@@ -58,7 +58,13 @@ def main():
             print("saved; the same command continues")
             return 128 + stopped
     table = mnist_corners.report(
-        runs, folder, FLAGS.num_images, FLAGS.tau, FLAGS.classifier_epochs, FLAGS.batch_size
+        runs,
+        source,
+        folder,
+        FLAGS.num_images,
+        FLAGS.tau,
+        FLAGS.classifier_epochs,
+        FLAGS.batch_size,
     )
     print(table)
     print(f"wrote corners.md, corners.json, corners.npz, figure2.png and figure2.pdf to {folder}")

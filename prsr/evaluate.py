@@ -1,4 +1,4 @@
-"""Scores a model as in Table 1.
+"""Evaluates a model as in Table 1.
 
 python -m prsr.evaluate --workdir=RUN --baselines=bicubic,nn,REGRESSION_RUN
 """
@@ -23,7 +23,7 @@ from prsr.flags import (
     trained,
     with_dataset,
 )
-from prsr.hparams import MATCH_INPUT, Sampling
+from prsr.hparams import Sampling
 from prsr.system import backend, progress
 from prsr.system.errors import UserError
 
@@ -43,13 +43,10 @@ def define():
             "tau", ["1.0", "1.1", "1.2", "inf"], "Inverse temperatures, a row each; inf is greedy"
         )
         flags.DEFINE_list(
-            "guidance", [], "Rows the paper does not have: TAU:GUIDANCE pairs such as 1.2:2,1.2:3"
+            "samplings", [], "Rows the paper does not have: TAU[:GUIDANCE], such as 1.2:2,1.2:3"
         )
-        flags.DEFINE_enum(
-            "match_input",
-            "off",
-            MATCH_INPUT,
-            "Match --guidance rows, and add matched baselines: off, end or rows",
+        flags.DEFINE_bool(
+            "match_input", False, "Match the rows of --samplings, and add matched baselines"
         )
         define_paths(
             "baselines",
@@ -78,51 +75,49 @@ def main():
     output = output_folder("evaluation")
     samplings = _samplings()
     hparams, model = workdir.load_model()
-    hparams, _ = workdir.check_images(with_dataset(hparams))
+    hparams = with_dataset(hparams)
     if hparams.data.pairs != "downsampled":
         raise UserError(
             f"--workdir={workdir.path} was trained with --pairs={hparams.data.pairs}, which is "
-            f"not super-resolution; score it with python -m prsr.corners"
+            f"not super-resolution; evaluate it with python -m prsr.corners"
         )
-    seed, batch_size = FLAGS.seed, FLAGS.batch_size
     for sampling in samplings:
-        if not sampling.in_paper:
-            samplers.check(sampling, hparams)
-    pixel_independent = methods.baseline_methods(FLAGS.baselines, hparams, seed, batch_size)
-    own = methods.run_methods(workdir, hparams, model, samplings, seed, batch_size, devices)
-    chosen = pixel_independent + own
-    if FLAGS.match_input != "off":
-        if hparams.model.architecture != "pixel_recursive":
-            pixel_independent += own
-        chosen += [methods.matched(one, hparams.data.downsampling) for one in pixel_independent]
-    paper = table1.paper_for(hparams) if FLAGS.paper == "auto" else FLAGS.paper
-    names, *pairs = pipeline.test_pairs(hparams, FLAGS.num_images or None)
+        samplers.check(sampling, hparams)
+    source, _ = workdir.open_images(hparams)
+    seed, batch_size, downsampling = FLAGS.seed, FLAGS.batch_size, hparams.data.downsampling
+    baselines = methods.baseline_methods(FLAGS.baselines, hparams, source, seed, batch_size)
+    rows = methods.run_methods(workdir, hparams, model, samplings, seed, batch_size, devices)
+    if FLAGS.match_input:
+        is_baseline = hparams.model.architecture != "pixel_recursive"
+        unmatched = baselines + (rows if is_baseline else [])
+        rows = rows + [methods.matched(method, downsampling) for method in unmatched]
+    names, *pairs = pipeline.test_pairs(source, hparams, FLAGS.num_images or None)
     if len(names) < _FEW:
         print(
             f"only {progress.counted(len(names), 'test image')}: expect large errors",
             file=sys.stderr,
         )
     evaluation = results.Evaluation(output, names, *pairs)
-    report, scores = table1.evaluate(
-        evaluation, chosen, model, hparams.data.downsampling, paper, batch_size
+    paper = table1.paper_for(hparams) if FLAGS.paper == "auto" else FLAGS.paper
+    report, measured = table1.evaluate(
+        evaluation, baselines + rows, model, downsampling, paper, batch_size
     )
     report = {"run": FLAGS.model or str(workdir.path), **report}
-    print(table1.write(output, report, scores, names))
-    print(f"wrote the table, every score and all images to {output}")
+    print(table1.write(output, report, measured, names))
+    print(f"wrote the table, every image and its metrics to {output}")
 
 
 def _samplings():
-    """The `prsr.hparams.Sampling` of each row: the paper's, then those of `--guidance`."""
+    """The `prsr.hparams.Sampling` of each row: the paper's, then those of `--samplings`."""
     samplings = [Sampling(tau) for tau in numbers("tau")]
-    for pair in FLAGS.guidance:
+    for text in FLAGS.samplings:
+        tau, _, guidance = text.partition(":")
         try:
-            tau, guidance = map(float, pair.split(":"))
+            samplings.append(Sampling(float(tau), float(guidance or 0), FLAGS.match_input))
         except ValueError as error:
             raise UserError(
-                f"--guidance expects pairs TAU:GUIDANCE, separated by commas: '{pair}'"
+                f"--samplings expects TAU or TAU:GUIDANCE, separated by commas: '{text}'"
             ) from error
-        samplings.append(Sampling(tau, guidance, FLAGS.match_input))
-        samplings[-1].check()
     return samplings
 
 

@@ -21,7 +21,6 @@ from prsr.flags import (
     trained,
     with_dataset,
 )
-from prsr.system.errors import UserError
 
 
 def define():
@@ -58,26 +57,26 @@ def main():
     workdir = trained()
     output = output_folder("figures")
     hparams, model = workdir.load_model()
-    if hparams.model.architecture != "pixel_recursive":
-        raise UserError(
-            f"--workdir={workdir.path} is a baseline ({hparams.model.architecture}); give the run "
-            f"of a pixel_recursive model, and the baseline in --baselines"
-        )
-    hparams, _ = workdir.check_images(with_dataset(hparams))
+    hparams.model.require_prior("draw the figures")
+    hparams = with_dataset(hparams)
+    source, _ = workdir.open_images(hparams)
     chosen = paper_figures.chosen(FLAGS.figures, hparams.data.pairs)
     count = max(paper_figures.images_needed(name, FLAGS.num_images) for name in chosen)
-    _, low_res, high_res = pipeline.test_pairs(hparams, count)
+    _, low_res, high_res = pipeline.test_pairs(source, hparams, count)
+    seed, batch_size = FLAGS.seed, FLAGS.batch_size
     figures = paper_figures.PaperFigures(
-        model,
-        lambda: methods.baseline_methods(FLAGS.baselines, hparams, FLAGS.seed, FLAGS.batch_size),
-        low_res,
-        high_res,
+        model=model,
+        baselines=lambda: methods.baseline_methods(
+            FLAGS.baselines, hparams, source, seed, batch_size
+        ),
+        low_res=low_res,
+        high_res=high_res,
         num_images=FLAGS.num_images,
         num_samples=FLAGS.num_samples,
         sampling=sampling_from_flags(hparams),
         downsampling=hparams.data.downsampling,
-        seed=FLAGS.seed,
-        batch_size=FLAGS.batch_size,
+        seed=seed,
+        batch_size=batch_size,
     )
     for name in chosen:
         print(f"{figures.save(name, output)}.png, .pdf")

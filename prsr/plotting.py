@@ -1,13 +1,14 @@
-"""Draws sheets of images, training curves and interval plots."""
+"""Draws sheets of images, training curves and interval plots.
 
-import matplotlib
+Plots are made with `matplotlib.figure`, which needs no window and leaves the user's backend and
+figures as they are; only what draws them imports it.
+"""
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from prsr import images
 from prsr.system import files
-
-matplotlib.use("Agg")  # no window, wherever this runs
 
 _CELL = 128  # side of one picture on a sheet, in pixels, at least
 _GAP = 6
@@ -44,10 +45,10 @@ def save_pdf(rows, captions, path, notes=None):
         rows, captions, notes: as for `sheet`.
         path: `pathlib.Path` of the file; its folder is made.
     """
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     (width, height), cells, texts = _layout(rows, captions, notes)
-    figure = plt.figure(figsize=(width / 100, height / 100))
+    figure = Figure(figsize=(width / 100, height / 100))
     axes = figure.add_axes((0, 0, 1, 1))
     for x, y, picture in cells:
         extent = (x, x + picture.shape[1], y + picture.shape[0], y)
@@ -58,7 +59,6 @@ def save_pdf(rows, captions, path, notes=None):
     axes.axis("off")
     with files.replacing(path) as partial:
         figure.savefig(partial, format="pdf")
-    plt.close(figure)
 
 
 def _layout(rows, captions, notes):
@@ -97,18 +97,19 @@ def heat(values, most):
     Returns:
         `[height, width, 3]` uint8, in viridis, which colour-blind people can read as well.
     """
-    return (matplotlib.colormaps["viridis"](values / most)[..., :3] * 255).round().astype(np.uint8)
+    from matplotlib import colormaps
+
+    return (colormaps["viridis"](values / most)[..., :3] * 255).round().astype(np.uint8)
 
 
-def curves(records, path, unit="step"):
-    """Plots training and validation scores (bits per dimension or squared error) against steps.
+def curves(records, path):
+    """Plots bits per dimension, or a regression's squared error, against steps.
 
     Args:
-        records: list of dicts with `"step"` and any of the scores, as in `metrics.jsonl`.
+        records: list of dicts with `"step"` and any of the curves' values, as in `metrics.jsonl`.
         path: `pathlib.Path` of the PNG.
-        unit: what `"step"` counts.
     """
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     lines = {
         "bits_per_dim/joint": ("C0", "A + B"),
@@ -116,34 +117,31 @@ def curves(records, path, unit="step"):
         "bits_per_dim/prior": ("C2", "B alone"),
         "mean_squared_error": ("C0", "mean squared error"),
     }
-    figure, axes = plt.subplots(figsize=(7, 4.2), dpi=120)
-    lows = []
+    figure = Figure(figsize=(7, 4.2), dpi=120)
+    axes, drawn = figure.subplots(), []
     for name, (color, text) in lines.items():
         for split, style in (("train", "-"), ("validation", "o--")):
             key = f"{split}/{name}"
             points = [(r["step"], r[key]) for r in records if key in r]
             if points:
-                steps, scores = np.array(points).T
-                lows.extend(scores)
+                steps, values = np.array(points).T
+                drawn.extend(values)
                 label = f"{text}, {split}"
-                axes.plot(steps, scores, style, color=color, markersize=3, linewidth=1, label=label)
-    axes.set_xlabel(unit)
+                axes.plot(steps, values, style, color=color, markersize=3, linewidth=1, label=label)
+    axes.set_xlabel("step")
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    if lows and any("train/mean_squared_error" in record for record in records):
+    if any("train/mean_squared_error" in record for record in records):
         axes.set_yscale("log")
         axes.set_ylabel("mean squared error on [0, 1]")
     else:
         axes.set_ylabel("bits per dimension")
-        if lows:
-            # Cut off the first steps, whose scores are far higher.
-            axes.set_ylim(min(lows) - 0.2, min(9.0, max(lows) + 0.2))
+        if drawn:
+            # Leave out the first steps, whose values are far higher.
+            axes.set_ylim(min(drawn) - 0.2, min(9.0, max(drawn) + 0.2))
     axes.grid(alpha=0.3)
-    if lows:
+    if drawn:
         axes.legend(fontsize=8)
-    figure.tight_layout()
-    with files.replacing(path) as partial:
-        figure.savefig(partial, format="png", metadata={"Software": images.SOFTWARE})
-    plt.close(figure)
+    _save(figure, path)
 
 
 def intervals(rows, label, path):
@@ -155,9 +153,10 @@ def intervals(rows, label, path):
         label: label of the axis.
         path: `pathlib.Path` of the PNG.
     """
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
-    figure, axes = plt.subplots(figsize=(7, 1 + 0.5 * len(rows)), dpi=120)
+    figure = Figure(figsize=(7, 1 + 0.5 * len(rows)), dpi=120)
+    axes = figure.subplots()
     for y, (_, value, (low, high), paper) in enumerate(rows):
         error = [[value - low], [high - value]]
         axes.errorbar(value, y, xerr=error, fmt="o", color="C0", capsize=4, label="measured")
@@ -170,7 +169,10 @@ def intervals(rows, label, path):
     axes.grid(alpha=0.3, axis="x")
     handles = dict(zip(*axes.get_legend_handles_labels()[::-1]))
     axes.legend(handles.values(), handles.keys(), fontsize=8)
+    _save(figure, path)
+
+
+def _save(figure, path):
     figure.tight_layout()
     with files.replacing(path) as partial:
         figure.savefig(partial, format="png", metadata={"Software": images.SOFTWARE})
-    plt.close(figure)

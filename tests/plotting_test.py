@@ -1,5 +1,9 @@
+import importlib
+
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from PIL import Image
 
 from prsr import images, plotting
@@ -27,13 +31,10 @@ def test_without_captions_and_with_notes():
     assert noted.shape[0] == plain.height + 22 and (noted[-28:] < 255).any()
 
 
-def test_grey_pictures():
-    image = images.to_pil(LARGE[..., :1])
-    assert image.mode == "L"
-    np.testing.assert_array_equal(image, LARGE[..., 0])
-
-
-def test_a_picture_is_saved_as_it_is(tmp_path):
+def test_pictures_are_saved_as_they_are_grey_ones_too(tmp_path):
+    grey = images.to_pil(LARGE[..., :1])
+    assert grey.mode == "L"
+    np.testing.assert_array_equal(grey, LARGE[..., 0])
     images.save(images.to_pil(LARGE), tmp_path / "new" / "a.png")
     np.testing.assert_array_equal(Image.open(tmp_path / "new" / "a.png"), LARGE)
 
@@ -63,3 +64,14 @@ def test_numbers_as_colours():
     assert colours.dtype == np.uint8 and colours[0, 0].tolist() == [68, 1, 84]
     assert colours[0, 2].tolist() == colours[0, 3].tolist() == [253, 231, 37]
     assert (np.diff(colours[0, :3].astype(int).sum(-1)) > 0).all()
+
+
+def test_a_notebook_keeps_its_plots(tmp_path):
+    """Importing and drawing leave the backend and the open figures as they are."""
+    before = matplotlib.get_backend()
+    matplotlib.use("svg")
+    importlib.reload(plotting)
+    plotting.curves([], tmp_path / "curves.png")
+    plotting.save_pdf([[LARGE]], [""], tmp_path / "sheet.pdf")
+    assert matplotlib.get_backend() == "svg" and pyplot.get_fignums() == []
+    matplotlib.use(before)

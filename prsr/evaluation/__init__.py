@@ -1,1 +1,1 @@
-"""Evaluates models: methods, scores, Table 1 and the paper's figures."""
+"""Evaluates models: methods, metrics, Table 1 and the paper's figures."""

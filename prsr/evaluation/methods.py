@@ -6,15 +6,18 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
-from prsr.data import pipeline
+from prsr import images
+from prsr.data import pipeline, splits
 from prsr.evaluation import results
-from prsr.evaluation.bicubic import Bicubic
 from prsr.evaluation.nearest_neighbor import BLOCK, NearestNeighbor
-from prsr.evaluation.networks import CHOICES, CrossEntropy, Regression
+from prsr.hparams import Sampling
 from prsr.sampling import projection, samplers
 from prsr.system.errors import UserError
 from prsr.workdir.directory import Workdir
+
+_GREEDY = Sampling(tau=math.inf)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +59,9 @@ def matched(method, downsampling):
 
     def draw_samples(low_res, num_samples, bar=None):
         drawn = method.draw_samples(low_res, num_samples, bar)
-        alike = [projection.match(drawn[:, k], low_res, downsampling) for k in range(num_samples)]
-        return np.stack(alike, axis=1)
+        repeated = low_res.repeat(num_samples, 0)
+        changed = projection.match(np.concatenate(drawn), repeated, downsampling)
+        return np.reshape(changed, drawn.shape)
 
     return dataclasses.replace(
         method,
@@ -85,55 +89,72 @@ def run_methods(workdir, hparams, model, samplings, seed, batch_size, devices=()
         A list of `Method`.
     """
     weights = {"weights_sha256": hashlib.sha256(workdir.weights.read_bytes()).hexdigest()}
-    kind = hparams.model.architecture
-    if kind == "regression":
-        return [Method(kind, "Regression", Regression(model, batch_size).predict, weights)]
-    if kind == "cross_entropy":
-        return [_pixel_independent(model, c, seed, batch_size, weights) for c in CHOICES]
     sampler = samplers.sampler(model, hparams.data.downsampling, devices=devices)
-    return [_pixel_recursive(sampler, one, seed, batch_size, weights) for one in samplings]
+
+    def method(key, title, sampling=_GREEDY, sampler=sampler, settings=None):
+        def draw_samples(low_res, num_samples, bar=None):
+            return samplers.draw_samples(
+                sampler, low_res, num_samples, seed, sampling, batch_size, bar
+            )
+
+        def predict(low_res):
+            return draw_samples(low_res, 1)[:, 0]
+
+        is_random = not math.isinf(sampling.tau)
+        made_by = {**weights, **(settings or {}), **({"seed": seed} if is_random else {})}
+        return Method(
+            key,
+            title,
+            predict,
+            made_by,
+            draw_samples=draw_samples if is_random else None,
+            in_paper=sampling.in_paper,
+        )
+
+    if hparams.model.architecture == "regression":
+        return [method("regression", "Regression")]
+    if hparams.model.architecture == "cross_entropy":
+        return [
+            method("cross_entropy_mode", "Cross-entropy, mode"),
+            method("cross_entropy_mean", "Cross-entropy, mean", sampler=_mean(model)),
+            method("cross_entropy_sample", "Cross-entropy, sample", Sampling(tau=1.0)),
+        ]
+    return [
+        method(sampling.key, sampling.title, sampling, settings=_noted(sampling))
+        for sampling in samplings
+    ]
 
 
-def _pixel_independent(model, choice, seed, batch_size, weights):
-    network = CrossEntropy(model, choice, seed, batch_size)
-    key, name = f"cross_entropy_{choice}", f"Cross-entropy, {choice}"
-    if choice != "sample":
-        return Method(key, name, network.predict, weights)
-    made_by = {**weights, "seed": seed}
-    return Method(key, name, network.predict, made_by, draw_samples=network.draw_samples)
-
-
-def _pixel_recursive(sampler, sampling, seed, batch_size, weights):
-    def draw_samples(low_res, num_samples, bar=None):
-        return samplers.draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar)
-
-    def predict(low_res):
-        return draw_samples(low_res, 1)[:, 0]
-
-    made_by = {**weights, "tau": str(sampling.tau)}
+def _noted(sampling):
+    """Returns what distinguishes the images of one sampling from another's, for JSON."""
+    noted = {"tau": str(sampling.tau)}
     if sampling.guidance:
-        made_by["guidance"] = sampling.guidance
-    if sampling.match_input != "off":
-        made_by["match_input"] = sampling.match_input
-    is_random = not math.isinf(sampling.tau)
-    if is_random:
-        made_by["seed"] = seed
-    return Method(
-        sampling.key,
-        sampling.title,
-        predict,
-        made_by,
-        draw_samples=draw_samples if is_random else None,
-        in_paper=sampling.in_paper,
-    )
+        noted["guidance"] = sampling.guidance
+    if sampling.match_input:
+        noted["match_input"] = "end"  # there was another way until version 0.2
+    return noted
 
 
-def baseline_methods(names, hparams, seed, batch_size):
+def _mean(model):
+    """Returns a "sampler" of the expected value, which minimises the expected squared error."""
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def expect(low_res):
+        probabilities = tf.nn.softmax(tf.cast(model(low_res), tf.float32))
+        values = tf.range(probabilities.shape[-1], dtype=tf.float32)
+        return tf.cast(tf.round(tf.tensordot(probabilities, values, 1)), tf.uint8)
+
+    return lambda low_res, seeds, sampling: expect(tf.convert_to_tensor(low_res)).numpy()
+
+
+def baseline_methods(names, hparams, source, seed, batch_size):
     """Returns the methods that a model is compared with.
 
     Args:
         names: each `"bicubic"`, `"nn"`, or the run directory of a trained baseline.
         hparams: the `Hparams` of the model they are compared with.
+        source: the opened data set, as from `Workdir.open_images`; "nn" searches its training
+            images.
         seed: seed of the cross-entropy model's samples.
         batch_size: images per batch; does not affect the images.
 
@@ -141,15 +162,15 @@ def baseline_methods(names, hparams, seed, batch_size):
         A list of `Method`.
 
     Raises:
-        UserError: a run is not a baseline, or is one for other images.
+        UserError: a run is not a baseline, is one for other images, or was trained on the test
+            images.
     """
     result = []
-    scale = hparams.model.scale
     for name in names:
         if name == "bicubic":
-            result.append(Method(name, "Bicubic", Bicubic(scale).predict, {}))
+            result.append(_bicubic(hparams.model.scale))
         elif name == "nn":
-            result.append(_nearest_neighbor(hparams))
+            result.append(_nearest_neighbor(hparams, source))
         else:
             workdir = Workdir(name)
             if not workdir.settings.exists():
@@ -158,42 +179,40 @@ def baseline_methods(names, hparams, seed, batch_size):
                     f"of a trained regression or cross_entropy"
                 )
             _check_fits(workdir.read_hparams(), hparams, name)
-            own, _ = workdir.check_images(hparams)  # it must not have been trained on them, either
-            if own.data.root != hparams.data.root:
-                raise UserError(
-                    f"the baseline '{name}' split '{hparams.data.dataset}' differently into "
-                    f"training and test images; train it again on the same path"
-                )
+            splits.check(workdir.splits, source, hparams.data.dataset)
             result.extend(run_methods(workdir, *workdir.load_model(), (), seed, batch_size))
     return result
 
 
-def _nearest_neighbor(hparams):
-    data, model = hparams.data, hparams.model
-
+def _bicubic(scale):
     def predict(low_res):
-        database = pipeline.blocks(data, model.channels, model.scale, "train", BLOCK)
-        return NearestNeighbor(*database).predict(low_res)
+        return np.asarray(images.upsample_bicubic(low_res, scale))
 
-    return Method("nn", "NN", predict, {"training_images": data.dataset}, chunk=None)
+    return Method("bicubic", "Bicubic", predict, {})
+
+
+def _nearest_neighbor(hparams, source):
+    def predict(low_res):
+        blocks = pipeline.blocks(source, hparams.data, hparams.model.scale, "train", BLOCK)
+        return NearestNeighbor(*blocks).predict(low_res)
+
+    return Method("nn", "NN", predict, {"training_images": hparams.data.dataset}, chunk=None)
 
 
 def _check_fits(baseline, hparams, name):
+    """Rejects a run that is not a baseline, or was trained on pairs of another kind."""
     if baseline.model.architecture == "pixel_recursive":
         raise UserError(
             f"the run '{name}' is a pixel_recursive model, not a baseline; evaluate it separately"
         )
-    pairs = [
-        (field, getattr(getattr(baseline, part), field), getattr(getattr(hparams, part), field))
-        for part, fields in (
-            ("model", ("channels", "scale")),
-            ("data", ("image_size", "crop", "downsampling", "pairs", "levels", "split")),
-        )
-        for field in fields
-    ]
-    for field, theirs, ours in pairs:
-        if theirs != ours:
-            raise UserError(
-                f"the baseline '{name}' was trained with {field}={theirs}, the model "
-                f"with {ours}; train a baseline with the model's settings"
-            )
+    for part, fields in (
+        ("model", ("channels", "scale")),
+        ("data", ("image_size", "crop", "downsampling", "pairs", "levels", "split")),
+    ):
+        for field in fields:
+            theirs, ours = (getattr(getattr(one, part), field) for one in (baseline, hparams))
+            if theirs != ours:
+                raise UserError(
+                    f"the baseline '{name}' was trained with {field}={theirs}, the model "
+                    f"with {ours}; train a baseline with the model's settings"
+                )

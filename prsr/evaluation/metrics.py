@@ -1,11 +1,11 @@
-"""Computes the scores of Table 1: the similarity of two images, and the diversity of samples.
+"""Computes the metrics of Table 1: the similarity of two images, and the diversity of samples.
 
-Every score is computed per image; tables show means over the test set.
+Images are `[batch, height, width, channels]` uint8: `estimate`, `original` and the input `low_res`.
+Every metric is one number per image, in a `[batch]` float array; tables show means over the test
+set.
 """
 
-import dataclasses
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -13,39 +13,27 @@ import tensorflow as tf
 from prsr import images
 
 _MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of Wang et al. 2003
+_MS_SSIM_MULTIPLE = 16  # it halves an image four times
 _WINDOW, _SIGMA = 11, 1.5
-DIVERSITY_INPUTS, DIVERSITY_SAMPLES = 32, 6  # of so many test images, so many samples each
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-def psnr(estimate, truth):
+def psnr(estimate, original):
     """Peak signal-to-noise ratio: 10 log10(255^2 / MSE), over all sub-pixels of an image.
 
-    Args:
-        estimate: `[batch, height, width, channels]` uint8.
-        truth: the same.
-
-    Returns:
-        `[batch]` float array in dB; infinite for equal images.
+    It is in dB, and infinite for equal images.
     """
-    return _decibels(np.square(np.asarray(estimate, np.float64) - np.asarray(truth, np.float64)))
+    return _decibels(np.square(np.asarray(estimate, np.float64) - np.asarray(original, np.float64)))
 
 
-def psnr_uint8_wrap(estimate, truth):
+def psnr_uint8_wrap(estimate, original):
     """Computes pSNR with uint8 overflow, which does not measure quality.
 
     Differences and their squares are taken modulo 256, as in NumPy with uint8 arrays. Any estimate
     of a photograph then scores near 29 dB, and noise 27.9. So does every row of the paper's Table
-    1: its pSNR can only be compared with this score.
-
-    Args:
-        estimate: `[batch, height, width, channels]` uint8.
-        truth: the same.
-
-    Returns:
-        `[batch]` float array in dB.
+    1: its pSNR can only be compared with this metric.
     """
-    difference = np.asarray(estimate, np.uint8) - np.asarray(truth, np.uint8)
+    difference = np.asarray(estimate, np.uint8) - np.asarray(original, np.uint8)
     return _decibels(difference * difference)
 
 
@@ -55,25 +43,19 @@ def _decibels(squares):
         return 10 * np.log10(255**2 / error)
 
 
-def ssim(estimate, truth):
+def ssim(estimate, original):
     """Structural similarity (Wang et al. 2004), averaged over window positions and channels.
 
     It uses a Gaussian window of 11x11 with sigma 1.5, only where it fits entirely; K1 = 0.01,
-    K2 = 0.03, range 255. This is `tf.image.ssim`.
-
-    Args:
-        estimate: `[batch, height, width, channels]` uint8, at least 11x11.
-        truth: the same.
-
-    Returns:
-        `[batch]` float array, 1 for equal images.
+    K2 = 0.03, range 255. This is `tf.image.ssim`. Equal images score 1; an image smaller than the
+    window has none.
     """
     return tf.image.ssim(
-        tf.convert_to_tensor(estimate), tf.convert_to_tensor(truth), max_val=255
+        tf.convert_to_tensor(estimate), tf.convert_to_tensor(original), max_val=255
     ).numpy()
 
 
-def ms_ssim(estimate, truth):
+def ms_ssim(estimate, original):
     """Multi-scale structural similarity (Wang et al. 2003) that works on 32x32 images.
 
     It is the product over five scales of contrast and structure (at the last scale, SSIM), each
@@ -83,22 +65,15 @@ def ms_ssim(estimate, truth):
     16, 8, 4 and 2 with windows of 11, 11, 8, 4 and 2. Negative terms count as zero, as in
     `tf.image.ssim_multiscale`, whose fixed window needs 176x176.
 
-    Args:
-        estimate: `[batch, height, width, channels]` uint8; height and width multiples of 16.
-        truth: the same.
-
-    Returns:
-        `[batch]` float array, 1 for equal images.
-
     Raises:
-        ValueError: the images cannot be halved four times.
+        ValueError: height or width is not a multiple of 16, and cannot be halved four times.
     """
-    if any(side % 2 ** (len(_MS_SSIM_WEIGHTS) - 1) for side in estimate.shape[1:3]):
+    if any(side % _MS_SSIM_MULTIPLE for side in estimate.shape[1:3]):
         raise ValueError(
-            f"MS-SSIM halves an image four times: expected multiples of 16, "
+            f"MS-SSIM halves an image four times: expected multiples of {_MS_SSIM_MULTIPLE}, "
             f"got {estimate.shape[1]}x{estimate.shape[2]}"
         )
-    pair = [tf.cast(image, tf.float32) for image in (estimate, truth)]
+    pair = [tf.cast(image, tf.float32) for image in (estimate, original)]
     result = 1.0
     for scale, weight in enumerate(_MS_SSIM_WEIGHTS):
         if scale > 0:
@@ -135,40 +110,36 @@ def consistency(estimate, low_res, downsampling="antialiased"):
     Paper: the text says "L2 distance"; Table 1's caption says MSE.
 
     Args:
-        estimate: `[batch, height, width, channels]` uint8.
-        low_res: `[batch, height / scale, width / scale, channels]` uint8.
+        estimate, low_res: as above.
         downsampling: how the input was made, one of `prsr.hparams.DOWNSAMPLING`.
-
-    Returns:
-        `[batch]` float array, 0 or more.
     """
     scale = estimate.shape[1] // low_res.shape[1]
     reduced = np.asarray(images.downsample(estimate, scale, downsampling), np.float64)
     return np.square((reduced - np.asarray(low_res, np.float64)) / 255).mean(axis=(1, 2, 3))
 
 
-def scores(estimate, truth, low_res, downsampling, block=256):
-    """Computes every score that exists for images of this size.
+def measure(estimate, original, low_res, downsampling, block=256):
+    """Computes every metric that exists for images of this size.
 
     Args:
-        estimate: `[count, size, size, channels]` uint8.
-        truth: the same.
-        low_res: `[count, low size, low size, channels]` uint8.
+        estimate, original, low_res: as above.
         downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
         block: images per batch.
 
     Returns:
-        A dict from the names of `SCORES` that have a function to `[count]` float arrays.
+        A dict from names of functions in this file to `[count]` float arrays.
     """
-    blocks = [
-        [images[start : start + block] for images in (estimate, truth, low_res)]
-        for start in range(0, len(estimate), block)
-    ]
-    return {
-        score.name: np.concatenate([score.function(*images, downsampling) for images in blocks])
-        for score in SCORES
-        if score.function and score.fits(estimate.shape[1])
-    }
+    size, parts = estimate.shape[1], []
+    for start in range(0, len(estimate), block):
+        ours, theirs, low = (a[start : start + block] for a in (estimate, original, low_res))
+        part = {"psnr": psnr(ours, theirs), "psnr_uint8_wrap": psnr_uint8_wrap(ours, theirs)}
+        if size >= _WINDOW:
+            part["ssim"] = ssim(ours, theirs)
+        if size % _MS_SSIM_MULTIPLE == 0:
+            part["ms_ssim"] = ms_ssim(ours, theirs)
+        part["consistency"] = consistency(ours, low, downsampling)
+        parts.append(part)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def diversity(samples):
@@ -184,64 +155,3 @@ def diversity(samples):
     pairs = itertools.combinations(range(samples.shape[1]), 2)
     distances = [np.square(samples[:, i] - samples[:, j]).mean(axis=(1, 2, 3)) for i, j in pairs]
     return np.sqrt(distances).mean(axis=0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """A column of Table 1.
-
-    Attributes:
-        name: name in files and JSON.
-        title: name for people.
-        digits: number of decimals.
-        function: function from `(estimate, truth, low_res, downsampling)`, batches of uint8 images
-            and how the input was made, to a `[batch]` float array; None if the score is not of one
-            image, and is measured elsewhere.
-        fits: function of an image's side that says whether the score exists at this size.
-        paper: the column of the paper's Table 1 to compare with, or None.
-    """
-
-    name: str
-    title: str
-    digits: int
-    function: Callable | None = None
-    fits: Callable = lambda side: True
-    paper: str | None = None
-
-
-SCORES = (
-    Score("psnr", "pSNR, dB", 2, lambda estimate, truth, *_: psnr(estimate, truth)),
-    Score(
-        "psnr_uint8_wrap",
-        "pSNR in uint8*",
-        2,
-        lambda estimate, truth, *_: psnr_uint8_wrap(estimate, truth),
-        paper="psnr",
-    ),
-    Score(
-        "ssim",
-        "SSIM",
-        3,
-        lambda estimate, truth, *_: ssim(estimate, truth),
-        fits=lambda side: side >= _WINDOW,
-        paper="ssim",
-    ),
-    Score(
-        "ms_ssim",
-        "MS-SSIM**",
-        3,
-        lambda estimate, truth, *_: ms_ssim(estimate, truth),
-        fits=lambda side: side % 16 == 0,
-        paper="ms_ssim",
-    ),
-    Score(
-        "consistency",
-        "consistency",
-        5,
-        lambda estimate, _, low_res, downsampling: consistency(estimate, low_res, downsampling),
-        paper="consistency",
-    ),
-    Score("diversity", "diversity***", 3),
-    Score("percent_fooled", "% fooled", 1, paper="percent_fooled"),
-    Score("bits_per_dim", "bits/dim", 3),
-)

@@ -1,10 +1,15 @@
 """Draws and lays out the paper's figures from a run.
 
-Each layout is a function that returns `(rows, captions, notes)` for `prsr.plotting.sheet`.
+Each layout is a function that returns `(rows, captions, notes)` for `prsr.plotting.sheet`. Inputs
+are `low_res`, `[count, low size, low size, channels]` uint8; originals are `high_res`, `[count,
+size, size, channels]` uint8; `by_title` maps a way to make images to such images.
 """
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -45,15 +50,16 @@ def images_needed(name, num_images):
     return {"4": 3, "appendix": 10}.get(name, 1) * num_images
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PaperFigures:
     """The figures of a model on some test images.
 
-    Args:
+    Attributes:
         model: a built `PixelRecursiveSuperResolution`.
         baselines: function that returns a list of `prsr.evaluation.methods.Method`; called for
             figures 2 and 6.
         low_res: `[count, low size, low size, channels]` uint8, as many as `images_needed`.
-        high_res: `[count, size, size, channels]` uint8, the truth.
+        high_res: `[count, size, size, channels]` uint8, the originals.
         num_images: test images per figure.
         num_samples: samples per input in figures 2 and 5.
         sampling: `prsr.hparams.Sampling`. If it differs from the paper's, samples drawn as in the
@@ -63,27 +69,16 @@ class PaperFigures:
         batch_size: samples per batch; does not affect the images.
     """
 
-    def __init__(
-        self,
-        model,
-        baselines,
-        low_res,
-        high_res,
-        *,
-        num_images,
-        num_samples,
-        sampling,
-        downsampling,
-        seed,
-        batch_size,
-    ):
-        self.model, self.baselines = model, baselines
-        self.all_low_res, self.all_high_res = low_res, high_res
-        self.low_res, self.high_res = low_res[:num_images], high_res[:num_images]
-        self.num_images, self.num_samples = num_images, num_samples
-        self.sampling, self.seed, self.batch_size = sampling, seed, batch_size
-        self.sampler = samplers.sampler(model, downsampling)
-        self._scored = likelihood.Repeated(model)
+    model: Any
+    baselines: Callable
+    low_res: np.ndarray
+    high_res: np.ndarray
+    num_images: int
+    num_samples: int
+    sampling: Sampling
+    downsampling: str
+    seed: int
+    batch_size: int
 
     def save(self, name, folder):
         """Draws a figure and writes it as PNG and PDF.
@@ -98,179 +93,158 @@ class PaperFigures:
         Raises:
             UserError: `folder` is not writable.
         """
-        rows, captions, notes = self.layout(name)
+        rows, captions, notes = self._layout(name)
         path = folder / (f"figure{name}" if name.isdecimal() else name)
         with files.disk_errors(folder):
             images.save(plotting.sheet(rows, captions, notes), path.with_suffix(".png"))
             plotting.save_pdf(rows, captions, path.with_suffix(".pdf"), notes)
         return path
 
-    def layout(self, name):
+    def _layout(self, name):
         """Returns the rows, captions and notes of one of `FIGURES`."""
+        count = 1 if name == "guidance" else images_needed(name, self.num_images)
+        low_res, high_res = self.low_res[:count], self.high_res[:count]
         if name == "2":
-            ways = [dataclasses.replace(self.sampling, tau=1.0)]
-            (samples,) = self._drawn(ways, num_samples=self.num_samples).values()
-            return corners(self.low_res, self._predicted(), samples)
+            samplings = [dataclasses.replace(self.sampling, tau=1.0)]
+            (samples,) = self._drawn(low_res, samplings, self.num_samples).values()
+            return corners(low_res, self._predicted(low_res), samples)
         if name == "5":
-            samples = self._drawn(self._ways(), num_samples=self.num_samples)
-            return diversity(self.low_res, samples)
+            by_title = self._drawn(low_res, self._samplings(), self.num_samples)
+            return diversity(low_res, by_title)
         if name == "6":
-            images = self._predicted() | self._first_drawn(self._ways(1.0, 1.1, 1.2, math.inf))
-            return by_method(self.low_res, images, self.high_res, self._nats)
+            by_title = self._predicted(low_res)
+            by_title |= self._first_drawn(low_res, self._samplings(1.0, 1.1, 1.2, math.inf))
+            by_title["original"] = high_res
+            scored = likelihood.Repeated(self.model)
+            nats = [
+                likelihood.nats(scored, low_res, pictures, self.batch_size)
+                for pictures in by_title.values()
+            ]
+            return by_method(low_res, by_title, nats)
         if name == "temperature":
-            by_title = self._first_drawn(self._ways(1.0, 1.1, 1.2, 1.3, math.inf))
-            return temperatures(self.low_res, by_title, self.high_res)
+            samplings = self._samplings(1.0, 1.1, 1.2, 1.3, math.inf)
+            return side_by_side(low_res, self._first_drawn(low_res, samplings), high_res)
         if name == "guidance":
-            return self._guidance()
+            matched = self.sampling.match_input
+            samplings = [Sampling(tau, g, matched) for tau in _TAUS for g in _GUIDANCE]
+            samples = np.concatenate(list(self._first_drawn(low_res, samplings).values()))
+            return guidances(low_res[0], samples, high_res[0])
         if name == "bits":
-            sample = self._first_drawn([self.sampling])[self.sampling.title]
-            return where_the_bits_are(
-                self.low_res, sample, self.high_res, self._inspect(self.high_res)
+            (samples,) = self._first_drawn(low_res, [self.sampling]).values()
+            inside = inspection.inspect(
+                self.model.inspect, low_res, high_res, batch_size=self.batch_size
             )
-        count = images_needed(name, self.num_images)
-        low_res, high_res = self.all_low_res[:count], self.all_high_res[:count]
+            return where_the_bits_are(low_res, samples, high_res, inside)
+        by_title = self._first_drawn(low_res, self._samplings())
         groups = {"1": 1, "4": 4, "appendix": 5}[name]
-        return side_by_side(low_res, self._first_drawn(self._ways(), low_res), high_res, groups)
+        return side_by_side(low_res, by_title, high_res, groups)
 
-    def _ways(self, *taus):
-        """Returns the paper's samplings at some taus (default: ours), and ours if it differs."""
-        ways = [Sampling(tau) for tau in taus or (self.sampling.tau,)]
-        return ways if self.sampling.in_paper else [*ways, self.sampling]
+    @functools.cached_property
+    def _sampler(self):
+        return samplers.sampler(self.model, self.downsampling)
 
-    def _drawn(self, ways, low_res=None, num_samples=1):
+    def _drawn(self, low_res, samplings, num_samples):
         """Draws a dict from titles to `[count, num_samples, size, size, channels]` uint8."""
-        low_res = self.low_res if low_res is None else low_res
         drawn = {}
-        for way in ways:
-            bar = progress.Progress(f"drawing, {way.title}", len(low_res) * num_samples)
-            drawn[way.title] = samplers.draw_samples(
-                self.sampler, low_res, num_samples, self.seed, way, self.batch_size, bar
+        for one in samplings:
+            bar = progress.Progress(f"drawing, {one.title}", len(low_res) * num_samples)
+            drawn[one.title] = samplers.draw_samples(
+                self._sampler, low_res, num_samples, self.seed, one, self.batch_size, bar
             )
         return drawn
 
-    def _first_drawn(self, ways, low_res=None):
-        return {title: drawn[:, 0] for title, drawn in self._drawn(ways, low_res).items()}
+    def _first_drawn(self, low_res, samplings):
+        drawn = self._drawn(low_res, samplings, 1)
+        return {title: samples[:, 0] for title, samples in drawn.items()}
 
-    def _guidance(self):
-        """Shows one input at several taus (top to bottom) and guidances (left to right)."""
-        ways = [
-            dataclasses.replace(self.sampling, tau=tau, guidance=guidance)
-            for tau in _TAUS
-            for guidance in _GUIDANCE
-        ]
-        drawn = [image[0] for image in self._first_drawn(ways, self.low_res[:1]).values()]
-        rows, width = [], len(_GUIDANCE)
-        for start in range(0, len(drawn), width):
-            first, last = (None, None) if start else (self.low_res[0], self.high_res[0])
-            rows.append([first, *drawn[start : start + width], last])
-        notes = [["", *[f"tau = {tau:g}"] * width, ""] for tau in _TAUS]
-        return rows, ["input", *[f"guidance {g:g}" for g in _GUIDANCE], "truth"], notes
+    def _samplings(self, *taus):
+        """Returns the paper's samplings at some taus (default: ours), and ours if it differs."""
+        samplings = [Sampling(tau) for tau in taus or (self.sampling.tau,)]
+        return samplings if self.sampling.in_paper else [*samplings, self.sampling]
 
-    def _predicted(self):
-        return {method.title: method.predict(self.low_res) for method in self.baselines()}
-
-    def _inspect(self, images):
-        model, size = self.model, self.batch_size
-        return inspection.inspect(model.inspect, self.low_res, images, batch_size=size)
-
-    def _nats(self, low_res, images):
-        return likelihood.nats(self._scored, low_res, images, self.batch_size)
+    def _predicted(self, low_res):
+        return {method.title: method.predict(low_res) for method in self.baselines()}
 
 
-def side_by_side(low_res, by_title, high_res, groups):
-    """Lays out figures 1 and 4 and the appendix: input, sample and truth of many images.
-
-    Args:
-        low_res: `[count, low size, low size, channels]` uint8.
-        by_title: dict from a way to draw to `[count, size, size, channels]` uint8.
-        high_res: the same, the truth.
-        groups: images per row.
-    """
+def side_by_side(low_res, by_title, high_res, groups=1):
+    """Lays out figures 1 and 4, the appendix and temperatures: so many images (groups) per row."""
     each = [list(one) for one in zip(low_res, *by_title.values(), high_res)]
     rows = [sum(each[start : start + groups], []) for start in range(0, len(each), groups)]
-    captions = ["input", *(_short(by_title) if len(by_title) > 1 else ["sample"]), "truth"] * groups
+    captions = ["input", *_samples(by_title), "original"] * groups
     rows[-1] += [None] * (len(captions) - len(rows[-1]))
     return rows, captions, None
 
 
 def diversity(low_res, by_title):
-    """Lays out figure 5: several samples of each input.
+    """Lays out figure 5: several samples of each input, `[count, num_samples, size, size, ...]`."""
+    samples = np.concatenate(list(by_title.values()), axis=1)
+    rows = [[low, *several] for low, several in zip(low_res, samples)]
+    titles = np.repeat(_samples(by_title), samples.shape[1] // len(by_title))
+    return rows, ["input", *titles.tolist()], None
+
+
+def guidances(low_res, samples, high_res):
+    """Shows samples of one input at several taus (top to bottom) and guidances (left to right).
 
     Args:
-        low_res: `[count, low size, low size, channels]` uint8.
-        by_title: dict from a way to draw to `[count, num_samples, size, size, channels]` uint8.
+        low_res, high_res: one input and its original.
+        samples: `[count, size, size, channels]` uint8, the guidances of the first tau first.
     """
-    rows = [[low, *sum(map(list, own), [])] for low, *own in zip(low_res, *by_title.values())]
-    titles = _short(by_title) if len(by_title) > 1 else ["sample"]
-    count = next(iter(by_title.values())).shape[1]
-    return rows, ["input", *[title for title in titles for _ in range(count)]], None
+    rows, width = [], len(_GUIDANCE)
+    for start in range(0, len(samples), width):
+        first, last = (None, None) if start else (low_res, high_res)
+        rows.append([first, *samples[start : start + width], last])
+    notes = [["", *[f"tau = {tau:g}"] * width, ""] for tau in _TAUS]
+    return rows, ["input", *[f"guidance {g:g}" for g in _GUIDANCE], "original"], notes
 
 
-def temperatures(low_res, by_title, high_res):
-    """Lays out section 5.1's comparison: the same inputs and noise at several taus.
-
-    Args:
-        low_res: `[count, low size, low size, channels]` uint8.
-        by_title: dict from a title to `[count, size, size, channels]` uint8.
-        high_res: `[count, size, size, channels]` uint8, the truth.
-    """
-    rows = [list(row) for row in zip(low_res, *by_title.values(), high_res)]
-    return rows, ["input", *_short(by_title), "truth"], None
-
-
-def by_method(low_res, by_title, high_res, nats):
+def by_method(low_res, by_title, nats):
     """Lays out figure 6: every method's image, with its negative log-likelihood under the model.
 
-    Args:
-        low_res: `[count, low size, low size, channels]` uint8.
-        by_title: dict from a method's title to `[count, size, size, channels]` uint8.
-        high_res: `[count, size, size, channels]` uint8, the truth.
-        nats: function from `(low_res, images)` to `[count]` nats per image.
+    `nats` has `[count]` nats per image for each entry of `by_title`; the last are the originals.
     """
-    pictures = {**by_title, "truth": high_res}
-    rows = [list(row) for row in zip(low_res, *pictures.values())]
-    scores = [nats(low_res, images) for images in pictures.values()]
-    notes = [["", *(losses.in_words(n, high_res.shape[1:]) for n in own)] for own in zip(*scores)]
+    rows = [list(row) for row in zip(low_res, *by_title.values())]
+    shape = rows[0][-1].shape
+    notes = [["", *(losses.in_words(n, shape) for n in row)] for row in zip(*nats)]
     notes[0][0] = "nats (bits/dim):"
-    return rows, ["input", *_short(pictures)], notes
+    return rows, ["input", *_short(by_title)], notes
 
 
 def where_the_bits_are(low_res, samples, high_res, inside):
     """Shows each pixel's cost in nats under A, B and A + B, and the entropy of A + B.
 
-    Args:
-        low_res: `[count, low size, low size, channels]` uint8.
-        samples: `[count, size, size, channels]` uint8.
-        high_res: the same, the truth.
-        inside: result of `prsr.models.inspection.inspect` for the truth.
+    `inside` is the result of `prsr.models.inspection.inspect` for the originals.
     """
     titles = {"conditioning": "nats: A", "prior": "B", "joint": "A + B"}
-    nats = {name: inside[f"{name}_nats"].sum(-1) for name in titles}
+    nats = [inside[f"{name}_nats"].sum(-1) for name in titles]
     entropy = inside["joint_entropy_bits"].sum(-1)
-    most = math.ceil(float(np.percentile(nats["conditioning"], 99)))  # a few are far beyond
+    most = math.ceil(float(np.percentile(nats[0], 99)))  # a few are far beyond
     most_bits = 8 * high_res.shape[-1]  # of which no pixel has more
     rows, notes = [], []
-    for k, own in enumerate(zip(low_res, samples, high_res)):
-        heat = [plotting.heat(values[k], most) for values in nats.values()]
-        rows.append([*own, *heat, plotting.heat(entropy[k], most_bits)])
-        words = [losses.in_words(values[k].sum(), high_res.shape[1:]) for values in nats.values()]
-        notes.append(["", "", "", *words, f"{entropy[k].mean():.1f} bits a pixel"])
+    for k, pictures in enumerate(zip(low_res, samples, high_res)):
+        heat = [plotting.heat(values[k], most) for values in nats]
+        rows.append([*pictures, *heat, plotting.heat(entropy[k], most_bits)])
+        words = [losses.in_words(values[k].sum(), high_res.shape[1:]) for values in nats]
+        notes.append(["", "", "", *words, f"{entropy[k].mean():.1f} bits per pixel"])
     notes[0][0] = "nats (bits/dim):"
     notes[0][2] = f"0 to {most} nats:"
-    captions = ["input", "sample", "truth", *titles.values(), "entropy: A + B"]
+    captions = ["input", "sample", "original", *titles.values(), "entropy: A + B"]
     return rows, captions, notes
 
 
 def corners(low_res, by_title, samples):
     """Lays out figure 2: each model's output for a digit that may be in either corner.
 
-    Args:
-        low_res: `[count, low size, low size, channels]` uint8.
-        by_title: dict from a baseline's title to `[count, size, size, channels]` uint8.
-        samples: `[count, num_samples, size, size, channels]` uint8 of the PixelCNN.
+    `by_title` are the baselines' images, and `samples` `[count, num_samples, size, size, channels]`
+    those of the PixelCNN.
     """
     rows = [[*row[:-1], *row[-1]] for row in zip(low_res, *by_title.values(), samples)]
     return rows, ["input", *_short(by_title), *["PixelCNN"] * samples.shape[1]], None
+
+
+def _samples(titles):
+    """Returns captions for samples: "sample" if they were all drawn in one way."""
+    return _short(titles) if len(titles) > 1 else ["sample"]
 
 
 def _short(titles):

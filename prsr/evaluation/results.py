@@ -4,9 +4,9 @@ The output directory holds:
 
 images/METHOD/00000.npy   256 images each (of the search all), uint8 [count, size, size,
                           channels], with first.png, to look at some, and made_by.json, what
-                          they depend on; METHOD is also `input` and `truth`
+                          they depend on; METHOD is also `input` and `truth` (the originals)
 names.txt                 the test images' names, in the same order
-scores.csv                every score of every image
+scores.csv                every image's metrics and nats
 table1.md, .csv, .json    means and standard errors, beside the paper's
 """
 
@@ -29,7 +29,7 @@ class Evaluation:
         path: `pathlib.Path` of the directory, made if needed.
         names: names of the test images.
         low_res: `[count, low size, low size, channels]` uint8.
-        high_res: `[count, size, size, channels]` uint8, the truth.
+        high_res: `[count, size, size, channels]` uint8, the originals.
 
     Raises:
         UserError: the directory holds another test set, or is not writable.
@@ -40,8 +40,8 @@ class Evaluation:
         self.low_res, self.high_res = low_res, high_res
         digest = hashlib.sha256(low_res.tobytes() + high_res.tobytes()).hexdigest()
         self._test_set = {"test_images": len(names), "test_images_sha256": digest}
-        for key, pictures in (("input", low_res), ("truth", high_res)):
-            self._keep(key, {}, CHUNK, lambda start, stop, p=pictures: p[start:stop])
+        self._keep("input", {}, CHUNK, low_res, np.asarray)
+        self._keep("truth", {}, CHUNK, high_res, np.asarray)
         with files.replacing(path / "names.txt") as partial:
             partial.write_text("".join(f"{name}\n" for name in names))
 
@@ -65,10 +65,7 @@ class Evaluation:
             self._claim(method.key, method.made_by, method.chunk or len(self.names))
 
     def images(self, method):
-        """Returns the method's images, drawing only those that were not drawn before.
-
-        Args:
-            method: a `Method`.
+        """Returns a method's images, drawing only those that were not drawn before.
 
         Returns:
             `[count, size, size, channels]` uint8.
@@ -76,23 +73,19 @@ class Evaluation:
         Raises:
             UserError: the directory holds images made in another way.
         """
-        return self._keep(
-            method.key,
-            method.made_by,
-            method.chunk or len(self.names),
-            lambda start, stop: method.predict(self.low_res[start:stop]),
-            method.title,
-        )
+        chunk = method.chunk or len(self.names)
+        bar = progress.Progress(method.title, len(self.names))
+        return self._keep(method.key, method.made_by, chunk, self.low_res, method.predict, bar)
 
-    def _keep(self, key, made_by, chunk, make, title=None):
+    def _keep(self, key, made_by, chunk, inputs, function, bar=None):
+        """Returns `function(inputs)`, computed and written in chunks, or read."""
         folder = self._claim(key, made_by, chunk)
         count, parts = len(self.names), []
-        bar = progress.Progress(title, count) if title else None
         for start in range(0, count, chunk):
             stop = min(start + chunk, count)
             path = folder / f"{start // chunk:05d}.npy"
             if not path.exists():
-                made = make(start, stop)
+                made = function(inputs[start:stop])
                 with files.replacing(path) as partial:
                     np.save(partial, made)
                 if bar:
@@ -102,8 +95,7 @@ class Evaluation:
                 raise UserError(f"'{path}' does not hold {stop - start} images; delete it")
         pictures = np.concatenate(parts)
         if not (folder / "first.png").exists():
-            first = list(pictures[:32])
-            rows = [first[i : i + 8] for i in range(0, len(first), 8)]
+            rows = [list(pictures[i : i + 8]) for i in range(0, min(count, 32), 8)]
             images.save(plotting.sheet(rows, [""] * 8), folder / "first.png")
         return pictures
 

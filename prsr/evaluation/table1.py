@@ -1,6 +1,7 @@
-"""Makes Table 1 from every method's scores, beside the paper's, in Markdown, CSV and JSON."""
+"""Makes Table 1 from every method's images, beside the paper's, in Markdown, CSV and JSON."""
 
 import json
+from typing import NamedTuple
 
 from prsr.evaluation import metrics, tables
 from prsr.models import likelihood, losses
@@ -27,6 +28,35 @@ PAPER = {
 }
 PAPER["none"] = {}
 PAPER_COLUMNS = ("psnr", "ssim", "ms_ssim", "consistency", "percent_fooled")
+DIVERSITY_INPUTS, DIVERSITY_SAMPLES = 32, 6  # of so many test images, so many samples each
+
+
+class Column(NamedTuple):
+    """A column of the table.
+
+    Attributes:
+        name: name in files and JSON.
+        title: name for people.
+        digits: number of decimals.
+        paper: the one of `PAPER_COLUMNS` to compare with, or None.
+    """
+
+    name: str
+    title: str
+    digits: int
+    paper: str | None = None
+
+
+COLUMNS = (
+    Column("psnr", "pSNR, dB", 2),
+    Column("psnr_uint8_wrap", "pSNR in uint8*", 2, "psnr"),
+    Column("ssim", "SSIM", 3, "ssim"),
+    Column("ms_ssim", "MS-SSIM**", 3, "ms_ssim"),
+    Column("consistency", "consistency", 5, "consistency"),
+    Column("diversity", "diversity***", 3),
+    Column("percent_fooled", "% fooled", 1, "percent_fooled"),
+    Column("bits_per_dim", "bits/dim", 3),
+)
 
 
 def paper_for(hparams):
@@ -37,55 +67,55 @@ def paper_for(hparams):
 
 
 def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
-    """Draws and scores the images of every method.
+    """Draws and measures the images of every method.
 
     Args:
         evaluation: a `prsr.evaluation.results.Evaluation`.
         methods: list of `prsr.evaluation.methods.Method`.
-        model: the trained model; scores all images if it has a likelihood.
+        model: the trained model; if it has a likelihood, it scores all images.
         downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
         paper: one of `PAPER`.
         batch_size: images scored per batch.
 
     Returns:
-        `(report, scores)`: the content of `table1.json`, and a dict from a method's key to a dict
-        from a score's name to `[count]` values.
+        `(report, measured)`: the content of `table1.json`, and a dict from a method's key to its
+        metrics and nats per image, `[count]` each.
 
     Raises:
         UserError: the directory holds images made in another way.
     """
     evaluation.check(methods)
     low_res, high_res = evaluation.low_res, evaluation.high_res
-    rows, scores = [], {}
+    shape = high_res.shape[1:]
+    rows, measured = [], {}
     scored = likelihood.Repeated(model) if model.has_likelihood else None
     for method in methods:
         images = evaluation.images(method)
-        own = metrics.scores(images, high_res, low_res, downsampling)
+        values = metrics.measure(images, high_res, low_res, downsampling)
         if scored:
-            own["nats_per_image"] = likelihood.nats(scored, low_res, images, batch_size)
-        scores[method.key] = own
-        rows.append(row(method, own, high_res.shape[1:], paper))
+            values["nats_per_image"] = likelihood.nats(scored, low_res, images, batch_size)
+        measured[method.key] = values
+        rows.append(row(method, values, shape, paper))
         if method.draw_samples:
             rows[-1]["diversity"] = tables.summary(diversity(method, low_res))
     report = {"test_images": len(low_res), "rows": rows}
     if scored:
-        truth = likelihood.scores(scored, low_res, high_res, batch_size)
         report["truth"] = {
-            key: {
+            name: {
                 "nats_per_image": tables.summary(nats),
-                "bits_per_dim": tables.summary(losses.bits_per_dim(nats, high_res.shape[1:])),
+                "bits_per_dim": tables.summary(losses.bits_per_dim(nats, shape)),
             }
-            for key, nats in truth.items()
+            for name, nats in likelihood.scores(scored, low_res, high_res, batch_size).items()
         }
-    return report, scores
+    return report, measured
 
 
-def write(folder, report, scores, names):
+def write(folder, report, measured, names):
     """Writes `table1.md`, `.csv` and `.json`, and `scores.csv`.
 
     Args:
         folder: `pathlib.Path` of an existing folder.
-        report, scores: as `evaluate` returns them.
+        report, measured: as `evaluate` returns them.
         names: names of the test images.
 
     Returns:
@@ -99,7 +129,7 @@ def write(folder, report, scores, names):
         "table1.md": table,
         "table1.csv": to_csv(report),
         "table1.json": json.dumps(report, indent=2, allow_nan=False) + "\n",
-        "scores.csv": scores_csv(names, scores),
+        "scores.csv": _by_image(names, measured),
     }
     with files.disk_errors(folder):
         for name, text in texts.items():
@@ -109,97 +139,77 @@ def write(folder, report, scores, names):
 
 
 def diversity(method, low_res):
-    """Computes the diversity of a method's samples (`metrics.diversity`).
-
-    Args:
-        method: a `Method` with `draw_samples`.
-        low_res: `[count, low size, low size, channels]` uint8; the first `metrics.DIVERSITY_INPUTS`
-            are used, with `metrics.DIVERSITY_SAMPLES` samples each.
-
-    Returns:
-        `[at most DIVERSITY_INPUTS]` float array.
-    """
-    low_res = low_res[: metrics.DIVERSITY_INPUTS]
-    bar = progress.Progress(f"diversity, {method.title}", len(low_res) * metrics.DIVERSITY_SAMPLES)
-    return metrics.diversity(method.draw_samples(low_res, metrics.DIVERSITY_SAMPLES, bar))
+    """Returns `metrics.diversity` of a method's samples of the first inputs, `[at most 32]`."""
+    low_res = low_res[:DIVERSITY_INPUTS]
+    bar = progress.Progress(f"diversity, {method.title}", len(low_res) * DIVERSITY_SAMPLES)
+    return metrics.diversity(method.draw_samples(low_res, DIVERSITY_SAMPLES, bar))
 
 
-def row(method, scores, image_shape, paper):
+def row(method, values, image_shape, paper):
     """Computes a row of Table 1.
 
     Args:
         method: a `Method`.
-        scores: as `metrics.scores` returns them, with `"nats_per_image"` if the model has a
-            likelihood.
+        values: as `metrics.measure` returns them, perhaps with `"nats_per_image"`.
         image_shape: `(height, width, channels)`.
         paper: one of `PAPER`.
 
     Returns:
         A dict for JSON: means and standard errors, and the paper's numbers if it has the row.
     """
-    values = dict(scores)
-    if "nats_per_image" in scores:
-        values["bits_per_dim"] = losses.bits_per_dim(scores["nats_per_image"], image_shape)
     result = {"method": method.key, "title": method.title, "in_paper": method.in_paper}
-    for name, value in values.items():
-        result[name] = tables.summary(value)
+    result |= {name: tables.summary(value) for name, value in values.items()}
+    if "nats_per_image" in values:
+        bits = losses.bits_per_dim(values["nats_per_image"], image_shape)
+        result["bits_per_dim"] = tables.summary(bits)
     if method.key in PAPER[paper]:
         result["paper"] = dict(zip(PAPER_COLUMNS, PAPER[paper][method.key]))
     return result
 
 
 def markdown(report):
-    """Formats Table 1 as Markdown, ours beside the paper's.
-
-    Args:
-        report: the content of `table1.json`.
-
-    Returns:
-        A str.
-    """
+    """Formats the content of `table1.json` as Markdown, ours beside the paper's."""
     rows = report["rows"]
     with_paper = any("paper" in row for row in rows)
-    columns = [score for score in metrics.SCORES if any(score.name in row for row in rows)]
-    head, cells = ["method"], []
-    for score in columns:
-        head += [score.title, "paper"] if with_paper and score.paper else [score.title]
-    # Reports of version 0.1 have only the paper's rows.
-    apart = [entry for entry in rows if not entry.get("in_paper", True)]
-    for entry in [entry for entry in rows if entry not in apart] + apart:
-        if apart and entry is apart[0]:
-            cells.append(["**not in the paper:**", *[""] * (len(head) - 1)])
+    columns = [column for column in COLUMNS if any(column.name in row for row in rows)]
+    head = ["method"]
+    for column in columns:
+        head += [column.title, "paper"] if with_paper and column.paper else [column.title]
+    lines = {True: [], False: []}  # the paper's rows, and others
+    for entry in rows:
         line = [entry["title"]]
-        for score in columns:
-            line.append(_cell(entry.get(score.name), score.digits))
-            if with_paper and score.paper:
-                line.append(_paper_cell(entry.get("paper", {}).get(score.paper)))
-        cells.append(line)
-    lines = [
-        tables.to_markdown(head, cells),
-        f"Means over {report['test_images']} test images, and standard errors of the means. "
-        f"bits/dim: of each method's images under the model, not of the truth.",
-        "",
+        for column in columns:
+            line.append(_cell(entry.get(column.name), column.digits))
+            if with_paper and column.paper:
+                line.append(_paper_cell(entry.get("paper", {}).get(column.paper)))
+        lines[entry.get("in_paper", True)].append(line)
+    apart = ["**not in the paper:**", *[""] * (len(head) - 1)]
+    notes = [
         "\\* Differences and squares modulo 256, a mistake that brings photographs near 29 dB, "
         "whatever the method: the paper's pSNR can only be compared with this column.",
-        "",
         "\\*\\* Five scales; the window shrinks to an image that is smaller than it.",
     ]
     if "diversity***" in head:
-        lines += [
-            "",
+        notes.append(
             f"\\*\\*\\* Root mean squared difference of two samples of one input, on [0, 1]: "
-            f"{metrics.DIVERSITY_SAMPLES} samples of each of the first "
-            f"{metrics.DIVERSITY_INPUTS} inputs.",
-        ]
+            f"{DIVERSITY_SAMPLES} samples of each of the first {DIVERSITY_INPUTS} inputs."
+        )
     titles = {"joint": "A + B", "conditioning": "A alone", "prior": "B alone"}
-    for key, truth in report.get("truth", {}).items():
-        lines += [
-            "",
-            f"Negative log-likelihood of the truth, {titles[key]}: "
-            f"{_cell(truth['nats_per_image'], 0)} nats an image, "
-            f"{_cell(truth['bits_per_dim'], 3)} bits/dim",
-        ]
-    return "\n".join(lines) + "\n"
+    for name, original in report.get("truth", {}).items():
+        notes.append(
+            f"Negative log-likelihood of the originals, {titles[name]}: "
+            f"{_cell(original['nats_per_image'], 0)} nats per image, "
+            f"{_cell(original['bits_per_dim'], 3)} bits/dim"
+        )
+    table = tables.to_markdown(
+        head, [*lines[True], *([apart] if lines[False] else []), *lines[False]]
+    )
+    return (
+        f"{table}\nMeans over {report['test_images']} test images, and standard errors of the "
+        f"means. bits/dim: of each method's images under the model, not of the originals.\n\n"
+        + "\n\n".join(notes)
+        + "\n"
+    )
 
 
 def _cell(value, digits):
@@ -226,24 +236,20 @@ def to_csv(report):
                 value, line["paper_percent_fooled_error"] = value or (None, None)
             line[f"paper_{name}"] = value
         lines.append(line)
+    return _aligned(lines)
+
+
+def _by_image(names, measured):
+    """Formats every image's metrics and nats as CSV; arguments as for `write`."""
+    lines = []
+    for method, values in measured.items():
+        for i, name in enumerate(names):
+            numbers = {key: f"{value[i]:.6g}" for key, value in values.items()}
+            lines.append({"image": name, "method": method, **numbers})
+    return _aligned(lines)
+
+
+def _aligned(lines):
+    """Formats dicts as CSV, with a column for each key that any of them has."""
     fields = list(dict.fromkeys(name for line in lines for name in line))
     return tables.to_csv(fields, [[line.get(name) for name in fields] for line in lines])
-
-
-def scores_csv(names, scores):
-    """Formats every score of every image as CSV.
-
-    Args:
-        names: names of the images.
-        scores: dict from a method's key to a dict from a score's name to `[count]` values.
-
-    Returns:
-        A str.
-    """
-    columns = list(dict.fromkeys(name for values in scores.values() for name in values))
-    rows = [
-        [name, key, *(f"{values[c][i]:.6g}" if c in values else "" for c in columns)]
-        for key, values in scores.items()
-        for i, name in enumerate(names)
-    ]
-    return tables.to_csv(["image", "method", *columns], rows)

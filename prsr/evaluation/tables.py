@@ -52,12 +52,9 @@ def summary(values: npt.ArrayLike) -> Summary:
     mean = values.mean()
     if not np.isfinite(mean):
         return {"mean": None, "standard_error": None}
-    if len(values) < 2:
-        return {"mean": float(mean), "standard_error": None}
-    return {
-        "mean": float(mean),
-        "standard_error": float(values.std(ddof=1) / math.sqrt(len(values))),
-    }
+    several = len(values) > 1
+    error = float(values.std(ddof=1) / math.sqrt(len(values))) if several else None
+    return {"mean": float(mean), "standard_error": error}
 
 
 def plus_minus(value: Summary, digits: int, times: float = 1) -> str:

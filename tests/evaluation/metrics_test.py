@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from prsr import images
-from prsr.evaluation import metrics, tables
+from prsr.evaluation import metrics
 
 
 def flat(value, size=32, channels=3):
@@ -35,13 +35,6 @@ def test_psnr_by_hand():
     assert metrics.psnr(one, flat(0)) == pytest.approx([10 * math.log10(3072)])
 
 
-def test_psnr_as_scikit_image():
-    skimage = pytest.importorskip("skimage.metrics", reason="the extra 'test' brings it")
-    truth, noisy = photographs()
-    expected = [skimage.peak_signal_noise_ratio(t, n, data_range=255) for t, n in zip(truth, noisy)]
-    np.testing.assert_allclose(metrics.psnr(noisy, truth), expected, rtol=1e-9)
-
-
 def test_psnr_uint8_wrap_by_hand():
     # 20 - 30 is 246 in uint8, whose square 60516 is 100 modulo 256.
     assert metrics.psnr_uint8_wrap(flat(20), flat(30)) == pytest.approx([28.1308], abs=1e-4)
@@ -65,20 +58,11 @@ def test_ssim_by_hand():
 
 def test_ssim_as_scikit_image():
     skimage = pytest.importorskip("skimage.metrics", reason="the extra 'test' brings it")
-    truth, noisy = photographs()
-    expected = [
-        skimage.structural_similarity(
-            t,
-            n,
-            data_range=255,
-            channel_axis=-1,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-        )
-        for t, n in zip(truth, noisy)
-    ]
-    np.testing.assert_allclose(metrics.ssim(noisy, truth), expected, atol=1e-4)
+    original, noisy = photographs()
+    options = {"data_range": 255, "channel_axis": -1, "gaussian_weights": True, "sigma": 1.5}
+    options["use_sample_covariance"] = False
+    found = [skimage.structural_similarity(*pair, **options) for pair in zip(original, noisy)]
+    np.testing.assert_allclose(metrics.ssim(noisy, original), found, atol=1e-4)
 
 
 def ms_ssim_of_2016(one, other):
@@ -113,16 +97,16 @@ def ms_ssim_of_2016(one, other):
 
 @pytest.mark.parametrize("size", [32, 48])
 def test_ms_ssim_as_published_in_2016(size):
-    truth, noisy = photographs(size=size)
-    expected = [ms_ssim_of_2016(n, t) for n, t in zip(noisy, truth)]
+    original, noisy = photographs(size=size)
+    expected = [ms_ssim_of_2016(n, t) for n, t in zip(noisy, original)]
     assert 0.3 < min(expected) < 0.99
-    np.testing.assert_allclose(metrics.ms_ssim(noisy, truth), expected, atol=2e-4)
-    assert metrics.ms_ssim(truth, truth) == pytest.approx([1.0] * 3, abs=1e-5)
+    np.testing.assert_allclose(metrics.ms_ssim(noisy, original), expected, atol=2e-4)
+    assert metrics.ms_ssim(original, original) == pytest.approx([1.0] * 3, abs=1e-5)
 
 
 def test_ms_ssim_as_tensorflow_where_its_window_fits():
-    truth, noisy = photographs(1, size=176)
-    grey = [image[..., :1] for image in (noisy, truth)]  # it averages channels last
+    original, noisy = photographs(1, size=176)
+    grey = [image[..., :1] for image in (noisy, original)]  # it averages channels last
     expected = tf.image.ssim_multiscale(*grey, max_val=255).numpy()
     np.testing.assert_allclose(metrics.ms_ssim(*grey), expected, atol=1e-4)
 
@@ -135,20 +119,13 @@ def test_ms_ssim_refuses_what_cannot_be_halved():
 def test_consistency_by_hand():
     # A flat 100 stays 100 when reduced: (51 / 255)^2 from an input of 151.
     assert metrics.consistency(flat(100), flat(151, 8)) == pytest.approx([0.04])
-    truth, _ = photographs()
-    assert metrics.consistency(truth, np.asarray(images.downsample(truth, 4))) == pytest.approx(
-        [0.0] * 3
-    )
+    original, _ = photographs()
+    exact = [0.0] * 3
+    low_res = np.asarray(images.downsample(original, 4))
+    assert metrics.consistency(original, low_res) == pytest.approx(exact)
     # tf1_bicubic takes every fourth pixel.
-    assert metrics.consistency(truth, truth[:, ::4, ::4], "tf1_bicubic") == pytest.approx([0] * 3)
-
-
-def test_the_mean_and_its_error_by_hand():
-    found = tables.summary([1.0, 2.0, 3.0, 4.0])
-    assert found["mean"] == 2.5
-    assert found["standard_error"] == pytest.approx(math.sqrt(5 / 3) / 2)  # s = sqrt(5 / 3)
-    assert tables.summary([1.0]) == {"mean": 1.0, "standard_error": None}
-    assert tables.summary([1.0, math.inf]) == {"mean": None, "standard_error": None}
+    every_fourth = original[:, ::4, ::4]
+    assert metrics.consistency(original, every_fourth, "tf1_bicubic") == pytest.approx(exact)
 
 
 def test_diversity_by_hand():
@@ -160,7 +137,14 @@ def test_diversity_by_hand():
     assert metrics.diversity(half) == pytest.approx([math.sqrt(0.5)])
 
 
-def test_scores_that_small_images_cannot_have_are_left_out():
-    truth = np.zeros((2, 8, 8, 3), np.uint8)
-    scores = metrics.scores(truth, truth, np.zeros((2, 2, 2, 3), np.uint8), "antialiased")
-    assert set(scores) == {"psnr", "psnr_uint8_wrap", "consistency"}
+def test_every_metric_that_exists_at_a_size_block_by_block():
+    original, noisy = photographs(5)
+    low_res = np.asarray(images.downsample(original, 4))
+    found = metrics.measure(noisy, original, low_res, "antialiased", block=2)
+    assert list(found) == ["psnr", "psnr_uint8_wrap", "ssim", "ms_ssim", "consistency"]
+    for name, values in found.items():
+        other = low_res if name == "consistency" else original
+        expected = getattr(metrics, name)(noisy, other)
+        np.testing.assert_allclose(values, expected, rtol=1e-5, err_msg=name)
+    small = metrics.measure(flat(0, 8), flat(0, 8), flat(0, 2), "antialiased")
+    assert list(small) == ["psnr", "psnr_uint8_wrap", "consistency"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prsr import images
-from prsr.evaluation import metrics, results
+from prsr.evaluation import results
 from prsr.evaluation.methods import Method
 from prsr.evaluation.results import Evaluation
 from prsr.system.errors import UserError
@@ -17,18 +17,15 @@ def keep(tmp_path, count=5, size=16):
     return Evaluation(tmp_path, [f"{i}" for i in range(count)], low_res, high_res)
 
 
-def test_images_of_other_test_sets_are_not_mixed(tmp_path):
-    keep(tmp_path, count=5)
-    with pytest.raises(UserError, match="other weights, settings or test images"):
-        keep(tmp_path, count=4)
-
-
-def test_what_is_not_ours_stays(tmp_path):
-    (tmp_path / "images" / "truth").mkdir(parents=True)
-    (tmp_path / "images" / "truth" / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="other weights, settings or test images"):
-        keep(tmp_path)
-    assert (tmp_path / "images" / "truth" / "mine.txt").exists()
+def test_images_of_other_test_sets_and_files_of_others_stay(tmp_path):
+    keep(tmp_path / "kept", count=5)
+    mine = tmp_path / "foreign" / "images" / "truth" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    for folder in ("kept", "foreign"):
+        with pytest.raises(UserError, match="other weights, settings or test images"):
+            keep(tmp_path / folder, count=4)
+    assert mine.exists() and len(keep(tmp_path / "kept", count=5).names) == 5
 
 
 def test_a_damaged_file_is_named(tmp_path):
@@ -67,6 +64,6 @@ def test_chunks(tmp_path, monkeypatch):
     np.testing.assert_array_equal(kept.images(Method("m", "M", None, {}, chunk=2)), first)
     kept.images(Method("all", "All", predict, {}, chunk=None))
     assert asked == [2, 2, 1, 5]
-    scores = metrics.scores(first, kept.high_res, kept.low_res, "antialiased", block=2)
-    assert set(scores) == {score.name for score in metrics.SCORES if score.function}
-    np.testing.assert_array_equal(scores["psnr"], metrics.psnr(first, kept.high_res))
+    np.testing.assert_array_equal(results.read_images(tmp_path, "all", 5), first)
+    with pytest.raises(UserError, match="5 of 6 images"):
+        results.read_images(tmp_path, "all", 6)

@@ -83,7 +83,7 @@ def evaluated(folder):
             return low.repeat(4, 1).repeat(4, 2) + np.uint8(added)
 
         method = Method(key, key, predict, {})
-        scores = metrics.scores(kept.images(method), high_res, low_res, "antialiased")
+        scores = metrics.measure(kept.images(method), high_res, low_res, "antialiased")
         rows.append(table1.row(method, scores, (8, 8, 3), "bedrooms"))
     report = {"run": "runs/rooms", "test_images": 60, "rows": rows}
     with files.replacing(folder / "table1.json") as partial:
