@@ -84,6 +84,10 @@ class ModelHparams:
     prior_layers: int = setting(20, "Gated 5x5 layers of the PixelCNN", high=200)
     prior_hidden: int = setting(1024, "Feature maps of the PixelCNN's 1x1 layer", high=2**14)
 
+    def require_prior(self, what: str) -> None:
+        if self.architecture != "pixel_recursive":
+            raise UserError(f"only a pixel_recursive model can {what}, not {self.architecture}")
+
 
 @dataclasses.dataclass(frozen=True)
 class DataHparams:

@@ -1,9 +1,23 @@
 """The paper's model of p(y | x): the sum of the logits A(x) and B(y)."""
 
+from typing import Any, NamedTuple
+
 from prsr.models import inspection, layers, losses
 from prsr.models.conditioning import ConditioningNetwork
 from prsr.models.prior import GatedPixelCNN
 from prsr.models.scored import ScoredModel
+
+
+class Logits(NamedTuple):
+    """Logits of every sub-pixel, each `[batch, height * scale, width * scale, channels, 256]`."""
+
+    conditioning: Any  # A(x)
+    prior: Any  # B(y)
+    joint: Any  # their sum
+
+
+def guided(conditioning_logits, guidance):
+    return (1.0 + guidance) * conditioning_logits
 
 
 @layers.registered
@@ -57,10 +71,12 @@ class PixelRecursiveSuperResolution(ScoredModel):
         )
 
     def build(self, input_shape):
+        if isinstance(input_shape[0], tuple):
+            input_shape = input_shape[0]
         self.conditioning.build(input_shape)
         self.prior.build(self.conditioning.compute_output_shape(input_shape)[:-1])
 
-    def call(self, low_res, high_res=None, training=False):
+    def call(self, low_res, high_res=None, training=False, guidance=0.0):
         """Returns the joint logits of every sub-pixel, given those before it.
 
         Args:
@@ -75,6 +91,11 @@ class PixelRecursiveSuperResolution(ScoredModel):
         Raises:
             ValueError: the shapes of `low_res` and `high_res` do not match.
         """
+        if isinstance(low_res, tuple):
+            low_res, high_res = low_res
+            self._check(low_res, high_res)
+            a, b = self.conditioning(low_res, training=training), self.prior(high_res)
+            return Logits(a, b, guided(a, guidance) + b)
         if high_res is None:
             return self.conditioning(low_res, training=training)
         self._check(low_res, high_res)
