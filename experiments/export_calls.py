@@ -25,7 +25,7 @@ def main(folder):
             "tau": tf.constant(1.0),
             "seed": tf.constant([[0, k] for k in range(count)]),
             "guidance": tf.constant(0.0),
-            "match_input": tf.constant("off"),
+            "match_input": tf.constant(False),
         }
         times = []
         for _ in range(6):

@@ -13,12 +13,12 @@ from prsr.system.errors import UserError
 from prsr.system.version import __version__
 
 if TYPE_CHECKING:
-    from prsr.api import Model
+    from prsr.api import ExportedModel, TrainedModel
 
 __all__ = ["UserError", "__version__", "load"]
 
 
-def load(where: str | os.PathLike[str]) -> Model:
+def load(where: str | os.PathLike[str]) -> TrainedModel | ExportedModel:
     """Loads a trained model.
 
     Args:
@@ -26,7 +26,8 @@ def load(where: str | os.PathLike[str]) -> Model:
             version is loaded), or the name of a bundled model: `"faces"`.
 
     Returns:
-        A `prsr.api.Model`.
+        A `prsr.api.TrainedModel` or `prsr.api.ExportedModel`, with the same methods. It can be
+        pickled: what is stored is where it was loaded from.
 
     Raises:
         UserError: there is no model, or it cannot be read; or your program has set Keras to another

@@ -1,20 +1,18 @@
-"""The public API behind `prsr.load`: a trained model as a few functions of images."""
+"""The public API behind `prsr.load`: a trained model as a few methods on images."""
 
+import contextlib
 import numbers
 import os
 import pathlib
-import types
-from collections.abc import Callable
 from typing import overload
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from PIL import Image
 
 from prsr import images
 from prsr.data import decoding, inputs
-from prsr.hparams import MATCH_INPUT, Hparams, Sampling
+from prsr.hparams import Sampling
 from prsr.models import inspection, likelihood
 from prsr.sampling import samplers, saved_model
 from prsr.system.errors import UserError
@@ -22,137 +20,54 @@ from prsr.workdir import pretrained
 from prsr.workdir.directory import Workdir
 
 Images = npt.NDArray[np.uint8]
+Given = npt.NDArray[np.integer] | None
 Box = tuple[int, int, int, int]
 
 _BATCH = 16  # samples per batch; does not affect the images
 
 
-def load(where: str | os.PathLike[str]) -> "Model":
+def load(where: str | os.PathLike[str]) -> "TrainedModel | ExportedModel":
     """Implements `prsr.load`."""
-    path = pathlib.Path(where).expanduser()
+    path = pathlib.Path(where).expanduser().absolute()
     if (path / "settings.json").exists():
-        return Model(*_run(Workdir(path)))
+        return TrainedModel(path)
     if saved_model.versions(path) or (path / "saved_model.pb").exists():
-        return Model(*_export(path))
+        return ExportedModel(path)
     if str(where) in pretrained.names():
-        return Model(*_run(pretrained.workdir(str(where))))
+        return TrainedModel(str(where))
     raise UserError(
         f"'{where}' is not a run directory (with settings.json), an export (with "
         f"1/saved_model.pb), or a bundled model ({', '.join(pretrained.names())})"
     )
 
 
-def _run(workdir):
-    """Returns `Model`'s arguments for a run directory."""
-    hparams, model = workdir.load_model()
-    sampler = samplers.sampler(model, hparams.data.downsampling)
-    scored = likelihood.Repeated(model) if model.has_likelihood else None
-
-    def draw(low_res, num_samples, sampling, seed, given):
-        return samplers.draw_samples(
-            sampler, low_res, num_samples, seed, sampling, _BATCH, given=given
-        )
-
-    def log_prob(low_res, high_res):
-        if not scored:
-            raise ValueError("a regression model predicts one image and has no probabilities")
-        return -likelihood.nats(scored, low_res, high_res, _BATCH)
-
-    def inspect(low_res, high_res, box):
-        if hparams.model.architecture != "pixel_recursive":
-            raise ValueError(
-                f"only a pixel_recursive model has A and B to inspect, not "
-                f"{hparams.model.architecture}"
-            )
-        return inspection.inspect(model.inspect, low_res, high_res, box, _BATCH)
-
-    return hparams, draw, log_prob, inspect
-
-
-def _export(path):
-    """Returns `Model`'s arguments for a SavedModel."""
-    hparams, loaded = saved_model.load(path)
-
-    def call(name, **inputs):
-        (output,) = loaded.signatures[name](**inputs).values()
-        return output.numpy()
-
-    taken = loaded.signatures["sample"].structured_input_signature[1]
-
-    def sampler(low_res, seeds, sampling):
-        named = {"tau": tf.constant(sampling.tau, tf.float32)}
-        for name, usual in (("guidance", 0.0), ("match_input", "off")):
-            value = getattr(sampling, name)
-            if name in taken:
-                named[name] = tf.constant(value, taken[name].dtype)
-            elif value != usual:
-                raise ValueError(
-                    f"this export is from an older version, without {name}; export the model again"
-                )
-        return call("sample", low_res=tf.constant(low_res), seed=tf.constant(seeds), **named)
-
-    def draw(low_res, num_samples, sampling, seed, given):
-        if given is not None:
-            raise ValueError("an export cannot complete images; load its run directory instead")
-        which = np.tile(np.arange(1, num_samples + 1), len(low_res))
-        seeds = np.stack([np.full_like(which, seed % 2**31), which], axis=1).astype(np.int32)
-        drawn = samplers.draw(sampler, low_res.repeat(num_samples, 0), seeds, sampling, _BATCH)
-        return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])
-
-    def log_likelihood(low_res, high_res):
-        return call("log_prob", low_res=tf.constant(low_res), high_res=tf.constant(high_res))
-
-    def log_prob(low_res, high_res):
-        scored = types.SimpleNamespace(log_likelihood=log_likelihood)
-        return -likelihood.nats(scored, low_res, high_res, _BATCH)
-
-    def inspect(low_res, high_res, box):
-        if "inspect" not in loaded.signatures:
-            raise ValueError(
-                "this export is from an older version, without inspect; export the model again"
-            )
-
-        def inspect_batch(low_res, high_res):
-            return loaded.signatures["inspect"](
-                low_res=tf.constant(low_res), high_res=tf.constant(high_res)
-            )
-
-        return inspection.inspect(inspect_batch, low_res, high_res, box, _BATCH)
-
-    return hparams, draw, log_prob, inspect
-
-
-class Model:
-    """A trained model, created by `prsr.load`.
+class _Model:
+    """What all loaded models can do.
 
     Images are uint8, 0..255. `low` and `high` are the sides of low- and high-resolution images in
-    pixels; the paper's are 8 and 32.
-
-    Args:
-        hparams: the model's `prsr.hparams.Hparams`.
-        draw: function from `(low_res, num_samples, sampling, seed, given)` to `[count, num_samples,
-            high, high, channels]` uint8, where `sampling` is a `prsr.hparams.Sampling`.
-        log_prob, inspect: functions of arrays that implement the methods.
+    pixels; the paper's are 8 and 32. Pickling keeps only where the model was loaded from.
 
     Attributes:
-        hparams: the model's settings.
+        hparams: the model's `prsr.hparams.Hparams`.
         low_shape: `(low, low, channels)`.
         high_shape: `(high, high, channels)`.
     """
 
-    def __init__(
-        self,
-        hparams: Hparams,
-        draw: Callable[[Images, int, Sampling, int, npt.NDArray[np.integer] | None], Images],
-        log_prob: Callable[[Images, Images], npt.NDArray[np.float32]],
-        inspect: Callable[[Images, Images, Box | None], dict[str, npt.NDArray[np.float32]]],
-    ):
-        self.hparams = hparams
+    def __init__(self, where, hparams, network, scored):
+        self._where, self.hparams = where, hparams
+        self._network = network  # has `inspect` (the paper's model only)
+        self._scored = scored  # has `log_likelihood`; None for a regression
         size, channels = hparams.data.image_size, hparams.model.channels
         self.low_shape = (size // hparams.model.scale,) * 2 + (channels,)
         self.high_shape = (size, size, channels)
-        self._draw, self._log_prob, self._inspect = draw, log_prob, inspect
         self._find_eyes = None  # loaded at first use
+
+    def __reduce__(self):
+        return load, (self._where,)
+
+    def _draw(self, low_res, num_samples, sampling, seed, given):
+        """Returns samples of checked inputs, `[count, num_samples, high, high, channels]` uint8."""
+        raise NotImplementedError
 
     @overload
     def sample(
@@ -163,8 +78,8 @@ class Model:
         seed: int = 1,
         align: bool = False,
         guidance: float = 0.0,
-        match_input: str = "off",
-        given: npt.NDArray[np.integer] | None = None,
+        match_input: bool = False,
+        given: Given = None,
     ) -> Images: ...
 
     @overload
@@ -176,8 +91,8 @@ class Model:
         seed: int = 1,
         align: bool = False,
         guidance: float = 0.0,
-        match_input: str = "off",
-        given: npt.NDArray[np.integer] | None = None,
+        match_input: bool = False,
+        given: Given = None,
     ) -> list[Image.Image]: ...
 
     def sample(
@@ -188,7 +103,7 @@ class Model:
         seed=1,
         align=False,
         guidance=0.0,
-        match_input="off",
+        match_input=False,
         given=None,
     ):
         """Draws samples from p(y | x), the same images as `prsr.sample` with these settings.
@@ -202,9 +117,8 @@ class Model:
             align: as for `low_res`.
             guidance: extra weight of A; the logits are tau (B + (1 + guidance) A). 0 is the
                 paper's; 2 to 3 follow the input more closely, with less varied samples.
-            match_input: `"end"` changes each finished sample as little as possible so that it
-                downsamples to x exactly; `"rows"` also moves each row towards x before the next is
-                drawn; `"off"` is the paper's.
+            match_input: whether to change each finished sample as little as possible so that it
+                downsamples to x exactly. Not in the paper.
             given: `[high, high, channels]` integers for each sample to complete: values to keep,
                 0..255, and -1 where to draw. Drawn values depend only on given values that come
                 earlier in the drawing order, never on those below.
@@ -219,22 +133,21 @@ class Model:
         """
         whole = all(isinstance(number, numbers.Integral) for number in (num_samples, seed))
         real = all(isinstance(number, numbers.Real) for number in (tau, guidance))
-        if not (whole and num_samples > 0 and real and match_input in MATCH_INPUT):
+        if not (whole and num_samples > 0 and real and isinstance(match_input, bool)):
             raise ValueError(
                 f"num_samples must be 1 or more, seed an integer, tau and guidance numbers and "
-                f"match_input one of {', '.join(MATCH_INPUT)}; got num_samples={num_samples!r}, "
-                f"seed={seed!r}, tau={tau!r}, guidance={guidance!r}, match_input={match_input!r}"
+                f"match_input True or False; got num_samples={num_samples!r}, seed={seed!r}, "
+                f"tau={tau!r}, guidance={guidance!r}, match_input={match_input!r}"
             )
         sampling = Sampling(float(tau), float(guidance), match_input)
-        try:
+        with _value_errors():
             samplers.check(sampling, self.hparams)
-        except UserError as error:
-            raise ValueError(str(error)) from error
-        self._check_given(given)
+            if given is not None:
+                self.hparams.model.require_prior("complete images")
         if isinstance(image, np.ndarray) and image.ndim == 4:
             self._check("image", image, self.low_shape)
             return self._draw(image, num_samples, sampling, seed, given)
-        drawn = self._draw(self.low_res(image, align)[None], num_samples, sampling, seed, given)[0]
+        (drawn,) = self._draw(self.low_res(image, align)[None], num_samples, sampling, seed, given)
         return drawn if isinstance(image, np.ndarray) else [images.to_pil(x) for x in drawn]
 
     def low_res(self, image: Images | Image.Image, align: bool = False) -> Images:
@@ -281,7 +194,9 @@ class Model:
             ValueError: an array is invalid, or the model is a regression.
         """
         self._check_pairs(low_res, high_res)
-        return self._log_prob(low_res, high_res)
+        if not self._scored:
+            raise ValueError("a regression model predicts one image and has no probabilities")
+        return -likelihood.nats(self._scored, low_res, high_res, _BATCH)
 
     def inspect(
         self, low_res: Images, high_res: Images, box: Box | None = None
@@ -308,6 +223,8 @@ class Model:
                 pixel_recursive.
         """
         self._check_pairs(low_res, high_res)
+        with _value_errors():
+            self.hparams.model.require_prior("be inspected")
         if box is not None:
             size = self.high_shape[0]
             left, top, right, bottom = box
@@ -315,7 +232,7 @@ class Model:
                 raise ValueError(
                     f"box must be (left, top, right, bottom) within {size}x{size} pixels, not {box}"
                 )
-        return self._inspect(low_res, high_res, box)
+        return inspection.inspect(self._network.inspect, low_res, high_res, box, _BATCH)
 
     def _check_pairs(self, low_res, high_res):
         self._check("low_res", low_res, self.low_shape)
@@ -326,19 +243,59 @@ class Model:
                 f"{len(high_res)} high_res"
             )
 
-    def _check_given(self, given):
-        if given is None:
-            return
-        if self.hparams.model.architecture != "pixel_recursive":
-            raise ValueError(
-                f"only a pixel_recursive model can complete images, not "
-                f"{self.hparams.model.architecture}; leave given out"
-            )
-        samplers.check_given(given, self.high_shape)
-
     @staticmethod
     def _check(name, images, shape):
         is_array = isinstance(images, np.ndarray)
         if not is_array or images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
-            came = f"{list(images.shape)} {images.dtype}" if is_array else type(images).__name__
-            raise ValueError(f"{name} must be {['count', *shape]} uint8, not {came}")
+            got = f"{list(images.shape)} {images.dtype}" if is_array else type(images).__name__
+            raise ValueError(f"{name} must be {['count', *shape]} uint8, not {got}")
+
+
+@contextlib.contextmanager
+def _value_errors():
+    """Turns a `UserError` about an argument into a `ValueError`."""
+    try:
+        yield
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
+class TrainedModel(_Model):
+    """A trained model of this package.
+
+    Args:
+        where: `pathlib.Path` of a run directory, or the name of a bundled model.
+    """
+
+    def __init__(self, where: str | pathlib.Path):
+        workdir = pretrained.workdir(where) if isinstance(where, str) else Workdir(where)
+        hparams, network = workdir.load_model()
+        scored = likelihood.Repeated(network) if network.has_likelihood else None
+        super().__init__(where, hparams, network, scored)
+        self._sampler = samplers.sampler(network, hparams.data.downsampling)
+
+    def _draw(self, low_res, num_samples, sampling, seed, given):
+        return samplers.draw_samples(
+            self._sampler, low_res, num_samples, seed, sampling, _BATCH, given=given
+        )
+
+
+class ExportedModel(_Model):
+    """A model that `prsr.export` wrote.
+
+    Args:
+        path: `pathlib.Path` of the export, whose newest version is loaded, or of one version.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        export = saved_model.Export(path)
+        super().__init__(export.folder, export.hparams, export, export)
+
+    def _draw(self, low_res, num_samples, sampling, seed, given):
+        if given is not None:
+            raise ValueError("an export cannot complete images; load its run directory instead")
+        which = np.tile(np.arange(1, num_samples + 1), len(low_res))
+        seeds = np.stack([np.full_like(which, seed % 2**31), which], axis=1).astype(np.int32)
+        repeated = low_res.repeat(num_samples, 0)
+        drawn = samplers.draw(self._network.sample, repeated, seeds, sampling, _BATCH)
+        return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])

@@ -3,8 +3,12 @@
 python -m prsr.sample --model=faces --input=FILE_OR_FOLDER --output=samples
 """
 
-import dataclasses
+import itertools
+import json
+import math
 import pathlib
+import tempfile
+import threading
 
 from absl import flags
 
@@ -20,8 +24,10 @@ from prsr.flags import (
     sampling_from_flags,
     trained,
 )
-from prsr.system import backend
+from prsr.system import backend, files, progress
 from prsr.system.errors import UserError
+
+_MAX_ROWS = 64  # of the grid
 
 
 def define():
@@ -32,7 +38,7 @@ def define():
             None,
             "Image or folder; by default the bundled photographs or the run's test images",
         )
-        flags.DEFINE_bool("align", False, "Find the face in each image and cut it as for training")
+        flags.DEFINE_bool("align", False, "Find the face in each image and crop it as for training")
         flags.DEFINE_integer("num_images", 8, "Without --input: number of images", 1)
         define_path(
             "given", None, "High-resolution image to continue: only its transparent parts are drawn"
@@ -40,8 +46,7 @@ def define():
         define_path("output", "samples", "Folder to write to")
     define_sampling()
     with group("Sampling"):
-        flags.DEFINE_bool("greedy", False, "Always take the most likely value; same as --tau=inf")
-        flags.DEFINE_integer("num_samples", 4, "Samples per image", 1)
+        flags.DEFINE_integer("num_samples", 4, "Samples per image; one if --tau=inf", 1)
         flags.DEFINE_integer(
             "seed", 1, "Seed; sample k of an image depends on the seed, k and the image"
         )
@@ -52,7 +57,7 @@ def define():
 
 def main():
     from prsr.data import inputs
-    from prsr.sampling import samplers, super_resolution
+    from prsr.sampling import samplers
 
     devices = backend.devices(FLAGS.num_replicas)
     workdir = trained()
@@ -60,32 +65,29 @@ def main():
         raise UserError("--align needs --input, the image or folder to find faces in")
     hparams = workdir.read_hparams()
     sampling = sampling_from_flags(hparams)
-    if FLAGS.greedy:
-        sampling = dataclasses.replace(sampling, tau=float("inf"))
-    num_samples = 1 if FLAGS.greedy else FLAGS.num_samples
+    num_samples = 1 if math.isinf(sampling.tau) else FLAGS.num_samples
     given = None if FLAGS.given is None else inputs.read_given(FLAGS.given, hparams)
     # Finding faces takes seconds; meanwhile the sampler compiles, for as many as there may be.
     find_eyes = inputs.eye_finder(hparams) if FLAGS.align else None
     count = inputs.count(FLAGS.input) if find_eyes else 0
     chosen = None if count else _chosen(workdir, hparams)
-    count = count or len(chosen)
     hparams, model = workdir.build_model()
     low_size = hparams.data.image_size // model.scale
-    shape = (min(count * num_samples, FLAGS.batch_size), low_size, low_size, model.channels)
-    sampler = samplers.sampler(
-        model, hparams.data.downsampling, first=(shape, sampling), devices=devices
-    )
+    batch = min((count or len(chosen)) * num_samples, FLAGS.batch_size)
+    sampler = samplers.Sampler(model, hparams.data.downsampling, devices=devices)
+    shape = (batch, low_size, low_size, model.channels)
+    threading.Thread(target=sampler.warm_up, args=[shape]).start()
     workdir.load_weights(model)
-    super_resolution.super_resolve(
+    super_resolve(
         model,
         sampler,
         chosen or inputs.read_inputs(FLAGS.input, hparams, find_eyes),
         pathlib.Path(FLAGS.output),
-        num_samples=num_samples,
-        sampling=sampling,
-        seed=FLAGS.seed,
-        batch_size=FLAGS.batch_size,
-        given=given,
+        num_samples,
+        sampling,
+        FLAGS.seed,
+        FLAGS.batch_size,
+        given,
     )
 
 
@@ -97,8 +99,118 @@ def _chosen(workdir, hparams):
         return inputs.read_inputs(FLAGS.input, hparams)
     if FLAGS.model is not None:
         return inputs.read_inputs(workdir.path / "examples", hparams)[: FLAGS.num_images]
-    hparams, _ = workdir.check_images(hparams)
-    return inputs.test_inputs(hparams, FLAGS.num_images)
+    source, _ = workdir.open_images(hparams)
+    return inputs.test_inputs(source, hparams, FLAGS.num_images)
+
+
+def super_resolve(
+    model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given=None
+):
+    """Draws samples and writes them as PNGs, with a grid of the first inputs and the likelihoods.
+
+    Writes `NAME_K.png` for sample K of each input as soon as its batch is drawn, `grid.png` (input,
+    bicubic, samples, and any original) as soon as its rows are drawn, and `nats.json` at the end,
+    also if interrupted. Prints the likelihoods.
+
+    Args:
+        model: a trained model; scores the images if it has a likelihood.
+        sampler: the model's sampler, a `prsr.sampling.samplers.Sampler`.
+        inputs: list of `prsr.data.inputs.Input`.
+        output: `pathlib.Path` of the output folder.
+        num_samples: samples per input.
+        sampling: `prsr.hparams.Sampling`.
+        seed: seed of the samples.
+        batch_size: samples per batch.
+        given: values that every sample keeps, as for `prsr.sampling.samplers.draw`; or None.
+
+    Raises:
+        UserError: `output` is not writable.
+    """
+    from prsr.models import likelihood
+
+    with files.disk_errors(output):  # before anything is drawn
+        output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output).close()
+    drawn = _draw(model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given)
+    scored = likelihood.Repeated(model) if model.has_likelihood else None
+    rows, report, num_rows = [], [], min(len(inputs), _MAX_ROWS)
+    try:
+        # The images of as many inputs as fit in a batch are scored together.
+        while group := list(itertools.islice(drawn, max(1, batch_size // (num_samples + 2)))):
+            if len(rows) < num_rows:
+                rows += [[image.low_res, *pictures] for image, pictures in group]
+                if len(rows) >= num_rows:
+                    _write_grid(rows[:num_rows], num_samples, output)
+            if scored:
+                if not report:
+                    print("nats per image (bits/dim) under the model:")
+                report += _score(scored, group, num_samples, batch_size)
+    finally:
+        if report:
+            with files.disk_errors(output), files.replacing(output / "nats.json") as partial:
+                partial.write_text(json.dumps(report, indent=2) + "\n")
+    part = f" (the first {num_rows} of {len(inputs):,} images)" if num_rows < len(inputs) else ""
+    count = progress.counted(len(inputs) * num_samples, "sample")
+    print(f"wrote {count} and grid.png{part} to {output}")
+
+
+def _draw(model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given):
+    """Draws and writes samples; yields each input with its pictures in the order of `_names`."""
+    import numpy as np
+
+    from prsr import images
+    from prsr.sampling import noise, samplers
+
+    count = len(inputs) * num_samples
+    few = count <= 20 * batch_size
+    bar = progress.Progress("drawing samples", count, every=0 if few else 5)
+    low_res = np.repeat([image.low_res for image in inputs], num_samples, axis=0)
+    seeds = np.concatenate(
+        [noise.image_seeds(image.low_res, seed, num_samples) for image in inputs]
+    )
+    drawn = samplers.stream(sampler, low_res, seeds, sampling, batch_size, bar, given)
+    for image in inputs:
+        pictures = [np.asarray(images.upsample_bicubic(image.low_res, model.scale))]
+        for k in range(num_samples):
+            pictures.append(next(drawn))
+            with files.disk_errors(output):
+                images.save(images.to_pil(pictures[-1]), output / f"{image.name}_{k + 1}.png")
+        yield image, pictures + ([] if image.high_res is None else [image.high_res])
+
+
+def _names(num_samples):
+    return ["bicubic", *[f"sample {k + 1}" for k in range(num_samples)], "original"]
+
+
+def _write_grid(rows, num_samples, output):
+    """Writes grid.png; each row is an input, bicubic, samples, and perhaps an original."""
+    from prsr import images, plotting
+
+    columns = max(map(len, rows))
+    rows = [row + [None] * (columns - len(row)) for row in rows]
+    captions = ["input", *_names(num_samples)][:columns]
+    with files.disk_errors(output):
+        images.save(plotting.sheet(rows, captions), output / "grid.png")
+
+
+def _score(scored, group, num_samples, batch_size):
+    """Prints the negative log-likelihoods of a group from `_draw`, and returns nats.json's part."""
+    import numpy as np
+
+    from prsr.models import likelihood, losses
+
+    low_res = np.stack([image.low_res for image, pictures in group for _ in pictures])
+    high_res = np.concatenate([pictures for _, pictures in group])
+    nats = iter(likelihood.nats(scored, low_res, high_res, batch_size).tolist())
+    report = []
+    for image, pictures in group:
+        named = dict(zip(_names(num_samples), itertools.islice(nats, len(pictures))))
+        cells = [f"{name} {losses.in_words(x, high_res.shape[1:])}" for name, x in named.items()]
+        print(f"  {image.name}: {', '.join(cells)}")
+        scores = {"bicubic": named["bicubic"], "samples": list(named.values())[1:][:num_samples]}
+        scores |= {"original": named["original"]} if "original" in named else {}
+        report.append({"name": image.name, "nats_per_image": scores})
+    return report
 
 
 if __name__ == "__main__":

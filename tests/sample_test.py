@@ -1,16 +1,22 @@
-"""python -m prsr.sample as its own process."""
+"""python -m prsr.sample, in this process, and the function that it calls."""
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 import prsr
 from prsr import images
+from prsr import sample as command
 from prsr.data import inputs
+from prsr.hparams import DataHparams, Hparams, ModelHparams, Sampling
+from prsr.models import likelihood
+from prsr.models.build import build_model
 from prsr.sampling import samplers
-from tests.conftest import assert_one_line, call
+from prsr.system.errors import UserError
+from tests.conftest import assert_one_line, call, succeed
 
 
 def picture(size, seed=0):
@@ -24,12 +30,10 @@ def read(path):
 
 
 def sample(workdir, *arguments):
-    result = call("sample", f"--workdir={workdir}", *arguments)
-    assert result.returncode == 0, result.stderr
-    return result
+    return succeed(call("sample", f"--workdir={workdir}", *arguments))
 
 
-def test_a_folder_of_one_s_own(tiny_run, tmp_path):
+def test_images_of_any_size_in_a_folder_are_sampled(tiny_run, tmp_path):
     """Small, large and broken images: the run's model is of 8x8 images from 2x2."""
     (tmp_path / "in" / "deep").mkdir(parents=True)
     picture((2, 2)).save(tmp_path / "in" / "tiny.png")
@@ -53,7 +57,7 @@ def test_a_folder_of_one_s_own(tiny_run, tmp_path):
 
 @pytest.mark.slow
 def test_samples_depend_on_seed_and_image_alone(tiny_run, tmp_path):
-    """Not on the batch, nor on what else is in the folder."""
+    """The batch, its devices and other images in the folder do not matter."""
     for i in range(3):
         picture((2, 2), i).save(tmp_path / f"{i}.png")
     one, two, three = tmp_path / "one", tmp_path / "two", tmp_path / "three"
@@ -70,15 +74,6 @@ def test_samples_depend_on_seed_and_image_alone(tiny_run, tmp_path):
     assert not np.array_equal(read(one / "1_1.png"), read(one / "1_2.png"))
 
 
-@pytest.mark.slow
-def test_greedy(tiny_run, tmp_path):
-    picture((2, 2)).save(tmp_path / "a.png")
-    arguments = [f"--input={tmp_path / 'a.png'}", "--num_samples=2"]
-    sample(tiny_run, *arguments, f"--output={tmp_path / 'one'}", "--greedy")
-    sample(tiny_run, *arguments, f"--output={tmp_path / 'two'}", "--tau=inf", "--seed=9")
-    np.testing.assert_array_equal(read(tmp_path / "one/a_1.png"), read(tmp_path / "two/a_2.png"))
-
-
 def test_an_image_is_continued(tiny_run, tmp_path):
     """Transparent parts are drawn, above, between and below; all else stays."""
     picture((2, 2)).save(tmp_path / "a.png")
@@ -86,15 +81,22 @@ def test_an_image_is_continued(tiny_run, tmp_path):
     given[..., 3] = np.random.default_rng(0).choice([0, 128, 255], (8, 8))
     Image.fromarray(given).save(tmp_path / "given.png")
     arguments = [f"--input={tmp_path / 'a.png'}", f"--output={tmp_path}", "--num_samples=2"]
-    arguments += [f"--given={tmp_path / 'given.png'}", "--match_input=end", "--seed=4"]
+    arguments += [f"--given={tmp_path / 'given.png'}", "--match_input", "--seed=4"]
     sample(tiny_run, *arguments)
     expected = np.where(given[..., 3:] == 255, given[..., :3].astype(int), -1)
     drawn = prsr.load(tiny_run).sample(
-        read(tmp_path / "a.png"), 2, seed=4, match_input="end", given=expected
+        read(tmp_path / "a.png"), 2, seed=4, match_input=True, given=expected
     )
     for k in range(2):
         np.testing.assert_array_equal(read(tmp_path / f"a_{k + 1}.png"), drawn[k])
     assert (drawn[:, given[..., 3] == 255] == 77).all()
+
+
+def test_infinite_tau_draws_one_sample(baseline_runs, tmp_path):
+    picture((2, 2)).save(tmp_path / "a.png")
+    arguments = [f"--input={tmp_path / 'a.png'}", f"--output={tmp_path / 'out'}", "--tau=inf"]
+    result = sample(baseline_runs / "cross_entropy", *arguments)
+    assert len(list((tmp_path / "out").glob("a_*.png"))) == 1 and "1 sample " in result.stdout
 
 
 def test_without_input_it_takes_the_test_split(baseline_runs, tmp_path):
@@ -102,24 +104,6 @@ def test_without_input_it_takes_the_test_split(baseline_runs, tmp_path):
     sample(baseline_runs / "cross_entropy", *arguments)
     report = json.loads((tmp_path / "nats.json").read_text())
     assert len(report) == 2 and "original" in report[0]["nats_per_image"]
-    height, width = read(tmp_path / "grid.png").shape[:2]
-    assert width > 4 * 128 and height > 2 * 128  # input, bicubic, sample, original
-
-
-def test_the_grid_shows_input_bicubic_and_original(baseline_runs, tmp_path):
-    """The pictures themselves, found in the sheet where they should be."""
-    picture((8, 8)).save(tmp_path / "a.png")
-    arguments = [f"--input={tmp_path / 'a.png'}", f"--output={tmp_path}", "--num_samples=1"]
-    sample(baseline_runs / "cross_entropy", *arguments)
-    grid = read(tmp_path / "grid.png")
-    original = read(tmp_path / "a.png")
-    low_res = np.asarray(images.downsample(original, 4))
-    cells = {0: low_res, 1: images.upsample_bicubic(low_res, 4), 2: read(tmp_path / "a_1.png")}
-    for column, expected in {**cells, 3: original}.items():
-        left = 6 + column * (128 + 6)
-        cell = grid[28 : 28 + 128, left : left + 128]
-        step = 128 // len(expected)
-        np.testing.assert_array_equal(cell[step // 2 :: step, step // 2 :: step], expected)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +114,6 @@ def test_the_grid_shows_input_bicubic_and_original(baseline_runs, tmp_path):
         (["--input=IN/small.png", "--output=OUT"], ["smaller than 2x2"]),
         (["--input=IN/broken.jpg", "--output=OUT"], ["not a readable image"]),
         (["--input=IN/good.png", "--output=OUT", "--tau=0"], ["tau"]),
-        (["--input=IN/good.png", "--output=OUT", "--tau=nan"], ["tau"]),
         (["--input=IN/good.png", "--output=IN/good.png"], ["could not write to"]),
         (["--input=IN/good.png", "--output=OUT", "--workdir=IN"], ["not a run directory"]),
         (["--input=IN/good.png", "--given=IN/broken.jpg"], ["not a readable image"]),
@@ -139,7 +122,7 @@ def test_the_grid_shows_input_bicubic_and_original(baseline_runs, tmp_path):
         (["--input=IN/good.png", "--given=IN/opaque.png"], ["no transparent part"]),
     ],
 )
-def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, arguments, words):
+def test_mistakes_end_in_one_line(tiny_run, tmp_path, arguments, words):
     (tmp_path / "empty").mkdir()
     picture((2, 2)).save(tmp_path / "good.png")
     picture((8, 8)).save(tmp_path / "opaque.png")
@@ -151,9 +134,9 @@ def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, arguments, words)
     assert_one_line(call("sample", f"--workdir={tiny_run}", *arguments), *words)
 
 
-def test_no_input_to_align_is_said_before_anything_is_compiled(tmp_path, monkeypatch):
+def test_a_missing_image_to_align_is_reported_before_anything_is_compiled(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs, "eye_finder", lambda hparams: lambda image: (0, None))
-    monkeypatch.setattr(samplers, "sampler", lambda *_, **__: pytest.fail("it compiles"))
+    monkeypatch.setattr(samplers, "Sampler", lambda *_, **__: pytest.fail("it compiles"))
     where = tmp_path / "none.png"
     result = call("sample", "--model=faces", "--align", f"--input={where}", f"--output={tmp_path}")
     assert_one_line(result, "none.png", "no such file")
@@ -186,8 +169,94 @@ def test_paths_of_a_flagfile_are_expanded(baseline_runs, tmp_path, monkeypatch):
     assert not any("~" in str(path) for path in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("dataset", ["folder:~/in", "zip:~/b.zip,~/a.zip", "records:~/in"])
+@pytest.mark.parametrize("dataset", ["folder:~/in", "zip:~/b.zip,~/a.zip"])
 def test_paths_of_a_data_set_are_expanded(dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     result = call("prepare", f"--dataset={dataset}", "--output=~/out")
     assert_one_line(result, str(tmp_path / ("b.zip" if "zip" in dataset else "in")))
+
+
+@pytest.fixture(scope="module", params=["cross_entropy", "regression"])
+def trained(request):
+    """An untrained baseline of 8x8 images, with its settings and sampler."""
+    keras.utils.set_random_seed(1)
+    sizes = ModelHparams(request.param, blocks_per_stage=0, conditioning_width=4)
+    hparams = Hparams(sizes, DataHparams(image_size=8))
+    model = build_model(hparams)
+    return hparams, model, samplers.Sampler(model)
+
+
+def super_resolve(model, sampler, chosen, output, batch_size=3):
+    command.super_resolve(model, sampler, chosen, output, 2, Sampling(1.0), 1, batch_size)
+
+
+def many(count):
+    """Inputs of the low size, without originals."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 2, 2, 3), dtype=np.uint8)
+    return [inputs.Input(f"i{n:03d}", low_res, None) for n, low_res in enumerate(pixels)]
+
+
+def test_the_grid_and_the_scores_are_of_the_images_that_are_written(trained, tmp_path, capsys):
+    """The pictures are found in the grid, and the likelihoods are those of the model."""
+    hparams, model, sampler = trained
+    for name, size in (("large", 8), ("small", 2)):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        picture((size, size)).save(tmp_path / "in" / f"{name}.png")
+    chosen, out = inputs.read_inputs(tmp_path / "in", hparams), tmp_path / "out"
+    super_resolve(model, sampler, chosen, out)
+    pngs = {f"{name}_{k}.png" for name in ("large", "small") for k in (1, 2)}
+    scored = {"nats.json"} if model.has_likelihood else set()
+    assert {path.name for path in out.iterdir()} == pngs | scored | {"grid.png"}
+    low_res, original = chosen[0].low_res, chosen[0].high_res
+    bicubic = np.asarray(images.upsample_bicubic(low_res, 4))
+    drawn = [read(out / f"large_{k}.png") for k in (1, 2)]
+    grid = read(out / "grid.png")
+    for column, expected in enumerate([low_res, bicubic, *drawn, original]):
+        left, step = 6 + column * (128 + 6), 128 // len(expected)
+        cell = grid[28 : 28 + 128, left : left + 128]
+        np.testing.assert_array_equal(cell[step // 2 :: step, step // 2 :: step], expected)
+    assert ("nats per image" in capsys.readouterr().out) == model.has_likelihood
+    if model.has_likelihood:
+        large, small = [e["nats_per_image"] for e in json.loads((out / "nats.json").read_text())]
+        assert "original" not in small and len(small["samples"]) == 2
+        pictures = np.stack([bicubic, *drawn, original])
+        expected = likelihood.nats(model, np.stack([low_res] * 4), pictures, 4)
+        found = [large["bicubic"], *large["samples"], large["original"]]
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_grid_is_bounded_and_says_so(trained, tmp_path, monkeypatch, capsys):
+    _, model, sampler = trained
+    monkeypatch.setattr(command, "_MAX_ROWS", 5)
+    super_resolve(model, sampler, many(7), tmp_path, batch_size=4)
+    assert Image.open(tmp_path / "grid.png").height == 28 + 5 * (128 + 6)
+    assert len(list(tmp_path.glob("i*.png"))) == 14
+    captured = capsys.readouterr()
+    assert "14 samples and grid.png (the first 5 of 7 images)" in captured.out
+    assert "drawing samples: 12 of 14, 0:0" in captured.err
+    if model.has_likelihood:
+        assert len(json.loads((tmp_path / "nats.json").read_text())) == 7
+
+
+def test_an_interruption_keeps_every_earlier_batch(trained, tmp_path):
+    _, model, sampler = trained
+    batches = []
+
+    def interrupted(*arguments):
+        batches.append(len(list(tmp_path.glob("*_*.png"))))
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return sampler(*arguments)
+
+    with pytest.raises(KeyboardInterrupt):
+        super_resolve(model, interrupted, many(20), tmp_path)
+    assert batches == [0, 3, 6]  # samples, two of each input
+    if model.has_likelihood:
+        assert len(json.loads((tmp_path / "nats.json").read_text())) == 3
+
+
+def test_where_nothing_can_be_written_nothing_is_drawn(trained, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="could not write to"):
+        super_resolve(*trained[1:], many(1), tmp_path / "file")
+    assert "drawing" not in capsys.readouterr().err

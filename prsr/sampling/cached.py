@@ -18,7 +18,7 @@ In shapes, `L`, `F` and `hidden` are the prior's number of layers, width and hid
 """
 
 import contextlib
-import threading
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -27,29 +27,38 @@ import tensorflow as tf
 from prsr import images
 from prsr.models import layers
 from prsr.models.conditioning import INTENSITIES
-from prsr.sampling import noise, projection
+from prsr.models.pixel_recursive import guided
+from prsr.sampling import noise
 from prsr.system import host
 
-_LEAST_PART = 8  # images
-_MOST_PARTS = 64  # in parallel; TensorFlow has one thread per core
+_PART = 8  # images: enough to use one core well
+_MAX_PARTS = 64  # in parallel; TensorFlow has one thread per core
 
 
-class _Rows(NamedTuple):
-    """The gated layers' weights that are used at the start of a row."""
+class ToDraw(NamedTuple):
+    """A batch of images to draw, with everything that it depends on but the prior's weights."""
 
-    kernels: tf.Tensor  # [L, reach + 1, 2 reach + 1, F, 2F]
-    biases: tf.Tensor  # [L, 2F]
-    projections: tf.Tensor  # [L, 2F, 2F], columns by channel
-    gate_biases: tf.Tensor  # [L, 2F], by channel: the projection's and the horizontal stack's
+    conditioning_logits: tf.Tensor  # (1 + guidance) A(x), [batch, height, width, channels, 256]
+    uniforms: tf.Tensor  # [batch, height, width, channels] float32 in (0, 1)
+    given: tf.Tensor  # [batch, height, width, channels] int32: a value to keep, or -1 to draw
+    tau: tf.Tensor  # scalar float32
+
+    @property
+    def image_shape(self):
+        return self.uniforms.shape[1:]
+
+    def map(self, function):
+        """Applies a function to the tensors that have a batch."""
+        return ToDraw(*map(function, self[:-1]), self.tau)
 
 
 class _Channel(NamedTuple):
     """The weights for drawing one channel, which owns features `start` to `stop`."""
 
     first: tf.Tensor  # [earlier channels, stop - start]
-    center_shares: tf.Tensor  # [L, start, 2 (stop - start)], of earlier channels
-    centers: tf.Tensor  # [L, stop - start, 2 (stop - start)]
-    residual_shares: tf.Tensor  # [L, start, stop - start], of earlier channels
+    earlier_gates: tf.Tensor  # [L, start, 2 (stop - start)]: from earlier channels' features
+    gates: tf.Tensor  # [L, stop - start, 2 (stop - start)]
+    earlier_residuals: tf.Tensor  # [L, start, stop - start]: from earlier channels' features
     residuals: tf.Tensor  # [L, stop - start, stop - start]
     residual_biases: tf.Tensor  # [L, 1, stop - start]
     hidden: tf.Tensor  # [stop, hidden features of this channel]
@@ -58,31 +67,47 @@ class _Channel(NamedTuple):
     logits_bias: tf.Tensor
 
     @property
-    def stop(self):
-        return self.hidden.shape[0]
+    def features(self):
+        """The slice of this channel's features."""
+        stop = self.hidden.shape[0]
+        return slice(stop - self.first.shape[1], stop)
 
     @property
-    def start(self):
-        return self.stop - self.first.shape[1]
+    def gate_columns(self):
+        """The slice of their columns in a gate."""
+        return slice(2 * self.features.start, 2 * self.features.stop)
 
 
 class _Weights(NamedTuple):
     """A prior's weights, sliced and reordered for drawing."""
 
+    # At the start of a row.
     first_kernel: tf.Tensor  # [4, 7, channels, F]
     first_bias: tf.Tensor  # [F]
+    vertical_kernels: tf.Tensor  # [L, reach + 1, 2 reach + 1, F, 2F]
+    vertical_biases: tf.Tensor  # [L, 2F]
+    projections: tf.Tensor  # [L, 2F, 2F], columns by channel: from vertical to horizontal gates
+    gate_biases: tf.Tensor  # [L, 2F], by channel: the projection's and the horizontal stack's
+    # For a pixel.
     first_left: tf.Tensor  # [3, channels, F]
     first_left_bias: tf.Tensor  # [F]
-    rows: _Rows
     left: tf.Tensor  # [L, reach * F, 2F]: the left taps of all layers
-    channels: list  # of _Channel
+    channels: list[_Channel]
+
+
+class _RowsAbove(NamedTuple):
+    """The cache: what a row needs from those above it."""
+
+    image: tf.Tensor  # the last rows drawn, [batch, 4, width, channels] in [-0.5, 0.5]
+    # The last rows of each layer's vertical input, one fewer than the kernel's height.
+    features: tf.Tensor  # [L, batch, reach, width, F]
 
 
 def _spans(features, channels):
-    """Returns (start, stop) of each channel's features."""
+    """Returns the slice of each channel's features."""
     groups = layers.channel_groups(features, channels)
     edges = np.searchsorted(groups, np.arange(channels + 1)).tolist()
-    return list(zip(edges[:-1], edges[1:]))
+    return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:])]
 
 
 def _read_weights(prior):
@@ -91,60 +116,54 @@ def _read_weights(prior):
     def read(variable):
         return tf.cast(tf.convert_to_tensor(variable), prior.compute_dtype)
 
-    width, num_layers = prior.hidden.kernel.shape[2], len(prior.gated_layers)
-    spans = _spans(width, prior.channels)
-    by_channel = np.concatenate([np.r_[s:e, width + s : width + e] for s, e in spans])
-    first = read(prior.horizontal.kernel)[0]  # [3 left and the centre, channels, F]
-
     def read_all(variables):
         return read(tf.stack([tf.convert_to_tensor(variable) for variable in variables]))
 
-    gated = prior.gated_layers
+    gated, width = prior.gated_layers, prior.hidden.kernel.shape[2]
+    spans = _spans(width, prior.channels)
+    order = np.arange(2 * width).reshape(2, width)  # tanh's columns, sigmoid's columns
+    by_channel = np.concatenate([order[:, span].ravel() for span in spans])
+
     projections = [layer.vertical_to_horizontal for layer in gated]
-    gate_biases = read_all([p.bias for p in projections])
+    gate_biases = read_all([projection.bias for projection in projections])
     gate_biases += read_all([layer.horizontal.bias for layer in gated])
-    rows = _Rows(
-        kernels=read_all([layer.vertical.kernel for layer in gated]),
-        biases=read_all([layer.vertical.bias for layer in gated]),
-        projections=tf.gather(read_all([p.kernel for p in projections]), by_channel, axis=-1),
-        gate_biases=tf.gather(gate_biases, by_channel, axis=-1),
-    )
+    first = read(prior.horizontal.kernel)[0]  # [3 left and the centre, channels, F]
     gates = read_all([layer.horizontal.kernel for layer in gated])[:, 0]
     gates = tf.gather(gates, by_channel, axis=-1)  # [L, reach + 1, F, 2F]
-    left = tf.reshape(gates[:, :-1], (num_layers, -1, 2 * width))
-
     residuals = read_all([layer.residual.kernel for layer in gated])[:, 0, 0]
     residual_biases = read_all([layer.residual.bias for layer in gated])[:, None]
     hidden, hidden_bias = read(prior.hidden.kernel)[0, 0], read(prior.hidden.bias)
     logits, logits_bias = read(prior.logits.kernel)[0, 0], read(prior.logits.bias)
     hidden_spans = _spans(hidden.shape[1], prior.channels)
-    logit_spans = _spans(logits.shape[1], prior.channels)
-    channels = []
-    for k, (start, stop) in enumerate(spans):
-        hidden_start, hidden_stop = hidden_spans[k]
-        own_logits = slice(*logit_spans[k])
-        channels.append(
-            _Channel(
-                first=first[-1, :k, start:stop],
-                center_shares=gates[:, -1, :start, 2 * start : 2 * stop],
-                centers=gates[:, -1, start:stop, 2 * start : 2 * stop],
-                residual_shares=residuals[:, :start, start:stop],
-                residuals=residuals[:, start:stop, start:stop],
-                residual_biases=residual_biases[..., start:stop],
-                hidden=hidden[:stop, hidden_start:hidden_stop],
-                hidden_bias=hidden_bias[hidden_start:hidden_stop],
-                logits=logits[:hidden_stop, own_logits],
-                logits_bias=logits_bias[own_logits],
-            )
+    logits_spans = _spans(logits.shape[1], prior.channels)
+
+    def read_channel(k):
+        span, hidden_span, logits_span = spans[k], hidden_spans[k], logits_spans[k]
+        columns = slice(2 * span.start, 2 * span.stop)
+        return _Channel(
+            first=first[-1, :k, span],
+            earlier_gates=gates[:, -1, : span.start, columns],
+            gates=gates[:, -1, span, columns],
+            earlier_residuals=residuals[:, : span.start, span],
+            residuals=residuals[:, span, span],
+            residual_biases=residual_biases[..., span],
+            hidden=hidden[: span.stop, hidden_span],
+            hidden_bias=hidden_bias[hidden_span],
+            logits=logits[: hidden_span.stop, logits_span],
+            logits_bias=logits_bias[logits_span],
         )
+
     return _Weights(
         first_kernel=read(prior.vertical.kernel),
         first_bias=read(prior.vertical.bias),
+        vertical_kernels=read_all([layer.vertical.kernel for layer in gated]),
+        vertical_biases=read_all([layer.vertical.bias for layer in gated]),
+        projections=tf.gather(read_all([p.kernel for p in projections]), by_channel, axis=-1),
+        gate_biases=tf.gather(gate_biases, by_channel, axis=-1),
         first_left=first[:-1],
         first_left_bias=read(prior.horizontal.bias),
-        rows=rows,
-        left=left,
-        channels=channels,
+        left=tf.reshape(gates[:, :-1], (len(gated), -1, 2 * width)),
+        channels=[read_channel(k) for k in range(prior.channels)],
     )
 
 
@@ -152,24 +171,24 @@ def _through_layers(layer, x, shapes, num_layers):
     """Runs the gated layers in a loop: unrolled code takes twice as long to compile.
 
     Args:
-        layer: function from `(i, x)`, the input of layer i, to `(x, kept)`: its output, and a tuple
-            of tensors to keep.
+        layer: function from `(i, x)`, the input of layer i, to `(x, outputs)`: its output, and a
+            tuple of tensors to return.
         x: input of the first layer.
-        shapes: shapes of the tensors to keep.
+        shapes: shapes of the tensors to return.
         num_layers: L.
 
     Returns:
-        The output of the last layer, and a list of the kept tensors, each `[L, ...]`.
+        A list of the returned tensors of all layers, each `[L, ...]`, and the last layer's output.
     """
 
     def run_next(i, x, *arrays):
-        x, kept = layer(i, x)
-        return i + 1, x, *[array.write(i, own) for array, own in zip(arrays, kept)]
+        x, outputs = layer(i, x)
+        return i + 1, x, *[array.write(i, output) for array, output in zip(arrays, outputs)]
 
     arrays = [tf.TensorArray(x.dtype, num_layers, element_shape=shape) for shape in shapes]
     loop = (tf.constant(0), x, *arrays)
     _, x, *arrays = tf.while_loop(lambda i, *_: i < num_layers, run_next, loop)
-    return x, [array.stack() for array in arrays]
+    return *[array.stack() for array in arrays], x
 
 
 def _last_row(window, kernel, bias):
@@ -182,57 +201,47 @@ def _last_row(window, kernel, bias):
     return tf.nn.conv2d(window, kernel, 1, padding)[:, 0] + bias
 
 
-def _no_rows_yet(weights, batch, width, plan):
-    """Returns the cache of the rows above the first row: zeros, like the convolutions' padding.
-
-    Returns:
-        The image's last rows, `[batch, 4, width, channels]` in [-0.5, 0.5]; the last rows of each
-        layer's vertical input, one fewer than the kernel's height, `[L, batch, reach, width, F]`;
-        and `missing` for `prsr.sampling.projection.match_row`.
-    """
+def _no_rows_yet(weights, batch, width):
+    """Returns the `_RowsAbove` of the first row: zeros, like the convolutions' padding."""
     height, _, channels, features = weights.first_kernel.shape
-    num_layers, reach = weights.left.shape[0], weights.rows.kernels.shape[1] - 1
-    dtype = weights.left.dtype
-    low = plan.to_come.shape[2] if plan else 0
-    return (
-        tf.zeros((batch, height, width, channels), dtype),
-        tf.zeros((num_layers, batch, reach, width, features), dtype),
-        tf.zeros((batch, low, low, channels)),
+    num_layers, reach = weights.left.shape[0], weights.vertical_kernels.shape[1] - 1
+    return _RowsAbove(
+        tf.zeros((batch, height, width, channels), weights.left.dtype),
+        tf.zeros((num_layers, batch, reach, width, features), weights.left.dtype),
     )
 
 
-def _start_row(weights, row, kept):
+def _start_row(weights, row, above):
     """Computes everything that a row takes from the rows above it.
 
     Args:
         weights: the prior's `_Weights`.
         row: scalar int32, the row that starts.
-        kept: the cache, as `_no_rows_yet` returns it.
+        above: its `_RowsAbove`.
 
     Returns:
         The contributions to the horizontal stack, biases included: `[width, batch, F]` for its
-        first layer and `[width, L, batch, 2F]` for the gates; and the new feature rows to keep,
-        `[L, batch, reach, width, F]`.
+        first layer and `[width, L, batch, 2F]` for the gates; and the `features` of the next row's
+        `_RowsAbove`.
     """
-    image_rows, feature_rows, _ = kept
     # `shift_down` gives row 0 a row of zeros, not the vertical stack above the image. The gate of
     # zeros is zero, so the layers' inputs there are zeros as well.
-    is_inside = tf.cast(row > 0, image_rows.dtype)
-    vertical = is_inside * _last_row(image_rows, weights.first_kernel, weights.first_bias)
+    is_inside = tf.cast(row > 0, above.image.dtype)
+    vertical = is_inside * _last_row(above.image, weights.first_kernel, weights.first_bias)
     first = vertical + weights.first_left_bias
-    rows = weights.rows
 
     def layer(i, vertical):
-        window = tf.concat([feature_rows[i], vertical[:, None]], axis=1)
-        vertical_gate = is_inside * _last_row(window, rows.kernels[i], rows.biases[i])
+        window = tf.concat([above.features[i], vertical[:, None]], axis=1)
+        kernel, bias = weights.vertical_kernels[i], weights.vertical_biases[i]
+        vertical_gate = is_inside * _last_row(window, kernel, bias)
         return layers.gate(vertical_gate), (vertical_gate, window[:, 1:])
 
-    shapes = [(*vertical.shape[:-1], 2 * vertical.shape[-1]), feature_rows.shape[1:]]
-    _, (gates, feature_rows) = _through_layers(layer, vertical, shapes, weights.left.shape[0])
-    gates = tf.einsum("lbwf,lfg->lbwg", gates, rows.projections)
-    gates += rows.gate_biases[:, None, None]
+    shapes = [(*vertical.shape[:-1], 2 * vertical.shape[-1]), above.features.shape[1:]]
+    gates, features, _ = _through_layers(layer, vertical, shapes, weights.left.shape[0])
+    gates = tf.einsum("lbwf,lfg->lbwg", gates, weights.projections)
+    gates += weights.gate_biases[:, None, None]
     # Columns first, so that each pixel reads contiguous memory.
-    return tf.transpose(first, (1, 0, 2)), tf.transpose(gates, (2, 0, 1, 3)), feature_rows
+    return tf.transpose(first, (1, 0, 2)), tf.transpose(gates, (2, 0, 1, 3)), features
 
 
 def _draw_pixel(weights, first, gates, conditioning_logits, uniforms, given, tau):
@@ -244,58 +253,51 @@ def _draw_pixel(weights, first, gates, conditioning_logits, uniforms, given, tau
             pixel's earlier channels.
         gates: `[L, batch, 2F]`, the same for each layer's gate.
         conditioning_logits: `[channels, batch, 256]` float32.
-        uniforms: `[channels, batch]` float32 in (0, 1).
-        given: `[channels, batch]` int32: a value to keep, 0..255, or -1 to draw.
+        uniforms, given: `[channels, batch]`.
         tau: scalar float32.
 
     Returns:
         The pixel, `[batch, channels]` int32 in 0..255, and the input of each gated layer,
         `[L, batch, F]`.
     """
-    batch, dtype = first.shape[0], first.dtype
+    (num_layers, batch, _), dtype = gates.shape, first.dtype
     pixel = tf.zeros((batch, 0), tf.int32)
     # These grow by one channel's features at a time.
-    num_layers = gates.shape[0]
-    entered = gated = tf.zeros((num_layers, batch, 0), dtype)
+    inputs = gated = tf.zeros((num_layers, batch, 0), dtype)
     left, hidden = tf.zeros((batch, 0), dtype), tf.zeros((batch, 0), dtype)
-    for k, own in enumerate(weights.channels):
-        # The contributions of earlier channels, all layers in one product.
-        own_gates = gates[..., 2 * own.start : 2 * own.stop] + entered @ own.center_shares
-        residuals = gated @ own.residual_shares + own.residual_biases
+    for k, channel in enumerate(weights.channels):
+        # What earlier channels contribute, all layers in one product.
+        known_gates = gates[..., channel.gate_columns] + inputs @ channel.earlier_gates
+        known_residuals = gated @ channel.earlier_residuals + channel.residual_biases
 
-        def layer(i, x, own=own, own_gates=own_gates, residuals=residuals):
-            gate = layers.gate(own_gates[i] + x @ own.centers[i])
-            return x + gate @ own.residuals[i] + residuals[i], (x, gate)
+        def layer(i, x, channel=channel, gates=known_gates, residuals=known_residuals):
+            gate = layers.gate(gates[i] + x @ channel.gates[i])
+            return x + gate @ channel.residuals[i] + residuals[i], (x, gate)
 
-        x = first[:, own.start : own.stop] + images.to_network(pixel, dtype) @ own.first
-        x, kept = _through_layers(layer, x, [x.shape] * 2, num_layers)
-        entered, gated = (tf.concat(pair, axis=2) for pair in zip((entered, gated), kept))
+        x = first[:, channel.features] + images.to_network(pixel, dtype) @ channel.first
+        *outputs, x = _through_layers(layer, x, [x.shape] * 2, num_layers)
+        inputs, gated = (tf.concat(pair, axis=2) for pair in zip((inputs, gated), outputs))
         left = tf.concat([left, tf.nn.relu(x)], axis=1)
-        own_hidden = tf.nn.relu(left @ own.hidden + own.hidden_bias)
-        hidden = tf.concat([hidden, own_hidden], axis=1)
-        prior_logits = tf.cast(hidden @ own.logits + own.logits_bias, tf.float32)
+        new_hidden = tf.nn.relu(left @ channel.hidden + channel.hidden_bias)
+        hidden = tf.concat([hidden, new_hidden], axis=1)
+        prior_logits = tf.cast(hidden @ channel.logits + channel.logits_bias, tf.float32)
         drawn = noise.draw(prior_logits + conditioning_logits[k], tau, uniforms[k])
         value = tf.where(given[k] < 0, drawn, given[k])
         pixel = tf.concat([pixel, value[:, None]], axis=1)
-    return pixel, entered
+    return pixel, inputs
 
 
-def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau, plan):
+def _draw_row(weights, to_draw, row, above):
     """Draws a row, pixel by pixel.
 
     Args:
         weights: the prior's `_Weights`.
+        to_draw: the images' `ToDraw`.
         row: scalar int32.
-        kept: the cache of the rows above, as `_no_rows_yet` returns it.
-        conditioning_logits: for all rows, `[batch, height, width, channels, 256]` float32.
-        uniforms: for all rows, `[batch, height, width, channels]` float32 in (0, 1).
-        given: for all rows, `[batch, height, width, channels]` int32: a value to keep, 0..255, or
-            -1 to draw.
-        tau: scalar float32.
-        plan: a `prsr.sampling.projection.RowPlan` to match the row to its input, or None.
+        above: the row's `_RowsAbove`.
 
     Returns:
-        The cache for the next row, and the row, `[batch, width, channels]` uint8.
+        The next row's `_RowsAbove`, and the row, `[batch, width, channels]` uint8.
     """
 
     def columns_first(x):
@@ -303,16 +305,13 @@ def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau, pla
         x = tf.gather(x, row, axis=1)  # XLA would recompile x[:, row] for each row
         return tf.transpose(x, (1, 2, 0, *range(3, len(x.shape))))
 
-    image_rows, _, missing = kept
-    batch, _, width, channels = image_rows.shape
-    first, gates, feature_rows = _start_row(weights, row, kept)
-    conditioning_logits, uniforms = columns_first(conditioning_logits), columns_first(uniforms)
-    given = columns_first(given)
+    batch, _, width, channels = above.image.shape
+    first, gates, features = _start_row(weights, row, above)
+    conditioning_logits, uniforms, given, tau = to_draw.map(columns_first)
     num_layers, left_size, _ = weights.left.shape
-    reach = weights.first_left.shape[0]
 
     def draw_next(column, left, left_features, pixels):
-        pixel, entered = _draw_pixel(
+        pixel, inputs = _draw_pixel(
             weights,
             first[column] + tf.tensordot(left, weights.first_left, 2),
             gates[column] + left_features @ weights.left,
@@ -323,7 +322,7 @@ def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau, pla
         )
         seen = images.to_network(pixel, left.dtype)[:, None]
         left = tf.concat([left[:, 1:], seen], axis=1)
-        left_features = tf.concat([left_features[..., entered.shape[-1] :], entered], axis=2)
+        left_features = tf.concat([left_features[..., inputs.shape[-1] :], inputs], axis=2)
         return column + 1, left, left_features, pixels.write(column, pixel)
 
     *_, pixels = tf.while_loop(
@@ -331,44 +330,44 @@ def _draw_row(weights, row, kept, conditioning_logits, uniforms, given, tau, pla
         draw_next,
         (
             tf.constant(0),
-            tf.zeros((batch, reach, channels), first.dtype),
+            tf.zeros((batch, weights.first_left.shape[0], channels), first.dtype),
             tf.zeros((num_layers, batch, left_size), first.dtype),
             tf.TensorArray(tf.int32, width, element_shape=(batch, channels)),
         ),
     )
     pixels = tf.transpose(pixels.stack(), (1, 0, 2))
-    if plan:
-        kept_values = tf.transpose(given, (2, 0, 1)) >= 0
-        pixels, missing = projection.match_row(plan, row, missing, pixels, kept_values)
-    seen = images.to_network(pixels, image_rows.dtype)[:, None]
-    image_rows = tf.concat([image_rows[:, 1:], seen], axis=1)
-    return (image_rows, feature_rows, missing), tf.cast(pixels, tf.uint8)
+    seen = images.to_network(pixels, first.dtype)[:, None]
+    image = tf.concat([above.image[:, 1:], seen], axis=1)
+    return _RowsAbove(image, features), tf.cast(pixels, tf.uint8)
 
 
-def _draw_image(weights, conditioning_logits, uniforms, given, tau, plan=None, num_rows=None):
-    """Draws the first `num_rows` rows, or all of them; other arguments as for `_draw_row`.
+def _draw_images(weights, to_draw, num_rows):
+    """Draws the first `num_rows` rows of images; other arguments as for `_draw_row`.
 
     Returns:
         `[batch, height, width, channels]` uint8.
     """
-    batch, height, width, channels = uniforms.shape
+    batch, height, width, channels = to_draw.uniforms.shape
 
-    def draw_next(row, kept, drawn):
-        kept, pixels = _draw_row(
-            weights, row, kept, conditioning_logits, uniforms, given, tau, plan
-        )
-        return row + 1, kept, drawn.write(row, pixels)
+    def draw_next(row, above, rows):
+        above, drawn = _draw_row(weights, to_draw, row, above)
+        return row + 1, above, rows.write(row, drawn)
 
-    *_, drawn = tf.while_loop(
-        lambda row, *_: row < (height if num_rows is None else num_rows),
+    *_, rows = tf.while_loop(
+        lambda row, *_: row < num_rows,
         draw_next,
         (
             tf.constant(0),
-            _no_rows_yet(weights, batch, width, plan),
+            _no_rows_yet(weights, batch, width),
             tf.TensorArray(tf.uint8, height, element_shape=(batch, width, channels)),
         ),
     )
-    return tf.transpose(drawn.stack(), (1, 0, 2, 3))
+    return tf.transpose(rows.stack(), (1, 0, 2, 3))
+
+
+def _guided_logits(model, low_res, guidance):
+    """Returns (1 + guidance) A(x), `[batch, height, width, channels, 256]` float32."""
+    return guided(tf.cast(model.conditioning(low_res), tf.float32), guidance)
 
 
 def _parallel_parts(batch):
@@ -378,132 +377,157 @@ def _parallel_parts(batch):
     """
     if tf.config.list_logical_devices("GPU"):
         return 1
-    most = min(host.cores(), batch // _LEAST_PART)
+    most = min(host.cores(), batch // _PART)
     return next(parts for parts in range(max(1, most), 0, -1) if batch % parts == 0)
 
 
-def _prepare(model):
-    """Returns a function from `(low_res, seeds, guidance)` to inputs of `_draw_row`.
+def batches(count, size):
+    """Yields the indices of batches of one size; the last wraps around to the first ones.
 
-    These are the weights, (1 + guidance) A(x) and the noise.
-
-    It does not use XLA, which would gain nothing here and take seconds to compile.
+    Args:
+        count: number of images, at least 1.
+        size: images per batch.
     """
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def conditioning_logits(low_res, guidance):
-        return tf.cast(model.conditioning(low_res), tf.float32) * (1.0 + guidance)
-
-    traced = tf.function(_read_weights, autograph=False)
-    uniforms = tf.function(noise.uniforms, autograph=False)
-    is_first = True
-
-    def prepare(low_res, seeds, guidance):
-        nonlocal is_first
-        # Compute A(x) once for equal inputs, such as several samples of one image.
-        distinct, which = np.unique(low_res, axis=0, return_inverse=True)
-        guidance = tf.constant(guidance, tf.float32)
-        logits = tf.gather(conditioning_logits(tf.constant(distinct), guidance), which.reshape(-1))
-        # Tracing takes longer than reading the weights once.
-        weights = (_read_weights if is_first else traced)(model.prior)
-        is_first = False
-        return weights, logits, uniforms(seeds, tuple(logits.shape[1:4]))
-
-    return prepare
+    for start in range(0, count, size):
+        yield np.arange(start, start + size) % count
 
 
-def _arguments(model, low_res, seeds, tau, given):
-    """Converts the public arguments to arrays and tensors.
+def check_given(given, shape):
+    """Checks given values.
+
+    Args:
+        given: expected to be an integer array of one image's shape, or of `shape`, with values from
+            -1 (to draw) to 255.
+        shape: `(batch, height, width, channels)` of the images to draw.
 
     Raises:
-        ValueError: `given` does not have the shape or range of the images to draw.
+        ValueError: it is not.
     """
-    batch, height, width, channels = low_res.shape
-    shape = (batch, height * model.scale, width * model.scale, channels)
-    given = np.full(shape, -1) if given is None else np.asarray(given)
-    if given.shape != shape or given.min() < -1 or given.max() > 255:
-        raise ValueError(
-            f"given must have shape {list(shape)} and values in -1..255 (-1 to draw); got shape "
-            f"{list(given.shape)} and values in {given.min()}..{given.max()}"
-        )
-    return (
-        np.asarray(low_res),
-        tf.convert_to_tensor(seeds, tf.int32),
-        tf.constant(tau, tf.float32),
-        tf.constant(given, tf.int32),
+    got = type(given).__name__
+    if isinstance(given, np.ndarray):
+        got = f"{list(given.shape)} {given.dtype}"
+        if given.shape in (shape, shape[1:]) and np.issubdtype(given.dtype, np.integer):
+            low, high = int(given.min()), int(given.max())
+            if low >= -1 and high <= 255:
+                return
+            got += f" in {low}..{high}"
+    raise ValueError(
+        f"given must be an array of {list(shape[1:])} integers from -1 (to draw) to 255, or one "
+        f"for each image; got {got}"
     )
 
 
-def sampler(model, jit_compile=True, first=None, devices=()):
-    """Returns the fast sampler of a model, which is compiled once for each batch size.
+class Sampler:
+    """The fast sampler of a model, which is compiled once for each batch size.
 
     Args:
         model: a built `PixelRecursiveSuperResolution`. Its weights are read at each call.
         jit_compile: whether to compile with XLA, which pays off from the first image on.
-        first: `(low_res.shape, match_rows)` of the first call, to start compiling for it now, in a
-            thread. None compiles at the first call.
         devices: names of the TensorFlow devices that share each batch; if empty, TensorFlow
             chooses.
-
-    Returns:
-        A function `(low_res, seeds, tau, given=None, guidance=0, match_rows=None)` that returns
-        `[batch, height, width, channels]` uint8. Its arguments:
-
-        - `low_res`: `[batch, low height, low width, channels]` in 0..255;
-        - `seeds`: `[batch, 2]` int32;
-        - `tau`: scalar; infinity is greedy;
-        - `given`: `[batch, height, width, channels]`, values to keep, 0..255, and -1 where to draw;
-        - `guidance`: extra weight of A; the logits are tau (B + (1 + guidance) A);
-        - `match_rows`: how the inputs were made, one of `prsr.hparams.DOWNSAMPLING`. Each row is
-          then moved towards its input as soon as it is drawn, except for given values
-          (`prsr.sampling.projection.match_row`).
     """
 
-    prepare = _prepare(model)
-    draw_part = tf.function(_draw_image, autograph=False, jit_compile=jit_compile)
+    def __init__(self, model, jit_compile=True, devices=()):
+        self._model, self._devices = model, devices
+        self._draw = tf.function(self._draw_in_parts, autograph=False)
+        self._draw_part = tf.function(_draw_images, autograph=False, jit_compile=jit_compile)
+        self._draw_row = tf.function(_draw_row, autograph=False, jit_compile=jit_compile)
+        # These would gain nothing from XLA, and take seconds to compile.
+        self._guided_logits = tf.function(
+            lambda low_res, guidance: _guided_logits(model, low_res, guidance),
+            autograph=False,
+            reduce_retracing=True,
+        )
+        self._uniforms = tf.function(noise.uniforms, autograph=False)
+        self._read_weights = _read_weights
 
-    @tf.function(autograph=False)
-    def draw_image(weights, conditioning_logits, uniforms, given, tau, plan, num_rows):
-        batch = uniforms.shape[0]
-        places = devices[:batch] or (None,)
-        parts = len(places) * _parallel_parts(-(-batch // len(places)))
-        size = -(-batch // parts)
-        to_come = [plan.to_come] if plan else []
+    def __call__(self, low_res, seeds, tau, given=None, guidance=0.0):
+        """Draws a batch of images.
+
+        Args:
+            low_res: `[batch, low height, low width, channels]` in 0..255.
+            seeds: `[batch, 2]` int32.
+            tau: scalar; infinity is greedy.
+            given: `[height, width, channels]` integers that every image keeps, 0..255, and -1 where
+                to draw; or such an array for each image; or None.
+            guidance: extra weight of A; the logits are tau (B + (1 + guidance) A).
+
+        Returns:
+            `[batch, height, width, channels]` uint8.
+
+        Raises:
+            ValueError: `given` does not have the shape or range of the images to draw.
+        """
+        weights, to_draw = self._prepare(low_res, seeds, tau, given, guidance)
+        return self._draw(weights, to_draw, tf.constant(to_draw.image_shape[0])).numpy()
+
+    def rows(self, low_res, seeds, tau, given=None, guidance=0.0):
+        """Yields the rows from the top, each `[batch, width, channels]` uint8, once drawn."""
+        weights, to_draw = self._prepare(low_res, seeds, tau, given, guidance)
+        height, width, _ = to_draw.image_shape
+        above = _no_rows_yet(weights, len(low_res), width)
+        for row in tf.range(height):
+            above, drawn = self._draw_row(weights, to_draw, row, above)
+            yield drawn.numpy()
+
+    def warm_up(self, shape):
+        """Compiles for a batch size by drawing no row of blank images.
+
+        It needs the model's shapes but not its weights: call it in a thread while they load. A call
+        of the sampler meanwhile waits for it.
+
+        Args:
+            shape: of `low_res`.
+        """
+        shape = self._image_shape(shape)
+        logits, uniforms = tf.zeros((*shape, INTENSITIES)), tf.zeros(shape)
+        blank = ToDraw(logits, uniforms, tf.fill(shape, -1), tf.constant(1.0))
+        with contextlib.suppress(tf.errors.OpError):  # the first call will raise it again
+            self._draw(_read_weights(self._model.prior), blank, tf.constant(0))
+
+    def _image_shape(self, low_res_shape):
+        batch, height, width, channels = low_res_shape
+        return batch, height * self._model.scale, width * self._model.scale, channels
+
+    def _prepare(self, low_res, seeds, tau, given, guidance):
+        """Returns the prior's `_Weights` and the `ToDraw`; arguments as for `__call__`."""
+        shape = self._image_shape(low_res.shape)
+        given = np.full(shape[1:], -1) if given is None else given
+        check_given(given, shape)
+        # Compute A(x) once for equal inputs, such as several samples of one image.
+        distinct, which = np.unique(low_res, axis=0, return_inverse=True)
+        guidance = tf.constant(guidance, tf.float32)
+        logits = self._guided_logits(tf.constant(distinct), guidance)
+        to_draw = ToDraw(
+            tf.gather(logits, which.reshape(-1)),
+            self._uniforms(tf.convert_to_tensor(seeds, tf.int32), shape[1:]),
+            tf.constant(np.broadcast_to(given, shape), tf.int32),
+            tf.constant(tau, tf.float32),
+        )
+        weights = self._read_weights(self._model.prior)
+        if self._read_weights is _read_weights:  # tracing takes longer than reading them once
+            self._read_weights = tf.function(_read_weights, autograph=False)
+        return weights, to_draw
+
+    def _draw_in_parts(self, weights, to_draw, num_rows):
+        """Draws a batch in parts, which TensorFlow runs in parallel: they are independent."""
+        batch = to_draw.uniforms.shape[0]
+        devices = self._devices[:batch] or (None,)
+        parts = len(devices) * _parallel_parts(math.ceil(batch / len(devices)))
         drawn = []
-        for number in range(parts):
-            # If the batch does not divide evenly, the last parts wrap around to the first images.
-            which = np.arange(number * size, (number + 1) * size) % batch
-            own = [tf.gather(x, which) for x in (conditioning_logits, uniforms, given, *to_come)]
-            own_plan = plan and plan._replace(to_come=own.pop())
-            # The parts are independent, so TensorFlow runs them in parallel.
-            with tf.device(places[number * len(places) // parts]):
-                drawn.append(draw_part(weights, *own, tau, own_plan, num_rows))
+        for number, which in enumerate(batches(batch, math.ceil(batch / parts))):
+            with tf.device(devices[number * len(devices) // parts]):
+                part = to_draw.map(lambda x, which=which: tf.gather(x, which))
+                drawn.append(self._draw_part(weights, part, num_rows))
         return tf.concat(drawn, axis=0)[:batch]
 
-    def compile_for(shape, match_rows):
-        """Compiles by drawing zero rows of blank images."""
-        nothing = np.zeros(shape, np.uint8)
-        plan = match_rows and projection.row_plan(nothing, model.scale, match_rows)
-        _, _, tau, given = _arguments(model, nothing, [], 1.0, None)
-        weights, uniforms = _read_weights(model.prior), tf.zeros(given.shape)
-        logits = tf.zeros((*given.shape, INTENSITIES))
-        with contextlib.suppress(tf.errors.OpError):  # the first call will raise it again
-            draw_image(weights, logits, uniforms, given, tau, plan, tf.constant(0))
 
-    compiling = threading.Thread(target=compile_for, args=first or ())
-    if first:
-        compiling.start()
+sampler = Sampler  # as `naive.sampler`
 
-    def sample_images(low_res, seeds, tau, given=None, guidance=0.0, match_rows=None):
-        plan = match_rows and projection.row_plan(low_res, model.scale, match_rows)
-        low_res, seeds, tau, given = _arguments(model, low_res, seeds, tau, given)
-        prepared = prepare(low_res, seeds, guidance)
-        if first:
-            compiling.join()
-        num_rows = tf.constant(given.shape[1])
-        return draw_image(*prepared, given, tau, plan, num_rows).numpy()
 
-    return sample_images
+def row_sampler(model, jit_compile=True):
+    """Returns the fast sampler as a generator of rows: `Sampler.rows`."""
+    return Sampler(model, jit_compile).rows
 
 
 def graph_sampler(model, jit_compile=True):
@@ -513,71 +537,36 @@ def graph_sampler(model, jit_compile=True):
     two sizes, whatever the batch size.
 
     Args:
-        model, jit_compile: as for `sampler`.
+        model, jit_compile: as for `Sampler`.
 
     Returns:
-        A function `(low_res, seeds, tau, guidance, plan=None)` to call inside a `tf.function`.
-        Arguments and result are those of `sampler`, as tensors whose batch size may be unknown;
-        `plan` is a `prsr.sampling.projection.RowPlan` of the inputs.
+        A function `(low_res, seeds, tau, guidance)` to call inside a `tf.function`. Arguments and
+        result are those of `Sampler`, as tensors whose batch size may be unknown.
     """
-    draw_part = tf.function(_draw_image, autograph=False, jit_compile=jit_compile)
+    draw_part = tf.function(_draw_images, autograph=False, jit_compile=jit_compile)
 
-    def draw_parts(size, weights, own, tau, plan):
-        count, shape = tf.shape(own[0])[0], own[1].shape[1:]
-        given = -tf.ones((size, *shape), tf.int32)
-
-        def draw(part):
-            conditioning_logits, uniforms, *to_come = part
-            own_plan = plan and plan._replace(to_come=to_come[0])
-            return draw_part(weights, conditioning_logits, uniforms, given, tau, own_plan)
-
+    def draw_parts(size, weights, to_draw):
+        count, shape = tf.shape(to_draw.uniforms)[0], to_draw.image_shape
+        parts = to_draw.map(lambda x: tf.reshape(x, (count // size, size, *x.shape[1:])))
         drawn = tf.map_fn(
-            draw,
-            [tf.reshape(x, (count // size, size, *x.shape[1:])) for x in own],
-            parallel_iterations=_MOST_PARTS,
+            lambda part: draw_part(weights, ToDraw(*part, to_draw.tau), shape[0]),
+            parts[:-1],
+            parallel_iterations=_MAX_PARTS,
             fn_output_signature=tf.TensorSpec((size, *shape), tf.uint8),
         )
         return tf.reshape(drawn, (count, *shape))
 
-    def sample_images(low_res, seeds, tau, guidance, plan=None):
-        conditioning_logits = tf.cast(model.conditioning(low_res), tf.float32) * (1.0 + guidance)
-        uniforms = noise.uniforms(seeds, conditioning_logits.shape[1:4])
-        own = [conditioning_logits, uniforms, *([plan.to_come] if plan else [])]
+    def sample_images(low_res, seeds, tau, guidance):
+        logits = _guided_logits(model, low_res, guidance)
+        uniforms = noise.uniforms(seeds, logits.shape[1:4])
+        given = tf.fill(tf.shape(uniforms), -1)
+        to_draw = ToDraw(logits, tf.ensure_shape(uniforms, logits.shape[:4]), given, tau)
         weights = _read_weights(model.prior)
-        whole = tf.shape(uniforms)[0] // _LEAST_PART * _LEAST_PART
+        whole = tf.shape(uniforms)[0] // _PART * _PART
         parts = [
-            draw_parts(_LEAST_PART, weights, [x[:whole] for x in own], tau, plan),
-            draw_parts(1, weights, [x[whole:] for x in own], tau, plan),
+            draw_parts(_PART, weights, to_draw.map(lambda x: x[:whole])),
+            draw_parts(1, weights, to_draw.map(lambda x: x[whole:])),
         ]
         return tf.concat(parts, axis=0)
 
     return sample_images
-
-
-def row_sampler(model, jit_compile=True):
-    """Returns the fast sampler as a generator of rows, to show images while they are drawn.
-
-    Args:
-        model, jit_compile: as for `sampler`.
-
-    Returns:
-        A function that takes `sampler`'s arguments and yields the rows from the top, each
-        `[batch, width, channels]` uint8.
-    """
-
-    prepare = _prepare(model)
-    draw_row = tf.function(_draw_row, autograph=False, jit_compile=jit_compile)
-
-    def sample_rows(low_res, seeds, tau, given=None, guidance=0.0, match_rows=None):
-        plan = match_rows and projection.row_plan(low_res, model.scale, match_rows)
-        low_res, seeds, tau, given = _arguments(model, low_res, seeds, tau, given)
-        weights, conditioning_logits, uniforms = prepare(low_res, seeds, guidance)
-        batch, height, width, _ = uniforms.shape
-        kept = _no_rows_yet(weights, batch, width, plan)
-        for row in tf.range(height):
-            kept, drawn = draw_row(
-                weights, row, kept, conditioning_logits, uniforms, given, tau, plan
-            )
-            yield drawn.numpy()
-
-    return sample_rows

@@ -1,4 +1,4 @@
-"""Draws from tempered logits, identically in every sampler, batch and compiler."""
+"""Seeds, uniform noise, and draws from tempered logits: the same in every sampler and batch."""
 
 import zlib
 
@@ -8,6 +8,10 @@ import tensorflow as tf
 from prsr.system import backend
 
 backend.require_tensorflow("sampling")
+
+_MASK = 2**32 - 1
+# What CRC-32 makes of each byte.
+_CRC32 = np.array([zlib.crc32(bytes([byte]), _MASK) ^ _MASK for byte in range(256)])
 
 
 def image_seeds(low_res, seed, num_samples):
@@ -22,8 +26,28 @@ def image_seeds(low_res, seed, num_samples):
         `[num_samples, 2]` int32 array.
     """
     content = np.ascontiguousarray(low_res).tobytes()
-    own = [zlib.crc32(content, k) >> 1 for k in range(num_samples)]
-    return np.stack([np.full(num_samples, seed % 2**31), own], axis=1).astype(np.int32)
+    checksums = [zlib.crc32(content, k) >> 1 for k in range(num_samples)]
+    return np.stack([np.full(num_samples, seed % 2**31), checksums], axis=1).astype(np.int32)
+
+
+def image_seeds_in_graph(low_res, seed):
+    """Computes the seed of one sample of each image as `image_seeds` does, but in a graph.
+
+    Args:
+        low_res: `[batch, low height, low width, channels]` uint8.
+        seed: `[batch, 2]` int32: the user's seed, and the number of the sample from 1.
+
+    Returns:
+        `[batch, 2]` int32.
+    """
+    content = tf.reshape(tf.cast(low_res, tf.int64), (tf.shape(low_res)[0], -1))
+    start = tf.cast(seed[:, 1] - 1, tf.int64) & _MASK ^ _MASK
+
+    def add_byte(checksum, byte):
+        return tf.gather(_CRC32, (checksum ^ byte) & 255) ^ (checksum // 256)
+
+    checksums = tf.foldl(add_byte, tf.transpose(content), start) ^ _MASK
+    return tf.stack([seed[:, 0] & (2**31 - 1), tf.cast(checksums // 2, tf.int32)], axis=1)
 
 
 def uniforms(seeds, image_shape):

@@ -16,51 +16,26 @@ low_res               [batch, low, low, channels] uint8, of any batch size
 high_res              [batch, high, high, channels] uint8
 tau                   scalar float32, positive; multiplies the logits, infinity is greedy
 guidance              scalar float32: logits are tau (B + (1 + guidance) A); 0 is the paper's
-match_input           scalar string: off (the paper's), end or rows, as in `prsr.hparams.Sampling`
+match_input           scalar bool, as in `prsr.hparams.Sampling`
 seed                  [batch, 2] int32: the seed of `prsr.sample`, and the sample's number from 1
 log_prob              [batch] float32, log p(y | x) in nats per image
 conditioning_logits   [batch, high, high, channels, 256] float32, A(x)
 """
 
 import functools
-import shutil
-import zlib
+import json
+import pathlib
+import tempfile
 
-import numpy as np
 import tensorflow as tf
 
-from prsr.hparams import MATCH_INPUT
-from prsr.sampling import cached, projection
+from prsr.hparams import Hparams
+from prsr.sampling import cached, noise, projection
+from prsr.system import files
 from prsr.system.errors import UserError, first_line
-from prsr.workdir.directory import Workdir
+from prsr.system.version import __version__
 
-_EXTRA = "assets.extra"  # SavedModel's conventional folder for extra files
-_CRC32 = np.array([zlib.crc32(bytes([i]), 2**32 - 1) for i in range(256)], np.uint32) ^ (2**32 - 1)
-
-
-def content_seeds(low_res, seed):
-    """Computes `prsr.sampling.noise.image_seeds` as a graph.
-
-    Args:
-        low_res: `[batch, height, width, channels]` uint8.
-        seed: `[batch, 2]` int32: the user's seed, and the sample's number from 1.
-
-    Returns:
-        `[batch, 2]` int32.
-    """
-    content = tf.reshape(low_res, (tf.shape(low_res)[0], -1))
-    start = tf.bitwise.invert(tf.cast(seed[:, 1] - 1, tf.uint32))
-
-    def take(checksum, byte):
-        place = tf.bitwise.bitwise_and(checksum, 255)
-        place = tf.bitwise.bitwise_xor(tf.cast(place, tf.int32), tf.cast(byte, tf.int32))
-        return tf.bitwise.bitwise_xor(
-            tf.gather(_CRC32, place), tf.bitwise.right_shift(checksum, tf.constant(8, tf.uint32))
-        )
-
-    checksum = tf.bitwise.invert(tf.foldl(take, tf.transpose(content), start))
-    own = tf.cast(tf.bitwise.right_shift(checksum, tf.constant(1, tf.uint32)), tf.int32)
-    return tf.stack([tf.bitwise.bitwise_and(seed[:, 0], 2**31 - 1), own], axis=1)
+_SETTINGS = "assets.extra/settings.json"  # SavedModel's conventional folder for extra files
 
 
 def export(hparams, model, folder, jit_compile=True):
@@ -78,11 +53,7 @@ def export(hparams, model, folder, jit_compile=True):
     Raises:
         UserError: the architecture cannot be exported, or `folder` is not writable.
     """
-    if hparams.model.architecture != "pixel_recursive":
-        raise UserError(
-            f"only pixel_recursive models can be exported, not {hparams.model.architecture}; "
-            f"use prsr.load on the run directory instead"
-        )
+    hparams.model.require_prior("be exported")
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     signatures = {
@@ -93,16 +64,16 @@ def export(hparams, model, folder, jit_compile=True):
     }
     signatures["serving_default"] = signatures["sample"]
     version = folder / str(max(versions(folder), default=0) + 1)
-    partial = folder / f".partial-{version.name}"  # not a number, so no server picks it up
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        tf.saved_model.save(module, str(partial), signatures)
-        Workdir(partial / _EXTRA).write_hparams(hparams)
-        partial.rename(version)
-    except (OSError, UserError, tf.errors.OpError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise UserError(f"could not write to '{folder}': {first_line(error)}") from error
+    with files.disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Its name is not a number, so no server picks it up.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+            written = pathlib.Path(partial, version.name)
+            tf.saved_model.save(module, str(written), signatures)
+            (written / _SETTINGS).parent.mkdir()
+            settings = {"prsr": __version__, "hparams": hparams.to_dict()}
+            (written / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
+            written.rename(version)
     return version
 
 
@@ -115,9 +86,8 @@ def _endpoints(hparams, model, jit_compile):
     tau = tf.TensorSpec((), tf.float32, "tau")
     seed = tf.TensorSpec((None, 2), tf.int32, "seed")
     guidance = tf.TensorSpec((), tf.float32, "guidance")
-    match_input = tf.TensorSpec((), tf.string, "match_input")
+    match_input = tf.TensorSpec((), tf.bool, "match_input")
     can_match = hparams.data.pairs == "downsampled"
-    modes = MATCH_INPUT if can_match else MATCH_INPUT[:1]
     draw = cached.graph_sampler(model, jit_compile)
 
     def sample(low_res, tau, seed, guidance, match_input):
@@ -131,25 +101,19 @@ def _endpoints(hparams, model, jit_compile):
                 tf.shape(seed)[0], tf.shape(low_res)[0], "there must be one seed per image"
             ),
             tf.Assert(
-                tf.reduce_any(match_input == tf.constant(modes)),
-                [f"match_input must be one of {', '.join(modes)}, not", match_input],
+                can_match | ~match_input,
+                ["match_input needs a model whose inputs are downsampled images"],
             ),
         ]
         with tf.control_dependencies(checks):
-            seeds = content_seeds(low_res, seed)
-        if not can_match:
-            return {"high_res": draw(low_res, seeds, tau, guidance)}
-        method = hparams.data.downsampling
-        plan = projection.row_plan(low_res, model.scale, method)
-        by_rows = tf.cast(match_input == "rows", tf.float32)  # zero shares change no row
-        drawn = draw(low_res, seeds, tau, guidance, plan._replace(shares=plan.shares * by_rows))
-        return {
-            "high_res": tf.cond(
-                match_input == "off",
-                lambda: drawn,
-                lambda: projection.match(drawn, low_res, method),
+            seeds = noise.image_seeds_in_graph(low_res, seed)
+        drawn = draw(low_res, seeds, tau, guidance)
+        if can_match:
+            method = hparams.data.downsampling
+            drawn = tf.cond(
+                match_input, lambda: projection.match(drawn, low_res, method), lambda: drawn
             )
-        }
+        return {"high_res": drawn}
 
     def greedy(low_res):
         no_seeds = tf.zeros((tf.shape(low_res)[0], 2), tf.int32)
@@ -185,30 +149,71 @@ def _checking_shapes(function):
 
 def versions(folder):
     """Returns the sorted version numbers of an export."""
-    if not folder.is_dir():
-        return []
     names = [path.parent.name for path in folder.glob("*/saved_model.pb")]
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def load(folder):
-    """Loads the newest version of an export.
+class Export:
+    """A SavedModel that `export` wrote, with the methods of the model in it.
 
     Args:
-        folder: `pathlib.Path` of DIR, or of one version in it.
+        folder: `pathlib.Path` of DIR, whose newest version is loaded, or of one version in it.
 
-    Returns:
-        The `prsr.hparams.Hparams` of the run, and the result of `tf.saved_model.load`.
+    Attributes:
+        hparams: the `prsr.hparams.Hparams` of the run.
+        folder: `pathlib.Path` of the version.
 
     Raises:
         UserError: there is no export, or it is unreadable.
     """
-    if numbers := versions(folder):
-        folder = folder / str(numbers[-1])
-    settings = Workdir(folder / _EXTRA)
-    if not settings.settings.is_file():
-        raise UserError(f"'{folder}' was not written by prsr.export: no {_EXTRA}/settings.json")
-    try:
-        return settings.read_hparams(), tf.saved_model.load(str(folder))
-    except Exception as error:  # TensorFlow raises many kinds
-        raise UserError(f"cannot read the export '{folder}': {first_line(error)}") from error
+
+    def __init__(self, folder):
+        numbers = versions(folder)
+        self.folder = folder / str(numbers[-1]) if numbers else folder
+        if not (self.folder / _SETTINGS).is_file():
+            raise UserError(f"'{self.folder}' was not written by prsr.export: no {_SETTINGS}")
+        try:
+            settings = json.loads((self.folder / _SETTINGS).read_text())
+            self.hparams = Hparams.from_dict(settings["hparams"])
+            self._loaded = tf.saved_model.load(str(self.folder))
+        except Exception as error:  # TensorFlow raises many kinds
+            raise UserError(
+                f"cannot read the export '{self.folder}': {first_line(error)}"
+            ) from error
+
+    def sample(self, low_res, seed, sampling):
+        """Draws a batch of images.
+
+        Args:
+            low_res: `[batch, low, low, channels]` uint8.
+            seed: `[batch, 2]` int32: the user's seed, and the number of the sample from 1.
+            sampling: a `prsr.hparams.Sampling`.
+
+        Returns:
+            `[batch, high, high, channels]` uint8 array.
+        """
+        match_input = tf.constant(sampling.match_input)
+        _, inputs = self._loaded.signatures["sample"].structured_input_signature
+        if inputs["match_input"].dtype == tf.string:  # as version 0.2 wrote it
+            match_input = tf.constant("end" if sampling.match_input else "off")
+        drawn = self._call(
+            "sample",
+            low_res=low_res,
+            seed=seed,
+            tau=tf.constant(sampling.tau, tf.float32),
+            guidance=tf.constant(sampling.guidance, tf.float32),
+            match_input=match_input,
+        )
+        return drawn["high_res"].numpy()
+
+    def log_likelihood(self, low_res, high_res):
+        """As `PixelRecursiveSuperResolution.log_likelihood`."""
+        return self._call("log_prob", low_res=low_res, high_res=high_res)["log_prob"]
+
+    def inspect(self, low_res, high_res):
+        """As `PixelRecursiveSuperResolution.inspect`."""
+        return self._call("inspect", low_res=low_res, high_res=high_res)
+
+    def _call(self, signature, **inputs):
+        tensors = {name: tf.convert_to_tensor(value) for name, value in inputs.items()}
+        return self._loaded.signatures[signature](**tensors)

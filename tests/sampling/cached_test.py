@@ -1,5 +1,6 @@
 import functools
 import threading
+import time
 import types
 
 import keras
@@ -22,7 +23,7 @@ def make(low_size, seed=3, **options):
     small |= {"prior_width": 8, "prior_layers": 2, "prior_hidden": 10}
     model = PixelRecursiveSuperResolution(**small | options)
     low_res = np.zeros((1, *low_size, model.channels))
-    model(low_res, low_res.repeat(model.scale, 1).repeat(model.scale, 2))
+    model((low_res, low_res.repeat(model.scale, 1).repeat(model.scale, 2)))
     # Biases start at zero, where a forgotten one would not be seen.
     rng = np.random.default_rng(seed)
     for variable in model.trainable_variables:
@@ -40,9 +41,19 @@ def ask(model, low_size, batch=3):
 
 @functools.cache
 def standard():
-    """The model of most tests, 6x6 RGB, with a sampler, low_res and seeds."""
+    """The model of most tests, 6x6 RGB, with a compiled sampler, low_res and seeds."""
     model = make((3, 3))
-    return model, cached.sampler(model), *ask(model, (3, 3))
+    return model, cached.Sampler(model), *ask(model, (3, 3))
+
+
+def some_given():
+    """Values to keep in three 6x6 images, in the middle of rows and of pixels, and below."""
+    rng = np.random.default_rng(1)
+    given = rng.integers(0, 256, (3, 6, 6, 3))
+    given[0].reshape(-1)[50:] = -1  # from row 2, column 4, blue on
+    given[1, 2:4] = -1
+    given[2][rng.random(given[2].shape) < 0.5] = -1
+    return given
 
 
 @pytest.mark.parametrize(
@@ -50,15 +61,15 @@ def standard():
     [
         ((2, 2), True, {"scale": 4, "prior_width": 7, "prior_layers": 3, "dtype": "float64"}),
         ((3, 4), True, {"prior_layers": 1, "prior_width": 9, "prior_hidden": 11}),
-        ((7, 7), False, {"scale": 1, "channels": 1, "dtype": "float64"}),
-        ((7, 7), False, {"scale": 4, "channels": 1, "prior_width": 3, "prior_hidden": 4}),
+        ((6, 7), False, {"scale": 1, "channels": 1, "dtype": "float64"}),
+        ((3, 3), False, {"scale": 4, "channels": 1, "prior_width": 3, "prior_hidden": 4}),
         ((5, 1), False, {"scale": 1, "prior_width": 3, "prior_hidden": 3, "prior_layers": 4}),
     ],
 )
 def test_it_draws_the_images_of_the_reference(low_size, jit_compile, options):
     model = make(low_size, **options)
     low_res, seeds = ask(model, low_size, batch=2)
-    reference, sampler = naive.sampler(model), cached.sampler(model, jit_compile)
+    reference, sampler = naive.sampler(model), cached.Sampler(model, jit_compile)
     drawn = sampler(low_res, seeds, 1.0)
     assert drawn.dtype == np.uint8
     assert len(np.unique(drawn)) > 20
@@ -67,68 +78,106 @@ def test_it_draws_the_images_of_the_reference(low_size, jit_compile, options):
     np.testing.assert_array_equal(greedy, reference(low_res, seeds, INFINITY))
 
 
+def test_guided_and_continued_images_are_those_of_the_reference():
+    """Drawn whole or row by row."""
+    model, sampler, low_res, seeds = standard()
+    given = some_given()
+    expected = naive.sampler(model)(low_res, seeds, 1.1, given, guidance=1.5)
+    drawn = sampler(low_res, seeds, 1.1, given, guidance=1.5)
+    np.testing.assert_array_equal(drawn, expected)
+    np.testing.assert_array_equal(drawn[given >= 0], given[given >= 0])
+    assert (drawn != sampler(low_res, seeds, 1.1, given))[given < 0].any()
+    assert (drawn != sampler(low_res, seeds, 1.1, guidance=1.5))[given < 0].any()
+    rows = list(cached.row_sampler(model)(low_res, seeds, 1.1, given, 1.5))
+    np.testing.assert_array_equal(np.stack(rows, axis=1), expected)
+
+
+def test_given_may_be_the_same_for_all_images():
+    _, sampler, low_res, seeds = standard()
+    given = some_given()
+    expected = sampler(low_res, seeds, 1.0, np.stack([given[2]] * 3))
+    np.testing.assert_array_equal(sampler(low_res, seeds, 1.0, given[2]), expected)
+
+
+def test_a_sample_continues_as_it_was():
+    """With its own seed an image is completed as before, with another seed differently."""
+    _, sampler, low_res, seeds = standard()
+    drawn = sampler(low_res, seeds, 1.0)
+    given = np.where(np.arange(108).reshape(6, 6, 3) < 50, drawn.astype(int), -1)
+    np.testing.assert_array_equal(sampler(low_res, seeds, 1.0, given), drawn)
+    other = sampler(low_res, seeds + 100, 1.0, given)
+    assert (other != drawn)[given < 0].mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    "given",
+    [np.full((3, 6, 5, 3), -1), np.full((6, 6, 3), 256), np.full((6, 6, 3), -1.0), [[-1]]],
+)
+def test_given_values_of_another_shape_type_or_range_are_rejected(given):
+    _, sampler, low_res, seeds = standard()
+    with pytest.raises(ValueError, match=r"given must be .*\[6, 6, 3\]"):
+        sampler(low_res, seeds, 1.0, given)
+
+
 def test_one_pass_draws_the_finished_samples_again():
     model, sampler, low_res, seeds = standard()
     drawn = sampler(low_res, seeds, 1.1)
-    again = noise.draw(model(low_res, drawn), 1.1, noise.uniforms(seeds, (6, 6, 3)))
+    logits = model((low_res, drawn)).joint
+    again = noise.draw(logits, 1.1, noise.uniforms(seeds, (6, 6, 3)))
     np.testing.assert_array_equal(drawn, again)
 
 
-def test_a_sample_does_not_depend_on_its_batch():
-    _, sampler, low_res, seeds = standard()
-    together = sampler(low_res, seeds, 1.0)
-    alone = [sampler(low_res[i : i + 1], seeds[i : i + 1], 1.0)[0] for i in range(3)]
-    np.testing.assert_array_equal(together, alone)
-
-
-def test_a_sample_does_not_depend_on_parallel_parts(monkeypatch):
-    """Batches of 16 and 64 are drawn in parts, one a core."""
+def test_a_sample_does_not_depend_on_its_batch_or_the_compiler(monkeypatch):
+    """Alone, in a batch, and in a large batch that two cores share."""
     monkeypatch.setattr(cached.host, "cores", lambda: 2)
     model, sampler, _, _ = standard()
-    low_res, seeds = ask(model, (3, 3), batch=64)
-    plain = cached.sampler(model, jit_compile=False)
+    low_res, seeds = ask(model, (3, 3), batch=32)
+    plain = cached.Sampler(model, jit_compile=False)
     together = plain(low_res, seeds, 1.0)
-    np.testing.assert_array_equal(plain(low_res[:16], seeds[:16], 1.0), together[:16])
+    for count in (1, 16):
+        drawn = plain(low_res[:count], seeds[:count], 1.0)
+        np.testing.assert_array_equal(drawn, together[:count])
     np.testing.assert_array_equal(sampler(low_res[:3], seeds[:3], 1.0), together[:3])
 
 
 def test_a_part_for_each_core(monkeypatch):
     monkeypatch.setattr(cached.host, "cores", lambda: 4)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
-    assert [cached._parallel_parts(batch) for batch in (1, 15, 16, 17, 24, 64)] == [
-        *(1, 1, 2, 1, 3, 4)
-    ]
+    parts = [cached._parallel_parts(batch) for batch in (1, 15, 16, 17, 24, 64)]
+    assert parts == [1, 1, 2, 1, 3, 4]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
     assert cached._parallel_parts(64) == 1
 
 
-@pytest.mark.parametrize("jit_compile", [True, False])
 @pytest.mark.parametrize("batch", [1, 2, 3])
-def test_devices_share_a_batch_and_draw_the_same_images(batch, jit_compile, monkeypatch):
+def test_devices_share_a_batch_and_draw_the_same_images(batch, monkeypatch):
     model, sampler, low_res, seeds = standard()
     used, device = [], tf.device
     monkeypatch.setattr(tf, "device", lambda name: used.append(name) or device(name))
-    shared = cached.sampler(model, jit_compile, devices=("CPU:0", "CPU:1"))
+    shared = cached.Sampler(model, jit_compile=batch == 2, devices=("CPU:0", "CPU:1"))
     drawn = shared(low_res[:batch], seeds[:batch], 1.0)
     assert [name for name in used if name in ("CPU:0", "CPU:1")] == ["CPU:0", "CPU:1"][:batch]
-    np.testing.assert_array_equal(drawn, sampler(low_res[:batch], seeds[:batch], 1.0))
+    np.testing.assert_array_equal(drawn, sampler(low_res[:3], seeds[:3], 1.0)[:batch])
 
 
-@pytest.mark.parametrize("match_rows", [None, "antialiased"])
-def test_what_is_compiled_ahead_is_what_the_first_call_needs(match_rows, monkeypatch):
+def test_the_first_call_uses_what_warm_up_compiled(monkeypatch):
+    """Even if it comes before the thread that compiles has ended."""
     model, sampler, low_res, seeds = standard()
-    traces, draw = [], cached._draw_image
+    traces, draw = [], cached._draw_images
 
     def spied(*arguments):
         traces.append(threading.current_thread())
         return draw(*arguments)
 
-    monkeypatch.setattr(cached, "_draw_image", spied)
-    ahead = cached.sampler(model, first=(low_res.shape, match_rows))
-    drawn = ahead(low_res, seeds, 1.0, match_rows=match_rows)
-    (thread,) = traces
-    assert thread is not threading.main_thread()
-    np.testing.assert_array_equal(drawn, sampler(low_res, seeds, 1.0, match_rows=match_rows))
+    monkeypatch.setattr(cached, "_draw_images", spied)
+    warmed = cached.Sampler(model)
+    thread = threading.Thread(target=warmed.warm_up, args=[low_res.shape])
+    thread.start()
+    while not traces:
+        time.sleep(0.01)
+    drawn = warmed(low_res, seeds, 1.0)
+    assert traces == [thread]
+    np.testing.assert_array_equal(drawn, sampler(low_res, seeds, 1.0))
 
 
 def test_conditioning_is_computed_once_for_equal_inputs():
@@ -141,16 +190,16 @@ def test_conditioning_is_computed_once_for_equal_inputs():
 
     spied = types.SimpleNamespace(conditioning=conditioning, prior=model.prior, scale=model.scale)
     mixed = low_res[[2, 0, 2]]
-    drawn = cached.sampler(spied, jit_compile=False)(mixed, seeds, 1.0)
+    drawn = cached.Sampler(spied, jit_compile=False)(mixed, seeds, 1.0)
     assert asked == [2]
     np.testing.assert_array_equal(drawn, sampler(mixed, seeds, 1.0))
 
 
 def test_a_mirrored_model_draws_the_same():
-    model, sampler, low_res, seeds = standard()
+    _, sampler, low_res, seeds = standard()
     with mirrored().scope():
         same = make((3, 3))
-        drawn = cached.sampler(same, jit_compile=False)(low_res, seeds, 1.0)
+        drawn = cached.Sampler(same, jit_compile=False)(low_res, seeds, 1.0)
     np.testing.assert_array_equal(drawn, sampler(low_res, seeds, 1.0))
 
 
@@ -162,11 +211,11 @@ def forced_logits(model, low_res, seeds, high_res):
         seen.append(logits)
         return noise.draw(logits, tau, uniform)
 
-    prepared = cached._prepare(model)(low_res, seeds, 0.0)
+    prepared = cached.Sampler(model)._prepare(low_res, seeds, 1.0, high_res.astype(int), 0.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cached, "noise", types.SimpleNamespace(draw=spy))
-        # Not compiled: loops are Python's, and what passes can be seen.
-        drawn = cached._draw_image(*prepared, tf.constant(high_res, tf.int32), tf.constant(1.0))
+        # Not compiled: loops are Python's, so the logits can be seen.
+        drawn = cached._draw_images(*prepared, high_res.shape[1])
     np.testing.assert_array_equal(drawn, high_res)
     return np.reshape(np.stack(seen, axis=1), (*high_res.shape, 256))
 
@@ -175,75 +224,15 @@ def test_logits_along_a_given_image_are_those_of_one_pass():
     model, _, low_res, seeds = standard()
     high_res = np.random.default_rng(4).integers(0, 256, (3, 6, 6, 3), dtype=np.uint8)
     logits = forced_logits(model, low_res, seeds, high_res)
-    np.testing.assert_allclose(logits, model(low_res, high_res), atol=2e-6)
-
-
-def test_a_sample_does_not_depend_on_the_compiler():
-    model, sampler, low_res, seeds = standard()
-    plain = cached.sampler(model, jit_compile=False)
-    np.testing.assert_array_equal(sampler(low_res, seeds, 1.0), plain(low_res, seeds, 1.0))
-
-
-def test_rows_are_the_image():
-    model, sampler, low_res, seeds = standard()
-    rows = list(cached.row_sampler(model)(low_res, seeds, 1.0))
-    assert len(rows) == 6
-    np.testing.assert_array_equal(np.stack(rows, axis=1), sampler(low_res, seeds, 1.0))
-
-
-def test_given_sub_pixels_are_kept():
-    """Here and there, in the middle of rows and of pixels."""
-    _, sampler, low_res, seeds = standard()
-    rng = np.random.default_rng(1)
-    given = rng.integers(0, 256, (3, 6, 6, 3))
-    given[rng.random(given.shape) < 0.5] = -1
-    drawn = sampler(low_res, seeds, 1.0, given)
-    np.testing.assert_array_equal(drawn[given >= 0], given[given >= 0])
-    assert (drawn != sampler(low_res, seeds, 1.0))[given < 0].any()
-
-
-def test_a_sample_continues_as_it_was():
-    model, sampler, low_res, seeds = standard()
-    drawn = sampler(low_res, seeds, 1.0)
-    given = drawn.astype(np.int32).reshape(3, -1)
-    given[:, 50:] = -1  # row 2, column 4, blue
-    given = given.reshape(drawn.shape)
-    np.testing.assert_array_equal(sampler(low_res, seeds, 1.0, given), drawn)
-    other = sampler(low_res, seeds + 100, 1.0, given)
-    assert (other != drawn)[given < 0].mean() > 0.5
-    row_sampler = cached.row_sampler(model, jit_compile=False)
-    rows = list(row_sampler(low_res, seeds + 100, 1.0, given))
-    np.testing.assert_array_equal(np.stack(rows, axis=1), other)
-
-
-@pytest.mark.parametrize("match_rows", [None, "antialiased"])
-def test_images_are_continued_as_by_the_reference(match_rows):
-    model, sampler, low_res, seeds = standard()
-    rng = np.random.default_rng(1)
-    given = rng.integers(0, 256, (3, 6, 6, 3))
-    given[0].reshape(-1)[50:] = -1  # from a sub-pixel on
-    given[1, 2:4] = -1  # rows below are given, too
-    given[2][rng.random(given[2].shape) < 0.5] = -1
-    settings = {"given": given, "guidance": 0.5, "match_rows": match_rows}
-    drawn = sampler(low_res, seeds, 1.1, **settings)
-    np.testing.assert_array_equal(drawn, naive.sampler(model)(low_res, seeds, 1.1, **settings))
-    np.testing.assert_array_equal(drawn[given >= 0], given[given >= 0])
-
-
-def test_given_must_fit():
-    _, sampler, low_res, seeds = standard()
-    with pytest.raises(ValueError, match=r"\[3, 6, 6, 3\] and values in -1..255.*\[3, 6, 5, 3\]"):
-        sampler(low_res, seeds, 1.0, np.zeros((3, 6, 5, 3)))
-    with pytest.raises(ValueError, match=r"0..256"):
-        sampler(low_res, seeds, 1.0, np.full((3, 6, 6, 3), 256) * np.eye(6)[..., None])
+    np.testing.assert_allclose(logits, model((low_res, high_res)).joint, atol=2e-6)
 
 
 def test_changed_weights_change_the_sample():
     """Weights are read at each call, every one of them."""
     model = make((2, 2), seed=5)
     low_res, seeds = ask(model, (2, 2))
-    sampler, reference = cached.sampler(model, jit_compile=False), naive.sampler(model)
-    before = sampler(low_res, seeds, 1.0)
+    sampler, reference = cached.Sampler(model, jit_compile=False), naive.sampler(model)
+    before = [sampler(low_res, seeds, 1.0) for _ in range(2)][0]
     other = make((2, 2), seed=6)
     model.set_weights(other.get_weights())
     after = sampler(low_res, seeds, 1.0)
@@ -257,16 +246,16 @@ def test_one_pass_draws_the_samples_of_table_2_again():
     keras.utils.set_random_seed(0)
     model = PixelRecursiveSuperResolution()
     low_res, seeds = ask(model, (8, 8), batch=2)
-    model(low_res, np.zeros((2, 32, 32, 3)))
+    model((low_res, np.zeros((2, 32, 32, 3))))
     model.conditioning.recalibrate_batch_norm([low_res])
-    drawn = cached.sampler(model)(low_res, seeds, 1.0)
+    drawn = cached.Sampler(model)(low_res, seeds, 1.0)
     assert len(np.unique(drawn)) > 100
     logits = forced_logits(model, low_res, seeds, drawn)
-    np.testing.assert_allclose(logits, model(low_res, drawn), atol=1e-4)
+    expected, uniforms = model((low_res, drawn)).joint, noise.uniforms(seeds, (32, 32, 3))
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
 
-    logits, uniforms = model(low_res, drawn), noise.uniforms(seeds, (32, 32, 3))
-    differs = drawn != noise.draw(logits, 1.0, uniforms).numpy()
+    differs = drawn != noise.draw(expected, 1.0, uniforms).numpy()
     assert differs.mean() <= 0.001
-    cumulative = np.cumsum(tf.nn.softmax(tf.cast(logits, tf.float64)), axis=-1)[differs]
+    cumulative = np.cumsum(tf.nn.softmax(tf.cast(expected, tf.float64)), axis=-1)[differs]
     distances = np.abs(cumulative / uniforms.numpy()[differs][:, None] - 1)
     assert np.all(distances.min(axis=-1) < 1e-4)

@@ -19,7 +19,7 @@ def test_inverse_distribution_by_hand(uniform, value):
 
 
 def test_tau_multiplies_the_logits():
-    """tau 2 squares the odds: 1 to 3 becomes 1 to 9, so the first value ends at 0.1."""
+    """tau 2 squares probabilities: 1 to 3 becomes 1 to 9, so the first value ends at 0.1."""
     logits = logits_of([0.25, 0.75])
     drawn = [int(noise.draw(logits, 2.0, uniform)) for uniform in (0.09, 0.11)]
     assert drawn == [0, 1]
@@ -53,6 +53,16 @@ def test_seeds_belong_to_the_image():
     np.testing.assert_array_equal(noise.image_seeds(one, 7, 2), seeds[:2])
     assert not np.any(noise.image_seeds(other, 7, 4) == seeds, axis=0)[1]
     assert np.all(noise.image_seeds(one, 8, 4)[:, 0] == 8)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (8, 8, 3), (5, 3, 2)])
+def test_a_graph_computes_the_same_seeds(shape):
+    low_res = np.random.default_rng(1).integers(0, 256, (4, *shape), dtype=np.uint8)
+    for seed in (0, 7, 2**31 - 1, -5):
+        expected = np.stack([noise.image_seeds(image, seed, 5) for image in low_res])
+        for k in range(5):
+            seeds = noise.image_seeds_in_graph(low_res, tf.constant([[seed, k + 1]] * 4))
+            np.testing.assert_array_equal(seeds, expected[:, k])
 
 
 def test_draws_follow_the_distribution():
