@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from prsr import images
-from prsr.data import decoding, inputs
+from prsr.data import decoding, inputs, preprocessing
 from prsr.hparams import Sampling
 from prsr.models import inspection, likelihood
 from prsr.sampling import samplers, saved_model
@@ -178,7 +178,8 @@ class _Model:
             raise ValueError(
                 f"expected [height, width, {channels}] uint8, not {list(image.shape)} {image.dtype}"
             )
-        return inputs.preprocess(image, self.hparams, self._find_eyes if align else None).low_res
+        find_eyes = self._find_eyes if align else None
+        return preprocessing.preprocess(image, self.hparams, find_eyes).low_res
 
     def log_prob(self, low_res: Images, high_res: Images) -> npt.NDArray[np.float32]:
         """Returns the exact log p(y | x) (equation 5).

@@ -1,0 +1,21 @@
+import keras
+import numpy as np
+
+from prsr.models import initialization
+
+
+def test_table_2():
+    """Weights have mean 0 and, before truncation at two of them, standard deviation 0.1."""
+    keras.utils.set_random_seed(0)
+    drawn = np.asarray(initialization.Initializer()((100_000,)))
+    assert abs(drawn.mean()) < 2e-3 and np.abs(drawn).max() <= 0.2
+    assert abs(drawn.std() - 0.1 * 0.8796) < 2e-3  # a normal truncated at two deviations
+
+
+def test_weights_to_be_loaded_are_zero():
+    """Inside the context nothing is drawn; afterwards it is again."""
+    layer = keras.layers.Dense(3, kernel_initializer=initialization.Initializer())
+    with initialization.to_be_loaded():
+        layer.build((None, 2))
+    assert not np.any(layer.kernel.numpy())
+    assert np.any(np.asarray(initialization.Initializer()((4,))))
