@@ -19,7 +19,7 @@ from prsr.workdir.directory import Workdir
 
 _GREEDY = Sampling(tau=math.inf)
 # The settings that a model and its baselines must share.
-_SHARED = "channels scale image_size crop downsampling pairs levels split".split()
+_SHARED = ("channels", "scale", "image_size", "crop", "downsampling", "pairs", "levels", "split")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Method:
         title: for people.
         predict: function from `[count, height, width, channels]` uint8 to uint8 images.
         made_by: dict of what the images depend on besides the input, for JSON.
-        chunk: images per call, or None for all at once: a search reads the whole database each time.
+        chunk: images per call, or None for all at once, since a search reads the whole database.
         draw_samples: function from `(low_res, num_samples, bar)` to `[count, num_samples, size,
             size, channels]` uint8, `bar` being a `prsr.system.progress.Progress` or None; None for
             a method with only one image per input.

@@ -42,16 +42,13 @@ def find_nearest(database, count, low_res):
 
 
 class Search:
-    """Keeps track of the nearest image seen so far for each input.
+    """Keeps track of the nearest image seen so far for each input, `[batch, ...]` uint8.
 
     |q - d|^2 = |q|^2 + (|d|^2 - 2 q.d), and only the bracket depends on the database. It is the
     product of (q, 2048, 1) and (-2 d, h, l), where |d|^2 = 2048 h + l; the smallest entry of each
     row wins. Values are shifted by 128, which changes no distance. Factors then have at most 11
     bits, which even a GPU's TF32 keeps, and all terms are integers below 2^24, exact in float32,
     for images of up to 341 values (8x8 RGB has 192).
-
-    Args:
-        low_res: `[batch, height, width, channels]` uint8.
     """
 
     def __init__(self, low_res):
@@ -60,10 +57,7 @@ class Search:
         self._best = tf.fill([len(low_res)], np.float32(np.inf))
 
     def add(self, block):
-        """Searches one more block of the database.
-
-        Args:
-            block: `[count, height, width, channels]` uint8.
+        """Searches one more block of the database, `[count, height, width, channels]` uint8.
 
         Returns:
             `(nearer, index)`, int arrays of equal length: the inputs for which the block has a

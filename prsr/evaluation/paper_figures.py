@@ -229,7 +229,7 @@ def where_the_bits_are(low_res, samples, high_res, inside):
 
 
 def corners(low_res, by_title, samples):
-    """Lays out figure 2: the baselines' images, and the PixelCNN's samples, several of each input."""
+    """Lays out figure 2: the baselines' images, and several samples of the PixelCNN."""
     rows = [[*row[:-1], *row[-1]] for row in zip(low_res, *by_title.values(), samples)]
     return rows, ["input", *_short(by_title), *["PixelCNN"] * samples.shape[1]], None
 

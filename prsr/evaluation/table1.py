@@ -52,8 +52,8 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
     """Draws and measures the images of every method.
 
     Args:
-        evaluation: a `prsr.evaluation.results.Evaluation`.
-        methods: list of `prsr.evaluation.methods.Method`.
+        evaluation: an `Evaluation`.
+        methods: list of `Method`.
         model: the trained model; if it has a likelihood, it scores all images.
         downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
         paper: one of `PAPER`.
@@ -159,6 +159,8 @@ def markdown(report):
     if others := [line for line, row in zip(lines, rows) if not row["in_paper"]]:
         table += [["**not in the paper:**", *[""] * (len(head) - 1)], *others]
     notes = [
+        f"Means over {report['test_images']} test images, and standard errors of the means. "
+        f"bits/dim: of each method's images under the model, not of the originals.",
         "\\* Differences and squares modulo 256, a mistake that brings photographs near 29 dB, "
         "whatever the method: the paper's pSNR can only be compared with this column.",
         "\\*\\* Five scales; the window shrinks to an image that is smaller than it.",
@@ -175,12 +177,7 @@ def markdown(report):
             f"{tables.plus_minus(original['nats_per_image'], 0)} nats per image, "
             f"{tables.plus_minus(original['bits_per_dim'], 3)} bits/dim"
         )
-    return (
-        f"{tables.to_markdown(head, table)}\nMeans over {report['test_images']} test images, and standard errors of the "
-        f"means. bits/dim: of each method's images under the model, not of the originals.\n\n"
-        + "\n\n".join(notes)
-        + "\n"
-    )
+    return "\n\n".join([tables.to_markdown(head, table).rstrip(), *notes]) + "\n"
 
 
 def _paper_cell(value):
