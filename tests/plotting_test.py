@@ -6,7 +6,7 @@ import pytest
 from matplotlib import pyplot
 from PIL import Image
 
-from prsr import images, plotting
+from prsr import plotting
 
 SMALL = np.random.default_rng(0).integers(0, 256, (2, 2, 3), dtype=np.uint8)
 LARGE = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -29,14 +29,6 @@ def test_without_captions_and_with_notes():
     assert plain.size == (128 + 12, 128 + 12)
     noted = np.asarray(plotting.sheet([[LARGE]], [""], [["why"]]))
     assert noted.shape[0] == plain.height + 22 and (noted[-28:] < 255).any()
-
-
-def test_pictures_are_saved_as_they_are_grey_ones_too(tmp_path):
-    grey = images.to_pil(LARGE[..., :1])
-    assert grey.mode == "L"
-    np.testing.assert_array_equal(grey, LARGE[..., 0])
-    images.save(images.to_pil(LARGE), tmp_path / "new" / "a.png")
-    np.testing.assert_array_equal(Image.open(tmp_path / "new" / "a.png"), LARGE)
 
 
 @pytest.mark.parametrize(

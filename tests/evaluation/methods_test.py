@@ -22,9 +22,9 @@ def of_run(tmp_path):
     workdir = Workdir(tmp_path)
     workdir.weights.write_bytes(b"weights")
 
-    def made(model, architecture, samplings=(), seed=1, batch_size=2):
+    def made(model, architecture, samplings=()):
         hparams = Hparams(ModelHparams(architecture=architecture))
-        found = methods.run_methods(workdir, hparams, model, samplings, seed, batch_size)
+        found = methods.run_methods(workdir, hparams, model, samplings, seed=1, batch_size=2)
         return {method.key.removeprefix(f"{architecture}_"): method for method in found}
 
     return made
@@ -37,17 +37,12 @@ def independent():
     return model
 
 
-def set_logits(model, probabilities):
-    """Makes every sub-pixel's distribution the same, whatever the input."""
-    bias = np.full((3, 256), -1e4, np.float32)
-    for value, probability in probabilities.items():
-        bias[:, value] = np.log(probability)
-    model.logits.kernel.assign(np.zeros(model.logits.kernel.shape))
-    model.logits.bias.assign(bias.ravel())
-
-
 def test_mode_mean_and_samples_of_a_known_distribution(of_run, independent):
-    set_logits(independent, {10: 0.5, 30: 0.3, 250: 0.2})
+    """Every sub-pixel has the same distribution, whatever the input."""
+    bias = np.full((3, 256), -1e4, np.float32)
+    bias[:, [10, 30, 250]] = np.log([0.5, 0.3, 0.2])
+    independent.logits.kernel.assign(np.zeros(independent.logits.kernel.shape))
+    independent.logits.bias.assign(bias.ravel())
     found = of_run(independent, "cross_entropy")
     mode, mean, sample = (found[name].predict(LOW_RES) for name in ("mode", "mean", "sample"))
     assert mode.shape == (5, 8, 8, 3) and mode.dtype == np.uint8
@@ -58,18 +53,6 @@ def test_mode_mean_and_samples_of_a_known_distribution(of_run, independent):
     assert shares == pytest.approx([0.5, 0.3, 0.2], abs=0.06)  # of 960
     assert [name for name, method in found.items() if method.draw_samples] == ["sample"]
     assert [name for name, method in found.items() if "seed" in method.made_by] == ["sample"]
-
-
-def test_samples_are_independent_of_their_neighbours_and_batch(of_run, independent):
-    set_logits(independent, {0: 0.5, 255: 0.5})
-
-    def sample(**options):
-        return of_run(independent, "cross_entropy", **options)["sample"].predict(LOW_RES)
-
-    one = sample(batch_size=1)
-    np.testing.assert_array_equal(one, sample(batch_size=4))
-    assert 0.4 < np.mean(one == sample(seed=2)) < 0.6
-    assert 0.4 < np.mean(one[:, :, 1:] == one[:, :, :-1]) < 0.6
 
 
 def test_regression_is_bicubic_plus_a_clipped_residual(of_run):
@@ -83,10 +66,8 @@ def test_regression_is_bicubic_plus_a_clipped_residual(of_run):
         model.residual.bias.assign(np.full(3, bias))
         expected = np.clip(np.round(bicubic + 255 * np.tanh(bias)), 0, 255)
         found = method.predict(LOW_RES)
-        assert found.dtype == np.uint8
-        assert np.abs(found - expected).max() <= 1  # rounding
-    assert np.all(found <= 1)  # tanh(-5) is nearly -1
-    assert model(LOW_RES).numpy().max() < 0.1  # unclipped where it is trained
+        assert found.dtype == np.uint8 and np.abs(found - expected).max() <= 1  # rounding
+    assert model(LOW_RES).numpy().min() < -0.5  # unclipped where it is trained
 
 
 def test_what_the_images_of_a_sampling_depend_on(of_run, independent):
