@@ -84,7 +84,6 @@ def test_it_continues_where_it_was_interrupted(evaluated):
     [
         (["--tau=1.0,hot"], ["--tau", "1.0,hot"]),
         (["--samplings=1.0:2:3"], ["--samplings", "1.0:2:3"]),
-        (["--samplings=1.0:-1"], ["guidance"]),
         (["--baselines=bicubic,cubic"], ["'cubic'", "nn"]),
     ],
 )
@@ -113,8 +112,7 @@ def test_a_baseline_can_be_matched_but_not_guided(baseline_runs, tmp_path):
     arguments = [f"--workdir={baseline_runs / 'cross_entropy'}", f"--output={tmp_path}"]
     arguments += ["--baselines=bicubic", "--num_images=2", "--match_input"]
     assert_one_line(call("evaluate", *arguments, "--samplings=1.1:2"), "guidance")
-    result = succeed(call("evaluate", *arguments))
-    assert "| Cross-entropy, sample, matched |" in result.stdout
+    succeed(call("evaluate", *arguments))
     rows = json.loads((tmp_path / "table1.json").read_text())["rows"]
     consistency = {row["title"]: row["consistency"]["mean"] for row in rows}
     for title in ("Bicubic", "Cross-entropy, sample"):

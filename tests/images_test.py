@@ -36,11 +36,6 @@ def test_tensorflow_1_took_every_fourth_pixel():
     np.testing.assert_array_equal(images.downsample(high_res, 4, "tf1_bicubic"), original[0])
 
 
-def test_upsampling_a_flat_image_keeps_it():
-    flat = np.full((8, 8, 3), 77, np.uint8)
-    np.testing.assert_array_equal(images.upsample_bicubic(flat, 4), np.full((32, 32, 3), 77))
-
-
 def test_pictures_are_saved_as_they_are_grey_ones_too(tmp_path):
     for picture, mode in ((photo(), "RGB"), (photo(channels=1), "L")):
         images.save(images.to_pil(picture), tmp_path / "new" / "a.png")

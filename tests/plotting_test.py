@@ -44,12 +44,6 @@ def test_curves_of_whatever_was_recorded(tmp_path, records):
     assert Image.open(tmp_path / "curves.png").width == 840
 
 
-def test_intervals_beside_the_paper_s(tmp_path):
-    rows = [("ours", 10.0, (8.0, 13.0), (11.0, 0.1)), ("new", 2.0, (2.0, 2.0), None)]
-    plotting.intervals(rows, "% fooled", tmp_path / "a.png")
-    assert np.asarray(Image.open(tmp_path / "a.png")).std() > 10
-
-
 def test_numbers_as_colours():
     """Viridis begins dark and blue, and ends bright and yellow; beyond the end it stays there."""
     colours = plotting.heat(np.array([[0.0, 5.0, 10.0, 99.0]]), 10)

@@ -50,9 +50,8 @@ def test_the_distance_is_euclidean_and_exact():
 def test_streams_from_records_in_bounded_memory(tmp_path):
     """Equal to the search in memory, and Python never holds more than a few blocks."""
     high_res = pictures(3000, 32)
-    for part in range(3):
-        path = tmp_path / f"train-{part:05d}.tfrecord"
-        records.write(path, high_res[part * 1000 : (part + 1) * 1000])
+    for part, images in enumerate(np.split(high_res, 3)):
+        records.write(tmp_path / f"train-{part:05d}.tfrecord", images)
     data = DataHparams(dataset=f"records:{tmp_path}")
     source = sources.open_source(data.dataset, data.split, 3)
     blocks, count = pipeline.blocks(source, data, 4, "train", 100)

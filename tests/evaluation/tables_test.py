@@ -5,12 +5,6 @@ import pytest
 from prsr.evaluation import tables
 
 
-def test_markdown():
-    assert tables.to_markdown(["a", "b"], [["x", 1], ["", None]]) == (
-        "| a | b |\n| --- | --- |\n| x | 1 |\n|  | None |\n"
-    )
-
-
 def test_the_mean_and_its_error_by_hand():
     found = tables.summary([1.0, 2.0, 3.0, 4.0])
     assert found["mean"] == 2.5
