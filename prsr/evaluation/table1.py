@@ -155,8 +155,9 @@ def markdown(report):
             head.append("paper")
             for line, row in zip(lines, rows):
                 line.append(_paper_cell(row.get("paper", {}).get(paper)))
-    table = [line for line, row in zip(lines, rows) if row["in_paper"]]
-    if others := [line for line, row in zip(lines, rows) if not row["in_paper"]]:
+    in_paper = [row.get("in_paper", True) for row in rows]
+    table = [line for line, known in zip(lines, in_paper) if known]
+    if others := [line for line, known in zip(lines, in_paper) if not known]:
         table += [["**not in the paper:**", *[""] * (len(head) - 1)], *others]
     notes = [
         f"Means over {report['test_images']} test images, and standard errors of the means. "
