@@ -9,12 +9,9 @@ _UNTRACED = 2  # batches; in TensorFlow, tracing costs what about six batches sa
 
 
 class Repeated:
-    """Wraps a model whose scores are needed many times.
+    """The `scores` and `log_likelihood` of a model, for when they are needed many times.
 
     In TensorFlow it scores the first batches eagerly, and later ones with a graph in half the time.
-
-    Args:
-        model: has `scores` and `log_likelihood`; so does this object.
     """
 
     def __init__(self, model):
