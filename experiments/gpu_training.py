@@ -19,6 +19,7 @@ float32), or `bfloat16` (likewise). Needs jax, keras, h5py and pillow; no Tensor
 
 import argparse
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -44,6 +45,7 @@ from prsr.training import optimizers  # noqa: E402
 from prsr.workdir import history, initial  # noqa: E402
 from prsr.workdir.directory import Workdir  # noqa: E402
 
+BATCH = 64  # images per batch of scoring and statistics
 STATISTICS_IMAGES = 1024  # for batch normalisation, whenever the average is scored or saved
 PIECE = 15 * 2**20  # bytes of one file of the state
 
@@ -195,10 +197,8 @@ class Step:
             pairs = zip(self.optimizer.variables, state["optimizer"])
             state["weights"] = [x for variable, x in pairs if variable.name.endswith("_average")]
         self.assign(state)
-        batch = self.training.global_batch_size
-        self.model.recalibrate_batch_norm(
-            [low_res[i : i + batch] for i in range(0, len(low_res) - batch + 1, batch)]
-        )
+        batches = [low_res[i : i + BATCH] for i in range(0, len(low_res), BATCH)]
+        self.model.recalibrate_batch_norm(batches)
         state["statistics"] = [v.value for v in self.variables["statistics"]]
         return state
 
@@ -208,11 +208,11 @@ class Step:
             for variable, value in zip(self.variables[name], state[name]):
                 variable.assign(value)
 
-    def evaluate(self, state, low_res, high_res, batch=64):
+    def evaluate(self, state, low_res, high_res):
         """Returns the mean scores of some images under a state, as a dict."""
         totals = collections.Counter()
-        for i in range(0, len(low_res), batch):
-            low, high = low_res[i : i + batch], high_res[i : i + batch]
+        for i in range(0, len(low_res), BATCH):
+            low, high = low_res[i : i + BATCH], high_res[i : i + BATCH]
             for name, mean in self.score(state, low, high).items():
                 totals[name] += len(low) * float(mean)
         return {name: total / len(low_res) for name, total in totals.items()}
@@ -339,7 +339,8 @@ def main():
             )
             run.write_hparams(hparams, history.extended(parts, hparams, *named, first, done))
         run.append_metrics({"step": done, **record})
-    plotting.curves(run.read_metrics(), run.curves)
+    with contextlib.suppress(ImportError):  # matplotlib need not be there
+        plotting.curves(run.read_metrics(), run.curves)
 
 
 def _line(scores):

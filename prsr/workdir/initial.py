@@ -79,7 +79,7 @@ def take(model, other):
         if hasattr(layer, "second_norm"):  # a residual block
             last = layer.second if layer.normalization == "none" else layer.second_norm
             for variable in last.trainable_variables:
-                variable.assign(keras.ops.zeros_like(variable))
+                variable.assign(keras.ops.zeros(variable.shape))
     return fresh
 
 
