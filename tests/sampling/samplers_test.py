@@ -89,10 +89,8 @@ CORNERS = Hparams(data=DataHparams(pairs="corners"))
     ("sampling", "hparams", "word"),
     [
         (Sampling(guidance=-0.5), Hparams(), "guidance"),
-        (Sampling(guidance=float("inf")), Hparams(), "guidance"),
         (Sampling(guidance=float("nan")), Hparams(), "guidance"),
         (Sampling(tau=0.0), Hparams(), "tau"),
-        (Sampling(guidance=1.0), Hparams(ModelHparams("regression")), "regression"),
         (Sampling(guidance=1.0), Hparams(ModelHparams("cross_entropy")), "cross_entropy"),
         (Sampling(match_input=True), CORNERS, "match_input"),
     ],
@@ -103,8 +101,7 @@ def test_settings_that_a_model_does_not_support_are_rejected(sampling, hparams, 
 
 
 def test_baselines_may_be_matched_and_corners_guided():
-    for architecture in ("regression", "cross_entropy"):
-        samplers.check(Sampling(match_input=True), Hparams(ModelHparams(architecture)))
+    samplers.check(Sampling(match_input=True), Hparams(ModelHparams("regression")))
     samplers.check(Sampling(guidance=2.0), CORNERS)
 
 
