@@ -83,13 +83,13 @@ def run_methods(workdir, hparams, model, samplings, seed, batch_size, devices=()
         samplings: list of `prsr.hparams.Sampling`; ignored for a baseline.
         seed: seed of the samples.
         batch_size: samples per batch; does not affect the images.
-        devices: devices that share each batch, as for `prsr.sampling.samplers.sampler`.
+        devices: devices that share each batch, as for `prsr.sampling.samplers.Sampler`.
 
     Returns:
         A list of `Method`.
     """
     weights = {"weights_sha256": hashlib.sha256(workdir.weights.read_bytes()).hexdigest()}
-    sampler = samplers.sampler(model, hparams.data.downsampling, devices=devices)
+    sampler = samplers.Sampler(model, hparams.data.downsampling, devices=devices)
 
     def method(key, title, sampling=_GREEDY, sampler=sampler, settings=None):
         def draw_samples(low_res, num_samples, bar=None):
