@@ -144,7 +144,7 @@ def _mean(model):
         values = tf.range(probabilities.shape[-1], dtype=tf.float32)
         return tf.cast(tf.round(tf.tensordot(probabilities, values, 1)), tf.uint8)
 
-    return lambda low_res, seeds, sampling: expect(tf.convert_to_tensor(low_res)).numpy()
+    return lambda low_res, *_: expect(tf.convert_to_tensor(low_res)).numpy()
 
 
 def baseline_methods(names, hparams, source, seed, batch_size):
