@@ -101,7 +101,7 @@ def test_rows_that_the_paper_does_not_have_stand_apart(tiny_run, tmp_path):
         *("tau = 1.1, guidance 2, matched", "tau = 1.1, matched", "Bicubic, matched"),
     ]
     low_res = read(tmp_path, "input")
-    sampler = samplers.sampler(Workdir(tiny_run).load_model()[1])
+    sampler = samplers.Sampler(Workdir(tiny_run).load_model()[1])
     sampling = Sampling(1.1, 2.0, match_input=True)
     expected = samplers.draw_samples(sampler, low_res, 1, 1, sampling, 16)[:, 0]
     np.testing.assert_array_equal(read(tmp_path, "tau_1.1_guidance_2_matched"), expected)

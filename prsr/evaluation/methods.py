@@ -79,10 +79,10 @@ def run_methods(workdir, hparams, model, samplings, seed, batch_size, devices=()
         samplings: list of `prsr.hparams.Sampling`; ignored for a baseline.
         seed: seed of the samples.
         batch_size: samples per batch; does not affect the images.
-        devices: devices that share each batch, as for `prsr.sampling.samplers.sampler`.
+        devices: devices that share each batch, as for `prsr.sampling.samplers.Sampler`.
     """
     weights = {"weights_sha256": hashlib.sha256(workdir.weights.read_bytes()).hexdigest()}
-    sampler = samplers.sampler(model, hparams.data.downsampling, devices=devices)
+    sampler = samplers.Sampler(model, hparams.data.downsampling, devices=devices)
 
     def method(key, title, sampling=_GREEDY, sampler=sampler, settings=None):
         def draw_samples(low_res, num_samples, bar=None):
@@ -137,7 +137,7 @@ def _mean(model):
         values = tf.range(probabilities.shape[-1], dtype=tf.float32)
         return tf.cast(tf.round(tf.tensordot(probabilities, values, 1)), tf.uint8)
 
-    return lambda low_res, seeds, sampling: expect(tf.convert_to_tensor(low_res)).numpy()
+    return lambda low_res, *_: expect(tf.convert_to_tensor(low_res)).numpy()
 
 
 def baseline_methods(names, hparams, source, seed, batch_size):

@@ -117,7 +117,7 @@ def report(runs, source, folder, num_images, tau, classifier_epochs, batch_size)
     low_res, high_res = pipeline.evaluation_arrays(test_set, hparams.data, hparams.model.scale)
     print(f"drawing {len(labels)} digits with each model")
 
-    sampler = samplers.sampler(model)
+    sampler = samplers.Sampler(model)
 
     def draw(low_res, num_samples):
         bar = progress.Progress("PixelCNN", len(low_res) * num_samples)

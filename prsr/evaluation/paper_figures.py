@@ -139,7 +139,7 @@ class PaperFigures:
 
     @functools.cached_property
     def _sampler(self):
-        return samplers.sampler(self.model, self.downsampling)
+        return samplers.Sampler(self.model, self.downsampling)
 
     def _drawn(self, low_res, samplings, num_samples):
         """Draws a dict from titles to `[count, num_samples, size, size, channels]` uint8."""

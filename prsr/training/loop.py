@@ -113,7 +113,7 @@ class Loop:
         self.validation_set, self.schedule = validation_set, schedule
         self.step = self.saved = self.validated = self.drawn = None
         # A grid has few samples: compiling with XLA would take longer than drawing them.
-        self._sampler = samplers.sampler(trainer.model, jit_compile=False)
+        self._sampler = samplers.Sampler(trainer.model, jit_compile=False)
         self._signals = []
 
     def run(self):
@@ -285,7 +285,7 @@ def sample_grid(sampler, hparams, image_set, schedule):
     """Draws samples for the first images of a split, beside their inputs and originals.
 
     Args:
-        sampler: a model's sampler, as `prsr.sampling.samplers.sampler` returns it.
+        sampler: a `prsr.sampling.samplers.Sampler`.
         hparams: the model's `Hparams`.
         image_set: an `ImageSet`.
         schedule: `prsr.hparams.Schedule`, which sets the number of samples and tau.
