@@ -82,7 +82,7 @@ def define_workdir():
 def define_trained():
     """`--workdir` or `--model`: a trained model, which `trained` opens."""
     with group("Model"):
-        flags.DEFINE_string("model", None, "A bundled model: faces")
+        flags.DEFINE_string("model", None, "A bundled model: faces or bedrooms")
         define_path("workdir", None, "Or your own: the run directory of a trained model")
     flags.register_multi_flags_validator(
         ["workdir", "model"],

@@ -17,7 +17,7 @@ from tests.data.pictures import load
 
 
 def test_names():
-    assert pretrained.names() == ["faces"]
+    assert pretrained.names() == ["bedrooms", "faces"]
 
 
 def test_examples():
@@ -28,6 +28,19 @@ def test_examples():
     examples = inputs.read_inputs(workdir.path / "examples", hparams)
     assert [example.name for example in examples] == ["eileen_collins", "grace_hopper"]
     assert all(e.low_res.shape == (8, 8, 3) and e.high_res.shape == (32, 32, 3) for e in examples)
+
+
+def test_bedrooms_know_their_examples():
+    """The deeper bedroom model loads, and needs less than 5 bits/dim for rooms it never saw."""
+    workdir = pretrained.workdir("bedrooms")
+    hparams, model = workdir.load_model()
+    assert hparams.model.blocks_per_stage == 10 and len(workdir.read_history()) == 4
+    examples = inputs.read_inputs(workdir.path / "examples", hparams)
+    low_res, high_res = (
+        np.stack([getattr(e, name) for e in examples]) for name in ("low_res", "high_res")
+    )
+    joint = bits(model, low_res, high_res)
+    assert joint < 5 and joint < bits(model, low_res[::-1], high_res) - 0.2
 
 
 def bits(model, low_res, high_res, name="joint"):
