@@ -257,9 +257,10 @@ class Loop:
                     self._sampler, self.trainer.hparams, self.validation_set, self.schedule
                 )
             with self._disk_errors():
+                with self._writer.as_default(self.step):
+                    tf.summary.image("input, samples, original", np.asarray(picture)[None])
+                self._writer.flush()  # first: a picture that exists is not drawn or shown again
                 images.save(picture, self._picture())
-            with self._writer.as_default(self.step):
-                tf.summary.image("input, samples, original", np.asarray(picture)[None])
         self.drawn = self.step
 
     def _picture(self):
