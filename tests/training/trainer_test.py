@@ -149,24 +149,25 @@ def test_a_baseline_is_trained_on_its_own_loss(trainer_of, kind):
     assert float(loss()) < value  # of the same images, sixty steps later
 
 
-def test_the_loss_falls(quick_scores):
-    parts = quick_scores[:10], quick_scores[-10:]
-    first, last = (np.mean([s["joint"] for s in part]) for part in parts)
-    assert last < 0.95 * first
+@pytest.mark.parametrize(
+    ("normalization", "rms_start"),
+    [("batch", 1.0), ("batch", 1e6), pytest.param("none", 1.0, marks=pytest.mark.slow)],
+)
+def test_two_replicas_equal_one_device(trainer_of, normalization, rms_start):
+    """Losses, gradient norms and weights, batch statistics included.
 
-
-@pytest.mark.parametrize("normalization", [pytest.param("none", marks=pytest.mark.slow), "batch"])
-def test_two_replicas_equal_one_device(trainer_of, normalization):
-    """Losses, gradient norms and weights, batch statistics included."""
-    settings = hparams(normalization, clip_norm=100.0)
+    From 1e6, RMSProp does not divide by the gradient's size, which would hide a wrong scale.
+    """
+    rate = 4e-4 * rms_start**0.5
+    settings = hparams(normalization, clip_norm=100.0, rms_start=rms_start, learning_rate=rate)
     one, two = trainer_of(settings), trainer_of(settings, mirrored())
     expected, actual = steps(one, 5), steps(two, 5)
     for name in expected[0]:
         np.testing.assert_allclose(
             [s[name] for s in actual], [s[name] for s in expected], rtol=2e-3, err_msg=name
         )
-    for a, b in zip(weights(two), weights(one)):
-        np.testing.assert_allclose(a, b, atol=2e-4)
+    for a, b in zip(two.model.variables, one.model.variables):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-4)
 
 
 @pytest.mark.parametrize("count", [1, 4, 7])
