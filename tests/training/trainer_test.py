@@ -142,11 +142,12 @@ def test_a_baseline_is_trained_on_its_own_loss(trainer_of, kind):
         return -tf.reduce_sum(labels * tf.nn.log_softmax(trainer.model(low_res))) / 4
 
     value, expected = float(loss()), gradient_norm(trainer, loss)
-    scores = steps(trainer, 60)
+    scores = steps(trainer, 120)
     name = "squared_error" if kind == "regression" else "conditioning"
     np.testing.assert_allclose(scores[0][name], value, rtol=1e-4)
     np.testing.assert_allclose(scores[0]["gradient_norm"], expected, rtol=1e-3)
-    assert float(loss()) < value  # of the same images, sixty steps later
+    first, last = (np.mean([s[name] for s in part]) for part in (scores[:15], scores[-15:]))
+    assert last < 0.98 * first
 
 
 @pytest.mark.parametrize(
