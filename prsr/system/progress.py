@@ -1,6 +1,7 @@
 """Prints progress and the time left to standard error."""
 
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -20,19 +21,10 @@ def silenced() -> Iterator[None]:
         os.close(kept)
 
 
-_said: set[str] = set()
-
-
+@functools.cache
 def say_once(line: str) -> None:
     """Prints a line to standard error, at most once per command."""
-    if line not in _said:
-        _said.add(line)
-        print(line, file=sys.stderr)
-
-
-def begin() -> None:
-    """Starts a new command, which may print the lines of earlier ones again."""
-    _said.clear()
+    print(line, file=sys.stderr)
 
 
 def counted(count: int, noun: str) -> str:

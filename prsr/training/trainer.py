@@ -127,10 +127,7 @@ class Trainer:
         return float(self.optimizer.learning_rate)
 
     def train_step(self, batch):
-        """One update of all weights, by equation 8.
-
-        Args:
-            batch: `(low_res, high_res)`, an element of `batches`.
+        """One update of all weights, by equation 8, on an element of `batches`.
 
         Returns:
             A dict of floats: the model's `scores` before the update, averaged over images, and the
@@ -175,23 +172,16 @@ class Trainer:
         )
 
     def check_finite(self):
-        """Rejects weights that must not be saved.
-
-        Raises:
-            Diverged: a weight or an optimizer slot is not finite.
-        """
+        """Raises `Diverged` if a weight or an optimizer slot is not finite."""
         for variable in [*self.model.variables, *self.optimizer.variables]:
             if not np.all(np.isfinite(variable.numpy())):
                 raise self.diverged(f"a weight ({variable.path})")
 
     def evaluate(self, batches):
-        """Scores a split with `evaluation_weights`.
+        """Returns the model's `scores` with `evaluation_weights`, averaged over images, as floats.
 
         Args:
             batches: as `evaluation_batches` returns them.
-
-        Returns:
-            A dict of floats: the model's `scores`, averaged over images.
         """
         totals = collections.Counter()
         with self.evaluation_weights():
