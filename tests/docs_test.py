@@ -122,12 +122,6 @@ def test_every_command_has_the_flags_that_it_is_given(monkeypatch):
     assert found.keys() == DEFINE.keys()
 
 
-def test_every_command_has_a_section():
-    names = dict.fromkeys(name.split()[0] for name in DEFINE)
-    text = (ROOT / "docs" / "commands.md").read_text()
-    assert list(names) == re.findall(r"^## `([\w.]+)`", text, re.MULTILINE)
-
-
 @each_entry
 def test_help_has_an_example_and_every_flag_with_its_choices(
     name, define, main, monkeypatch, capsys

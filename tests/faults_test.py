@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.conftest import WHOLE, assert_one_line, run, start
-from tests.runs import assert_same_weights, has_loaded, seconds_worked, summaries, wait_for
+from tests.runs import assert_same_weights, has_loaded, summaries, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -253,23 +253,3 @@ def test_ctrl_c_while_it_reads_images(tmp_path):
     process = start("train", f"--workdir={tmp_path}", *options, preexec_fn=interruptible)
     wait_for((tmp_path / ".lock").exists, process)
     assert ended(process, signal.SIGINT) == 130
-
-
-@pytest.mark.slow
-def test_a_second_ctrl_c_leaves_a_long_drawing(tmp_path):
-    """One long call of TensorFlow. What is repeated within a second counts for one."""
-    options = ["--train_steps=1", "--num_samples=4000", f"--workdir={tmp_path}"]
-    process = start("train", *WHOLE, *options)
-    wait_for((tmp_path / "curves.png").exists, process)
-    begun = seconds_worked(process)
-    wait_for(lambda: seconds_worked(process) > begun + 4, process)  # it is traced
-    for pause in (0.3, 1.2):
-        process.send_signal(signal.SIGINT)
-        time.sleep(pause)
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    begin = time.monotonic()
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130 and time.monotonic() - begin < 2, stderr
-    assert_quiet(stdout, stderr)
-    assert stderr.count("SIGINT: saving, then exiting") == stderr.count("exiting now") == 1

@@ -12,7 +12,7 @@ from prsr import flags
 from prsr.__main__ import COMMANDS
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
 from prsr.system.errors import UserError
-from tests.conftest import assert_one_line, call, run, succeed
+from tests.conftest import call, run, succeed
 
 
 def command(main, *arguments, define=lambda: None):
@@ -20,13 +20,6 @@ def command(main, *arguments, define=lambda: None):
     with pytest.raises(SystemExit) as end:
         flags.run(main, define, ["command", *arguments], needs_tensorflow=False)
     return end.value.code
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_refuses_an_unknown_flag_without_waiting_for_tensorflow(name, monkeypatch):
-    monkeypatch.setattr(flags, "quiet_tensorflow", pytest.fail)
-    subcommand = ["prepare"] if name == "study" else []
-    assert_one_line(call(name, *subcommand, "--no_such_flag"), "no_such_flag")
 
 
 def test_importing_commands_defines_no_flag_and_changes_no_environment(monkeypatch):
@@ -174,3 +167,7 @@ def test_keras_settings_of_other_projects_change_no_image(baseline_runs, tmp_pat
         keras.config.set_floatx("float32")
     images = [path.read_bytes() for path in sorted(tmp_path.glob("*/*_1.png"))]
     assert len(images) == 3 and len(set(images)) == 1
+
+
+def test_a_gpu_is_shared():
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"

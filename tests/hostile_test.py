@@ -27,7 +27,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from prsr import flags
 from prsr.data import decoding, records, sources
 from prsr.hparams import ARCHITECTURES, DataHparams, Hparams, ModelHparams
 from prsr.models.build import build_model
@@ -378,50 +377,6 @@ def test_any_sizes_are_a_model_or_refused(tmp_path, kind, sizes):
     data = DataHparams(image_size=sizes.pop("image_size"))
     with contextlib.suppress(UserError), limits(seconds=5):
         build_model(reread(tmp_path, Hparams(ModelHparams(kind, **sizes), data)))
-
-
-# Flag files
-
-
-def define():
-    flags.define_workdir()
-    flags.define_hparams()
-    flags.define_schedule()
-
-
-def parse(*arguments):
-    """What is printed to stderr when a command with the flags of `prsr.train` gets arguments."""
-    stderr = io.StringIO()
-    with flags.defined(define), contextlib.redirect_stderr(stderr):
-        try:
-            flags.parse(["train", *arguments])
-        except SystemExit as end:
-            assert end.code == 1 and stderr.getvalue()
-    return stderr.getvalue()
-
-
-FLAGS = [name for section in vars(Hparams()).values() for name in vars(section)]
-flag_lines = st.builds(
-    "{}{}{}{}".format,
-    st.sampled_from(["--", "-", "--no", "#", ""]),
-    st.sampled_from([*FLAGS, "workdir", "tau", "flagfile", "undefok"]) | st.text(max_size=5),
-    st.sampled_from(["=", " ", ""]),
-    st.text(max_size=9) | anything.map(str),
-)
-flag_files = st.lists(flag_lines, max_size=6).map(lambda lines: "\n".join(lines).encode())
-
-
-@example(b"--flagfile=a\0b")
-@example(b"--flagfile=FILE\n")
-@tried(400)
-@given(flag_files | st.binary())
-def test_any_flagfile_is_parsed_or_refused_in_a_line(tmp_path, monkeypatch, content):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "FILE").write_bytes(content)
-    with limits(seconds=5):
-        stderr = parse("--workdir=a", "--flagfile=FILE")
-    lines = [line for line in stderr.splitlines() if "circular flagfile" not in line]
-    assert len(lines) <= 1 and all(line.startswith("error: ") for line in lines)
 
 
 # Records

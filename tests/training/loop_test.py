@@ -19,13 +19,6 @@ def copy(tiny_run, tmp_path):
     return shutil.copytree(tiny_run, tmp_path / "copy")
 
 
-def test_another_architecture_leaves_the_run_alone(tiny_run, copy):
-    result = call("train", f"--workdir={copy}", "--prior_width=8", "--train_steps=9")
-    assert_one_line(result, "--prior_width=6", "not 8")
-    assert (copy / "settings.json").read_text() == (tiny_run / "settings.json").read_text()
-    assert_same_weights(tiny_run, copy)
-
-
 @pytest.mark.parametrize("checkpoint_every", [1, pytest.param(1000, marks=pytest.mark.slow)])
 def test_nan_stops_the_run_and_keeps_the_last_good_weights(tiny_run, copy, checkpoint_every):
     options = ["--train_steps=30", f"--checkpoint_every={checkpoint_every}", "--sample_images=0"]
