@@ -263,15 +263,14 @@ def _of_records():
 
 
 def _of_initial_model():
-    """The settings that `--initial_weights` brings: a model's (a file has none), and RMS_START."""
+    """What `--initial_weights` sets, unless a flag does: the model's sizes, and its start."""
     where = FLAGS.initial_weights if "initial_weights" in FLAGS else ""
     if not where:
         return {}
     from prsr.workdir import initial
 
-    settings = initial.model_settings(where)
-    _check_same(settings, f"--initial_weights={where} is a model", "leave the flag out")
-    return settings if FLAGS["rms_start"].present else {**settings, "rms_start": initial.RMS_START}
+    settings = {**initial.model_settings(where), "rms_start": initial.RMS_START}
+    return {name: value for name, value in settings.items() if not FLAGS[name].present}
 
 
 def _check_same(settings, what, advice):

@@ -114,14 +114,10 @@ def super_resolve(
 
     Args:
         model: a trained model; scores the images if it has a likelihood.
-        sampler: the model's sampler, a `prsr.sampling.samplers.Sampler`.
+        sampler: its `prsr.sampling.samplers.Sampler`.
         inputs: list of `prsr.data.inputs.Input`.
-        output: `pathlib.Path` of the output folder.
-        num_samples: samples per input.
-        sampling: `prsr.hparams.Sampling`.
-        seed: seed of the samples.
-        batch_size: samples per batch.
-        given: values that every sample keeps, as for `prsr.sampling.samplers.draw`; or None.
+        output: `pathlib.Path` of the folder.
+        num_samples, sampling, seed, batch_size, given: as for `samplers.draw_samples`.
 
     Raises:
         UserError: `output` is not writable.
@@ -159,16 +155,14 @@ def _draw(model, sampler, inputs, output, num_samples, sampling, seed, batch_siz
     import numpy as np
 
     from prsr import images
-    from prsr.sampling import noise, samplers
+    from prsr.sampling import samplers
 
     count = len(inputs) * num_samples
     few = count <= 20 * batch_size
     bar = progress.Progress("drawing samples", count, every=0 if few else 5)
-    low_res = np.repeat([image.low_res for image in inputs], num_samples, axis=0)
-    seeds = np.concatenate(
-        [noise.image_seeds(image.low_res, seed, num_samples) for image in inputs]
-    )
-    drawn = samplers.stream(sampler, low_res, seeds, sampling, batch_size, bar, given)
+    low_res = np.stack([image.low_res for image in inputs])
+    repeated = samplers.repeat(low_res, num_samples, seed)
+    drawn = samplers.stream(sampler, *repeated, sampling, batch_size, bar, given)
     for image in inputs:
         pictures = [np.asarray(images.upsample_bicubic(image.low_res, model.scale))]
         for k in range(num_samples):

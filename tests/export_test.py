@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 import prsr
-from prsr import images
+from prsr.data import preprocessing
 from prsr.workdir import pretrained
 from tests.conftest import assert_one_line, call, run
 
@@ -79,7 +79,7 @@ def test_tensorflow_alone_draws_what_the_command_draws(tmp_path):
     assert subprocess.run([python, "-c", "import prsr"], cwd=tmp_path, stderr=-3).returncode == 1
     # Faces: noise has ties that rounding decides, differently in parts of one and of eight.
     examples = sorted((pretrained.workdir("faces").path / "examples").glob("*.jpg"))
-    faces = [images.crop(np.asarray(Image.open(path)), "celeba") for path in examples]
+    faces = [preprocessing.crop(np.asarray(Image.open(path)), "celeba") for path in examples]
     low_res = np.stack([np.asarray(Image.fromarray(face).resize((8, 8))) for face in faces])
     low_res = np.concatenate([low_res, low_res[:, :, ::-1], low_res // 2, low_res[:, :, ::-1] // 2])
     low_res = np.concatenate([low_res, 255 - low_res[:1]])  # nine: a part of eight, and one

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from prsr import images
-from prsr.data import decoding, faces, image_sets, listing, pipeline, preprocessing
-from prsr.data.preprocessing import Input
+from prsr.data import decoding, faces, image_sets, listing, pipeline
+from prsr.data.preprocessing import Input, preprocess
 from prsr.system import files
 from prsr.system.errors import UserError
 
@@ -69,7 +69,7 @@ def read_inputs(path, hparams, find_eyes=None):
 
 def _read(path, label, hparams, find_eyes):
     image = decoding.decode(path, hparams.model.channels)
-    found = preprocessing.preprocess(image, hparams, find_eyes)
+    found = preprocess(image, hparams, find_eyes)
     print(f"{label}: {', '.join(found.steps)}")
     return dataclasses.replace(found, name=label)
 

@@ -3,7 +3,6 @@
 import functools
 import pathlib
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -17,6 +16,8 @@ _SIDE = 128  # drawn large, then downsampled by the pipeline like any other imag
 
 @functools.lru_cache
 def _font(name, size):
+    import matplotlib  # for its fonts alone
+
     folder = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf")
     return ImageFont.truetype(str(folder / name), size)
 

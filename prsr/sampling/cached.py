@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from prsr import images
-from prsr.models import layers
+from prsr.models import layers, likelihood
 from prsr.models.conditioning import INTENSITIES
 from prsr.models.pixel_recursive import guided
 from prsr.sampling import noise
@@ -381,40 +381,26 @@ def _parallel_parts(batch):
     return next(parts for parts in range(max(1, most), 0, -1) if batch % parts == 0)
 
 
-def batches(count, size):
-    """Yields the indices of batches of one size; the last wraps around to the first ones.
-
-    Args:
-        count: number of images, at least 1.
-        size: images per batch.
-    """
-    for start in range(0, count, size):
-        yield np.arange(start, start + size) % count
-
-
 def check_given(given, shape):
-    """Checks given values.
+    """Checks values to keep.
 
     Args:
-        given: expected to be an integer array of one image's shape, or of `shape`, with values from
-            -1 (to draw) to 255.
+        given: expected to be an array of integers from -1 (to draw) to 255, of the shape of all
+            images or of one.
         shape: `(batch, height, width, channels)` of the images to draw.
 
     Raises:
         ValueError: it is not.
     """
-    got = type(given).__name__
+    got, fits = type(given).__name__, False
     if isinstance(given, np.ndarray):
-        got = f"{list(given.shape)} {given.dtype}"
-        if given.shape in (shape, shape[1:]) and np.issubdtype(given.dtype, np.integer):
-            low, high = int(given.min()), int(given.max())
-            if low >= -1 and high <= 255:
-                return
-            got += f" in {low}..{high}"
-    raise ValueError(
-        f"given must be an array of {list(shape[1:])} integers from -1 (to draw) to 255, or one "
-        f"for each image; got {got}"
-    )
+        got = f"{list(given.shape)} {given.dtype} in {given.min()}..{given.max()}"
+        fits = given.shape in (shape, shape[1:]) and given.dtype.kind in "iu"
+    if not (fits and given.min() >= -1 and given.max() <= 255):
+        raise ValueError(
+            f"given must be an array of {list(shape[1:])} integers from -1 (to draw) to 255, or "
+            f"one for each image; got {got}"
+        )
 
 
 class Sampler:
@@ -515,7 +501,7 @@ class Sampler:
         devices = self._devices[:batch] or (None,)
         parts = len(devices) * _parallel_parts(math.ceil(batch / len(devices)))
         drawn = []
-        for number, which in enumerate(batches(batch, math.ceil(batch / parts))):
+        for number, which in enumerate(likelihood.batches(batch, math.ceil(batch / parts))):
             with tf.device(devices[number * len(devices) // parts]):
                 part = to_draw.map(lambda x, which=which: tf.gather(x, which))
                 drawn.append(self._draw_part(weights, part, num_rows))
@@ -534,14 +520,7 @@ def graph_sampler(model, jit_compile=True):
     """Returns the fast sampler as a graph for batches of any size, for use in a SavedModel.
 
     It draws groups of eight images in parallel, and the rest one by one, so XLA compiles for only
-    two sizes, whatever the batch size.
-
-    Args:
-        model, jit_compile: as for `Sampler`.
-
-    Returns:
-        A function `(low_res, seeds, tau, guidance)` to call inside a `tf.function`. Arguments and
-        result are those of `Sampler`, as tensors whose batch size may be unknown.
+    two sizes. The result is a function of `Sampler`'s `(low_res, seeds, tau, guidance)` as tensors.
     """
     draw_part = tf.function(_draw_images, autograph=False, jit_compile=jit_compile)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from prsr.models import likelihood
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.sampling import cached, noise, projection
 from prsr.system.errors import UserError
@@ -49,11 +50,11 @@ class Sampler:
             self._draw.warm_up(shape)
 
 
-sampler = Sampler
+sampler = Sampler  # as `naive.sampler`
 
 
 def _independent_sampler(model):
-    """Returns the sampler of a model without a prior, which ignores `given` and `guidance`."""
+    """Returns the sampler of a baseline, which ignores `given` and `guidance`."""
 
     @tf.function(reduce_retracing=True, autograph=False)
     def draw(low_res, seeds, tau):
@@ -71,14 +72,10 @@ def _independent_sampler(model):
 
 
 def check(sampling, hparams):
-    """Rejects sampling settings that the model does not support.
-
-    Args:
-        sampling: `prsr.hparams.Sampling`.
-        hparams: the model's `prsr.hparams.Hparams`.
+    """Rejects a `prsr.hparams.Sampling` that a model with these `Hparams` does not support.
 
     Raises:
-        UserError: the model does not support a setting.
+        UserError: names the setting.
     """
     sampling.check()
     if sampling.guidance:
@@ -113,12 +110,18 @@ def stream(sampler, low_res, seeds, sampling, batch_size, bar=None, given=None):
     """Like `draw`, but yields images one by one as soon as their batch is drawn."""
     count, done = len(seeds), 0
     continued = {} if given is None else {"given": given}
-    for batch in cached.batches(count, min(batch_size, count)):
+    for batch in likelihood.batches(count, batch_size):
         drawn = sampler(low_res[batch], seeds[batch], sampling, **continued)[: count - done]
         done += len(drawn)
         if bar:
             bar.update(done)
         yield from drawn
+
+
+def repeat(low_res, num_samples, seed):
+    """Returns `(low_res, seeds)` to draw several samples of each input from the user's seed."""
+    seeds = np.concatenate([noise.image_seeds(image, seed, num_samples) for image in low_res])
+    return low_res.repeat(num_samples, 0), seeds
 
 
 def draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar=None, given=None):
@@ -134,7 +137,6 @@ def draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar=
     Returns:
         `[count, num_samples, height, width, channels]` uint8 array.
     """
-    seeds = np.concatenate([noise.image_seeds(image, seed, num_samples) for image in low_res])
-    repeated = low_res.repeat(num_samples, 0)
-    drawn = draw(sampler, repeated, seeds, sampling, batch_size, bar, given)
+    repeated = repeat(low_res, num_samples, seed)
+    drawn = draw(sampler, *repeated, sampling, batch_size, bar, given)
     return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])

@@ -115,7 +115,7 @@ def test_a_file_is_every_backend_s(found, other):
     np.testing.assert_allclose(other["kept"], found("tensorflow")["kept"], rtol=1e-3)
 
 
-def test_tensorflow_is_no_other(monkeypatch):
+def test_tensorflow_is_required(monkeypatch):
     backend.require_tensorflow("this")
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(UserError, match="this needs TensorFlow as Keras' backend, not jax"):

@@ -78,5 +78,6 @@ def test_a_model_of_which_nothing_fits_is_refused(tiny_run, tmp_path):
     assert_one_line(
         call("train", *begin, f"--initial_weights={tiny_run}", *sizes), "initial_weights"
     )
+    begin[0] = f"--workdir={tmp_path / 'v'}"
     file = [f"--initial_weights={tiny_run / 'model.weights.h5'}", "--prior_width=8"]
     assert_one_line(call("train", *begin, *file), "model.weights.h5", "does not hold")
