@@ -101,19 +101,12 @@ def strace(log, *options):
 
 
 class Change(NamedTuple):
-    """A system call by which a run changes its directory.
+    """A system call by which a run changes its directory."""
 
-    Attributes:
-        kind: what it is for, whatever the step.
-        call: its name.
-        path: relative to the run directory; None if it has another name in every run.
-        nth: which of the main thread's calls on this path, or on any path, it is.
-    """
-
-    kind: str
-    call: str
-    path: str | None
-    nth: int
+    kind: str  # what it is for, whatever the step
+    call: str  # its name
+    path: str | None  # in the run directory; None if it has another name in every run
+    nth: int  # which of the main thread's calls on this path, or on any path, it is
 
 
 # A process whose unfinished files have the same names in every run.
