@@ -285,10 +285,7 @@ def run(main, define, argv=None, needs_tensorflow=True):
 
     `--help` prints the docstring of `main`, or else of its module, and the flags by group.
 
-    Args:
-        main, define: the command's functions.
-        argv: the command line; None: the program's own.
-        needs_tensorflow: False for a command that starts faster without it.
+    `argv` is by default the program's; a command without TensorFlow starts faster.
     """
     argv = sys.argv if argv is None else argv
     with defined(define):
@@ -313,12 +310,7 @@ def defined(define):
 
 
 def listing():
-    """The flags that are defined now, for `--help` and docs/commands.md.
-
-    Returns:
-        A dict from the groups' titles to dicts from a flag as it is typed, with its default, such
-        as `"--tau=1.1"`, to its help.
-    """
+    """The flags that are defined now, by group, such as `{"Sampling": {"--tau=1.1": help}}`."""
     groups = {}
     for name in FLAGS:
         flag = FLAGS[name]

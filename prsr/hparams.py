@@ -30,11 +30,8 @@ def setting(
     help: str,
     choices: Sequence[str] | None = None,
     fixed: bool = True,
-    low: float | None = None,
-    high: float = sys.float_info.max,
-    above: float | None = None,
-    below: float | None = None,
     is_path: bool = False,
+    **bounds: float,
 ) -> Value:
     """A dataclass field, by default any finite number.
 
@@ -42,11 +39,11 @@ def setting(
         default: the paper's value where the paper has one.
         help: one line for `--help` and docs/commands.md; it names the choices.
         fixed: whether a run keeps its first value when it is resumed.
-        low, high, above, below: inclusive and exclusive bounds.
         is_path: whether it is a path, or KIND:PATH.
+        **bounds: `low` and `high`, which are included, `above` and `below`, which are not.
     """
     metadata = {"help": help, "choices": choices, "fixed": fixed, "is_path": is_path}
-    bounds = {"low": low, "above": above, "below": below, "high": high}
+    bounds.setdefault("high", sys.float_info.max)
     return dataclasses.field(default=default, metadata={**metadata, "bounds": bounds})
 
 
@@ -60,7 +57,7 @@ class Section:
             if isinstance(value, (int, float)):
                 for name, bound in field.metadata["bounds"].items():
                     holds, words = _BOUNDS[name]
-                    if bound is not None and not holds(value, bound):
+                    if not holds(value, bound):
                         raise UserError(f"{field.name} must be {words.format(bound)}, not {value}")
 
 
@@ -98,11 +95,7 @@ class ModelHparams(Section):
     prior_hidden: int = setting(1024, "Feature maps of the PixelCNN's 1x1 layer", high=2**14)
 
     def require_prior(self, what: str) -> None:
-        """Raises `UserError` for the baselines, which have no prior network.
-
-        Args:
-            what: what needs the paper's model, such as `"be drawn with guidance"`.
-        """
+        """Raises `UserError` for the baselines, which cannot `what`, such as "be drawn"."""
         if self.architecture != "pixel_recursive":
             raise UserError(f"only a pixel_recursive model can {what}, not {self.architecture}")
 

@@ -39,13 +39,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Prints the progress of a long loop, at most every few seconds.
-
-    Args:
-        what: what is being done.
-        total: number of items to do.
-        every: minimum number of seconds between two lines.
-    """
+    """Prints how many of `total` items of a long loop are done, every so many seconds at most."""
 
     def __init__(self, what: str, total: int, every: float = 5.0):
         self.what, self.total, self.every = what, total, every

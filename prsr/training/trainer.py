@@ -70,14 +70,9 @@ class Trainer:
     def pairs(self, first_step=0, shard=pipeline.WHOLE):
         """Returns the training batches from a step on, as a `tf.data.Dataset`."""
         hparams, training = self.hparams, self.hparams.training
+        size, seed = training.global_batch_size, training.seed
         return pipeline.training_pairs(
-            self.train_set,
-            hparams.data,
-            hparams.model.scale,
-            training.global_batch_size,
-            training.seed,
-            first_step,
-            shard,
+            self.train_set, hparams.data, hparams.model.scale, size, seed, first_step, shard
         )
 
     def batches(self, first_step=0):
@@ -86,15 +81,10 @@ class Trainer:
 
     def evaluation_batches(self, image_set):
         """Returns the batches of an `ImageSet` for `evaluate`."""
-        hparams = self.hparams
+        data, scale = self.hparams.data, self.hparams.model.scale
+        size = self.hparams.training.global_batch_size
         return self._distribute(
-            lambda shard: pipeline.evaluation_pairs(
-                image_set,
-                hparams.data,
-                hparams.model.scale,
-                hparams.training.global_batch_size,
-                shard,
-            )
+            lambda shard: pipeline.evaluation_pairs(image_set, data, scale, size, shard)
         )
 
     def _distribute(self, dataset_of):
