@@ -92,6 +92,7 @@ ELSEWHERE = {
     "prsr.__main__": "main_test.py",
     "prsr.models.__init__": "models/saving_test.py",
     "prsr.system.version": "main_test.py",
+    "prsr.training.callbacks": "models/scored_test.py",
 }
 
 

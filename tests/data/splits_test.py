@@ -91,7 +91,7 @@ def test_folders_within_the_set_do_matter():
     ],
 )
 def test_auto_says_what_keeps_it_from_the_partition(names, kind, capsys):
-    progress.begin()
+    progress.say_once.cache_clear()
     assert splits.assign(names) == splits.assign(names, "hash")
     (line,) = capsys.readouterr().err.splitlines()
     assert f"split={kind}" in line and "1 of them" in line and "'cover.jpg'" in line
