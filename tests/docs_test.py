@@ -135,7 +135,8 @@ def test_help_has_an_example_and_every_flag_with_its_choices(
     before = {*absl_flags.FLAGS, "debug", "model"}  # which train has as an alias
     with flags.defined(define):
         rows = {}
-        for group in flags.listing().values():
+        for title, group in flags.listing().items():
+            assert f"{title}:" in lines
             rows.update({re.split("[-=]+", typed)[1]: text for typed, text in group.items()})
         assert set(absl_flags.FLAGS) <= before | rows.keys()
         for flag, text in rows.items():

@@ -57,38 +57,6 @@ def test_an_error_of_the_program_is_raised():
     assert "debug" not in absl_flags.FLAGS
 
 
-def test_help_is_by_group_and_as_wide_as_the_terminal(monkeypatch, capsys):
-    def define():
-        with flags.group("Numbers"):
-            absl_flags.DEFINE_integer("count", 7, "How many there are of them, 100% all in all")
-            absl_flags.DEFINE_bool("odd", False, "Odd ones")
-        with flags.group("Words"):
-            absl_flags.DEFINE_enum("colour", "red", ["red", "blue"], "Colour: red or blue")
-            absl_flags.DEFINE_list("names", [], "Names")
-        absl_flags.DEFINE_bool("hidden", True, "In no group")
-
-    def main():
-        """Counts.
-
-        python -m count
-        """
-
-    monkeypatch.setenv("COLUMNS", "40")
-    assert not command(main, "-h", define=define)
-    lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line][:-1] == [
-        "Counts.",
-        "python -m count",
-        "Numbers:",
-        "  --count=7     How many there are of",
-        "                them, 100% all in all",
-        "  --odd         Odd ones",
-        "Words:",
-        "  --colour=red  Colour: red or blue",
-        "  --names=...   Names",
-    ]
-
-
 def define_all():
     flags.define_workdir()
     flags.define_hparams()
