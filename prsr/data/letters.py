@@ -23,14 +23,7 @@ def _font(name, size):
 
 
 def render(index):
-    """Draws an image: one glyph on a plain background, both in random colours.
-
-    Args:
-        index: 0 or more; determines the image.
-
-    Returns:
-        A `PIL.Image` in RGB, 128x128.
-    """
+    """Draws the image of a number: a glyph on a plain background, a 128x128 `PIL.Image` in RGB."""
     ground, ink, font, size, center, glyph = _choose(index)
     image = Image.new("RGB", (_SIDE, _SIDE), ground)
     ImageDraw.Draw(image).text(

@@ -122,39 +122,18 @@ class Drawer:
         self._thread.join(30)  # XLA's compiler cannot be interrupted
 
     def submit(self, image, num_samples, sampling, seed):
-        """Puts a picture at the end of the queue.
+        """Puts a picture at the end of the queue and returns its `Picture`.
 
-        Args:
-            image: `[height, width, channels]` uint8; its middle square is reduced. An
-                image of the low-resolution size is used as it is.
-            num_samples: 1 to `MAX_SAMPLES`.
-            sampling: `prsr.hparams.Sampling`.
-            seed: int.
-
-        Returns:
-            Its `Picture`.
-
-        Raises:
-            ValueError: the image is too small.
-            Full: too many pictures are waiting.
+        The middle square of `image`, `[height, width, channels]` uint8, is reduced; one of the
+        low-resolution size is used as it is. Raises `ValueError` if it is too small, and `Full`.
         """
         made = preprocessing.preprocess(image, self.hparams)
         return self._enqueue(Picture(made.low_res, made.high_res, num_samples, sampling, seed))
 
     def continue_from(self, id, given, sampling, seed):
-        """Queues one new sample of a picture's input, which continues a given image.
+        """Queues a new sample of a picture's input, which continues a given image.
 
-        Args:
-            id: the picture's id.
-            given: as `Picture.given`.
-            sampling, seed: as `submit`.
-
-        Returns:
-            The new `Picture`.
-
-        Raises:
-            KeyError: there is no such picture, or it has been dropped.
-            Full: too many pictures are waiting.
+        Raises `KeyError` if there is no such picture any more, and `Full`.
         """
         picture, _ = self.look(id)
         return self._enqueue(Picture(picture.low_res, picture.high_res, 1, sampling, seed, given))
@@ -170,11 +149,7 @@ class Drawer:
         return picture
 
     def look(self, id):
-        """A picture and its place in the queue, from 1 (0 when it is not waiting).
-
-        Raises:
-            KeyError: there is no such picture, or it has been dropped.
-        """
+        """Returns a picture and its place in the queue, from 1; 0 when it is not waiting."""
         with self._changed:
             picture = self._pictures[id]
             picture.looked = self.clock()

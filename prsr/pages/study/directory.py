@@ -101,14 +101,7 @@ class Study:
 
     @classmethod
     def open(cls, path):
-        """Reads a study directory.
-
-        Args:
-            path: `pathlib.Path`.
-
-        Raises:
-            UserError: it is not a study directory, or is damaged.
-        """
+        """Reads a study directory; raises `UserError` if it is not one, or is damaged."""
         file = path / "study.json"
         if not file.exists():
             raise UserError(
@@ -136,11 +129,7 @@ class Study:
         return study
 
     def check(self):
-        """Checks that the settings are valid.
-
-        Raises:
-            ValueError: one is not; the message says which.
-        """
+        """Raises `ValueError` if a setting is invalid."""
         for name, value in dataclasses.asdict(self.protocol).items():
             if type(value) is not int or value < 0:
                 raise ValueError(f"{name} is {value!r}")
@@ -178,14 +167,7 @@ class Study:
         return {algorithm.key: self.count(algorithm.data) for algorithm in self.algorithms}
 
     def simulated_copy(self, path):
-        """Copies the study without its answers to another directory, for simulated workers.
-
-        Args:
-            path: `pathlib.Path`; it must not exist yet.
-
-        Raises:
-            UserError: it exists, or cannot be created.
-        """
+        """Copies the study without its answers to a new directory, for simulated workers."""
         try:
             path.mkdir(parents=True)
         except OSError as error:
@@ -219,22 +201,11 @@ class Study:
 
 
 def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
-    """Makes a study directory.
+    """Makes a study directory and returns its `Study`.
 
-    Args:
-        path: `pathlib.Path` of the directory; it must not hold a study yet.
-        data_sets: list of `DataSet`.
-        pictures: dict from a data set's name to a dict of `[count, size, size, channels]`
-            uint8 arrays, one for each method's key and for `"truth"` and `"bicubic"`.
-        algorithms: list of `Algorithm`.
-        enlarge: one of `ENLARGE`.
-        protocol: a `Protocol`.
-
-    Returns:
-        The `Study`.
-
-    Raises:
-        UserError: there is a study already, or a data set has an invalid name or too few images.
+    `pictures` maps a data set's name to a dict of `[count, size, size, channels]` uint8 arrays, one
+    for each method's key and for `"truth"` and `"bicubic"`. Raises `UserError` if there is a study
+    already, or a data set has an invalid name or too few images.
     """
     if (path / "study.json").exists() or (path / "answers.db").exists():
         raise UserError(f"'{path}' holds a study already; choose another directory")
@@ -266,14 +237,7 @@ def _identity():
 
 
 def encode(image):
-    """Encodes an uncompressed PNG, as large for a smooth image as for a photograph.
-
-    Args:
-        image: `[height, width, channels]` uint8.
-
-    Returns:
-        bytes; how many depends on the shape alone.
-    """
+    """Encodes a uint8 array as an uncompressed PNG, whose length shows only its shape."""
     result, image = io.BytesIO(), np.asarray(image)
     image = image[..., 0] if image.shape[-1] == 1 else image
     # Not `prsr.images.to_pil`: a server would wait for Keras to be imported.

@@ -44,18 +44,11 @@ class Trial(NamedTuple):
 
 
 def counted_images(protocol, count, seed):
-    """Chooses the images of the counted pairs, for every place of an algorithm.
+    """Chooses the images of the counted pairs, from `count`, for every place of an algorithm.
 
-    Each place takes the images that earlier places use least, so every image is rated about
-    equally often.
-
-    Args:
-        protocol: a `Protocol`.
-        count: number of images to choose from.
-        seed: str; the choice depends on it alone.
-
-    Returns:
-        A list of `[pairs]` int arrays without repetition, one for each of `protocol.workers`.
+    Each place takes the images that earlier places use least, so every image is rated about equally
+    often. Returns a list of `[pairs]` int arrays, one per worker to keep; it depends on `seed`
+    alone.
     """
     rng, used, places = _generator(seed), np.zeros(count, int), []
     for _ in range(protocol.workers):
@@ -68,16 +61,8 @@ def counted_images(protocol, count, seed):
 def plan(protocol, counted, count, seed):
     """Plans a session: practice, then the counted pairs with the golden ones mixed in.
 
-    No image appears twice, so no pair gives away another.
-
-    Args:
-        protocol: a `Protocol`.
-        counted: `[pairs]` ints, the images of the counted pairs.
-        count: number of images to choose the others from.
-        seed: str; order and sides depend on it alone.
-
-    Returns:
-        A list of `Trial`.
+    No image appears twice, so no pair gives away another. Order, sides and the images that are not
+    counted depend on `seed` alone. Returns a list of `Trial`.
     """
     rng = _generator(seed)
     others = rng.permutation(np.setdiff1d(np.arange(count), counted))

@@ -44,18 +44,10 @@ class Ability:
 
 
 def fooled_shares(algorithms, given, spread):
-    """How often workers are fooled: as given, or else as in the paper.
+    """How often workers are fooled, 0 to 1, for each algorithm's key: as given, or as in the paper.
 
-    Args:
-        algorithms: list of `prsr.pages.study.directory.Algorithm`.
-        given: list of `METHOD=PERCENT`; `METHOD` may be an algorithm's key.
-        spread: standard deviation between workers, 0 to 1.
-
-    Returns:
-        A dict from each algorithm's key to its share, 0 to 1.
-
-    Raises:
-        UserError: an entry is invalid or missing, or the spread is too large.
+    `given` is a list of `METHOD=PERCENT`; `METHOD` may be a key. Raises `UserError` if an entry is
+    invalid or missing, or `spread`, the standard deviation between workers, is too large.
     """
     shares = {a.key: a.paper[0] / 100 for a in algorithms if a.paper}
     for entry in given:
@@ -96,14 +88,8 @@ class _Clock:
 def run(study, ability, seed, progress=lambda answers: None):
     """Sends workers through the study's application, one after another, until it is full.
 
-    Args:
-        study: a `prsr.pages.study.directory.Study`.
-        ability: an `Ability`.
-        seed: of the workers.
-        progress: function, called after each worker with the number of answers so far.
-
-    Returns:
-        The numbers of workers and of answers.
+    Calls `progress` after each with the number of answers; returns the numbers of workers and
+    answers.
     """
     clock, answers = _Clock(), 0
     store = Store(study, clock=clock)
@@ -133,17 +119,10 @@ def run(study, ability, seed, progress=lambda answers: None):
 
 
 def plan_markdown(study, ability, counts=(10, 20, 40, 80, 160)):
-    """How many workers a study needs, as Markdown.
+    """How many workers a study needs, as a Markdown table over `counts` of workers per algorithm.
 
-    Args:
-        study: a `prsr.pages.study.directory.Study`.
-        ability: an `Ability`.
-        counts: numbers of workers per algorithm.
-
-    Returns:
-        A table: the expected standard error of each algorithm, in percent, and how often the
-        difference between neighbours, ranked by share within a data set, exceeds 1.96 of its
-        standard errors.
+    It has the expected standard error of each algorithm, in percent, and how often the difference
+    between neighbours, ranked by share within a data set, exceeds 1.96 of its standard errors.
     """
     several = len(study.data_sets) > 1
     titles = {a.key: f"{a.data}: {a.title}" if several else a.title for a in study.algorithms}

@@ -79,14 +79,9 @@ def _readable(path):
 class Store:
     """The sessions of one study.
 
-    Args:
-        study: a `prsr.pages.study.directory.Study`; its database is created if necessary.
-        abandoned_after: seconds of silence after which another worker may take the place.
-        clock: function that returns seconds since the epoch.
-
-    Raises:
-        UserError: the database is damaged, belongs to another study, has the layout of another
-            version, or cannot be written to.
+    Its database is created if necessary. After `abandoned_after` seconds of silence, another worker
+    may take a place; `clock` returns seconds since the epoch. A database that is damaged, of
+    another study or of another version raises `UserError`.
     """
 
     def __init__(self, study, abandoned_after=1800.0, clock=time.time):
@@ -137,16 +132,10 @@ class Store:
     def begin(self, token, worker):
         """Gives a new worker a place in the algorithm with the fewest; ties are broken at random.
 
-        Args:
-            token: a new secret for the worker's browser, `new_token()`. With one that has begun
-                already, this is `state`, so a browser that missed the reply may ask again.
-            worker: the recruiting platform's identifier, or None for an anonymous worker.
-
-        Returns:
-            What `state` returns.
-
-        Raises:
-            Refused: the worker has taken part before, or no place is free.
+        `token` is a new secret for the worker's browser; with one that has begun already, this is
+        `state`, so a browser that missed the reply may ask again. `worker` is the recruiting
+        platform's identifier, or None. Raises `Refused` if the worker has taken part before, or no
+        place is free.
         """
         worker = secrets.token_urlsafe(16) if worker is None else worker
         with self._transaction():
@@ -214,17 +203,11 @@ class Store:
         return session["algorithm"], self._trials(session)[session["number"]]
 
     def state(self, token):
-        """What a session's page should show now; a pair that is returned counts as shown.
+        """Returns what a session's page should show now; a pair that is returned counts as shown.
 
-        Args:
-            token: of the session.
-
-        Returns:
-            A dict for JSON: `{"state": "finished", "code": ...}` or the pair that is due, with
-            the number of pairs whose images may be loaded ahead of it.
-
-        Raises:
-            Refused: there is no such session, or its place was given away.
+        It is a dict for JSON: `{"state": "finished", "code": ...}`, or the pair that is due and how
+        many pairs' images may be loaded ahead of it. Raises `Refused` if there is no such session
+        any more.
         """
         with self._transaction():
             self._returning(token)
@@ -263,22 +246,12 @@ class Store:
         }
 
     def answer(self, token, number, choice, exposure_ms, response_ms, exposures=1):
-        """Saves an answer to the pair that is due.
+        """Saves an answer to the pair that is due, and returns the next `state`.
 
-        Args:
-            token: of the session.
-            number: of the pair, as `state` gave it.
-            choice: one of `prsr.pages.study.protocol.SIDES`.
-            exposure_ms: how long the page showed the pair, by its own clock.
-            response_ms: from then until the answer.
-            exposures: how many times the page showed the pair, as it repeats one that was hidden.
-
-        Returns:
-            What `state` returns for the next pair; after a practice pair, also `"correct"`.
-
-        Raises:
-            Refused: as `state`.
-            OutOfStep: another pair is due, or this one was not shown for long enough.
+        `choice` is one of `protocol.SIDES`; `exposure_ms` is how long the page showed the pair,
+        `response_ms` the time from then until the answer, and `exposures` how often it was shown.
+        After a practice pair the result also has `"correct"`. Raises `Refused` as `state`, and
+        `OutOfStep` if another pair is due, or this one was not shown for long enough.
         """
         assert choice in SIDES
         with self._transaction():
@@ -308,16 +281,7 @@ class Store:
             return {**result, "correct": is_correct} if trial.kind == PRACTICE else result
 
     def picture(self, token, number, side):
-        """The file of an image that a session's page may load now.
-
-        Args:
-            token: of the session.
-            number: of the pair.
-            side: one of `prsr.pages.study.protocol.SIDES`.
-
-        Returns:
-            A `pathlib.Path`, or None.
-        """
+        """Returns the file of an image that a session's page may load now, or None."""
         with self._lock:
             session = self._session(token)
         if session is None or side not in SIDES or number >= self.protocol.images:
@@ -330,12 +294,10 @@ class Store:
         return self.study.picture(data, TRUTH if side == trial.truth_side else other, trial.image)
 
     def progress(self):
-        """The study's progress, for the admin page.
+        """Returns a dict of counts for each algorithm, for the admin page.
 
-        Returns:
-            A dict from each algorithm's key to a dict of counts: `kept`, `missed`, `active`,
-            `abandoned`, `places`; `answers` that count, and among them `fooled`, `truth_left`
-            (the original was on the left) and `left_chosen`.
+        They are `kept`, `missed`, `active`, `abandoned` and `places`; `answers` that count, and
+        among them `fooled`, `truth_left` (the original was on the left) and `left_chosen`.
         """
         names = ("kept", "missed", "active", "abandoned")
         names += ("answers", "fooled", "truth_left", "left_chosen")
@@ -381,16 +343,8 @@ def _check(database, study):
 def read(study):
     """Reads every session with its answers, without disturbing a running server.
 
-    Args:
-        study: a `prsr.pages.study.directory.Study`.
-
-    Returns:
-        A list of dicts: the columns of a session, and under `"answers"` a list of dicts of the
-        columns of its answers, in order.
-
-    Raises:
-        UserError: nobody has taken part yet, or the database is damaged, another study's or
-            another version's.
+    Returns a list of dicts: the columns of a session, and under `"answers"` the columns of its
+    answers, in order. Raises `UserError` if nobody has taken part yet, or as `Store`.
     """
     path = study.answers
     if not path.exists():
