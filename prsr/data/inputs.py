@@ -134,7 +134,7 @@ def read_given(path, hparams):
 
 
 def eye_finder(hparams):
-    """Returns `prsr.data.faces.detector()` for a model of aligned faces; others raise `UserError`."""
+    """Returns `prsr.data.faces.detector()`; raises `UserError` if faces were not trained on."""
     if not knows_faces(hparams):
         raise UserError("alignment is for models of faces (crop=celeba, three channels)")
     return faces.detector()

@@ -160,8 +160,8 @@ class Named:
         return splits.Digest.of(self.splits)
 
 
-def check(path, *parts):
-    return splits.check(path / "splits.npz", Named(*parts), "folder:x")
+def check(path, *parts, trained_on=None):
+    return splits.check(path / "splits.npz", Named(*parts), "folder:x", trained_on)
 
 
 @pytest.fixture
@@ -185,10 +185,13 @@ def test_images_that_were_ever_trained_on_are_never_tested_on(known):
         check(known, ["a.png"], ["d.png"], ["b.png", "c.png"])
 
 
-def test_other_names_are_refused(known):
-    """Whether these are other images, or the same under other names, cannot be told."""
-    with pytest.raises(UserError, match="none of the 5 images .* 'folder:x'.*splits.npz"):
-        check(known, ["x/1.png"], ["x/2.png"], ["y/3.png"])
+def test_other_names_are_refused_in_the_run_s_own_data_set(known, capsys):
+    """Elsewhere they are taken as other images, which is printed."""
+    parts = ["x/1.png"], ["x/2.png"], ["y/3.png"]
+    with pytest.raises(UserError, match="none of the 5 images .* 'folder:x'"):
+        check(known, *parts, trained_on="folder:x")
+    assert len(check(known, *parts, trained_on="folder:y").trained) == 4
+    assert "'folder:x' has none of the 5 images" in capsys.readouterr().err
 
 
 def test_sets_without_names_are_not_compared(known):
