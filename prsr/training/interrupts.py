@@ -14,7 +14,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 def collected():
     """Collects `SIGNALS`, so that training can finish and save its current step.
 
-    A signal that the parent process ignores, as `nohup` does, stays ignored. Another signal, a second or more after the first, exits immediately.
+    A signal that the parent process ignores, as `nohup` does, stays ignored. Another signal, a
+    second or more after the first, exits immediately.
     """
     caught = []
     reader, writer = os.pipe()
