@@ -126,8 +126,11 @@ class Trainer:
         return {name: float(value) for name, value in self._train_step(batch).items()}
 
     def _train_step(self, batch):
-        scores = self.strategy.run(self._replica_step, args=batch)
-        return self.strategy.reduce("SUM", scores, axis=None)
+        return self._summed(self.strategy.run(self._replica_step, args=batch))
+
+    def _summed(self, scores):
+        """Sums each of a dict of scores over all replicas."""
+        return {name: self.strategy.reduce("SUM", x, axis=None) for name, x in scores.items()}
 
     def all_gather(self, numbers):
         """Calls `prsr.training.distribution.all_gather`."""
@@ -181,7 +184,7 @@ class Trainer:
         return {name: total / count for name, total in totals.items()}
 
     def _eval_step(self, batch):
-        return self.strategy.reduce("SUM", self.strategy.run(self._replica_eval, batch), axis=None)
+        return self._summed(self.strategy.run(self._replica_eval, batch))
 
     def _replica_eval(self, low_res, high_res, weight):
         scores = self.model.scores(low_res, high_res)
