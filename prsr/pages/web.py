@@ -11,6 +11,7 @@ from prsr.system.errors import UserError, first_line
 try:
     import flask
     import waitress
+    from werkzeug.exceptions import HTTPException
 except ImportError as error:
     raise UserError(
         f"the server needs {error.name}: pip install -e '.[web]' installs it"
@@ -35,6 +36,8 @@ _MAX_RESPONSE = 2**26
 def application(name, max_bytes, framed_by=()):
     """Makes a `flask.Flask` that serves static/ of the package `name`, with safe headers.
 
+    Errors are JSON, `{"error": words}`.
+
     Args:
         name: the package.
         max_bytes: maximum size of a request's body, in bytes.
@@ -58,6 +61,10 @@ def application(name, max_bytes, framed_by=()):
     @app.get("/")
     def page():
         return app.send_static_file("index.html")
+
+    @app.errorhandler(HTTPException)
+    def http_error(error):
+        return {"error": error.description}, error.code
 
     @app.after_request
     def headers(response):

@@ -46,16 +46,9 @@ class Trial(NamedTuple):
 def counted_images(protocol, count, seed):
     """Chooses the images of the counted pairs, for every place of an algorithm.
 
-    Each place takes the images that earlier places use least, so every image is rated about
-    equally often.
-
-    Args:
-        protocol: a `Protocol`.
-        count: number of images to choose from.
-        seed: str; the choice depends on it alone.
-
-    Returns:
-        A list of `[pairs]` int arrays without repetition, one for each of `protocol.workers`.
+    Each place takes those of `count` images that earlier places use least, so every image is
+    rated about equally often. Returns a `[pairs]` int array for each of `protocol.workers`, which
+    depends on `seed`, a str.
     """
     rng, used, places = _generator(seed), np.zeros(count, int), []
     for _ in range(protocol.workers):
@@ -68,16 +61,9 @@ def counted_images(protocol, count, seed):
 def plan(protocol, counted, count, seed):
     """Plans a session: practice, then the counted pairs with the golden ones mixed in.
 
-    No image appears twice, so no pair gives away another.
-
-    Args:
-        protocol: a `Protocol`.
-        counted: `[pairs]` ints, the images of the counted pairs.
-        count: number of images to choose the others from.
-        seed: str; order and sides depend on it alone.
-
-    Returns:
-        A list of `Trial`.
+    `counted` is one of `counted_images`; the other images are drawn from the rest of `count`. No
+    image appears twice, so no pair gives away another. Returns a list of `Trial`, whose order and
+    sides depend on `seed`, a str.
     """
     rng = _generator(seed)
     others = rng.permutation(np.setdiff1d(np.arange(count), counted))

@@ -204,4 +204,4 @@ def test_a_grey_model_that_crops_digits_is_shown_the_square_that_was_chosen():
         wait(lambda: picture.state == "done")
     np.testing.assert_array_equal(picture.others["original"], square)
     np.testing.assert_array_equal(picture.low_res, images.downsample(square, 2))
-    assert server._sheet(picture, 8, 1).width > 5 * 128
+    assert server._sheet(picture).width > 5 * 128

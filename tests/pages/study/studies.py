@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import secrets
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from prsr.evaluation.methods import Method
 from prsr.evaluation.results import Evaluation
 from prsr.pages.study import directory
 from prsr.pages.study.protocol import Protocol
-from prsr.pages.study.store import Store, new_token
+from prsr.pages.study.store import Store
 from prsr.system import files
 from tests.conftest import start
 
@@ -54,7 +55,7 @@ def open_store(study, clock=None, abandoned_after=100.0):
 
 def begin(store, worker=None):
     """Begins a session; returns its token."""
-    token = new_token()
+    token = secrets.token_urlsafe(32)
     store.begin(token, worker)
     return token
 
