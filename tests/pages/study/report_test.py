@@ -30,17 +30,10 @@ def test_a_report_of_a_study(tmp_path):
     text = report.write(study, tmp_path / "report", 2, seed=1)
     assert "Simulated" not in text and "Tau_1" in text
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
-        "answers.csv",
-        "figure7_noise.pdf",
-        "figure7_noise.png",
-        "percent_fooled.png",
-        "report.csv",
-        "report.json",
-        "report.md",
-        "table1_noise.csv",
-        "table1_noise.md",
+        "answers.csv", "figure7_noise.pdf", "figure7_noise.png", "percent_fooled.png",
+        "report.csv", "report.json", "report.md", "table1_noise.csv", "table1_noise.md",
         "workers.csv",
-    ]
+    ]  # fmt: skip
     assert (tmp_path / "report/workers.csv").stat().st_mode & 0o077 == 0
     (done,) = [r for r in json.loads((tmp_path / "report/report.json").read_text())["algorithms"]
                if r["kept"]]  # fmt: skip
