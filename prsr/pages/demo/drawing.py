@@ -99,6 +99,10 @@ class Drawer:
         self.ready = False
 
     def __enter__(self):
+        # The first picture, which nobody sees, compiles what drawing needs.
+        size, channels = self.hparams.data.image_size, self.hparams.model.channels
+        low_res = np.zeros((size // self.hparams.model.scale,) * 2 + (channels,), np.uint8)
+        self._enqueue(Picture(low_res, None, 1, BEST, 1)).looked = float("inf")
         self._thread.start()
         return self
 
@@ -201,8 +205,6 @@ class Drawer:
         return gone or picture.id not in self._pictures or self._stopping
 
     def _work(self):
-        self._warm_up()
-        self.ready = True
         while True:
             with self._changed:
                 self._forget()
@@ -214,24 +216,12 @@ class Drawer:
                     continue
                 picture = waiting[0]
                 picture.state = "drawing"
-            self._try(picture)
-
-    def _warm_up(self):
-        """Compiles what `_draw` needs."""
-        size, channels = self.hparams.data.image_size, self.hparams.model.channels
-        low_res = np.zeros((size // self.hparams.model.scale,) * 2 + (channels,), np.uint8)
-        picture = Picture(low_res, None, 1, BEST, 1, state="drawing", looked=float("inf"))
-        with self._changed:
-            self._pictures[picture.id] = picture
-        self._try(picture)
-        self.cancel(picture.id)
-
-    def _try(self, picture):
-        try:
-            self._draw(picture)
-        except Exception as error:  # the next one may succeed
-            print(f"error: a picture could not be drawn: {first_line(error)}", file=sys.stderr)
-            picture.state = "failed"
+            try:
+                self._draw(picture)
+            except Exception as error:  # the next one may succeed
+                print(f"error: a picture could not be drawn: {first_line(error)}", file=sys.stderr)
+                picture.state = "failed"
+            self.ready = True
 
     def _draw(self, picture):
         low_res = picture.low_res[None]

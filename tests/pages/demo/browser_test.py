@@ -18,9 +18,11 @@ from prsr.workdir import pretrained
 from tests import hosts
 from tests.conftest import in_chromium, start
 from tests.pages.browsers import ActionChains, By, Keys, Visitor, of_2021, phone
+from tests.pages.demo.server_test import encoded
 
 pytestmark = pytest.mark.slow
 
+GREY = np.full((8, 8, 3), 90, np.uint8)
 BEST = {"tau": 1.2, "guidance": 2, "match_input": True}
 EXAMPLES = pretrained.workdir("faces").path / "examples"
 
@@ -78,19 +80,15 @@ class Page(Visitor):
     def wait_for_inside(self):
         self.wait(lambda: self.element("inside").is_displayed())
 
-    def give(self, image, by, name="mine.png", kind="image/png"):
-        """A picture, or any bytes, by a file, dropped or pasted."""
-        content = image
-        if isinstance(image, np.ndarray):
-            buffer = io.BytesIO()
-            Image.fromarray(image).save(buffer, "PNG")
-            content = buffer.getvalue()
+    def give(self, image, by="file"):
+        """Opens, drops or pastes a picture, and waits for it; or a file's bytes."""
+        is_file = isinstance(image, bytes)
         self.run(
             """
-            const [text, by, name, type] = arguments;
+            const [text, by] = arguments;
             const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
             const given = new DataTransfer();
-            given.items.add(new File([bytes], name, { type }));
+            given.items.add(new File([bytes], "mine.png", { type: "image/png" }));
             if (by === "file") {
               document.getElementById("file").files = given.files;
               document.getElementById("file").dispatchEvent(new Event("change"));
@@ -100,11 +98,10 @@ class Page(Visitor):
               document.body.dispatchEvent(
                 new DragEvent("drop", { dataTransfer: given, bubbles: true, cancelable: true }));
             }""",
-            base64.b64encode(content).decode(), by, name, kind,
+            base64.b64encode(image if is_file else encoded(image)).decode(), by,
         )  # fmt: skip
-
-    def wait_for_picture(self, width):
-        self.wait(lambda: self.run("return picture && picture.width") == width)
+        script = "return picture && picture.width"
+        self.wait(lambda: is_file or self.run(script) == image.shape[1])
 
     def names(self):
         return [figure.get_attribute("data-name") for figure in self.elements("figure")]
@@ -133,8 +130,7 @@ def test_the_face_is_found(page):
     canvas = Image.new("RGB", (400, 400), "gray")
     canvas.paste(photograph.resize((356, 436)), (30, -20))
     turned = np.asarray(canvas.rotate(12, Image.Resampling.BICUBIC))
-    page.give(turned, "file")
-    page.wait_for_picture(400)
+    page.give(turned)
     page.element("find").click()
     page.wait(lambda: page.run("return view.turn") != 0)
     eyes = faces.detector()(turned)[1]
@@ -155,7 +151,6 @@ def test_the_crop_is_moved_and_enlarged(page):
     picture = np.zeros((100, 200, 3), np.uint8)
     picture[:, 100:] = 255
     page.give(picture, "drop")
-    page.wait_for_picture(200)
     assert page.run("return [view.x, view.y, view.side]") == [100, 50, 100]
     stage, width = page.element("stage"), page.box("stage")[2]
     ActionChains(page.browser).drag_and_drop_by_offset(stage, -width / 2, 0).perform()
@@ -186,12 +181,11 @@ def test_a_photograph(page):
 
 
 def test_errors_are_shown_and_the_page_goes_on(page):
-    page.give(b"no picture", "drop", "notes.txt", "text/plain")
+    page.give(b"no picture", "drop")
     page.wait_for_text("cannot read that as a picture")
-    page.give(np.zeros((5, 9, 3), np.uint8), "paste")
+    page.give(encoded(np.zeros((5, 9, 3), np.uint8)), "paste")
     page.wait_for_text("9 x 5 pixels; the model needs at least 8 x 8")
-    page.give(np.full((8, 8, 3), 90, np.uint8), "paste")
-    page.wait_for_picture(8)
+    page.give(GREY, "paste")
     assert not page.element("trouble").is_displayed()
     page.run("$('num_samples').max = 100")  # or else the browser refuses it
     page.draw(num_samples=9)
@@ -202,10 +196,10 @@ def test_errors_are_shown_and_the_page_goes_on(page):
 
 @in_chromium
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (640, 360)])
-def test_a_phone(page, width, height):
-    with phone(page.browser, width, height):
-        page.give(np.asarray(Image.open(EXAMPLES / "grace_hopper.jpg")), "file")
-        page.wait_for_picture(178)
+def test_a_phone_of_2021(browser, demo, width, height):
+    with phone(browser, width, height), of_2021(browser):
+        page = Page(browser, demo[1])
+        page.give(np.asarray(Image.open(EXAMPLES / "grace_hopper.jpg")))
         x, y, side = page.box("stage")
         before = page.run("return view.side")
 
@@ -234,8 +228,7 @@ def test_a_phone(page, width, height):
 
 
 def test_of_two_requests_only_the_last_is_drawn(page):
-    page.give(np.full((8, 8, 3), 90, np.uint8), "paste")
-    page.wait_for_picture(8)
+    page.give(GREY, "paste")
     page.run("""
         window.asked = [];
         const before = window.fetch;
@@ -252,14 +245,13 @@ def test_of_two_requests_only_the_last_is_drawn(page):
     page.wait_until_done()
     page.wait(lambda: page.run("return asked") == ["POST", "POST", "DELETE"])
     assert not page.element("trouble").is_displayed()
-    expected = prsr.load("faces").sample(np.full((8, 8, 3), 90, np.uint8), 4, seed=2, **BEST)
+    expected = prsr.load("faces").sample(GREY, 4, seed=2, **BEST)
     np.testing.assert_array_equal(page.image("sample 1"), expected[0])
 
 
 def test_transparent_parts_are_white_and_grey_models_are_grey(page):
     transparent = np.zeros((8, 8, 4), np.uint8)
     page.give(transparent, "paste")
-    page.wait_for_picture(8)
     page.draw(num_samples=1)
     page.wait_until_done()
     assert (page.image("input") == 255).all()
@@ -276,8 +268,7 @@ def draw_face(page, **numbers):
     """Draws from 8x8 pixels of a face; returns them."""
     square_of_face = square(EXAMPLES / "eileen_collins.jpg")
     low_res = np.asarray(images.downsample(images.resize(square_of_face, (32, 32)), 4))
-    page.give(low_res, "file")
-    page.wait_for_picture(8)
+    page.give(low_res)
     page.draw(**numbers)
     page.wait_until_done()
     page.wait_for_inside()
@@ -352,8 +343,7 @@ def test_draw_on(page):
 
 
 def test_as_in_the_paper(page):
-    page.give(np.full((8, 8, 3), 90, np.uint8), "file")
-    page.wait_for_picture(8)
+    page.give(GREY)
     now = "return [$('tau').value, $('guidance').value, $('match').checked]"
     assert page.run(now) == ["1.2", "2", True]
     assert "3 times as much" in page.element("manner").text
@@ -374,16 +364,6 @@ def test_pictures_are_compared_and_a_link_draws_them_again(browser, page, demo):
         np.testing.assert_array_equal(again.image("sample 2"), first)
     broken = Page(browser, f"{demo[1]}#x=AAAA&tau=1&guidance=0&match=off&samples=1&seed=1")
     broken.wait_for_text("link is broken")
-
-
-@in_chromium
-def test_a_browser_of_2021(browser, demo):
-    with of_2021(browser):
-        page = Page(browser, demo[1])
-        draw_face(page, num_samples=1)
-        page.click("drawOn")
-        page.wait(lambda: "continued 1" in page.names())
-        page.wait_until_done()
 
 
 def test_behind_a_path_and_in_a_frame(browser, demo, host):

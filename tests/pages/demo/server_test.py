@@ -8,14 +8,11 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 import prsr.api
 from prsr.pages.demo import drawing, server
 from prsr.workdir.directory import Workdir
-from tests.properties import tried
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
@@ -232,24 +229,3 @@ def test_invalid_settings_are_refused(client, wrong):
     (name,) = wrong
     assert answer.status_code == 400 and answer.json["error"].startswith(f"{name} must be")
     assert len(answer.json["error"]) < 120
-
-
-def test_a_full_queue_says_so(client, drawer, monkeypatch):
-    monkeypatch.setattr(drawing, "MAX_WAITING", 0)
-    answer = client.post("/api/pictures", query_string=QUERY, data=encoded(PICTURE))
-    assert answer.status_code == 503 and "try again in a minute" in answer.json["error"]
-
-
-@tried(150)
-@given(
-    path=st.sampled_from(["/api/pictures", "/api/eyes", "/api/pictures/x", "/api/examples/9"]),
-    method=st.sampled_from(["GET", "POST", "DELETE", "PUT"]),
-    query=st.dictionaries(st.sampled_from(["tau", "num_samples", "seed", "row"]), st.text()),
-    start=st.integers(0, 60),
-    body=st.binary(max_size=100),
-)
-def test_any_request_is_refused_in_words(client, path, method, query, start, body):
-    content = encoded(PICTURE)[:start] + body
-    answer = client.open(path, method=method, query_string=query, data=content)
-    assert answer.status_code < 500
-    assert answer.status_code < 300 or len(answer.json["error"]) > 10

@@ -82,17 +82,6 @@ class Worker(Visitor):
         return self.answers()
 
 
-def test_who_has_taken_part_sees_the_code_again_and_cannot_begin_again(browser, served):
-    worker = Worker(browser, *served, name="ann")
-    worker.agree()
-    worker.finish()
-    browser.get(worker.address)
-    worker.wait_for_text(worker.session()["code"])
-    again = Worker(browser, *served, name="ann")  # has deleted the cookie
-    again.agree()
-    again.wait_for_text("take part only once")
-
-
 def test_a_pair_is_visible_for_a_second_and_answered_afterwards(browser, served):
     worker = Worker(browser, *served)
     worker.agree()
@@ -162,15 +151,6 @@ def test_blocked_cookies_are_noticed_before_a_place_is_taken(browser, served):
     worker.element("go").click()  # try again
     worker.begin()
     assert places(study) == before + 1
-
-
-@in_chromium
-def test_a_browser_of_2021(browser, served):
-    with of_2021(browser):
-        worker = Worker(browser, *served)
-        worker.begin()
-        worker.answer()
-        worker.wait_for_pair("Practice 2 of 2")
 
 
 def test_behind_a_path(browser, served):
@@ -259,8 +239,8 @@ def test_a_reload_in_mid_session_and_a_missed_golden_pair(browser, served):
 
 @in_chromium
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (640, 360)])
-def test_a_phone(browser, served, width, height):
-    with phone(browser, width, height):
+def test_a_phone_of_2021(browser, served, width, height):
+    with phone(browser, width, height), of_2021(browser):
         worker = Worker(browser, *served)
         worker.begin()
         assert worker.run("return document.documentElement.scrollWidth") <= width

@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import http.client
-import http.cookiejar
 import json
 import time
 import urllib.error
@@ -81,41 +80,34 @@ def test_simulated_workers_fill_a_study(tmp_path):
     assert answers == 12 * workers == told[-1]
 
 
-class Browser:
-    """A browser that repeats requests while the server does not answer."""
-
-    def __init__(self, url):
-        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-        self._open, self._url = urllib.request.build_opener(cookies).open, url
-
-    def ask(self, path, body=None):
-        """The status and the content, of a POST request if there is a body."""
-        headers = {"Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self._url}api/{path}", data, headers)
-        for _ in range(600):
-            try:
-                with self._open(request, timeout=60) as response:
-                    return response.status, json.loads(response.read())
-            except urllib.error.HTTPError as error:
-                return error.code, json.loads(error.read())
-            except (OSError, http.client.HTTPException):
-                time.sleep(0.1)
-        raise TimeoutError
+def ask(browser, url, body=None):
+    """The status and the content that a server has in the end, however often it is not there."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, body and json.dumps(body).encode(), headers)
+    for _ in range(600):
+        try:
+            with browser.open(request, timeout=60) as response:
+                return response.status, json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.1)
+    raise TimeoutError
 
 
 def session(url, number, answers):
     """One worker's session; adds each acknowledged answer to `answers`."""
-    browser, rng = Browser(url), np.random.default_rng(number)
-    browser.ask(f"state?worker=w{number}")
-    status, state = browser.ask("begin", {"worker": f"w{number}"})
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    rng, state_url = np.random.default_rng(number), f"{url}api/state?worker=w{number}"
+    ask(browser, state_url)
+    status, state = ask(browser, f"{url}api/begin", {"worker": f"w{number}"})
     while status == 200 and state["state"] == "pair":
         time.sleep(state["exposure_ms"] / 1000)
         given = {"number": state["number"], "choice": ("left", "right")[rng.integers(2)]}
         times = {"exposure_ms": state["exposure_ms"], "response_ms": 0}
-        status, state = browser.ask("answer", {**given, **times})
+        status, state = ask(browser, f"{url}api/answer", {**given, **times})
         if status == 409:  # saved before the connection broke
-            status, state = browser.ask(f"state?worker=w{number}")
+            status, state = ask(browser, state_url)
         answers.append((f"w{number}", *given.values()))
     return state["state"]
 

@@ -42,8 +42,7 @@ def make(path, protocol=SMALL, images=8, size=8, channels=3, methods=("regressio
 class Clock:
     """A clock that is set by hand."""
 
-    def __init__(self):
-        self.now = 1000.0
+    now = 1000.0
 
     def __call__(self):
         return self.now
