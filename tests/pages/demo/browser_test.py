@@ -72,6 +72,7 @@ class Page(Visitor):
             self.element(name).clear()
             self.element(name).send_keys(str(value))
         self.click("draw")
+        self.wait_until_done()
 
     def click(self, name):
         self.box(name)
@@ -140,7 +141,6 @@ def test_the_face_is_found(page):
         place = np.array([x * cos + y * sin, y * cos - x * sin]) / view["side"] + 0.5
         assert np.abs(place - goal).max() < 0.02
     page.draw(num_samples=1)
-    page.wait_until_done()
     low_res = prsr.load("faces").low_res(faces.align(turned, eyes)).astype(int)
     assert np.abs(page.image("input") - low_res).mean() < 6
     assert np.abs(page.image("input") - low_res[:, ::-1]).mean() > 12
@@ -156,7 +156,6 @@ def test_the_crop_is_moved_and_enlarged(page):
     ActionChains(page.browser).drag_and_drop_by_offset(stage, -width / 2, 0).perform()
     assert page.run("return view.x") == pytest.approx(150, abs=1)
     page.draw(num_samples=1)
-    page.wait_until_done()
     assert (page.image("input") == 255).all()  # the right half alone
     page.run("$('zoom').value = 1; $('zoom').oninput();")
     assert page.run("return view.side") == pytest.approx(8)
@@ -176,7 +175,6 @@ def test_a_photograph(page):
     assert not page.element("viewfinder").is_displayed()
     assert page.run("return tracks.map((track) => track.readyState)") == ["ended"]
     page.draw(num_samples=1)
-    page.wait_until_done()
     assert len(np.unique(page.image("original").reshape(-1, 3), axis=0)) > 20
 
 
@@ -187,11 +185,9 @@ def test_errors_are_shown_and_the_page_goes_on(page):
     page.wait_for_text("9 x 5 pixels; the model needs at least 8 x 8")
     page.give(GREY, "paste")
     assert not page.element("trouble").is_displayed()
-    page.run("$('num_samples').max = 100")  # or else the browser refuses it
-    page.draw(num_samples=9)
+    page.run("$('num_samples').max = 100; $('num_samples').value = 9; $('draw').click()")
     page.wait_for_text("Num_samples must be 1 to 8, not '9'")
     page.draw(num_samples=1)
-    page.wait_until_done()
 
 
 @in_chromium
@@ -215,7 +211,6 @@ def test_a_phone_of_2021(browser, demo, width, height):
         touch("touchEnd")
         assert page.run("return view.side") == pytest.approx(before / 2, rel=0.05)
         page.draw(num_samples=2)
-        page.wait_until_done()
         assert page.run("return document.documentElement.scrollWidth") <= width
         assert page.elements("figure")[2].rect["width"] >= 90
         page.wait_for_inside()
@@ -250,10 +245,8 @@ def test_of_two_requests_only_the_last_is_drawn(page):
 
 
 def test_transparent_parts_are_white_and_grey_models_are_grey(page):
-    transparent = np.zeros((8, 8, 4), np.uint8)
-    page.give(transparent, "paste")
+    page.give(np.zeros((8, 8, 4), np.uint8), "paste")
     page.draw(num_samples=1)
-    page.wait_until_done()
     assert (page.image("input") == 255).all()
     pixels = page.run("""
         about.channels = 1;
@@ -270,7 +263,6 @@ def draw_face(page, **numbers):
     low_res = np.asarray(images.downsample(images.resize(square_of_face, (32, 32)), 4))
     page.give(low_res)
     page.draw(**numbers)
-    page.wait_until_done()
     page.wait_for_inside()
     return low_res
 
@@ -295,9 +287,8 @@ def test_look_inside(page):
     for choice in page.browser.find_elements(By.NAME, "overlay")[1:]:
         choice.click()
         assert page.element("legend").is_displayed()
-        pixels = page.run(
-            "return [...$('overlay').getContext('2d').getImageData(0, 0, 32, 32).data]"
-        )
+        script = "return [...$('overlay').getContext('2d').getImageData(0, 0, 32, 32).data]"
+        pixels = page.run(script)
         assert len(np.unique(np.reshape(pixels, (-1, 4)), axis=0)) > 50
     surprise, entropy, _ = page.run("return numbers.maps.map((map) => [...map])")
     for numbers, name in ((surprise, "joint_nats"), (entropy, "joint_entropy_bits")):

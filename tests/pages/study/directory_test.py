@@ -1,7 +1,5 @@
 """Studies that are there already, damaged or incomplete."""
 
-import dataclasses
-
 import pytest
 
 from prsr.pages.study import directory
@@ -29,6 +27,3 @@ def test_damaged_and_missing_studies(tmp_path):
     study.picture("noise", "truth", 3).unlink()
     with pytest.raises(UserError, match="is missing"):
         directory.Study.open(study.path)
-    with pytest.raises(UserError, match="8 images, and a session shows 9"):
-        studies.make(tmp_path / "b", dataclasses.replace(studies.SMALL, pairs=6))
-    assert not (tmp_path / "b").exists()

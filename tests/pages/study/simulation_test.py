@@ -1,12 +1,12 @@
 """Simulated workers, and a real server that is killed while many workers answer."""
 
-import concurrent.futures
 import contextlib
 import http.client
 import json
+import secrets
 import time
-import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -80,65 +80,42 @@ def test_simulated_workers_fill_a_study(tmp_path):
     assert answers == 12 * workers == told[-1]
 
 
-def ask(browser, url, body=None):
-    """The status and the content that a server has in the end, however often it is not there."""
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, body and json.dumps(body).encode(), headers)
-    for _ in range(600):
-        try:
-            with browser.open(request, timeout=60) as response:
-                return response.status, json.loads(response.read())
-        except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
-        except (OSError, http.client.HTTPException):
-            time.sleep(0.1)
-    raise TimeoutError
+def answer_until_killed(browser, url, worker, acknowledged):
+    """A worker who begins or continues, and adds each answer that the server acknowledges."""
+
+    def ask(path, **body):
+        headers = {"Content-Type": "application/json"}
+        content = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(f"{url}api/{path}", content, headers)
+        with browser.open(request, timeout=60) as response:
+            return json.load(response)
+
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        ask(f"state?worker={worker}")
+        state = ask("begin", worker=worker)
+        while state["state"] == "pair":
+            given = {"number": state["number"], "choice": secrets.choice(("left", "right"))}
+            state = ask("answer", **given, exposure_ms=0, response_ms=0)
+            acknowledged[worker, given["number"]] = given["choice"]
 
 
-def session(url, number, answers):
-    """One worker's session; adds each acknowledged answer to `answers`."""
-    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-    rng, state_url = np.random.default_rng(number), f"{url}api/state?worker=w{number}"
-    ask(browser, state_url)
-    status, state = ask(browser, f"{url}api/begin", {"worker": f"w{number}"})
-    while status == 200 and state["state"] == "pair":
-        time.sleep(state["exposure_ms"] / 1000)
-        given = {"number": state["number"], "choice": ("left", "right")[rng.integers(2)]}
-        times = {"exposure_ms": state["exposure_ms"], "response_ms": 0}
-        status, state = ask(browser, f"{url}api/answer", {**given, **times})
-        if status == 409:  # saved before the connection broke
-            status, state = ask(browser, state_url)
-        answers.append((f"w{number}", *given.values()))
-    return state["state"]
-
-
-@pytest.mark.parametrize(
-    ("workers", "pairs", "exposure_ms"),
-    [(12, 10, 30), pytest.param(200, 52, 1000, marks=pytest.mark.slow)],
-)
-def test_a_killed_server_loses_nothing(tmp_path, workers, pairs, exposure_ms):
+def test_a_killed_server_loses_nothing(tmp_path):
     """The server is killed while workers begin, and twice while they answer."""
-    protocol = Protocol(2, pairs, golden=1, exposure_ms=exposure_ms, workers=workers)
+    protocol = Protocol(practice=2, pairs=40, golden=1, exposure_ms=0, workers=4)
     study = studies.make(tmp_path / "study", protocol, images=60)
-    answers = []
-    with (
-        concurrent.futures.ThreadPoolExecutor(workers) as pool,
-        contextlib.ExitStack() as servers,
-    ):
-        process, url = servers.enter_context(studies.serving(study))
-        running = [pool.submit(session, url, number, answers) for number in range(workers)]
-        total = workers * protocol.images
-        for threshold in (0, total // 4, total // 2):
-            while len(answers) < threshold:
-                assert not any(future.done() and future.exception() for future in running)
+    browsers = [urllib.request.build_opener(urllib.request.HTTPCookieProcessor()) for _ in range(8)]
+    acknowledged = {}
+    for limit in (0, 100, 200, 8 * 43):
+        with studies.serving(study) as (process, url), ThreadPoolExecutor(8) as pool:
+            running = [
+                pool.submit(answer_until_killed, browser, url, f"w{i}", acknowledged)
+                for i, browser in enumerate(browsers)
+            ]
+            while len(acknowledged) < limit and not all(one.done() for one in running):
                 time.sleep(0.01)
             process.kill()
-            process.wait()
-            port = url.strip("/").split(":")[-1]
-            process, again = servers.enter_context(studies.serving(study, port=port))
-            assert again == url
-        assert [future.result() for future in running] == ["finished"] * workers
-    kept = [
-        (s["worker"], a["number"], a["choice"]) for s in store.read(study) for a in s["answers"]
-    ]
-    assert sorted(kept) == sorted(answers) and len(kept) == total
+    sessions = store.read(study)
+    assert len(sessions) == 8 and all(session["finished"] for session in sessions)
+    kept = {(s["worker"], a["number"]): a["choice"] for s in sessions for a in s["answers"]}
+    assert acknowledged.items() <= kept.items() and len(kept) == 8 * 43
+    assert len(acknowledged) >= 8 * 43 - 3 * 8  # one answer of each worker may be on its way
