@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from prsr.pages.study import report, store
-from prsr.pages.study.protocol import PAIR
+from prsr.pages.study.protocol import PAIR, SIDES
 from prsr.system.errors import UserError
 from tests.pages.study import studies
 
@@ -23,9 +23,8 @@ def test_a_report_of_a_study(tmp_path):
     while state["state"] == "pair":
         clock.now += 1
         _, trial = kept.due(token)
-        is_fooled = trial.kind == PAIR and state["number"] % 2
-        choice = {"left": "right", "right": "left"}[trial.truth_side]
-        choice = choice if is_fooled else trial.truth_side
+        is_fooled = trial.kind == PAIR and state["number"] % 2 == 1
+        choice = SIDES[(trial.truth_side == "right") != is_fooled]
         state = kept.answer(token, state["number"], choice, 20, 5)
     text = report.write(study, tmp_path / "report", 2, seed=1)
     assert "Simulated" not in text and "Tau_1" in text

@@ -184,6 +184,8 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_by_halves(tmp_path, clock, c
     store._database.execute("PRAGMA max_page_count = 1000000")
     assert answer(page, clock, 0).json["number"] == 1
     assert all(session["views"] == 1 for session in read(study))
+    # Of two algorithms with equally many workers, one is chosen at random.
+    assert len({session["algorithm"] for session in read(study)[::2]}) == 2
 
 
 def test_pages_that_are_not_there(app):

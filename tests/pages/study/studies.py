@@ -77,12 +77,8 @@ def evaluated(folder):
     high_res = rng.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
     kept = Evaluation(folder, [f"{i}.png" for i in range(60)], low_res, high_res)
     rows = []
-    for key, added in (("regression", 1), ("tau_1.2", 2)):
-
-        def predict(low, added=added):
-            return low.repeat(4, 1).repeat(4, 2) + np.uint8(added)
-
-        method = Method(key, key, predict, {})
+    for key in ("regression", "tau_1.2"):
+        method = Method(key, key, lambda low: low.repeat(4, 1).repeat(4, 2), {})
         scores = metrics.measure(kept.images(method), high_res, low_res, "antialiased")
         rows.append(table1.row(method, scores, (8, 8, 3), "bedrooms"))
     report = {"run": "runs/rooms", "test_images": 60, "rows": rows}
