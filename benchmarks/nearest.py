@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from benchmarks import rounds
 from prsr.data import pipeline, records, sources
-from prsr.evaluation.nearest_neighbor import BLOCK, NearestNeighbor, Search
+from prsr.evaluation.nearest_neighbor import BLOCK, Search, find_nearest
 from prsr.hparams import DataHparams
 
 OURS, FAISS = "ours", "faiss-cpu, IndexFlatL2"
@@ -108,6 +108,5 @@ def _search_records(folder, queries):
     data = DataHparams(dataset=f"records:{folder}")
     begin = time.perf_counter()
     source = sources.open_source(data.dataset, data.split, 3)
-    baseline = NearestNeighbor(*pipeline.blocks(source, data, 4, "train", BLOCK))
-    baseline.predict(_noise((queries, 8, 8, 3), 2))
+    find_nearest(*pipeline.blocks(source, data, 4, "train", BLOCK), _noise((queries, 8, 8, 3), 2))
     return time.perf_counter() - begin, rounds.peak_gib()

@@ -44,7 +44,7 @@ def compare(model, image_size, batches, num_rounds):
         A list of dicts, one per batch size; times are for the whole batch, in seconds.
     """
     samplers = {
-        "fast": cached.sampler(model),
+        "fast": cached.Sampler(model),
         "reference": naive.sampler(model, _REFERENCE_SUB_PIXELS),
         "reference, nothing drawn": naive.sampler(model, 0),
     }
@@ -95,7 +95,7 @@ def agreement(model, image_size, batch):
         A dict of the number of sub-pixels that agree and their total number.
     """
     low_res, seeds = ask(model, image_size, batch)
-    drawn = cached.sampler(model)(low_res, seeds, 1.0)
+    drawn = cached.Sampler(model)(low_res, seeds, 1.0)
     again = noise.draw(model((low_res, drawn)).joint, 1.0, noise.uniforms(seeds, drawn.shape[1:]))
     return {"agree": int((again.numpy() == drawn).sum()), "of": drawn.size}
 
@@ -117,7 +117,7 @@ def growth(hparams, image_sizes, depths, num_rounds):
         data = dataclasses.replace(hparams.data, image_size=image_size)
         sizes = dataclasses.replace(hparams.model, **changed)
         model = build(dataclasses.replace(hparams, data=data, model=sizes))
-        sampler, question = cached.sampler(model), ask(model, image_size, 1)
+        sampler, question = cached.Sampler(model), ask(model, image_size, 1)
         return lambda: sampler(*question, 1.0)
 
     by_size = {f"{size}x{size}": contender(size) for size in image_sizes}

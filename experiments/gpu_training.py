@@ -19,10 +19,12 @@ float32), or `bfloat16` (likewise). Needs jax, keras, h5py and pillow; no Tensor
 
 import argparse
 import collections
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import time
 
 os.environ["KERAS_BACKEND"] = "jax"
@@ -43,6 +45,7 @@ from prsr.training import optimizers  # noqa: E402
 from prsr.workdir import history, initial  # noqa: E402
 from prsr.workdir.directory import Workdir  # noqa: E402
 
+BATCH = 64  # images per batch of scoring and statistics
 STATISTICS_IMAGES = 1024  # for batch normalisation, whenever the average is scored or saved
 PIECE = 15 * 2**20  # bytes of one file of the state
 
@@ -190,13 +193,12 @@ class Step:
             low_res: images for batch normalisation's statistics.
         """
         state = dict(self.state)
-        if self.training.ema:  # Keras keeps the averages last
-            state["weights"] = state["optimizer"][-len(state["weights"]) :]
+        if self.training.ema:
+            pairs = zip(self.optimizer.variables, state["optimizer"])
+            state["weights"] = [x for variable, x in pairs if variable.name.endswith("_average")]
         self.assign(state)
-        batch = self.training.global_batch_size
-        self.model.recalibrate_batch_norm(
-            [low_res[i : i + batch] for i in range(0, len(low_res) - batch + 1, batch)]
-        )
+        batches = [low_res[i : i + BATCH] for i in range(0, len(low_res), BATCH)]
+        self.model.recalibrate_batch_norm(batches)
         state["statistics"] = [v.value for v in self.variables["statistics"]]
         return state
 
@@ -206,11 +208,11 @@ class Step:
             for variable, value in zip(self.variables[name], state[name]):
                 variable.assign(value)
 
-    def evaluate(self, state, low_res, high_res, batch=64):
+    def evaluate(self, state, low_res, high_res):
         """Returns the mean scores of some images under a state, as a dict."""
         totals = collections.Counter()
-        for i in range(0, len(low_res), batch):
-            low, high = low_res[i : i + batch], high_res[i : i + batch]
+        for i in range(0, len(low_res), BATCH):
+            low, high = low_res[i : i + BATCH], high_res[i : i + BATCH]
             for name, mean in self.score(state, low, high).items():
                 totals[name] += len(low) * float(mean)
         return {name: total / len(low_res) for name, total in totals.items()}
@@ -228,45 +230,39 @@ def _means(scores):
 # What is saved -----------------------------------------------------------------------------
 
 
-def save_state(folder, state, step):
-    """Writes a state in pieces of 15 MiB, RMSProp's two slots in bfloat16."""
+def save_state(folder, step, done):
+    """Writes the state after `done` steps in pieces of 15 MiB, RMSProp's slots in bfloat16."""
+    content, dtypes = bytearray(), {}
+    for name, variables in step.variables.items():
+        for number, (variable, value) in enumerate(zip(variables, step.state[name])):
+            array = np.asarray(value)
+            if variable.name.endswith(("_velocity", "_momentum")):
+                array = array.astype(ml_dtypes.bfloat16)
+            dtypes[f"{name} {number}"] = str(array.dtype)
+            content += array.tobytes()
+    about = {"step": done, "bytes": len(content), "dtypes": dtypes}
     with files.replacing(folder) as partial:
+        shutil.rmtree(folder, ignore_errors=True)
         partial.mkdir(parents=True)
-        count = len(state["weights"])
-        # The optimizer's variables: step, learning rate, mean squares, momenta, averages.
-        rounded = range(len(state["optimizer"]) - 3 * count, len(state["optimizer"]) - count)
-        content, dtypes = bytearray(), {}
-        for name, arrays in state.items():
-            for number, array in enumerate(map(np.asarray, arrays)):
-                if name == "optimizer" and number in rounded:
-                    array = array.astype(ml_dtypes.bfloat16)
-                dtypes[f"{name} {number}"] = str(array.dtype)
-                content += array.tobytes()
         for number, start in enumerate(range(0, len(content), PIECE)):
             (partial / f"piece-{number}.bin").write_bytes(content[start : start + PIECE])
-        about = {"step": step, "bytes": len(content), "dtypes": dtypes}
         (partial / "state.json").write_text(json.dumps(about), encoding="utf-8")
 
 
-def load_state(folder, state):
-    """Reads what `save_state` wrote, for arrays of the shapes of `state`.
-
-    Returns:
-        `(state, step)`.
-    """
+def load_state(folder, step):
+    """Reads what `save_state` wrote into a `Step`; returns the number of steps taken."""
     about = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     pieces = sorted(folder.glob("piece-*.bin"), key=lambda path: int(path.stem[6:]))
-    content, start, loaded = b"".join(path.read_bytes() for path in pieces), 0, {}
+    content, start = b"".join(path.read_bytes() for path in pieces), 0
     if len(content) != about["bytes"]:
         raise SystemExit(f"error: '{folder}' is incomplete; delete it to begin again")
-    for name, arrays in state.items():
-        loaded[name] = []
+    for name, arrays in step.state.items():
         for number, array in enumerate(arrays):
             dtype = jnp.dtype(about["dtypes"][f"{name} {number}"])
             values = np.frombuffer(content, dtype, array.size, start).reshape(array.shape)
             start += values.nbytes
-            loaded[name].append(jnp.asarray(values.astype(array.dtype)))
-    return loaded, about["step"]
+            arrays[number] = jnp.asarray(values.astype(array.dtype))
+    return about["step"]
 
 
 # The training ------------------------------------------------------------------------------
@@ -300,7 +296,7 @@ def main():
     run, state = Workdir(args.workdir), pathlib.Path(args.workdir) / "state"
     step, first = Step(model, training, hparams.data.mirror), 0
     if state.exists():
-        step.state, first = load_state(state, step.state)
+        first = load_state(state, step)
         print(f"resuming from step {first:,}", flush=True)
         parts = run.read_history()
     else:
@@ -336,14 +332,15 @@ def main():
             record |= {f"validation/{name}": value for name, value in scores.items()}
             print(f"validation on {len(validation[0]):,} images: {_line(scores)}", flush=True)
             run.save_weights(model)
-            save_state(state, step.state, done)
+            save_state(state, step, done)
             named = (
                 "experiments/gpu_training.py",
                 f"{args.precision} ({jax.devices()[0].device_kind})",
             )
             run.write_hparams(hparams, history.extended(parts, hparams, *named, first, done))
         run.append_metrics({"step": done, **record})
-    plotting.curves(run.read_metrics(), run.curves)
+    with contextlib.suppress(ImportError):  # matplotlib need not be there
+        plotting.curves(run.read_metrics(), run.curves)
 
 
 def _line(scores):

@@ -136,14 +136,14 @@ def main(_):
         nats = likelihood.nats(model, low_res, images, 32).mean()
         return losses.bits_per_dim(nats, images.shape[1:])
 
-    plain = cached.sampler(model)
+    plain = cached.Sampler(model)
 
     def draw(way):
         if way.top_p:
             with top_p(way.top_p):
-                return cached.sampler(model)(inputs, seeds, way.tau, guidance=way.guidance)
+                return cached.Sampler(model)(inputs, seeds, way.tau, guidance=way.guidance)
         if way.change:
-            return cached.sampler(scaled(model, way.change))(inputs, seeds, way.tau)
+            return cached.Sampler(scaled(model, way.change))(inputs, seeds, way.tau)
         return plain(inputs, seeds, way.tau, guidance=way.guidance)
 
     lines = [

@@ -31,11 +31,7 @@ def overview():
 
 
 def main():
-    """Runs the command that the first argument names.
-
-    Raises:
-        SystemExit: the command ended, or there is no such command.
-    """
+    """Runs the command that the first argument names."""
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in ("--help", "-h"):
         print(overview())

@@ -212,12 +212,8 @@ class _Model:
             box: the pixels to keep, `(left, top, right, bottom)` as in PIL; None for all.
 
         Returns:
-            A dict of float32 arrays `[count, rows, columns, channels]`, with a last axis of 256 for
-            logits. For each NAME in `conditioning` (A), `prior` (B) and `joint` (A + B):
-            `NAME_logits`, normalised to log-probabilities; `NAME_nats`, the negative
-            log-probability of the actual value; `NAME_entropy_bits`. And `prior_moved_bits`, how
-            far B moved A (the Kullback-Leibler divergence of A + B from A), and
-            `conditioning_moved_bits`, how far A moved B.
+            The dict that `prsr.models.inspection.compare` describes, as float32 arrays
+            `[count, rows, columns, channels]`, with a last axis of 256 for logits.
 
         Raises:
             ValueError: an array is invalid, `box` is not within the image, or the model is not
@@ -262,18 +258,14 @@ def _value_errors():
 
 
 class TrainedModel(_Model):
-    """A trained model of this package.
-
-    Args:
-        where: `pathlib.Path` of a run directory, or the name of a bundled model.
-    """
+    """A trained model of this package: a run directory's path, or a bundled model's name."""
 
     def __init__(self, where: str | pathlib.Path):
         workdir = pretrained.workdir(where) if isinstance(where, str) else Workdir(where)
         hparams, network = workdir.load_model()
         scored = likelihood.Repeated(network) if network.has_likelihood else None
         super().__init__(where, hparams, network, scored)
-        self._sampler = samplers.sampler(network, hparams.data.downsampling)
+        self._sampler = samplers.Sampler(network, hparams.data.downsampling)
 
     def _draw(self, low_res, num_samples, sampling, seed, given):
         return samplers.draw_samples(
@@ -282,21 +274,17 @@ class TrainedModel(_Model):
 
 
 class ExportedModel(_Model):
-    """A model that `prsr.export` wrote.
-
-    Args:
-        path: `pathlib.Path` of the export, whose newest version is loaded, or of one version.
-    """
+    """A model that `prsr.export` wrote: the newest version in a folder, or one version."""
 
     def __init__(self, path: pathlib.Path):
         export = saved_model.Export(path)
         super().__init__(export.folder, export.hparams, export, export)
 
     def _draw(self, low_res, num_samples, sampling, seed, given):
-        if given is not None:
-            raise ValueError("an export cannot complete images; load its run directory instead")
         which = np.tile(np.arange(1, num_samples + 1), len(low_res))
         seeds = np.stack([np.full_like(which, seed % 2**31), which], axis=1).astype(np.int32)
         repeated = low_res.repeat(num_samples, 0)
-        drawn = samplers.draw(self._network.sample, repeated, seeds, sampling, _BATCH)
-        return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])
+        drawn = samplers.stream(
+            self._network.sample, repeated, seeds, sampling, _BATCH, given=given
+        )
+        return np.stack(list(drawn)).reshape(len(low_res), num_samples, *self.high_shape)

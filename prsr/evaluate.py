@@ -3,8 +3,6 @@
 python -m prsr.evaluate --workdir=RUN --baselines=bicubic,nn,REGRESSION_RUN
 """
 
-import sys
-
 from absl import flags
 
 from prsr.flags import (
@@ -24,10 +22,8 @@ from prsr.flags import (
     with_dataset,
 )
 from prsr.hparams import Sampling
-from prsr.system import backend, progress
+from prsr.system import backend
 from prsr.system.errors import UserError
-
-_FEW = 30  # test images
 
 
 def define():
@@ -91,13 +87,8 @@ def main():
         is_baseline = hparams.model.architecture != "pixel_recursive"
         unmatched = baselines + (rows if is_baseline else [])
         rows = rows + [methods.matched(method, downsampling) for method in unmatched]
-    names, *pairs = pipeline.test_pairs(source, hparams, FLAGS.num_images or None)
-    if len(names) < _FEW:
-        print(
-            f"only {progress.counted(len(names), 'test image')}: expect large errors",
-            file=sys.stderr,
-        )
-    evaluation = results.Evaluation(output, names, *pairs)
+    names, low_res, high_res = pipeline.test_pairs(source, hparams, FLAGS.num_images or None)
+    evaluation = results.Evaluation(output, names, low_res, high_res)
     paper = table1.paper_for(hparams) if FLAGS.paper == "auto" else FLAGS.paper
     report, measured = table1.evaluate(
         evaluation, baselines + rows, model, downsampling, paper, batch_size

@@ -17,23 +17,13 @@ import sys
 
 from absl import flags, logging
 
-from prsr.hparams import (
-    DataHparams,
-    Hparams,
-    ModelHparams,
-    Sampling,
-    Schedule,
-    TrainingHparams,
-)
-from prsr.system import backend, files, progress
+from prsr.hparams import DataHparams, Hparams, ModelHparams, Sampling, Schedule, TrainingHparams
+from prsr.system import backend, progress
 from prsr.system.errors import UserError, cause
 
 FLAGS = flags.FLAGS
 
 _SECTIONS = {"data": DataHparams, "model": ModelHparams, "training": TrainingHparams}
-
-
-# Flags that several commands define
 
 
 @contextlib.contextmanager
@@ -47,31 +37,30 @@ def group(title):
 
 
 class _Path(flags.ArgumentParser):
-    """Expands `~` and `$NAME`, which a shell leaves alone in a flagfile or after `=`."""
+    """Expands `~`, `~name` and `$NAME`, which a shell leaves alone in a flagfile or after `=`."""
 
     def parse(self, argument):
-        return files.expanded(argument)
+        return re.sub(
+            r"(?:^|(?<=[:,=]))~[^/:,=]*",
+            lambda home: os.path.expanduser(home[0]),
+            os.path.expandvars(argument),
+        )
 
 
 class _Paths(flags.ListParser):
     def parse(self, argument):
-        return [files.expanded(path) for path in super().parse(argument)]
+        return [_Path().parse(path) for path in super().parse(argument)]
 
 
 def define_path(name, default, help, required=False):
-    """A flag whose value is a path, or KIND:PATH.
-
-    Args:
-        name, default, help: as for `absl.flags.DEFINE_string`.
-        required: whether the flag must be given, and not empty.
-    """
+    """Like `absl.flags.DEFINE_string`, for a path or KIND:PATH, which may be required."""
     flags.DEFINE(_Path(), name, default, help, serializer=flags.ArgumentSerializer())
     if required:
         flags.register_validator(name, bool, f"--{name} is missing")
 
 
 def define_paths(name, default, help):
-    """A flag whose value is a list of paths, of words, or of NAME=PATH."""
+    """Like `absl.flags.DEFINE_list`, for paths, words or NAME=PATH."""
     flags.DEFINE(_Paths(), name, default, help, serializer=flags.CsvListSerializer(","))
 
 
@@ -82,7 +71,7 @@ def define_workdir():
 def define_trained():
     """`--workdir` or `--model`: a trained model, which `trained` opens."""
     with group("Model"):
-        flags.DEFINE_string("model", None, "A bundled model: faces")
+        flags.DEFINE_string("model", None, "A bundled model: faces or bedrooms")
         define_path("workdir", None, "Or your own: the run directory of a trained model")
     flags.register_multi_flags_validator(
         ["workdir", "model"],
@@ -93,9 +82,7 @@ def define_trained():
 
 def define_sampling(tau=1.1):
     """`--tau`, `--guidance` and `--match_input`: `sampling_from_flags`."""
-    with group("Sampling"):
-        for field in dataclasses.fields(Sampling):
-            _define(field, tau if field.name == "tau" else field.default)
+    _define_fields("Sampling", dataclasses.fields(Sampling), tau=tau)
 
 
 def define_seed():
@@ -123,61 +110,46 @@ def define_address():
         flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0: all interfaces")
         flags.DEFINE_integer("port", 8000, "Port to listen on; 0: any free port", 0, 65535)
         flags.DEFINE_list(
-            "allow_framing_by",
-            [],
-            "Origins that may show the page in a frame, such as https://example.org",
+            "allow_framing_by", [], "Origins that may frame the page, such as https://example.org"
         )
 
 
 def define_hparams(but=()):
-    """One flag for each field of `prsr.hparams.Hparams`, a group for each section.
-
-    Args:
-        but: names of fields to leave out.
-    """
+    """One flag for each field of `prsr.hparams.Hparams` but these, a group for each section."""
     for title, section in _SECTIONS.items():
-        with group(title.capitalize()):
-            for field in dataclasses.fields(section):
-                if field.name not in but:
-                    _define(field, field.default)
+        fields = [field for field in dataclasses.fields(section) if field.name not in but]
+        _define_fields(title.capitalize(), fields)
 
 
 def define_images():
-    """The flags of `define_hparams` that say which images to read and how to cut them."""
-    with group("Images"):
-        for field in (*dataclasses.fields(DataHparams), *dataclasses.fields(ModelHparams)):
-            if field.name in ("channels", "dataset", "image_size", "crop", "split"):
-                _define(field, field.default)
+    """The flags of `define_hparams` that say which images to read and how to crop them."""
+    fields = (*dataclasses.fields(DataHparams), *dataclasses.fields(ModelHparams))
+    names = ("channels", "dataset", "image_size", "crop", "split")
+    _define_fields("Images", [field for field in fields if field.name in names])
 
 
 def define_schedule():
     """One flag for each field of `prsr.hparams.Schedule`."""
-    with group("Schedule"):
-        for field in dataclasses.fields(Schedule):
-            _define(field, field.default)
+    _define_fields("Schedule", dataclasses.fields(Schedule))
 
 
-def _define(field, default):
-    """A flag for a field that `prsr.hparams.setting` made."""
-    help = field.metadata["help"]
-    if field.metadata["choices"]:
-        flags.DEFINE_enum(field.name, default, field.metadata["choices"], help)
-    elif field.metadata["is_path"]:
-        define_path(field.name, default, help)
-    else:
-        kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
-        kinds[field.type](field.name, default, help)
-
-
-# What flags mean
+def _define_fields(title, fields, **defaults):
+    """A group of flags for fields that `prsr.hparams.setting` made."""
+    kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+    with group(title):
+        for field in fields:
+            name, help = field.name, field.metadata["help"]
+            default = defaults.get(name, field.default)
+            if field.metadata["choices"]:
+                flags.DEFINE_enum(name, default, field.metadata["choices"], help)
+            elif field.metadata["is_path"]:
+                define_path(name, default, help)
+            else:
+                kinds[field.type](name, default, help)
 
 
 def trained():
-    """The `prsr.workdir.directory.Workdir` that `--model` or `--workdir` names.
-
-    Raises:
-        UserError: there is no bundled model of that name.
-    """
+    """The `prsr.workdir.directory.Workdir` that `--model` or `--workdir` names."""
     from prsr.workdir import pretrained
     from prsr.workdir.directory import Workdir
 
@@ -187,8 +159,7 @@ def trained():
 def output_folder(name):
     """`--output` as a `pathlib.Path`; by default the folder `name` in the run directory.
 
-    Raises:
-        UserError: `--model` without `--output`: a bundled model has no run directory.
+    A bundled model has no run directory, so `--model` without `--output` is a `UserError`.
     """
     if FLAGS.output:
         return pathlib.Path(FLAGS.output)
@@ -200,8 +171,7 @@ def output_folder(name):
 def with_dataset(hparams):
     """The settings of a run, with `--dataset` in place of the run's data set if it is given.
 
-    Raises:
-        UserError: `--model` without `--dataset`: a bundled model comes without its images.
+    A bundled model comes without its images, so `--model` without `--dataset` is a `UserError`.
     """
     if FLAGS.dataset:
         data = dataclasses.replace(hparams.data, dataset=FLAGS.dataset)
@@ -212,11 +182,7 @@ def with_dataset(hparams):
 
 
 def numbers(name):
-    """The floats of a list flag.
-
-    Raises:
-        UserError: an entry is not a positive number.
-    """
+    """The floats of a list flag; raises `UserError` unless all are positive."""
     try:
         values = [float(value) for value in FLAGS[name].value]
     except ValueError:
@@ -228,10 +194,7 @@ def numbers(name):
 
 
 def sampling_from_flags(hparams):
-    """The `prsr.hparams.Sampling` that the flags describe.
-
-    Args:
-        hparams: the `Hparams` of the model to sample.
+    """The `prsr.hparams.Sampling` that the flags describe, for a model with these settings.
 
     Raises:
         UserError: a number is out of bounds, or this model cannot be sampled so.
@@ -244,11 +207,7 @@ def sampling_from_flags(hparams):
 
 
 def schedule_from_flags():
-    """The `prsr.hparams.Schedule` that the flags describe.
-
-    Raises:
-        UserError: a number is out of bounds.
-    """
+    """The `prsr.hparams.Schedule` that the flags describe; `UserError` outside its bounds."""
     schedule = _from_flags(Schedule)
     schedule.check()
     return schedule
@@ -258,11 +217,8 @@ def hparams_from_flags(saved=None, **given):
     """The settings that the flags describe.
 
     Args:
-        saved: the `Hparams` of a run to resume, or None; the defaults of all flags.
-        **given: values of settings, with or without flags, that the command itself chooses.
-
-    Returns:
-        `Hparams`.
+        saved: the `Hparams` of a run to resume, or None.
+        **given: values of settings that the command itself chooses.
 
     Raises:
         UserError: a flag contradicts a setting that the run, the records of `--dataset` or the
@@ -287,9 +243,8 @@ def hparams_from_flags(saved=None, **given):
     return Hparams(**{name: _from_flags(one, given) for name, one in _SECTIONS.items()})
 
 
-def _from_flags(section, given=None):
+def _from_flags(section, given=()):
     """A dataclass of settings, from `given` where it has them and from flags otherwise."""
-    given = given or {}
     names = [field.name for field in dataclasses.fields(section)]
     return section(**{n: given[n] if n in given else FLAGS[n].value for n in names})
 
@@ -308,15 +263,14 @@ def _of_records():
 
 
 def _of_initial_model():
-    """The settings that `--initial_weights` brings: a model's (none of a file), and its start."""
+    """What `--initial_weights` sets, unless a flag does: the model's sizes, and its start."""
     where = FLAGS.initial_weights if "initial_weights" in FLAGS else ""
     if not where:
         return {}
     from prsr.workdir import initial
 
-    settings = initial.model_settings(where)
-    _check_same(settings, f"--initial_weights={where} is a model", "leave the flag out")
-    return settings if FLAGS["rms_start"].present else {**settings, "rms_start": initial.RMS_START}
+    settings = {**initial.model_settings(where), "rms_start": initial.RMS_START}
+    return {name: value for name, value in settings.items() if not FLAGS[name].present}
 
 
 def _check_same(settings, what, advice):
@@ -326,22 +280,12 @@ def _check_same(settings, what, advice):
             raise UserError(f"{what} with --{name}={value}, not {FLAGS[name].value}; {advice}")
 
 
-# From the command line to the exit status
-
-
 def run(main, define, argv=None, needs_tensorflow=True):
-    """Parses flags and calls `main()`; reports a mistake of the user in one line.
+    """Parses flags, calls `main()`, and exits; reports a mistake of the user in one line.
 
     `--help` prints the docstring of `main`, or else of its module, and the flags by group.
 
-    Args:
-        main: function without arguments; returns None or an exit status.
-        define: function that defines the command's flags; they are removed at the end.
-        argv: the command line; None: the program's own.
-        needs_tensorflow: False for a command that starts faster without it.
-
-    Raises:
-        SystemExit: always.
+    `argv` is by default the program's; a command without TensorFlow starts faster.
     """
     argv = sys.argv if argv is None else argv
     with defined(define):
@@ -358,7 +302,7 @@ def defined(define):
     before = set(FLAGS)
     try:
         define()
-        flags.DEFINE_bool("debug", False, "Show a traceback for an error, not one line.")
+        flags.DEFINE_bool("debug", False, "Show a traceback for an error")
         yield
     finally:
         for name in set(FLAGS) - before:
@@ -366,12 +310,7 @@ def defined(define):
 
 
 def listing():
-    """The flags that are defined now, for `--help` and docs/commands.md.
-
-    Returns:
-        A dict of groups in the order of their definition, title to dict: a flag as it is typed,
-        with its default, such as `"--tau=1.1"`, to its help.
-    """
+    """The flags that are defined now, by group, such as `{"Sampling": {"--tau=1.1": help}}`."""
     groups = {}
     for name in FLAGS:
         flag = FLAGS[name]
@@ -418,7 +357,7 @@ def _call(main, needs_tensorflow):
     """Calls `main`; returns its status, and reports errors that the user can fix."""
     logging.use_absl_handler()
     logging.set_verbosity(logging.ERROR)
-    progress.begin()
+    progress.say_once.cache_clear()
     with contextlib.suppress(AttributeError):  # a terminal may not know all of a file's name
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -427,27 +366,21 @@ def _call(main, needs_tensorflow):
             backend.require_tensorflow("this command")
         return main()
     except Exception as error:
-        message = _in_a_line(error)
-        if FLAGS.debug or message is None:
+        tensorflow = sys.modules.get("tensorflow")
+        if FLAGS.debug:
             raise
-        fail(message)
+        if tensorflow and isinstance(error, tensorflow.errors.DataLossError):
+            advice = "to repair records, run the same prsr.prepare again"
+            fail(f"the images are damaged: {cause(error)}; {advice}")
+        if isinstance(error, OSError):  # such as a folder without permission to read it
+            fail(f"{error}; check the paths that you gave")
+        if isinstance(error, UserError):
+            fail(error)
+        raise  # a bug in this program
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C changes nothing
         print("interrupted", file=sys.stderr)
         return 130
-
-
-def _in_a_line(error):
-    """What to tell the user about an error; None for a bug in this program."""
-    if isinstance(error, UserError):
-        return error
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow and isinstance(error, tensorflow.errors.DataLossError):
-        advice = "to repair records, run the same prsr.prepare again"
-        return f"the images are damaged: {cause(error)}; {advice}"
-    if isinstance(error, OSError):  # such as a folder without permission to read it
-        return f"{error}; check the paths that you gave"
-    return None
 
 
 def fail(message):
@@ -459,8 +392,7 @@ def fail(message):
 def quiet_tensorflow():
     """Imports TensorFlow, with Keras on it, without the remarks that it prints.
 
-    The garbage collector ignores its million objects; scanning them again and again, during the
-    import and afterwards, would take seconds.
+    The garbage collector ignores its million objects, whose scanning would take seconds.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Ignore the Keras settings of other projects.

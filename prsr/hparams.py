@@ -30,25 +30,20 @@ def setting(
     help: str,
     choices: Sequence[str] | None = None,
     fixed: bool = True,
-    low: float | None = None,
-    high: float = sys.float_info.max,
-    above: float | None = None,
-    below: float | None = None,
     is_path: bool = False,
+    **bounds: float,
 ) -> Value:
-    """A dataclass field.
+    """A dataclass field, by default any finite number.
 
     Args:
         default: the paper's value where the paper has one.
         help: one line for `--help` and docs/commands.md; it names the choices.
-        choices: the allowed values, or None.
         fixed: whether a run keeps its first value when it is resumed.
-        low, high: inclusive bounds; by default any finite number.
-        above, below: exclusive bounds.
         is_path: whether it is a path, or KIND:PATH.
+        **bounds: `low` and `high`, which are included, `above` and `below`, which are not.
     """
     metadata = {"help": help, "choices": choices, "fixed": fixed, "is_path": is_path}
-    bounds = {"low": low, "above": above, "below": below, "high": high}
+    bounds.setdefault("high", sys.float_info.max)
     return dataclasses.field(default=default, metadata={**metadata, "bounds": bounds})
 
 
@@ -56,17 +51,13 @@ class Section:
     """A frozen dataclass whose fields are `setting`s."""
 
     def check(self) -> None:
-        """Rejects a number outside its setting's bounds.
-
-        Raises:
-            UserError: names the setting, what it expects and its value.
-        """
+        """Raises `UserError` for a number outside its setting's bounds."""
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, (int, float)):
                 for name, bound in field.metadata["bounds"].items():
                     holds, words = _BOUNDS[name]
-                    if bound is not None and not holds(value, bound):
+                    if not holds(value, bound):
                         raise UserError(f"{field.name} must be {words.format(bound)}, not {value}")
 
 
@@ -104,14 +95,7 @@ class ModelHparams(Section):
     prior_hidden: int = setting(1024, "Feature maps of the PixelCNN's 1x1 layer", high=2**14)
 
     def require_prior(self, what: str) -> None:
-        """Rejects the baselines, which have no prior network.
-
-        Args:
-            what: what needs the paper's model, such as `"be drawn with guidance"`.
-
-        Raises:
-            UserError: the architecture is not "pixel_recursive".
-        """
+        """Raises `UserError` for the baselines, which cannot `what`, such as "be drawn"."""
         if self.architecture != "pixel_recursive":
             raise UserError(f"only a pixel_recursive model can {what}, not {self.architecture}")
 
@@ -256,13 +240,7 @@ class Sampling(Section):
 
 @dataclasses.dataclass(frozen=True)
 class Hparams:
-    """All settings of a run.
-
-    Attributes:
-        model: `ModelHparams`.
-        data: `DataHparams`.
-        training: `TrainingHparams`.
-    """
+    """All settings of a run."""
 
     model: ModelHparams = ModelHparams()
     data: DataHparams = DataHparams()
@@ -278,19 +256,13 @@ class Hparams:
         Raises:
             KeyError, TypeError, ValueError: `settings` is not what `to_dict` returns.
         """
-        return cls(
-            **{
-                field.name: _read(field.type, settings[field.name])
-                for field in dataclasses.fields(cls)
-            }
-        )
+        sections = dataclasses.fields(cls)
+        return cls(**{one.name: _read(one.type, settings[one.name]) for one in sections})
 
     def check(self) -> None:
-        """Rejects numbers that no run can be trained with.
+        """Raises `UserError` for numbers that no run can be trained with.
 
-        Raises:
-            UserError: names the setting, what it expects and its value. The networks'
-            constructors check the rest.
+        The networks' constructors check the rest.
         """
         for section in (self.model, self.data, self.training):
             section.check()

@@ -13,27 +13,12 @@ SOFTWARE = "prsr"  # marks PNGs written by this program
 
 
 def to_network(image, dtype):
-    """Maps 0..255 to the networks' [-0.5, 0.5].
-
-    Args:
-        image: tensor of any numeric dtype, 0..255.
-        dtype: floating dtype of the result.
-
-    Returns:
-        A tensor of the same shape in [-0.5, 0.5].
-    """
+    """Maps 0..255, of any numeric dtype, to the networks' [-0.5, 0.5], of a floating `dtype`."""
     return ops.cast(image, dtype) / 255.0 - 0.5
 
 
 def quantize(image):
-    """Clips and rounds to uint8; clipping is needed because bicubic kernels overshoot.
-
-    Args:
-        image: floating tensor, about 0..255.
-
-    Returns:
-        uint8 tensor of the same shape.
-    """
+    """Clips a floating tensor to 0..255, which bicubic kernels overshoot, and rounds to uint8."""
     return ops.cast(ops.clip(ops.round(image), 0, 255), "uint8")
 
 
@@ -53,15 +38,7 @@ def resize(image, size):
 
 
 def reduce_levels(image, levels):
-    """Rounds to so many intensities, evenly spaced from 0 to 255.
-
-    Args:
-        image: uint8 tensor.
-        levels: 2 to 256; 256 changes nothing.
-
-    Returns:
-        uint8 tensor of the same shape.
-    """
+    """Rounds a uint8 tensor to `levels` intensities (2 to 256), evenly spaced from 0 to 255."""
     step = 255.0 / (levels - 1)
     return quantize(ops.round(ops.cast(image, "float32") / step) * step)
 
@@ -105,12 +82,7 @@ def to_pil(picture):
 
 
 def save(image, path):
-    """Writes a PIL image as PNG, atomically.
-
-    Args:
-        image: `PIL.Image`.
-        path: `pathlib.Path` of the file; its folder is made.
-    """
+    """Writes a PIL image as the PNG `path`, atomically; its folder is made."""
     with files.replacing(path) as partial:
         note = PngImagePlugin.PngInfo()
         note.add_text("Software", SOFTWARE)

@@ -80,22 +80,15 @@ def _layout(rows, captions, notes):
                 cells.append((x, y, picture.repeat(times, axis=0).repeat(times, axis=1)))
             if notes and notes[r][column]:
                 texts.append((x + side // 2, y + side + below // 2, notes[r][column]))
-    size = (
-        len(captions) * (side + _GAP) + _GAP,
-        top + len(rows) * (side + below + _GAP),
-    )
-    return size, cells, texts
+    width, height = len(captions) * (side + _GAP) + _GAP, top + len(rows) * (side + below + _GAP)
+    return (width, height), cells, texts
 
 
 def heat(values, most):
-    """Converts numbers to colours, from dark (0) to bright (`most` and above).
+    """Converts numbers, 0 or more, to colours from dark (0) to bright (`most` and above).
 
-    Args:
-        values: `[height, width]` array, 0 or more.
-        most: positive.
-
-    Returns:
-        `[height, width, 3]` uint8, in viridis, which colour-blind people can read as well.
+    `[height, width]` becomes `[height, width, 3]` uint8, in viridis, which colour-blind people can
+    read as well.
     """
     from matplotlib import colormaps
 
@@ -121,8 +114,7 @@ def curves(records, path):
     axes, drawn = figure.subplots(), []
     for name, (color, text) in lines.items():
         for split, style in (("train", "-"), ("validation", "o--")):
-            key = f"{split}/{name}"
-            points = [(r["step"], r[key]) for r in records if key in r]
+            points = [(r["step"], r[f"{split}/{name}"]) for r in records if f"{split}/{name}" in r]
             if points:
                 steps, values = np.array(points).T
                 drawn.extend(values)
@@ -131,8 +123,7 @@ def curves(records, path):
     axes.set_xlabel("step")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     if any("train/mean_squared_error" in record for record in records):
-        axes.set_yscale("log")
-        axes.set_ylabel("mean squared error on [0, 1]")
+        axes.set(yscale="log", ylabel="mean squared error on [0, 1]")
     else:
         axes.set_ylabel("bits per dimension")
         if drawn:
@@ -145,13 +136,13 @@ def curves(records, path):
 
 
 def intervals(rows, label, path):
-    """Plots values with intervals, one below the other, beside the paper's.
+    """Plots values with intervals, one below the other, as the PNG `path`.
 
     Args:
         rows: list of `(title, value, (low, high), paper)`; `paper` is a value and its error,
             or None.
         label: label of the axis.
-        path: `pathlib.Path` of the PNG.
+        path: `pathlib.Path`.
     """
     from matplotlib.figure import Figure
 

@@ -78,17 +78,9 @@ def main():
     shape = (batch, low_size, low_size, model.channels)
     threading.Thread(target=sampler.warm_up, args=[shape]).start()
     workdir.load_weights(model)
-    super_resolve(
-        model,
-        sampler,
-        chosen or inputs.read_inputs(FLAGS.input, hparams, find_eyes),
-        pathlib.Path(FLAGS.output),
-        num_samples,
-        sampling,
-        FLAGS.seed,
-        FLAGS.batch_size,
-        given,
-    )
+    chosen = chosen or inputs.read_inputs(FLAGS.input, hparams, find_eyes)
+    options = num_samples, sampling, FLAGS.seed, FLAGS.batch_size, given
+    super_resolve(model, sampler, chosen, pathlib.Path(FLAGS.output), *options)
 
 
 def _chosen(workdir, hparams):
@@ -110,18 +102,10 @@ def super_resolve(
 
     Writes `NAME_K.png` for sample K of each input as soon as its batch is drawn, `grid.png` (input,
     bicubic, samples, and any original) as soon as its rows are drawn, and `nats.json` at the end,
-    also if interrupted. Prints the likelihoods.
+    also if interrupted. Prints the likelihoods, if the model has any.
 
-    Args:
-        model: a trained model; scores the images if it has a likelihood.
-        sampler: the model's sampler, a `prsr.sampling.samplers.Sampler`.
-        inputs: list of `prsr.data.inputs.Input`.
-        output: `pathlib.Path` of the output folder.
-        num_samples: samples per input.
-        sampling: `prsr.hparams.Sampling`.
-        seed: seed of the samples.
-        batch_size: samples per batch.
-        given: values that every sample keeps, as for `prsr.sampling.samplers.draw`; or None.
+    `inputs` are a list of `prsr.data.inputs.Input`; `sampler`, `num_samples`, `sampling`, `seed`,
+    `batch_size` and `given` are as for `prsr.sampling.samplers.draw_samples`.
 
     Raises:
         UserError: `output` is not writable.
@@ -138,13 +122,13 @@ def super_resolve(
         # The images of as many inputs as fit in a batch are scored together.
         while group := list(itertools.islice(drawn, max(1, batch_size // (num_samples + 2)))):
             if len(rows) < num_rows:
-                rows += [[image.low_res, *pictures] for image, pictures in group]
+                rows += [{"input": image.low_res, **pictures} for image, pictures in group]
                 if len(rows) >= num_rows:
-                    _write_grid(rows[:num_rows], num_samples, output)
+                    _write_grid(rows[:num_rows], output)
             if scored:
                 if not report:
                     print("nats per image (bits/dim) under the model:")
-                report += _score(scored, group, num_samples, batch_size)
+                report += _score(scored, group, batch_size)
     finally:
         if report:
             with files.disk_errors(output), files.replacing(output / "nats.json") as partial:
@@ -155,60 +139,56 @@ def super_resolve(
 
 
 def _draw(model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given):
-    """Draws and writes samples; yields each input with its pictures in the order of `_names`."""
+    """Draws and writes samples; yields each input with a dict from names to pictures."""
     import numpy as np
 
     from prsr import images
-    from prsr.sampling import noise, samplers
+    from prsr.sampling import samplers
 
     count = len(inputs) * num_samples
-    few = count <= 20 * batch_size
-    bar = progress.Progress("drawing samples", count, every=0 if few else 5)
-    low_res = np.repeat([image.low_res for image in inputs], num_samples, axis=0)
-    seeds = np.concatenate(
-        [noise.image_seeds(image.low_res, seed, num_samples) for image in inputs]
-    )
-    drawn = samplers.stream(sampler, low_res, seeds, sampling, batch_size, bar, given)
+    every = 5 if count > 20 * batch_size else 0  # seconds
+    bar = progress.Progress("drawing samples", count, every=every)
+    low_res = np.stack([image.low_res for image in inputs])
+    repeated = samplers.repeat(low_res, num_samples, seed)
+    drawn = samplers.stream(sampler, *repeated, sampling, batch_size, bar, given)
     for image in inputs:
-        pictures = [np.asarray(images.upsample_bicubic(image.low_res, model.scale))]
-        for k in range(num_samples):
-            pictures.append(next(drawn))
+        pictures = {"bicubic": np.asarray(images.upsample_bicubic(image.low_res, model.scale))}
+        for k in range(1, num_samples + 1):
+            pictures[f"sample {k}"] = sample = next(drawn)
             with files.disk_errors(output):
-                images.save(images.to_pil(pictures[-1]), output / f"{image.name}_{k + 1}.png")
-        yield image, pictures + ([] if image.high_res is None else [image.high_res])
+                images.save(images.to_pil(sample), output / f"{image.name}_{k}.png")
+        if image.high_res is not None:
+            pictures["original"] = image.high_res
+        yield image, pictures
 
 
-def _names(num_samples):
-    return ["bicubic", *[f"sample {k + 1}" for k in range(num_samples)], "original"]
-
-
-def _write_grid(rows, num_samples, output):
-    """Writes grid.png; each row is an input, bicubic, samples, and perhaps an original."""
+def _write_grid(rows, output):
+    """Writes grid.png from dicts of captions and pictures, where only originals may be missing."""
     from prsr import images, plotting
 
-    columns = max(map(len, rows))
-    rows = [row + [None] * (columns - len(row)) for row in rows]
-    captions = ["input", *_names(num_samples)][:columns]
+    captions = list(max(rows, key=len))
+    rows = [[row.get(caption) for caption in captions] for row in rows]
     with files.disk_errors(output):
         images.save(plotting.sheet(rows, captions), output / "grid.png")
 
 
-def _score(scored, group, num_samples, batch_size):
+def _score(scored, group, batch_size):
     """Prints the negative log-likelihoods of a group from `_draw`, and returns nats.json's part."""
     import numpy as np
 
     from prsr.models import likelihood, losses
 
     low_res = np.stack([image.low_res for image, pictures in group for _ in pictures])
-    high_res = np.concatenate([pictures for _, pictures in group])
+    high_res = np.stack([x for _, pictures in group for x in pictures.values()])
     nats = iter(likelihood.nats(scored, low_res, high_res, batch_size).tolist())
     report = []
     for image, pictures in group:
-        named = dict(zip(_names(num_samples), itertools.islice(nats, len(pictures))))
+        named = dict(zip(pictures, nats))
         cells = [f"{name} {losses.in_words(x, high_res.shape[1:])}" for name, x in named.items()]
         print(f"  {image.name}: {', '.join(cells)}")
-        scores = {"bicubic": named["bicubic"], "samples": list(named.values())[1:][:num_samples]}
-        scores |= {"original": named["original"]} if "original" in named else {}
+        samples = [x for name, x in named.items() if name.startswith("sample")]
+        scores = {"bicubic": named.pop("bicubic"), "samples": samples}
+        scores |= {name: x for name, x in named.items() if name == "original"}
         report.append({"name": image.name, "nats_per_image": scores})
     return report
 

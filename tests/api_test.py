@@ -8,7 +8,6 @@ import sys
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 import prsr
@@ -16,7 +15,6 @@ from prsr import api, images
 from prsr.data import faces
 from prsr.hparams import Sampling
 from prsr.sampling import samplers, saved_model
-from prsr.system.errors import UserError
 from prsr.workdir import pretrained
 from prsr.workdir.directory import Workdir
 
@@ -98,10 +96,13 @@ def test_log_prob_and_inspect(model, network):
 
 @pytest.mark.parametrize("match_input", [False, True])
 def test_an_image_is_continued(trained, match_input):
+    """With the seed of a sample as it was, with another one differently."""
     options = {"num_samples": 3, "guidance": 2, "match_input": match_input}
     first = trained.sample(LOW_RES[0], 1, guidance=2)[0]
     given = first.astype(int)
     given[5:] = -1
+    again = trained.sample(LOW_RES[0], 1, guidance=2, given=given)
+    np.testing.assert_array_equal(again[0], first)
     drawn = trained.sample(LOW_RES, seed=2, given=given, **options)
     assert (drawn[:, :, :5] == first[:5]).all() and (drawn[0, :, 5:] != first[5:]).any()
     np.testing.assert_array_equal(
@@ -129,17 +130,13 @@ def test_given_values_that_cannot_be_used_are_rejected(trained, exported, baseli
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [
-        ("inspect", [LOW_RES, LOW_RES], "high_res must be"),
         ("inspect", [LOW_RES, HIGH_RES[:2], (0, 0, 9, 1)], "box must be"),
-        ("inspect", [LOW_RES, HIGH_RES[:2], (3, 0, 3, 1)], "box must be"),
         ("sample", [LOW_RES[0].astype(float)], "uint8"),
-        ("sample", [LOW_RES[0, 0]], "uint8"),
         ("sample", [HIGH_RES], "image must be"),
         ("sample", [LOW_RES[:0]], "image must be"),
         ("sample", ["me.png"], "PIL image or a NumPy array, not str"),
         ("sample", [np.zeros((1, 9, 3), np.uint8)], "9x1 is smaller than 2x2"),
         ("sample", [LOW_RES, 0], "num_samples"),
-        ("sample", [LOW_RES, 1.5], "num_samples"),
         ("sample", [LOW_RES, 1, "1"], "tau"),
         ("sample", [LOW_RES, 1, 1.0, 1.5], "seed"),
         ("sample", [LOW_RES, 1, np.nan], "tau"),
@@ -152,13 +149,6 @@ def test_given_values_that_cannot_be_used_are_rejected(trained, exported, baseli
 def test_invalid_arguments_are_rejected(trained, name, arguments, words):
     with pytest.raises(ValueError, match=words):
         getattr(trained, name)(*arguments)
-
-
-def test_a_picture_that_is_cut_short_is_rejected(trained, tmp_path):
-    Image.fromarray(PICTURE).save(tmp_path / "whole.png")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:500])
-    with pytest.raises(ValueError, match="not a readable image"):
-        trained.low_res(Image.open(tmp_path / "cut.png"))
 
 
 def test_a_pickled_model_is_loaded_again_from_where_it_was(model):
@@ -181,8 +171,7 @@ def test_the_bundled_model_finds_a_face_and_pickles_by_name():
     assert np.abs(model.low_res(photograph).astype(int) - expected).mean() > 10
     samples = model.sample(photograph, seed=3, align=True)
     np.testing.assert_array_equal(samples[0], model.sample(expected, seed=3)[0])
-    _, (where,) = model.__reduce__()
-    assert where == "faces"
+    assert model.__reduce__()[1] == ("faces",)
 
 
 def test_only_models_of_faces_align(trained):
@@ -222,14 +211,14 @@ print(prsr.__version__, "tensorflow" in sys.modules)
 
 def state():
     levels = {name: logging.getLogger(name).level for name in ("", "PIL", "absl")}
-    return levels, logging.getLogger().handlers[:], signal.getsignal(signal.SIGINT)
+    plots = [name for name in sys.modules if name.startswith("matplotlib")]
+    return levels, logging.getLogger().handlers[:], signal.getsignal(signal.SIGINT), plots
 
 import tensorflow, keras, h5py  # what these change is not ours
 before, filters = state(), warnings.filters[:]
 prsr.load(sys.argv[1])
 assert state() == before
 assert warnings.filters == filters
-assert "matplotlib" not in sys.modules
 """
 
 
@@ -239,12 +228,6 @@ def test_import_is_quick_and_loading_leaves_the_program_as_it_was(tiny_run):
     result = subprocess.run(program, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == [prsr.__version__, "False"]
-
-
-def test_another_backend_of_keras_is_rejected(tiny_run, monkeypatch):
-    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
-    with pytest.raises(UserError, match="not torch: set KERAS_BACKEND=tensorflow"):
-        prsr.load(tiny_run)
 
 
 def test_other_formats_of_keras_do_not_matter(trained, tiny_run):
@@ -257,27 +240,6 @@ def test_other_formats_of_keras_do_not_matter(trained, tiny_run):
     finally:
         keras.config.set_image_data_format("channels_last")
         keras.config.set_floatx("float32")
-
-
-def test_an_export_of_version_0_2_takes_match_input_as_text(tiny_export, tmp_path):
-    """A signature as it was then, which tells what it was asked for."""
-    spec = {"tau": tf.float32, "guidance": tf.float32, "match_input": tf.string}
-    spec = {name: tf.TensorSpec((), dtype, name) for name, dtype in spec.items()}
-    low_res = tf.TensorSpec((None, 2, 2, 3), tf.uint8, "low_res")
-    seed = tf.TensorSpec((None, 2), tf.int32, "seed")
-
-    @tf.function(
-        input_signature=[low_res, spec["tau"], seed, spec["guidance"], spec["match_input"]]
-    )
-    def sample(low_res, tau, seed, guidance, match_input):
-        told = tf.cast(match_input == "end", tf.uint8) + 2 * tf.cast(match_input == "off", tf.uint8)
-        return {"high_res": told * tf.ones((tf.shape(low_res)[0], 8, 8, 3), tf.uint8)}
-
-    tf.saved_model.save(tf.Module(), str(tmp_path / "1"), {"sample": sample})
-    shutil.copytree(tiny_export / "1" / "assets.extra", tmp_path / "1" / "assets.extra")
-    model = prsr.load(tmp_path)
-    assert (model.sample(LOW_RES, match_input=True) == 1).all()
-    assert (model.sample(LOW_RES) == 2).all()
 
 
 def test_a_home_directory_is_expanded(tiny_run, tmp_path, monkeypatch):

@@ -48,6 +48,7 @@ def test_runs_have_the_same_settings_and_draw_the_same_images(old, drawn, archit
         ("runs/pixel_recursive", "guided", {"guidance": 2.0}),
         ("runs/pixel_recursive", "matched", {"match_input": True}),
         ("export", "exported", {}),
+        ("export", "matched", {"match_input": True}),
     ],
 )
 def test_runs_and_exports_draw_the_same_samples(old, drawn, where, key, options):

@@ -252,10 +252,6 @@ def chromium(tmp_path_factory):
         "--no-sandbox",
         "--disable-gpu",
         "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
         f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
@@ -301,15 +297,17 @@ def webkit():
     os.close(read)  # Xvfb writes to it again
 
 
+def beside_the_project(name):
+    if not (DATA / name).is_dir():
+        pytest.skip(f"needs the {name} images that lie beside the project")
+    return DATA / name
+
+
 @pytest.fixture
 def celeba():
-    if not (DATA / "celeba").is_dir():
-        pytest.skip("needs the CelebA images that lie beside the project")
-    return DATA / "celeba"
+    return beside_the_project("celeba")
 
 
 @pytest.fixture
 def mnist():
-    if not (DATA / "mnist").is_dir():
-        pytest.skip("needs the MNIST files that lie beside the project")
-    return DATA / "mnist"
+    return beside_the_project("mnist")

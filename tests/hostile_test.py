@@ -3,10 +3,8 @@
 How often a property is tried, `tests/properties.py` says.
 """
 
-import bz2
 import contextlib
 import dataclasses
-import functools
 import gc
 import gzip
 import io
@@ -20,7 +18,6 @@ import shutil
 import signal
 import struct
 import zipfile
-import zlib
 
 import h5py
 import numpy as np
@@ -30,8 +27,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from prsr import flags
-from prsr.data import decoding, listing, records, sources
+from prsr.data import decoding, records, sources
 from prsr.hparams import ARCHITECTURES, DataHparams, Hparams, ModelHparams
 from prsr.models.build import build_model
 from prsr.system.errors import UserError
@@ -60,9 +56,6 @@ def mutated(draw, contents):
 def little_memory(most=256 * MIB):
     """Within it this process never holds so many bytes more than before (measured on Linux)."""
     clear, status = pathlib.Path("/proc/self/clear_refs"), pathlib.Path("/proc/self/status")
-    if not clear.exists():
-        yield
-        return
     gc.collect()
     clear.write_text("5")  # the peak starts anew
     before = int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1])
@@ -104,18 +97,6 @@ def encoded(kind, mode, size=(12, 9), **options):
     return buffer.getvalue()
 
 
-def png(*chunks):
-    """A PNG of `(kind, content)`, with right checksums."""
-    framed = (
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
-
-
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
 PICTURES = [
@@ -131,27 +112,10 @@ PICTURES = [
     encoded("BMP", "RGB"),
     encoded("GIF", "P", transparency=3, save_all=True, append_images=[Image.new("P", (5, 5))]),
 ]
-if ".avif" in listing.EXTENSIONS:
-    PICTURES.append(encoded("AVIF", "RGBA"))
-KINDS = [b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"zTXt", b"iTXt", b"acTL", b"fcTL", b"gAMA", b"IDAT"]
-ROWS = zlib.compress(bytes(200))
-
-
-@st.composite
-def pngs(draw):
-    """Chunks of any content in any order, behind checksums that would show every change."""
-    small = st.sampled_from([1, 2, 3, 4, 8, 16, 0, 255])
-    header = struct.pack(">2I5B", draw(small), draw(small), *(draw(small) for _ in range(5)))
-    contents = st.binary(max_size=30) | mutated([ROWS, EXIF.tobytes(), b"name\0\0" + ROWS])
-    chunks = draw(st.lists(st.tuples(st.sampled_from(KINDS), contents), max_size=4))
-    return png((b"IHDR", header), *chunks, (b"IDAT", ROWS), (b"IEND", b""))
 
 
 @tried(800)
-@given(
-    content=mutated(PICTURES) | pngs() | st.binary(max_size=100),
-    channels=st.sampled_from([1, 3]),
-)
+@given(content=mutated(PICTURES) | st.binary(max_size=100), channels=st.sampled_from([1, 3]))
 @pytest.mark.filterwarnings("ignore")
 def test_any_bytes_are_an_image_or_a_value_error(capfd, content, channels):
     with contextlib.suppress(ValueError):
@@ -161,30 +125,22 @@ def test_any_bytes_are_an_image_or_a_value_error(capfd, content, channels):
     assert capfd.readouterr().err == ""
 
 
-def bomb(kind, side):
-    """A file of a few hundred kilobytes at most that says that it is an image of this size."""
-    if kind == "PNG":
-        packer = zlib.compressobj(9)
-        rows = packer.compress(bytes(MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
-        rows = rows[:2] + rows[2:] * min(side * (side + 1) // MIB + 1, 500)
-        header = struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0)
-        return png((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
-    content = encoded(kind, "P" if kind in ("GIF", "BMP") else "RGB", (251, 253))
-    width_and_height, lie = {
-        "GIF": (struct.pack("<2H", 251, 253), struct.pack("<2H", side, side)),
-        "BMP": (struct.pack("<2i", 251, 253), struct.pack("<2i", side, side)),
-        "JPEG": (struct.pack(">2H", 253, 251), struct.pack(">2H", side, side)),
-    }[kind]
-    assert width_and_height in content
-    return content.replace(width_and_height, lie)
-
-
-@pytest.mark.parametrize("side", [13_300, 60_000])  # Pillow itself refuses from 13,377 on
-@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "JPEG"])
+@pytest.mark.parametrize("side", [12_000, 14_000])  # Pillow itself refuses from 13,377 on
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
 @pytest.mark.filterwarnings("ignore")
 def test_decompression_bombs_are_refused(kind, side):
-    content = bomb(kind, side)
-    assert len(content) < MIB
+    """Kilobytes that are an image of more than a hundred megapixels."""
+    buffer = io.BytesIO()
+    Image.new("1", (side, side)).save(buffer, kind)
+    with limits(seconds=5), little_memory(), pytest.raises(ValueError, match="not a readable"):
+        decoding.decode(buffer, 3)
+
+
+@pytest.mark.parametrize("side", [14_000, 60_000])
+@pytest.mark.filterwarnings("ignore")
+def test_jpegs_that_claim_to_be_large_are_refused(side):
+    content = encoded("JPEG", "RGB", (251, 253))
+    content = content.replace(struct.pack(">2H", 253, 251), struct.pack(">2H", side, side))
     with limits(seconds=5), little_memory(), pytest.raises(ValueError, match="not a readable"):
         decoding.decode(io.BytesIO(content), 3)
 
@@ -302,25 +258,15 @@ def test_members_that_lie_are_the_same_or_refused(tmp_path, lies):
     assert all(image is None or image in IMAGES for image in images)
 
 
-@functools.cache
-def three_hundred_megabytes(method):
-    """Of zeros, as a zip has them."""
-    if method == zipfile.ZIP_BZIP2:
-        return bz2.compress(bytes(304 * MIB))
-    packer = zlib.compressobj(wbits=-15)
-    zeros = packer.compress(bytes(16 * MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
-    return zeros * 19 + packer.flush()
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
-@pytest.mark.parametrize("size", [1000, 2**31 - 1])
+@pytest.mark.parametrize(
+    ("method", "size"),
+    [(zipfile.ZIP_DEFLATED, 1000), (zipfile.ZIP_DEFLATED, 2**31 - 1), (zipfile.ZIP_BZIP2, 1000)],
+)
 def test_a_zip_bomb_is_not_inflated(tmp_path, method, size):
-    """However little or much the table of contents says that there is."""
-    zeros = three_hundred_megabytes(method)
-    content = zipped({f"{i}.png": zeros for i in range(3)}, compress_type=method, file_size=size)
-    assert len(content) < 2 * MIB
+    """304 MiB of zeros, however little or much the table of contents says that there is."""
+    content = zipped(MEMBERS | {"0.png": bytes(304 * MIB)}, method, file_size=size)
     with little_memory():
-        assert read_zip(tmp_path, content) == [None] * 3
+        assert read_zip(tmp_path, content)[0] is None
 
 
 @pytest.mark.parametrize(
@@ -398,7 +344,6 @@ def test_any_settings_are_settings_or_refused(tmp_path, content):
 
 
 def reread(folder, hparams):
-    """The settings as they come back from a run directory, checked."""
     workdir = Workdir(folder)
     workdir.write_hparams(hparams)
     hparams = workdir.read_hparams()
@@ -429,50 +374,6 @@ def test_any_sizes_are_a_model_or_refused(tmp_path, kind, sizes):
     data = DataHparams(image_size=sizes.pop("image_size"))
     with contextlib.suppress(UserError), limits(seconds=5):
         build_model(reread(tmp_path, Hparams(ModelHparams(kind, **sizes), data)))
-
-
-# Flag files
-
-
-def define():
-    flags.define_workdir()
-    flags.define_hparams()
-    flags.define_schedule()
-
-
-def parse(*arguments):
-    """What is printed to stderr when a command with the flags of `prsr.train` gets arguments."""
-    stderr = io.StringIO()
-    with flags.defined(define), contextlib.redirect_stderr(stderr):
-        try:
-            flags.parse(["train", *arguments])
-        except SystemExit as end:
-            assert end.code == 1 and stderr.getvalue()
-    return stderr.getvalue()
-
-
-FLAGS = [name for section in vars(Hparams()).values() for name in vars(section)]
-flag_lines = st.builds(
-    "{}{}{}{}".format,
-    st.sampled_from(["--", "-", "--no", "#", ""]),
-    st.sampled_from([*FLAGS, "workdir", "tau", "flagfile", "undefok"]) | st.text(max_size=5),
-    st.sampled_from(["=", " ", ""]),
-    st.text(max_size=9) | anything.map(str),
-)
-flag_files = st.lists(flag_lines, max_size=6).map(lambda lines: "\n".join(lines).encode())
-
-
-@example(b"--flagfile=a\0b")
-@example(b"--flagfile=FILE\n")
-@tried(400)
-@given(flag_files | st.binary())
-def test_any_flagfile_is_parsed_or_refused_in_a_line(tmp_path, monkeypatch, content):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "FILE").write_bytes(content)
-    with limits(seconds=5):
-        stderr = parse("--workdir=a", "--flagfile=FILE")
-    lines = [line for line in stderr.splitlines() if "circular flagfile" not in line]
-    assert len(lines) <= 1 and all(line.startswith("error: ") for line in lines)
 
 
 # Records
@@ -575,12 +476,6 @@ def external_storage(file, path, place):
     file.create_dataset(place, SHAPE, "f4", external=[(path, 0, 4)])
 
 
-def virtual(file, path, place):
-    layout = h5py.VirtualLayout(SHAPE, "f4")
-    layout[:] = h5py.VirtualSource(path, place, SHAPE)
-    file.create_virtual_dataset(place, layout)
-
-
 def external_link(file, path, place):
     file[place] = h5py.ExternalLink(path, place)
 
@@ -593,7 +488,6 @@ def soft_link(file, path, place):
     ("elsewhere", "place"),
     [
         (external_storage, KERNEL),
-        (virtual, KERNEL),
         *itertools.product((external_link, soft_link), (KERNEL, "layers/conv2d", "layers")),
     ],
 )

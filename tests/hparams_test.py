@@ -1,15 +1,9 @@
 import dataclasses
-import json
 
 import pytest
 
 from prsr.hparams import DataHparams, Hparams, ModelHparams, Sampling, Schedule, TrainingHparams
 from prsr.system.errors import UserError
-
-
-def test_settings_survive_json():
-    hparams = Hparams(training=TrainingHparams(ema=0.5))
-    assert Hparams.from_dict(json.loads(json.dumps(hparams.to_dict()))) == hparams
 
 
 def test_defaults_are_table_2s():

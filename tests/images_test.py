@@ -8,11 +8,8 @@ def photo(height=40, width=40, channels=3):
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-def test_network_range():
+def test_ranges():
     np.testing.assert_allclose(images.to_network(np.array([0, 255]), "float32"), [-0.5, 0.5])
-
-
-def test_quantize_clips_and_rounds():
     assert np.asarray(images.quantize(np.array([-4.5, 0.6, 266.0]))).tolist() == [0, 1, 255]
 
 
@@ -23,7 +20,7 @@ def test_resize_is_pillows_bicubic():
     np.testing.assert_allclose(actual, np.clip(expected, 0, 255), atol=0.51)
 
 
-def test_downsampling_of_32_to_8():
+def test_downsampling_of_an_image_and_of_a_batch():
     high_res = photo(32, 32)
     low_res = np.asarray(images.downsample(high_res, 4))
     assert low_res.shape == (8, 8, 3) and low_res.dtype == np.uint8
@@ -39,6 +36,8 @@ def test_tensorflow_1_took_every_fourth_pixel():
     np.testing.assert_array_equal(images.downsample(high_res, 4, "tf1_bicubic"), original[0])
 
 
-def test_upsampling_a_flat_image_keeps_it():
-    flat = np.full((8, 8, 3), 77, np.uint8)
-    np.testing.assert_array_equal(images.upsample_bicubic(flat, 4), np.full((32, 32, 3), 77))
+def test_pictures_are_saved_as_they_are_grey_ones_too(tmp_path):
+    for picture, mode in ((photo(), "RGB"), (photo(channels=1), "L")):
+        images.save(images.to_pil(picture), tmp_path / "new" / "a.png")
+        assert (saved := Image.open(tmp_path / "new" / "a.png")).mode == mode
+        np.testing.assert_array_equal(np.asarray(saved).reshape(picture.shape), picture)

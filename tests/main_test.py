@@ -2,14 +2,13 @@
 
 import pathlib
 import re
-import subprocess
 import sys
 
 import pytest
 
 import prsr
 from prsr import __main__ as program
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, run, succeed
 
 
 @pytest.fixture
@@ -71,13 +70,7 @@ def test_a_command_does_its_work(tmp_path):
     """In a process of its own, as a person starts it, with a flagfile."""
     flags = tmp_path / "tiny.flags"
     flags.write_text("\n".join([*TINY, "--train_steps=2", f"--workdir={tmp_path / 'run'}"]))
-    result = subprocess.run(
-        [sys.executable, "-m", "prsr", "train", f"--flagfile={flags}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
+    result = succeed(run("train", f"--flagfile={flags}", program=["-m", "prsr", "train"]))
     assert "\ndone: " in result.stdout and (tmp_path / "run" / "curves.png").exists()
 
 

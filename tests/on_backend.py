@@ -19,17 +19,8 @@ TAU = 1.1
 
 
 def gradient(function, x):
-    """Of a function of one array to a scalar, as an array."""
-    name = keras.backend.backend()
-    if name == "tensorflow":
-        import tensorflow as tf
-
-        x = tf.convert_to_tensor(x)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            value = function(x)
-        return tape.gradient(value, x).numpy()
-    if name == "jax":
+    """Of a function of one array to a scalar, as an array; not in TensorFlow."""
+    if keras.backend.backend() == "jax":
         import jax
 
         return np.asarray(jax.grad(function)(x))
@@ -73,7 +64,9 @@ def findings(folder):
     given = np.load(folder / "given.npz")
     low_res, high_res = given["low_res"], given["high_res"]
     _, faces = pretrained.workdir("faces").load_model()
-    result = {"nats": likelihood.nats(faces, low_res, high_res, 16), "seen": seen()}
+    result = {"nats": likelihood.nats(faces, low_res, high_res, 16)}
+    if keras.backend.backend() != "tensorflow":
+        result["seen"] = seen()
 
     model = keras.saving.load_model(folder / "start.keras")
     low_res, high_res = low_res[:, :2, :2], high_res[:, :8, :8]

@@ -6,7 +6,7 @@ import pytest
 from matplotlib import pyplot
 from PIL import Image
 
-from prsr import images, plotting
+from prsr import plotting
 
 SMALL = np.random.default_rng(0).integers(0, 256, (2, 2, 3), dtype=np.uint8)
 LARGE = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -31,14 +31,6 @@ def test_without_captions_and_with_notes():
     assert noted.shape[0] == plain.height + 22 and (noted[-28:] < 255).any()
 
 
-def test_pictures_are_saved_as_they_are_grey_ones_too(tmp_path):
-    grey = images.to_pil(LARGE[..., :1])
-    assert grey.mode == "L"
-    np.testing.assert_array_equal(grey, LARGE[..., 0])
-    images.save(images.to_pil(LARGE), tmp_path / "new" / "a.png")
-    np.testing.assert_array_equal(Image.open(tmp_path / "new" / "a.png"), LARGE)
-
-
 @pytest.mark.parametrize(
     "records",
     [
@@ -50,12 +42,6 @@ def test_pictures_are_saved_as_they_are_grey_ones_too(tmp_path):
 def test_curves_of_whatever_was_recorded(tmp_path, records):
     plotting.curves(records, tmp_path / "curves.png")
     assert Image.open(tmp_path / "curves.png").width == 840
-
-
-def test_intervals_beside_the_paper_s(tmp_path):
-    rows = [("ours", 10.0, (8.0, 13.0), (11.0, 0.1)), ("new", 2.0, (2.0, 2.0), None)]
-    plotting.intervals(rows, "% fooled", tmp_path / "a.png")
-    assert np.asarray(Image.open(tmp_path / "a.png")).std() > 10
 
 
 def test_numbers_as_colours():

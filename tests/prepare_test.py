@@ -12,7 +12,8 @@ from prsr.data import letters, preparation, preprocessing, records
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
 from tests.conftest import PREPARED, assert_one_line, call, run, start
-from tests.data.preparation_test import DATA, content, encoded, images
+from tests.data.pictures import letter
+from tests.data.preparation_test import DATA, content, images
 
 
 def test_images_that_cannot_be_used_are_counted(tmp_path):
@@ -20,7 +21,7 @@ def test_images_that_cannot_be_used_are_counted(tmp_path):
     for split, count in (("train", 5), ("val", 2)):
         (folder / split).mkdir(parents=True)
         for i in range(count):
-            (folder / split / f"{i}.png").write_bytes(encoded(i, "PNG"))
+            (folder / split / f"{i}.png").write_bytes(letter(i, "PNG"))
     for i in (0, 1, 4):
         (folder / "train" / f"{i}.png").write_bytes(b"no image")
     options = [f"--dataset=folder:{folder}", "--image_size=8", "--images_per_file=2"]

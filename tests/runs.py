@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import time
 
@@ -59,12 +58,6 @@ def summaries(workdir):
 def has_loaded(process, library):
     """Whether a process has loaded a library, whose file's name has this part."""
     return library in pathlib.Path(f"/proc/{process.pid}/maps").read_text()
-
-
-def seconds_worked(process):
-    """The processor's time that a process has had."""
-    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_for(condition, process, seconds=300):

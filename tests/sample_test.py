@@ -15,7 +15,6 @@ from prsr.hparams import DataHparams, Hparams, ModelHparams, Sampling
 from prsr.models import likelihood
 from prsr.models.build import build_model
 from prsr.sampling import samplers
-from prsr.system.errors import UserError
 from tests.conftest import assert_one_line, call, succeed
 
 
@@ -55,25 +54,6 @@ def test_images_of_any_size_in_a_folder_are_sampled(tiny_run, tmp_path):
     assert all(len(scores["samples"]) == 3 for scores in report.values())
 
 
-@pytest.mark.slow
-def test_samples_depend_on_seed_and_image_alone(tiny_run, tmp_path):
-    """The batch, its devices and other images in the folder do not matter."""
-    for i in range(3):
-        picture((2, 2), i).save(tmp_path / f"{i}.png")
-    one, two, three = tmp_path / "one", tmp_path / "two", tmp_path / "three"
-    devices = "--num_replicas=2"  # which share each batch
-    sample(tiny_run, f"--input={tmp_path}", f"--output={one}", "--num_samples=2", devices)
-    sample(
-        tiny_run, f"--input={tmp_path / '1.png'}", f"--output={two}", "--num_samples=2",
-        "--batch_size=1",
-    )  # fmt: skip
-    sample(tiny_run, f"--input={tmp_path / '1.png'}", f"--output={three}", "--seed=2")
-    for k in (1, 2):
-        np.testing.assert_array_equal(read(one / f"1_{k}.png"), read(two / f"1_{k}.png"))
-        assert not np.array_equal(read(one / f"1_{k}.png"), read(three / f"1_{k}.png"))
-    assert not np.array_equal(read(one / "1_1.png"), read(one / "1_2.png"))
-
-
 def test_an_image_is_continued(tiny_run, tmp_path):
     """Transparent parts are drawn, above, between and below; all else stays."""
     picture((2, 2)).save(tmp_path / "a.png")
@@ -92,16 +72,22 @@ def test_an_image_is_continued(tiny_run, tmp_path):
     assert (drawn[:, given[..., 3] == 255] == 77).all()
 
 
-def test_infinite_tau_draws_one_sample(baseline_runs, tmp_path):
-    picture((2, 2)).save(tmp_path / "a.png")
-    arguments = [f"--input={tmp_path / 'a.png'}", f"--output={tmp_path / 'out'}", "--tau=inf"]
-    result = sample(baseline_runs / "cross_entropy", *arguments)
-    assert len(list((tmp_path / "out").glob("a_*.png"))) == 1 and "1 sample " in result.stdout
+@pytest.mark.slow
+def test_other_images_batches_and_devices_change_no_sample(tiny_run, tmp_path):
+    for i in range(3):
+        picture((2, 2), i).save(tmp_path / f"{i}.png")
+    one, two = tmp_path / "one", tmp_path / "two"
+    options = ["--num_samples=2", "--num_replicas=2"]
+    sample(tiny_run, f"--input={tmp_path}", f"--output={one}", *options)
+    sample(tiny_run, f"--input={tmp_path / '1.png'}", f"--output={two}", "--batch_size=1")
+    for k in (1, 2):
+        np.testing.assert_array_equal(read(one / f"1_{k}.png"), read(two / f"1_{k}.png"))
+    assert not np.array_equal(read(one / "1_1.png"), read(one / "1_2.png"))
 
 
-def test_without_input_it_takes_the_test_split(baseline_runs, tmp_path):
-    arguments = [f"--output={tmp_path}", "--num_images=2", "--num_samples=1"]
-    sample(baseline_runs / "cross_entropy", *arguments)
+def test_the_test_split_is_the_default_and_infinite_tau_draws_once(baseline_runs, tmp_path):
+    arguments = [f"--output={tmp_path}", "--num_images=2", "--num_samples=3", "--tau=inf"]
+    assert "2 samples " in sample(baseline_runs / "cross_entropy", *arguments).stdout
     report = json.loads((tmp_path / "nats.json").read_text())
     assert len(report) == 2 and "original" in report[0]["nats_per_image"]
 
@@ -110,20 +96,16 @@ def test_without_input_it_takes_the_test_split(baseline_runs, tmp_path):
     ("arguments", "words"),
     [
         (["--input=/no/such.png", "--output=OUT"], ["/no/such.png", "no such file or folder"]),
-        (["--input=IN/empty", "--output=OUT"], ["contains no images"]),
         (["--input=IN/small.png", "--output=OUT"], ["smaller than 2x2"]),
-        (["--input=IN/broken.jpg", "--output=OUT"], ["not a readable image"]),
         (["--input=IN/good.png", "--output=OUT", "--tau=0"], ["tau"]),
         (["--input=IN/good.png", "--output=IN/good.png"], ["could not write to"]),
         (["--input=IN/good.png", "--output=OUT", "--workdir=IN"], ["not a run directory"]),
-        (["--input=IN/good.png", "--given=IN/broken.jpg"], ["not a readable image"]),
-        (["--input=IN/good.png", "--given=IN/none.png"], ["No such file"]),
+        (["--input=IN/broken.jpg"], ["not a readable image"]),
         (["--input=IN/good.png", "--given=IN/good.png"], ["has 2x2 pixels", "8x8"]),
         (["--input=IN/good.png", "--given=IN/opaque.png"], ["no transparent part"]),
     ],
 )
-def test_mistakes_end_in_one_line(tiny_run, tmp_path, arguments, words):
-    (tmp_path / "empty").mkdir()
+def test_mistakes_end_in_one_line_before_anything_is_drawn(tiny_run, tmp_path, arguments, words):
     picture((2, 2)).save(tmp_path / "good.png")
     picture((8, 8)).save(tmp_path / "opaque.png")
     picture((1, 9)).save(tmp_path / "small.png")
@@ -131,15 +113,9 @@ def test_mistakes_end_in_one_line(tiny_run, tmp_path, arguments, words):
     arguments = [
         a.replace("=IN", f"={tmp_path}").replace("=OUT", f"={tmp_path / 'out'}") for a in arguments
     ]
-    assert_one_line(call("sample", f"--workdir={tiny_run}", *arguments), *words)
-
-
-def test_a_missing_image_to_align_is_reported_before_anything_is_compiled(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "eye_finder", lambda hparams: lambda image: (0, None))
-    monkeypatch.setattr(samplers, "Sampler", lambda *_, **__: pytest.fail("it compiles"))
-    where = tmp_path / "none.png"
-    result = call("sample", "--model=faces", "--align", f"--input={where}", f"--output={tmp_path}")
-    assert_one_line(result, "none.png", "no such file")
+    result = call("sample", f"--workdir={tiny_run}", *arguments)
+    assert_one_line(result, *words)
+    assert "drawing" not in result.stderr
 
 
 def test_an_output_folder_may_be_the_input_folder(baseline_runs, tmp_path):
@@ -155,25 +131,6 @@ def test_an_output_folder_may_be_the_input_folder(baseline_runs, tmp_path):
     again = sample(workdir, *arguments)
     assert {path.name for path in folder.iterdir()} == names and again.stdout == first.stdout
     assert "skipped 2 images that this program wrote" in again.stderr
-
-
-def test_paths_of_a_flagfile_are_expanded(baseline_runs, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "run").symlink_to(baseline_runs / "cross_entropy")
-    picture((8, 8)).save(tmp_path / "a.png")
-    lines = ["--workdir=~/run", "--input=$HOME/a.png", "--output=~/out", "--num_samples=1"]
-    (tmp_path / "a.flags").write_text("\n".join(lines))
-    result = call("sample", f"--flagfile={tmp_path / 'a.flags'}")
-    assert result.returncode == 0, result.stderr
-    assert (tmp_path / "out" / "a_1.png").exists()
-    assert not any("~" in str(path) for path in tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("dataset", ["folder:~/in", "zip:~/b.zip,~/a.zip"])
-def test_paths_of_a_data_set_are_expanded(dataset, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    result = call("prepare", f"--dataset={dataset}", "--output=~/out")
-    assert_one_line(result, str(tmp_path / ("b.zip" if "zip" in dataset else "in")))
 
 
 @pytest.fixture(scope="module", params=["cross_entropy", "regression"])
@@ -204,9 +161,7 @@ def test_the_grid_and_the_scores_are_of_the_images_that_are_written(trained, tmp
         picture((size, size)).save(tmp_path / "in" / f"{name}.png")
     chosen, out = inputs.read_inputs(tmp_path / "in", hparams), tmp_path / "out"
     super_resolve(model, sampler, chosen, out)
-    pngs = {f"{name}_{k}.png" for name in ("large", "small") for k in (1, 2)}
-    scored = {"nats.json"} if model.has_likelihood else set()
-    assert {path.name for path in out.iterdir()} == pngs | scored | {"grid.png"}
+    assert (out / "nats.json").exists() == model.has_likelihood
     low_res, original = chosen[0].low_res, chosen[0].high_res
     bicubic = np.asarray(images.upsample_bicubic(low_res, 4))
     drawn = [read(out / f"large_{k}.png") for k in (1, 2)]
@@ -253,10 +208,3 @@ def test_an_interruption_keeps_every_earlier_batch(trained, tmp_path):
     assert batches == [0, 3, 6]  # samples, two of each input
     if model.has_likelihood:
         assert len(json.loads((tmp_path / "nats.json").read_text())) == 3
-
-
-def test_where_nothing_can_be_written_nothing_is_drawn(trained, tmp_path, capsys):
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="could not write to"):
-        super_resolve(*trained[1:], many(1), tmp_path / "file")
-    assert "drawing" not in capsys.readouterr().err

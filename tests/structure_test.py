@@ -91,7 +91,9 @@ ELSEWHERE = {
     "prsr.__init__": "api_test.py",
     "prsr.__main__": "main_test.py",
     "prsr.models.__init__": "models/saving_test.py",
+    "prsr.pages.study.preparation": "study_test.py",
     "prsr.system.version": "main_test.py",
+    "prsr.training.callbacks": "models/scored_test.py",
 }
 
 

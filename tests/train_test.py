@@ -7,7 +7,6 @@ import shutil
 import signal
 import time
 
-import h5py
 import pytest
 from PIL import Image
 
@@ -24,13 +23,10 @@ def test_a_run_leaves_all_that_later_commands_need(tiny_run):
     assert steps_logged(tiny_run) == [1, 2, 3, 4, 5, 6]
     hparams, model = Workdir(tiny_run).load_model()
     assert hparams.model.prior_width == 6 and model.channels == 3
-    with h5py.File(tiny_run / "model.weights.h5") as file:
-        assert file.keys()
 
 
 def test_the_same_command_when_finished_changes_nothing(tiny_run, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(tiny_run, copy)
+    copy = shutil.copytree(tiny_run, tmp_path / "copy")
     result = call("train", f"--workdir={copy}", *TINY, "--train_steps=6")
     assert result.returncode == 0, result.stderr
     assert "resuming from step 6" in result.stderr
@@ -75,7 +71,7 @@ def test_asked_to_stop_it_saves_and_continues(uninterrupted, tmp_path, number):
     ("arguments", "words"),
     [
         ([], ["--workdir"]),
-        (["--workdir="], ["--workdir is empty"]),
+        (["--workdir="], ["--workdir is missing"]),
         (["--workdir=w", "--trian_steps=5"], ["trian_steps", "train_steps"]),
         (["--workdir=w", "--train_steps=many"], ["train_steps", "many"]),
         (["--workdir=w", "--crop=celba"], ["crop", "center|celeba"]),
@@ -112,12 +108,8 @@ def test_unusable_images_end_in_one_line(tmp_path):
     for i in range(4):
         (folder / f"{i}.jpg").write_bytes(b"no image")
     assert_one_line(call("train", *arguments), "none of the 2 train images is usable")
-
-
-def test_unaligned_celeba_ends_in_one_line(tmp_path):
     for i in range(4):
-        Image.new("RGB", (250, 250)).save(tmp_path / f"{i}.jpg")
-    arguments = [f"--workdir={tmp_path / 'w'}", *TINY, f"--dataset=folder:{tmp_path}"]
+        Image.new("RGB", (250, 250)).save(folder / f"{i}.jpg")
     assert_one_line(call("train", *arguments, "--crop=celeba"), "178x218", "250x250")
 
 

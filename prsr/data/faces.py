@@ -72,14 +72,8 @@ def detector():
 def align(image, eyes):
     """Rotates, scales and crops an image like CelebA's, moving the eyes to `EYES`.
 
-    Areas outside the image repeat its edge.
-
-    Args:
-        image: `[height, width, 3]` uint8.
-        eyes: `[2, 2]` distinct positions of the eyes, left and right in the picture.
-
-    Returns:
-        `[218, 178, 3]` uint8.
+    Maps `[height, width, 3]` uint8 and the `[2, 2]` distinct positions of the eyes, left and right
+    in the picture, to `[218, 178, 3]` uint8. Areas outside the image repeat its edge.
     """
     # A similarity is one factor and one shift of complex numbers x + iy.
     start, end = _complex(EYES), _complex(np.asarray(eyes))

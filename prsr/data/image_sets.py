@@ -51,32 +51,19 @@ class ImageSet:
 def training_set(source, data, split="train"):
     """Returns images to train on: records on disk if they are as `data` asks, else in memory.
 
-    Args:
-        source, data, split: as for `load`.
-
-    Returns:
-        An `ImageSet` or `prsr.data.records.Records`: both have a length, a `reader` and `blocks`.
-
-    Raises:
-        UserError: as for `load`.
+    Arguments and errors are those of `load`. An `ImageSet` and `prsr.data.records.Records` both
+    have a length, a `reader` and `blocks`.
     """
     source.check(data)
     return source.on_disk(split, data) or load(source, data, split)
 
 
 def small_images(source, data, split, ranges):
-    """Reads images in parallel and yields them in order, as they are stored.
+    """Reads ranges of a split in parallel and yields its images in order, as they are stored.
 
-    Args:
-        source, data, split: as for `load`.
-        ranges: `(start, stop)` pairs of numbers in the split.
-
-    Yields:
-        `(number, image, problem)`: `image` is from `prsr.data.preprocessing.stored`, as an array,
-        or None with the `OSError` or `ValueError` that makes it unusable as `problem`.
-
-    Raises:
-        UserError: an image does not fit the crop, or the source ends too early.
+    Yields `(number, image, problem)`: `image` is an array of `prsr.data.preprocessing.stored`, or
+    None with the `OSError` or `ValueError` that makes it unusable. Raises `UserError` if an image
+    does not fit the crop, or the source ends too early.
     """
     names, size = source.names(split), preprocessing.stored_size(data)
 
@@ -176,14 +163,7 @@ def load(source, data, split, limit=None, with_labels=False):
 
 
 def report_skipped(problems, count, what, most=10):
-    """Counts unusable images on standard error and names the first ones.
-
-    Args:
-        problems: a dict from names to errors.
-        count: total number of images.
-        what: what they are, such as `"test images"`.
-        most: how many to name.
-    """
+    """Counts unusable images (name to error) on standard error and names the first ones."""
     if problems:
         listed = [f"{name} ({error})" for name, error in sorted(problems.items())[:most]]
         more = f" and {len(problems) - most} more" if len(problems) > most else ""

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from prsr import images
-from prsr.data import decoding, faces, image_sets, listing, pipeline, preprocessing
-from prsr.data.preprocessing import Input
+from prsr.data import decoding, faces, image_sets, listing, pipeline
+from prsr.data.preprocessing import Input, preprocess
 from prsr.system import files
 from prsr.system.errors import UserError
 
@@ -69,7 +69,7 @@ def read_inputs(path, hparams, find_eyes=None):
 
 def _read(path, label, hparams, find_eyes):
     image = decoding.decode(path, hparams.model.channels)
-    found = preprocessing.preprocess(image, hparams, find_eyes)
+    found = preprocess(image, hparams, find_eyes)
     print(f"{label}: {', '.join(found.steps)}")
     return dataclasses.replace(found, name=label)
 
@@ -134,11 +134,7 @@ def read_given(path, hparams):
 
 
 def eye_finder(hparams):
-    """Returns `prsr.data.faces.detector()` if the model was trained on aligned faces.
-
-    Raises:
-        UserError: the model was trained on something else, or mtcnn is not installed.
-    """
+    """Returns `prsr.data.faces.detector()`; raises `UserError` if faces were not trained on."""
     if not knows_faces(hparams):
         raise UserError("alignment is for models of faces (crop=celeba, three channels)")
     return faces.detector()
@@ -150,12 +146,6 @@ def knows_faces(hparams):
 
 
 def test_inputs(source, hparams, count):
-    """Returns the first images of the test split as a list of `Input`.
-
-    Args:
-        source: as `prsr.data.sources.open_source` returns it.
-        hparams: the `Hparams` of the run.
-        count: how many.
-    """
+    """Returns the first `count` images of a source's test split as a list of `Input`."""
     names, *pairs = pipeline.test_pairs(source, hparams, count)
     return [Input(label, low, high) for label, low, high in zip(_labels(names), *pairs)]

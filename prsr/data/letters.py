@@ -3,7 +3,6 @@
 import functools
 import pathlib
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -17,19 +16,14 @@ _SIDE = 128  # drawn large, then downsampled by the pipeline like any other imag
 
 @functools.lru_cache
 def _font(name, size):
+    import matplotlib  # for its fonts alone
+
     folder = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf")
     return ImageFont.truetype(str(folder / name), size)
 
 
 def render(index):
-    """Draws an image: one glyph on a plain background, both in random colours.
-
-    Args:
-        index: 0 or more; determines the image.
-
-    Returns:
-        A `PIL.Image` in RGB, 128x128.
-    """
+    """Draws the image of a number: a glyph on a plain background, a 128x128 `PIL.Image` in RGB."""
     ground, ink, font, size, center, glyph = _choose(index)
     image = Image.new("RGB", (_SIDE, _SIDE), ground)
     ImageDraw.Draw(image).text(

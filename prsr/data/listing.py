@@ -31,13 +31,8 @@ def find_images(folder):
     """Finds the image files in a folder, at any depth, by their extensions.
 
     It follows links and reads each folder once. Hidden files and system files are ignored, and
-    other files are counted on standard error.
-
-    Args:
-        folder: path.
-
-    Returns:
-        A sorted list of relative paths with forward slashes.
+    other files are counted on standard error. Returns a sorted list of relative paths with forward
+    slashes.
     """
     folder = pathlib.Path(folder)
     found, skipped, seen, waiting = [], collections.Counter(), set(), collections.deque([""])
@@ -74,15 +69,7 @@ def find_images(folder):
 
 
 def images_among(names, where):
-    """Returns the images among the names in an archive, by the rules of `find_images`.
-
-    Args:
-        names: relative paths with forward slashes.
-        where: name of the archive, for messages.
-
-    Returns:
-        A list, in the order of `names`.
-    """
+    """Returns the images among an archive's relative paths, by the rules of `find_images`."""
     names = [name for name in names if all(map(is_user_file, name.split("/")))]
     others = (name for name in names if not is_image(name) and not name.endswith("/"))
     _tell(where, collections.Counter(_extension(name) or "no extension" for name in others))
@@ -115,14 +102,8 @@ def targets(names, where):
     """Selects the largest images of a set that also contains resized copies of them.
 
     It recognises the sets of SR3's `prepare_data.py` (`hr_32`, `lr_8`, and the blurred `sr_8_32`),
-    as folders or one database, and databases that hold each picture in several sizes.
-
-    Args:
-        names: a sequence of names, such as files or a database's keys.
-        where: name of the set, for messages.
-
-    Returns:
-        `names`, or a list of some of them. The choice is printed to standard error.
+    as folders or one database, and databases that hold each picture in several sizes. The choice is
+    printed to standard error; `where` is the set's name there.
     """
     for pattern, chosen in ((_SR3, "hr_"), (_SIZES, "")):
         kinds = collections.defaultdict(list)

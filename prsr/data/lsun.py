@@ -14,11 +14,7 @@ _SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 
 class Keys(collections.abc.Sequence):
-    """The keys of a database as names, stored compactly: three million take 150 MB.
-
-    Args:
-        keys: iterable of bytes.
-    """
+    """The keys of a database as names, stored compactly: three million take 150 MB."""
 
     def __init__(self, keys):
         joined, ends = bytearray(), [0]
@@ -80,16 +76,9 @@ _opened = weakref.WeakValueDictionary()  # LMDB opens a database only once in a 
 
 
 def database(path):
-    """Opens a database, or returns the one that is already open.
+    """Opens a database, a file or the folder with its `data.mdb`, or returns the one that is open.
 
-    Args:
-        path: `pathlib.Path` of the file, or of the folder with its `data.mdb`.
-
-    Returns:
-        A `Database`.
-
-    Raises:
-        UserError: the file cannot be opened, or the package lmdb is not installed.
+    Raises `UserError` if it cannot be opened, or the package lmdb is not installed.
     """
     file = path if path.is_file() else path / "data.mdb"
     status = file.stat()
@@ -137,11 +126,7 @@ class Database:
             ) from error
 
     def read(self, name):
-        """Returns the bytes of an image file.
-
-        Raises:
-            ValueError: it is missing or unreadable.
-        """
+        """Returns the bytes of an image file, or raises `ValueError`."""
         try:
             with self._environment.begin() as transaction:
                 value = transaction.get(name.encode(errors="surrogateescape"))

@@ -32,11 +32,10 @@ class Shard:
     total: int = 1
 
     def elements(self, first_step, steps, batch_size):
-        """Returns the parts of `steps` steps.
+        """Returns a `tf.data.Dataset` of `(step, places)` for so many steps.
 
-        Returns:
-            A `tf.data.Dataset` of `(step, places)`: the int64 step, and the int64
-            `[batch_size / total]` places in the batch.
+        These are the int64 step, and the int64 `[batch_size / total]` places of a part in the
+        batch.
         """
         size = batch_size // self.total
 
@@ -102,16 +101,7 @@ def _blocks(image_set, data, scale, block_size):
 
 
 def evaluation_arrays(image_set, data, scale):
-    """Returns every image of a split as a pair; for corners, every other uses the second corner.
-
-    Args:
-        image_set: an `ImageSet`.
-        data: `prsr.hparams.DataHparams`.
-        scale: the upscaling factor.
-
-    Returns:
-        `(low_res, high_res)`, uint8 arrays as from `prsr.data.preprocessing.pairs`.
-    """
+    """Returns `evaluation_pairs` as two uint8 arrays, `low_res` and `high_res`."""
     low_res, high_res = zip(*_blocks(image_set, data, scale, 256).as_numpy_iterator())
     return np.concatenate(low_res), np.concatenate(high_res)
 

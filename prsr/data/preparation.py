@@ -49,7 +49,7 @@ def prepare(data, channels, folder, images_per_file):
             f"and channels={channels}"
         )
     folder = pathlib.Path(folder)
-    kept = "finished files are kept: free some space or fix permissions, then run the command again"
+    kept = "finished files are kept: "
     with files.lock(folder, "writing to"), files.disk_errors(folder, kept):
         return _prepare(data, channels, folder, images_per_file)
 

@@ -211,7 +211,7 @@ class Digest:
         return cls(dict(zip(NAMES, parts)), trained)
 
 
-def check(path, source, dataset):
+def check(path, source, dataset, trained_on=None):
     """Compares the images of a data set with a run's digest, if it has one.
 
     Prints any changes to standard error.
@@ -219,14 +219,15 @@ def check(path, source, dataset):
     Args:
         path: `pathlib.Path` of the run's digest.
         source: the opened data set, as `prsr.data.sources.open_source` returns it.
-        dataset: its `KIND:WHERE`, for messages.
+        dataset: its `KIND:WHERE`.
+        trained_on: the `KIND:WHERE` of the run's settings, or None.
 
     Returns:
         The `Digest` to save when the run is trained on these images; None if they have no names.
 
     Raises:
-        UserError: the test split contains images that the run was trained on, or none of the
-            images that the run knows is found again.
+        UserError: the test split contains images that the run was trained on, or the run's own
+            data set has none of the images that the run knows.
     """
     known = Digest.load(path) if path.exists() else None
     digest = source.digest()
@@ -244,11 +245,10 @@ def check(path, source, dataset):
             f"paths, or train a new run"
         )
     if not len(np.intersect1d(digest.all(), known.all())):
-        raise UserError(
-            f"none of the {len(known):,} images that the run in '{path.parent}' knows by name is "
-            f"in '{dataset}'; restore their paths, or if these are indeed other images, delete "
-            f"'{path}'"
-        )
-    if changes:
+        none = f"none of the {len(known):,} images that the run in '{path.parent}' knows by name"
+        if dataset == trained_on:
+            raise UserError(f"{none} is left in '{dataset}'; restore the original paths")
+        print(f"'{dataset}' has {none}: taken as other images, not held out", file=sys.stderr)
+    elif changes:
         print(f"the images of '{path.parent}' have changed: {changes}", file=sys.stderr)
     return dataclasses.replace(digest, trained=np.union1d(digest.trained, known.trained))

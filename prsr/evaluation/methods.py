@@ -11,13 +11,15 @@ import tensorflow as tf
 from prsr import images
 from prsr.data import pipeline, splits
 from prsr.evaluation import results
-from prsr.evaluation.nearest_neighbor import BLOCK, NearestNeighbor
+from prsr.evaluation.nearest_neighbor import BLOCK, find_nearest
 from prsr.hparams import Sampling
 from prsr.sampling import projection, samplers
 from prsr.system.errors import UserError
 from prsr.workdir.directory import Workdir
 
 _GREEDY = Sampling(tau=math.inf)
+# The settings that a model and its baselines must share.
+_SHARED = ("channels", "scale", "image_size", "crop", "downsampling", "pairs", "levels", "split")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +31,10 @@ class Method:
         title: for people.
         predict: function from `[count, height, width, channels]` uint8 to uint8 images.
         made_by: dict of what the images depend on besides the input, for JSON.
-        chunk: images per call, or None for all, because a search reads the whole database however
-            few images it searches for.
+        chunk: images per call, or None for all at once, since a search reads the whole database.
         draw_samples: function from `(low_res, num_samples, bar)` to `[count, num_samples, size,
-            size, channels]` uint8, where `bar` is a `prsr.system.progress.Progress` or None; None
-            for a method with only one image per input.
+            size, channels]` uint8, `bar` being a `prsr.system.progress.Progress` or None; None for
+            a method with only one image per input.
         in_paper: whether the paper has such a row; other rows are listed separately.
     """
 
@@ -47,12 +48,7 @@ class Method:
 
 
 def matched(method, downsampling):
-    """Returns a method whose images are minimally changed so that they downsample to their inputs.
-
-    Args:
-        method: a `Method`.
-        downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
-    """
+    """Returns a `Method` whose images are minimally changed to downsample to their inputs."""
 
     def predict(low_res):
         return np.asarray(projection.match(method.predict(low_res), low_res, downsampling))
@@ -75,7 +71,7 @@ def matched(method, downsampling):
 
 
 def run_methods(workdir, hparams, model, samplings, seed, batch_size, devices=()):
-    """Returns the methods of a run: one for each sampling, or a baseline's.
+    """Returns a list of the methods of a run: one for each sampling, or a baseline's.
 
     Args:
         workdir: a `Workdir`.
@@ -83,13 +79,10 @@ def run_methods(workdir, hparams, model, samplings, seed, batch_size, devices=()
         samplings: list of `prsr.hparams.Sampling`; ignored for a baseline.
         seed: seed of the samples.
         batch_size: samples per batch; does not affect the images.
-        devices: devices that share each batch, as for `prsr.sampling.samplers.sampler`.
-
-    Returns:
-        A list of `Method`.
+        devices: devices that share each batch, as for `prsr.sampling.samplers.Sampler`.
     """
     weights = {"weights_sha256": hashlib.sha256(workdir.weights.read_bytes()).hexdigest()}
-    sampler = samplers.sampler(model, hparams.data.downsampling, devices=devices)
+    sampler = samplers.Sampler(model, hparams.data.downsampling, devices=devices)
 
     def method(key, title, sampling=_GREEDY, sampler=sampler, settings=None):
         def draw_samples(low_res, num_samples, bar=None):
@@ -144,11 +137,11 @@ def _mean(model):
         values = tf.range(probabilities.shape[-1], dtype=tf.float32)
         return tf.cast(tf.round(tf.tensordot(probabilities, values, 1)), tf.uint8)
 
-    return lambda low_res, seeds, sampling: expect(tf.convert_to_tensor(low_res)).numpy()
+    return lambda low_res, *_: expect(tf.convert_to_tensor(low_res)).numpy()
 
 
 def baseline_methods(names, hparams, source, seed, batch_size):
-    """Returns the methods that a model is compared with.
+    """Returns a list of the methods that a model is compared with.
 
     Args:
         names: each `"bicubic"`, `"nn"`, or the run directory of a trained baseline.
@@ -157,9 +150,6 @@ def baseline_methods(names, hparams, source, seed, batch_size):
             images.
         seed: seed of the cross-entropy model's samples.
         batch_size: images per batch; does not affect the images.
-
-    Returns:
-        A list of `Method`.
 
     Raises:
         UserError: a run is not a baseline, is one for other images, or was trained on the test
@@ -194,7 +184,7 @@ def _bicubic(scale):
 def _nearest_neighbor(hparams, source):
     def predict(low_res):
         blocks = pipeline.blocks(source, hparams.data, hparams.model.scale, "train", BLOCK)
-        return NearestNeighbor(*blocks).predict(low_res)
+        return find_nearest(*blocks, low_res)
 
     return Method("nn", "NN", predict, {"training_images": hparams.data.dataset}, chunk=None)
 
@@ -205,14 +195,10 @@ def _check_fits(baseline, hparams, name):
         raise UserError(
             f"the run '{name}' is a pixel_recursive model, not a baseline; evaluate it separately"
         )
-    for part, fields in (
-        ("model", ("channels", "scale")),
-        ("data", ("image_size", "crop", "downsampling", "pairs", "levels", "split")),
-    ):
-        for field in fields:
-            theirs, ours = (getattr(getattr(one, part), field) for one in (baseline, hparams))
-            if theirs != ours:
-                raise UserError(
-                    f"the baseline '{name}' was trained with {field}={theirs}, the model "
-                    f"with {ours}; train a baseline with the model's settings"
-                )
+    theirs, ours = ({**vars(one.model), **vars(one.data)} for one in (baseline, hparams))
+    for field in _SHARED:
+        if theirs[field] != ours[field]:
+            raise UserError(
+                f"the baseline '{name}' was trained with {field}={theirs[field]}, the model with "
+                f"{ours[field]}; train a baseline with the model's settings"
+            )

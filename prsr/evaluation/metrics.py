@@ -119,12 +119,7 @@ def consistency(estimate, low_res, downsampling="antialiased"):
 
 
 def measure(estimate, original, low_res, downsampling, block=256):
-    """Computes every metric that exists for images of this size.
-
-    Args:
-        estimate, original, low_res: as above.
-        downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
-        block: images per batch.
+    """Computes every metric that exists for images of this size, `block` images at a time.
 
     Returns:
         A dict from names of functions in this file to `[count]` float arrays.
@@ -143,13 +138,10 @@ def measure(estimate, original, low_res, downsampling, block=256):
 
 
 def diversity(samples):
-    """Measures how different the samples of one input are.
+    """The root mean squared difference, on [0, 1], of two samples of one input, over all pairs.
 
     Args:
         samples: `[batch, count, height, width, channels]` uint8, count at least 2.
-
-    Returns:
-        `[batch]` float array: the root mean squared difference on [0, 1], averaged over pairs.
     """
     samples = np.asarray(samples, np.float64) / 255
     pairs = itertools.combinations(range(samples.shape[1]), 2)

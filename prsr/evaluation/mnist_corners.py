@@ -21,10 +21,10 @@ PRESENT = 0.5  # a corner with at least this share of the digit's ink contains t
 EMPTY = 0.1  # an area with at most this share is empty
 
 
-def corners_of(canvases):
-    """Returns the upper left and right corners, `[2, count, size / 2, size / 2, channels]`."""
+def _corners(canvases):
+    """Returns the upper left and right corners, `[count, size / 2, size / 2, channels]` each."""
     half = canvases.shape[1] // 2
-    return np.stack([canvases[:, :half, :half], canvases[:, :half, half:]])
+    return canvases[:, :half, :half], canvases[:, :half, half:]
 
 
 def count(canvases, digits):
@@ -36,7 +36,7 @@ def count(canvases, digits):
         at least half of it; `"second_corner"`: the upper right one has more ink.
     """
     ink = _ink(digits)
-    first, second = (_ink(corner) / ink for corner in corners_of(canvases))
+    first, second = (_ink(corner) / ink for corner in _corners(canvases))
     total, fuller = _ink(canvases) / ink, np.maximum(first, second)
     return {
         "exactly_one": (fuller >= PRESENT) & (total - fuller <= EMPTY),
@@ -51,23 +51,16 @@ def _ink(pictures):
 
 def read(classifier, canvases):
     """Classifies the corner with more ink of each canvas: `[count]` ints."""
-    first, second = corners_of(canvases)
+    first, second = _corners(canvases)
     fuller = np.where((_ink(second) > _ink(first))[:, None, None, None], second, first)
     return classifier.predict(fuller, batch_size=256, verbose=0).argmax(axis=1)
 
 
 def row(title, canvases, digits, labels, classifier, nats=None):
-    """Computes a model's row of the report.
+    """Returns a model's row of the report: shares with standard errors, and nats per image.
 
-    Args:
-        title: the model's name.
-        canvases, digits: as above.
-        labels: `[count]` ints.
-        classifier: a Keras model from digits to logits of classes.
-        nats: `[count]` nats per image of the originals, or None.
-
-    Returns:
-        A dict: shares with their standard errors, and nats per image.
+    `classifier` is a Keras model from digits to logits of classes, `labels` are `[count]` ints, and
+    `nats`, if given, `[count]` nats per image of the originals.
     """
     hits = count(canvases, digits)
     hits["second_corner"] = hits["second_corner"][hits["exactly_one"]]
@@ -80,15 +73,7 @@ def row(title, canvases, digits, labels, classifier, nats=None):
 
 
 def markdown(rows, image_shape):
-    """Formats the report as Markdown.
-
-    Args:
-        rows: list of rows, as `row` returns them.
-        image_shape: `(height, width, channels)`.
-
-    Returns:
-        A str.
-    """
+    """Formats what `row` returned as Markdown; `image_shape` is `(height, width, channels)`."""
     shares = {
         "exactly_one": "exactly one digit",
         "both": "in both corners",
@@ -97,16 +82,11 @@ def markdown(rows, image_shape):
     }
     lines = []
     for entry in rows:
-        line = [entry["title"]]
-        for name in shares:
-            share = tables.plus_minus(entry[name], 1, times=100) + "%" if name in entry else ""
-            line.append(share)
-        if nats := entry.get("nats_per_image"):
-            bits = losses.bits_per_dim(nats["mean"], image_shape)
-            line += [tables.plus_minus(nats, 2), f"{bits:.4f}"]
-        else:
-            line += ["", ""]
-        lines.append(line)
+        found = [tables.plus_minus(entry.get(name), 1, times=100) for name in shares]
+        nats = entry.get("nats_per_image")
+        bits = f"{losses.bits_per_dim(nats['mean'], image_shape):.4f}" if nats else ""
+        percent = [share and f"{share}%" for share in found]
+        lines.append([entry["title"], *percent, tables.plus_minus(nats, 2), bits])
     return tables.to_markdown(["model", *shares.values(), "nats per image", "bits/dim"], lines)
 
 
@@ -116,8 +96,7 @@ def report(runs, source, folder, num_images, tau, classifier_epochs, batch_size)
     Args:
         runs: dict from each of `prsr.hparams.ARCHITECTURES` to its trained `Workdir`.
         source: the opened data set, as `prsr.data.sources.open_source` returns it.
-        folder: `pathlib.Path` of the output folder for `corners.md`, `.json` and `.npz`, and
-            `figure2.png` and `.pdf`.
+        folder: `pathlib.Path` of the output folder.
         num_images: number of test digits to draw.
         tau: multiplies the PixelCNN's logits.
         classifier_epochs: training epochs of the classifier.
@@ -138,7 +117,7 @@ def report(runs, source, folder, num_images, tau, classifier_epochs, batch_size)
     low_res, high_res = pipeline.evaluation_arrays(test_set, hparams.data, hparams.model.scale)
     print(f"drawing {len(labels)} digits with each model")
 
-    sampler = samplers.sampler(model)
+    sampler = samplers.Sampler(model)
 
     def draw(low_res, num_samples):
         bar = progress.Progress("PixelCNN", len(low_res) * num_samples)
@@ -166,10 +145,10 @@ def report(runs, source, folder, num_images, tau, classifier_epochs, batch_size)
     ]
     table = markdown(rows, high_res.shape[1:])
     with files.disk_errors(folder):
-        with files.replacing(folder / "corners.md") as partial:
-            partial.write_text(table)
-        with files.replacing(folder / "corners.json") as partial:
-            partial.write_text(json.dumps(rows, indent=2) + "\n")
+        texts = {"corners.md": table, "corners.json": json.dumps(rows, indent=2) + "\n"}
+        for name, text in texts.items():
+            with files.replacing(folder / name) as partial:
+                partial.write_text(text)
         with files.replacing(folder / "corners.npz") as partial, open(partial, "wb") as file:
             np.savez_compressed(file, labels=labels, input=low_res, **drawn)
         images.save(plotting.sheet(cells, captions), folder / "figure2.png")

@@ -9,59 +9,46 @@ BLOCK = 16384  # database images per block
 _QUERIES = 1024  # inputs per search; their distances to a block take 64 MiB
 
 
-class NearestNeighbor:
-    """Finds the nearest training input and returns its high-resolution image.
+def find_nearest(database, count, low_res):
+    """Finds the high-resolution image of each input's nearest training input.
 
     The distance is Euclidean between low-resolution uint8 images; among equally near ones the first
-    wins. Each call reads the database once, block by block, for all its inputs, so memory holds
-    only a few blocks, whatever the size of the database.
+    wins. The database is read once, block by block, for all inputs, so memory holds only a few
+    blocks, whatever its size.
 
     Args:
-        database: a `tf.data.Dataset` (or another iterable that can be read again) of
-            `(low_res, high_res)`: uint8 blocks of equal length, except for the last, as from
-            `pipeline.blocks`.
+        database: iterable of `(low_res, high_res)`: uint8 blocks of equal length, except for the
+            last, as from `pipeline.blocks`.
         count: number of images in the database, for the progress.
+        low_res: `[batch, height, width, channels]` uint8.
+
+    Returns:
+        `[batch, height * scale, width * scale, channels]` uint8 array.
     """
-
-    def __init__(self, database, count):
-        self.database, self.count = database, count
-
-    def predict(self, low_res):
-        """Returns the high-resolution image of each input's nearest neighbour.
-
-        Args:
-            low_res: `[batch, height, width, channels]` uint8.
-
-        Returns:
-            `[batch, height * scale, width * scale, channels]` uint8 array.
-        """
-        searches = [
-            Search(low_res[start : start + _QUERIES]) for start in range(0, len(low_res), _QUERIES)
-        ]
-        found, seen = None, 0
-        bar = progress.Progress("searching the training images", self.count)
-        for low_block, high_block in self.database:
-            if found is None:
-                found = np.empty((len(low_res), *high_block.shape[1:]), np.uint8)
-            for number, search in enumerate(searches):
-                nearer, index = search.add(low_block)
-                found[number * _QUERIES + nearer] = tf.gather(high_block, index)
-            seen += len(low_block)
-            bar.update(seen)
-        return found
+    searches = [
+        Search(low_res[start : start + _QUERIES]) for start in range(0, len(low_res), _QUERIES)
+    ]
+    found, seen = None, 0
+    bar = progress.Progress("searching the training images", count)
+    for low_block, high_block in database:
+        if found is None:
+            found = np.empty((len(low_res), *high_block.shape[1:]), np.uint8)
+        for number, search in enumerate(searches):
+            nearer, index = search.add(low_block)
+            found[number * _QUERIES + nearer] = tf.gather(high_block, index)
+        seen += len(low_block)
+        bar.update(seen)
+    return found
 
 
 class Search:
-    """Keeps track of the nearest image seen so far for each input.
+    """Keeps track of the nearest image seen so far for each input, `[batch, ...]` uint8.
 
     |q - d|^2 = |q|^2 + (|d|^2 - 2 q.d), and only the bracket depends on the database. It is the
     product of (q, 2048, 1) and (-2 d, h, l), where |d|^2 = 2048 h + l; the smallest entry of each
     row wins. Values are shifted by 128, which changes no distance. Factors then have at most 11
     bits, which even a GPU's TF32 keeps, and all terms are integers below 2^24, exact in float32,
     for images of up to 341 values (8x8 RGB has 192).
-
-    Args:
-        low_res: `[batch, height, width, channels]` uint8.
     """
 
     def __init__(self, low_res):
@@ -70,10 +57,7 @@ class Search:
         self._best = tf.fill([len(low_res)], np.float32(np.inf))
 
     def add(self, block):
-        """Searches one more block of the database.
-
-        Args:
-            block: `[count, height, width, channels]` uint8.
+        """Searches one more block of the database, `[count, height, width, channels]` uint8.
 
         Returns:
             `(nearer, index)`, int arrays of equal length: the inputs for which the block has a

@@ -25,19 +25,17 @@ _TAUS, _GUIDANCE = (1.0, 1.2, 1.35, 1.5), (0.0, 1.0, 2.0, 3.0, 5.0)  # of the fi
 
 
 def chosen(names, pairs):
-    """Checks the requested figures, or returns all that a run can have.
+    """Checks the requested figures; with none, returns all that a run can have.
 
     Args:
-        names: some of `FIGURES`, or None for all possible ones.
+        names: some of `FIGURES`, or None.
         pairs: one of `prsr.hparams.PAIRS`; MNIST corners have only figure 2.
 
     Raises:
-        UserError: a name is not a figure, or not one that such a run can have.
+        UserError: a name is not a figure that such a run can have.
     """
     possible = [name for name in FIGURES if (name == "2") == (pairs != "downsampled")]
     for name in names or []:
-        if name not in FIGURES:
-            raise UserError(f"expected figures among {', '.join(FIGURES)}; got '{name}'")
         if name not in possible:
             raise UserError(
                 f"a run with pairs={pairs} has no figure {name}; it can have {', '.join(possible)}"
@@ -141,7 +139,7 @@ class PaperFigures:
 
     @functools.cached_property
     def _sampler(self):
-        return samplers.sampler(self.model, self.downsampling)
+        return samplers.Sampler(self.model, self.downsampling)
 
     def _drawn(self, low_res, samplings, num_samples):
         """Draws a dict from titles to `[count, num_samples, size, size, channels]` uint8."""
@@ -184,11 +182,9 @@ def diversity(low_res, by_title):
 
 
 def guidances(low_res, samples, high_res):
-    """Shows samples of one input at several taus (top to bottom) and guidances (left to right).
+    """Shows samples of one input: taus from top to bottom, guidances from left to right.
 
-    Args:
-        low_res, high_res: one input and its original.
-        samples: `[count, size, size, channels]` uint8, the guidances of the first tau first.
+    `samples` are `[count, size, size, channels]` uint8, the guidances of the first tau first.
     """
     rows, width = [], len(_GUIDANCE)
     for start in range(0, len(samples), width):
@@ -233,11 +229,7 @@ def where_the_bits_are(low_res, samples, high_res, inside):
 
 
 def corners(low_res, by_title, samples):
-    """Lays out figure 2: each model's output for a digit that may be in either corner.
-
-    `by_title` are the baselines' images, and `samples` `[count, num_samples, size, size, channels]`
-    those of the PixelCNN.
-    """
+    """Lays out figure 2: the baselines' images, and several samples of the PixelCNN."""
     rows = [[*row[:-1], *row[-1]] for row in zip(low_res, *by_title.values(), samples)]
     return rows, ["input", *_short(by_title), *["PixelCNN"] * samples.shape[1]], None
 

@@ -48,27 +48,20 @@ class Evaluation:
     def check(self, methods):
         """Rejects methods that cannot be stored here, before any image is drawn.
 
-        Args:
-            methods: list of `Method`.
-
         Raises:
             UserError: two have the same key, or the directory holds images made in another way.
         """
         keys = [method.key for method in methods]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise UserError(
-                    f"'{key}' is listed {keys.count(key)} times among the taus and baselines; list "
-                    f"it once, and evaluate other runs of the same kind in another folder"
-                )
         for method in methods:
+            if keys.count(method.key) > 1:
+                raise UserError(
+                    f"'{method.key}' is listed twice among the taus and baselines; list it once, "
+                    f"and evaluate other runs of the same kind in another folder"
+                )
             self._claim(method.key, method.made_by, method.chunk or len(self.names))
 
     def images(self, method):
-        """Returns a method's images, drawing only those that were not drawn before.
-
-        Returns:
-            `[count, size, size, channels]` uint8.
+        """Returns a method's images, `[count, size, size, channels]` uint8, drawn or read.
 
         Raises:
             UserError: the directory holds images made in another way.
@@ -91,8 +84,6 @@ class Evaluation:
                 if bar:
                     bar.update(stop)
             parts.append(_load(path))
-            if len(parts[-1]) != stop - start:
-                raise UserError(f"'{path}' does not hold {stop - start} images; delete it")
         pictures = np.concatenate(parts)
         if not (folder / "first.png").exists():
             rows = [list(pictures[i : i + 8]) for i in range(0, min(count, 32), 8)]
@@ -105,13 +96,10 @@ class Evaluation:
         made_by = {**self._test_set, **made_by, "images_a_file": chunk}
         note = folder / "made_by.json"
         try:
-            if note.exists():
-                same = json.loads(note.read_text()) == made_by
-            else:
-                same = not folder.exists() or not any(folder.iterdir())
-                if same:
-                    with files.replacing(note) as partial:
-                        partial.write_text(json.dumps(made_by, indent=2) + "\n")
+            if not any(folder.glob("*")):
+                with files.replacing(note) as partial:
+                    partial.write_text(json.dumps(made_by, indent=2) + "\n")
+            same = json.loads(note.read_text()) == made_by
         except (OSError, ValueError) as error:
             raise UserError(
                 f"cannot use '{folder}' ({first_line(error)}); choose another folder"
@@ -125,13 +113,10 @@ class Evaluation:
 
 
 def read(path):
-    """Reads the report of a finished evaluation.
+    """Reads a finished evaluation: the dict of `table1.json`, and the test images' names.
 
     Args:
         path: `pathlib.Path` of its directory.
-
-    Returns:
-        The dict of `table1.json`, and the test images' names.
 
     Raises:
         UserError: there is no report, or it is damaged.
@@ -139,29 +124,23 @@ def read(path):
     try:
         report = json.loads((path / "table1.json").read_text())
         names = (path / "names.txt").read_text().splitlines()
-        methods = [row["method"] for row in report["rows"]]
     except FileNotFoundError as error:
         raise UserError(
             f"'{path}' does not hold a finished evaluation; make one with "
             f"python -m prsr.evaluate --workdir=RUN --output={path}"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"'{path}' is damaged ({first_line(error)}); evaluate again") from error
-    if not methods or not names:
-        raise UserError(f"'{path}' has no methods or no images; evaluate again")
     return report, names
 
 
 def read_images(path, key, count):
-    """Reads a method's images from a finished evaluation.
+    """Reads a method's images, `[count, size, size, channels]` uint8, from a finished evaluation.
 
     Args:
         path: `pathlib.Path` of its directory.
         key: key of the method, or `"input"` or `"truth"`.
         count: number of test images.
-
-    Returns:
-        `[count, size, size, channels]` uint8.
 
     Raises:
         UserError: there are none, or they are damaged.
@@ -178,9 +157,6 @@ def read_images(path, key, count):
 
 def _load(path):
     try:
-        pictures = np.load(path)
+        return np.load(path)
     except Exception as error:  # NumPy raises many kinds on damaged files
         raise UserError(f"'{path}' is damaged ({first_line(error)}); delete it") from error
-    if pictures.dtype != np.uint8 or pictures.ndim != 4:
-        raise UserError(f"'{path}' does not hold uint8 images; delete it")
-    return pictures

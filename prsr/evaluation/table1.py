@@ -1,7 +1,6 @@
 """Makes Table 1 from every method's images, beside the paper's, in Markdown, CSV and JSON."""
 
 import json
-from typing import NamedTuple
 
 from prsr.evaluation import metrics, tables
 from prsr.models import likelihood, losses
@@ -9,6 +8,7 @@ from prsr.system import files, progress
 
 # Table 1: pSNR, SSIM, MS-SSIM, consistency and % fooled with its error.
 PAPER = {
+    "none": {},
     "faces": {
         "bicubic": (28.92, 0.84, 0.76, 0.006, None),
         "nn": (28.18, 0.73, 0.66, 0.024, None),
@@ -26,36 +26,18 @@ PAPER = {
         "tau_1.2": (28.93, 0.59, 0.58, 0.018, (27.9, 0.3)),
     },
 }
-PAPER["none"] = {}
 PAPER_COLUMNS = ("psnr", "ssim", "ms_ssim", "consistency", "percent_fooled")
 DIVERSITY_INPUTS, DIVERSITY_SAMPLES = 32, 6  # of so many test images, so many samples each
-
-
-class Column(NamedTuple):
-    """A column of the table.
-
-    Attributes:
-        name: name in files and JSON.
-        title: name for people.
-        digits: number of decimals.
-        paper: the one of `PAPER_COLUMNS` to compare with, or None.
-    """
-
-    name: str
-    title: str
-    digits: int
-    paper: str | None = None
-
-
+# Name in files, title for people, number of decimals, and the paper's column to compare with.
 COLUMNS = (
-    Column("psnr", "pSNR, dB", 2),
-    Column("psnr_uint8_wrap", "pSNR in uint8*", 2, "psnr"),
-    Column("ssim", "SSIM", 3, "ssim"),
-    Column("ms_ssim", "MS-SSIM**", 3, "ms_ssim"),
-    Column("consistency", "consistency", 5, "consistency"),
-    Column("diversity", "diversity***", 3),
-    Column("percent_fooled", "% fooled", 1, "percent_fooled"),
-    Column("bits_per_dim", "bits/dim", 3),
+    ("psnr", "pSNR, dB", 2, None),
+    ("psnr_uint8_wrap", "pSNR in uint8*", 2, "psnr"),
+    ("ssim", "SSIM", 3, "ssim"),
+    ("ms_ssim", "MS-SSIM**", 3, "ms_ssim"),
+    ("consistency", "consistency", 5, "consistency"),
+    ("diversity", "diversity***", 3, None),
+    ("percent_fooled", "% fooled", 1, "percent_fooled"),
+    ("bits_per_dim", "bits/dim", 3, None),
 )
 
 
@@ -70,8 +52,8 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
     """Draws and measures the images of every method.
 
     Args:
-        evaluation: a `prsr.evaluation.results.Evaluation`.
-        methods: list of `prsr.evaluation.methods.Method`.
+        evaluation: an `Evaluation`.
+        methods: list of `Method`.
         model: the trained model; if it has a likelihood, it scores all images.
         downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
         paper: one of `PAPER`.
@@ -111,15 +93,12 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
 
 
 def write(folder, report, measured, names):
-    """Writes `table1.md`, `.csv` and `.json`, and `scores.csv`.
+    """Writes `table1.md`, `.csv` and `.json`, and `scores.csv`; returns the table in Markdown.
 
     Args:
-        folder: `pathlib.Path` of an existing folder.
+        folder: `pathlib.Path`.
         report, measured: as `evaluate` returns them.
         names: names of the test images.
-
-    Returns:
-        The table in Markdown.
 
     Raises:
         UserError: the disk is full, or the folder is not writable.
@@ -146,16 +125,9 @@ def diversity(method, low_res):
 
 
 def row(method, values, image_shape, paper):
-    """Computes a row of Table 1.
+    """Returns a row for JSON: means and standard errors, and the paper's numbers if it has the row.
 
-    Args:
-        method: a `Method`.
-        values: as `metrics.measure` returns them, perhaps with `"nats_per_image"`.
-        image_shape: `(height, width, channels)`.
-        paper: one of `PAPER`.
-
-    Returns:
-        A dict for JSON: means and standard errors, and the paper's numbers if it has the row.
+    `values` are what `metrics.measure` returns, perhaps with `"nats_per_image"`.
     """
     result = {"method": method.key, "title": method.title, "in_paper": method.in_paper}
     result |= {name: tables.summary(value) for name, value in values.items()}
@@ -171,20 +143,25 @@ def markdown(report):
     """Formats the content of `table1.json` as Markdown, ours beside the paper's."""
     rows = report["rows"]
     with_paper = any("paper" in row for row in rows)
-    columns = [column for column in COLUMNS if any(column.name in row for row in rows)]
     head = ["method"]
-    for column in columns:
-        head += [column.title, "paper"] if with_paper and column.paper else [column.title]
-    lines = {True: [], False: []}  # the paper's rows, and others
-    for entry in rows:
-        line = [entry["title"]]
-        for column in columns:
-            line.append(_cell(entry.get(column.name), column.digits))
-            if with_paper and column.paper:
-                line.append(_paper_cell(entry.get("paper", {}).get(column.paper)))
-        lines[entry.get("in_paper", True)].append(line)
-    apart = ["**not in the paper:**", *[""] * (len(head) - 1)]
+    lines = [[row["title"]] for row in rows]
+    for name, title, digits, paper in COLUMNS:
+        if not any(name in row for row in rows):
+            continue
+        head.append(title)
+        for line, row in zip(lines, rows):
+            line.append(tables.plus_minus(row.get(name), digits))
+        if with_paper and paper:
+            head.append("paper")
+            for line, row in zip(lines, rows):
+                line.append(_paper_cell(row.get("paper", {}).get(paper)))
+    in_paper = [row.get("in_paper", True) for row in rows]
+    table = [line for line, known in zip(lines, in_paper) if known]
+    if others := [line for line, known in zip(lines, in_paper) if not known]:
+        table += [["**not in the paper:**", *[""] * (len(head) - 1)], *others]
     notes = [
+        f"Means over {report['test_images']} test images, and standard errors of the means. "
+        f"bits/dim: of each method's images under the model, not of the originals.",
         "\\* Differences and squares modulo 256, a mistake that brings photographs near 29 dB, "
         "whatever the method: the paper's pSNR can only be compared with this column.",
         "\\*\\* Five scales; the window shrinks to an image that is smaller than it.",
@@ -198,22 +175,10 @@ def markdown(report):
     for name, original in report.get("truth", {}).items():
         notes.append(
             f"Negative log-likelihood of the originals, {titles[name]}: "
-            f"{_cell(original['nats_per_image'], 0)} nats per image, "
-            f"{_cell(original['bits_per_dim'], 3)} bits/dim"
+            f"{tables.plus_minus(original['nats_per_image'], 0)} nats per image, "
+            f"{tables.plus_minus(original['bits_per_dim'], 3)} bits/dim"
         )
-    table = tables.to_markdown(
-        head, [*lines[True], *([apart] if lines[False] else []), *lines[False]]
-    )
-    return (
-        f"{table}\nMeans over {report['test_images']} test images, and standard errors of the "
-        f"means. bits/dim: of each method's images under the model, not of the originals.\n\n"
-        + "\n\n".join(notes)
-        + "\n"
-    )
-
-
-def _cell(value, digits):
-    return "" if value is None else tables.plus_minus(value, digits)
+    return "\n\n".join([tables.to_markdown(head, table).rstrip(), *notes]) + "\n"
 
 
 def _paper_cell(value):
@@ -240,7 +205,7 @@ def to_csv(report):
 
 
 def _by_image(names, measured):
-    """Formats every image's metrics and nats as CSV; arguments as for `write`."""
+    """Formats every image's metrics and nats as CSV."""
     lines = []
     for method, values in measured.items():
         for i, name in enumerate(names):

@@ -18,15 +18,7 @@ class Summary(TypedDict):
 
 
 def to_markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Formats a table as Markdown.
-
-    Args:
-        head: titles of the columns.
-        rows: lists of cells, as long as `head`.
-
-    Returns:
-        A str, which ends with its last line.
-    """
+    """Formats a table as Markdown, from the columns' titles and rows of as many cells."""
     cells = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(map(str, row)) + " |\n" for row in cells)
 
@@ -39,14 +31,9 @@ def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def summary(values: npt.ArrayLike) -> Summary:
-    """Computes the mean over images and its standard error, s / sqrt(n).
+    """Computes the mean over images, `[count]`, and its standard error, s / sqrt(n).
 
-    Args:
-        values: `[count]` array.
-
-    Returns:
-        `{"mean": float, "standard_error": float}` for JSON, with None for a number that is not
-        finite or does not exist, such as the error of one value.
+    A number that is not finite or does not exist, such as the error of one value, is None.
     """
     values = np.asarray(values, np.float64)
     mean = values.mean()
@@ -57,17 +44,16 @@ def summary(values: npt.ArrayLike) -> Summary:
     return {"mean": float(mean), "standard_error": error}
 
 
-def plus_minus(value: Summary, digits: int, times: float = 1) -> str:
+def plus_minus(value: Summary | None, digits: int, times: float = 1) -> str:
     """Formats the result of `summary`: the mean, and its error if there is one.
 
     Args:
-        value: as `summary` returns it.
+        value: as `summary` returns it; None becomes an empty cell.
         digits: number of decimals.
         times: factor for both, such as 100 for percent.
-
-    Returns:
-        A str.
     """
+    if value is None:
+        return ""
     if value["mean"] is None:
         return "inf"
     text = f"{times * value['mean']:.{digits}f}"

@@ -22,21 +22,18 @@ def build_model(hparams, dtype="float32"):
         UserError: the settings do not describe a valid model.
     """
     size, scale = hparams.data.image_size, hparams.model.scale
+    settings = {**vars(hparams.model), "dtype": dtype}
+    architecture = settings.pop("architecture")
     try:
-        model = _construct(**vars(hparams.model), dtype=dtype)
+        if architecture == "pixel_recursive":
+            model = PixelRecursiveSuperResolution(**settings)
+        else:
+            settings["width"] = settings["conditioning_width"]
+            names = ("channels", "scale", "blocks_per_stage", "width", "normalization", "dtype")
+            model = _BASELINES[architecture](**{name: settings[name] for name in names})
     except ValueError as error:
         raise UserError(str(error)) from error
     if size < scale or size % scale:
         raise UserError(f"image_size must be a multiple of scale={scale}; got {size}")
     model.build((None, size // scale, size // scale, hparams.model.channels))
     return model
-
-
-def _construct(architecture, dtype, conditioning_width, **settings):
-    if architecture == "pixel_recursive":
-        return PixelRecursiveSuperResolution(
-            conditioning_width=conditioning_width, **settings, dtype=dtype
-        )
-    names = ("channels", "scale", "blocks_per_stage", "normalization")
-    shared = {name: settings[name] for name in names}
-    return _BASELINES[architecture](width=conditioning_width, **shared, dtype=dtype)

@@ -6,7 +6,6 @@ from keras import ops
 from prsr import images
 from prsr.hparams import NORMALIZATIONS
 from prsr.models import layers
-from prsr.models.initialization import Initializer
 
 INTENSITIES = 256
 
@@ -42,32 +41,20 @@ class ResNetTrunk(keras.Model):
         self.channels, self.scale, self.normalization = channels, scale, normalization
 
         # Paper: Table 2 starts at 32 features; a 1x1 convolution maps the 3 channels to them.
-        self.stem = self._convolution(width, 1)
+        self.stem = layers.convolution(width, 1, dtype=self.dtype_policy)
         self.stages, self.upsamplings = [], []
         for stage in range(scale.bit_length()):
             if stage > 0:
-                self.upsamplings.append(
-                    self._convolution(
-                        width, 3, strides=2, activation="relu", kind=keras.layers.Conv2DTranspose
-                    )
+                upsampling = layers.convolution(
+                    width, 3, transposed=True, strides=2, activation="relu", dtype=self.dtype_policy
                 )
+                self.upsamplings.append(upsampling)
             self.stages.append(
                 [
                     layers.ResidualBlock(width, normalization, dtype=self.dtype_policy)
                     for _ in range(blocks_per_stage)
                 ]
             )
-
-    def _convolution(self, features, size, kind=keras.layers.Conv2D, **options):
-        return kind(
-            features,
-            size,
-            padding="same",
-            data_format=layers.DATA_FORMAT,
-            kernel_initializer=Initializer(),
-            dtype=self.dtype_policy,
-            **options,
-        )
 
     def rows(self):
         """Returns the layers in Table 2's order."""
@@ -92,7 +79,7 @@ class ResNetTrunk(keras.Model):
         return x
 
     def compute_output_shape(self, input_shape):
-        """Returns the shape of an image: `[batch, height * scale, width * scale, channels]`."""
+        """The shape of an image: `[batch, height * scale, width * scale, channels]`."""
         batch, *sizes, channels = input_shape
         return (batch, *(size and size * self.scale for size in sizes), channels)
 
@@ -132,16 +119,13 @@ class ResNetTrunk(keras.Model):
 class ConditioningNetwork(ResNetTrunk):
     """Upper half of Table 2: maps a low-resolution image to logits for every sub-pixel.
 
-    Args:
-        *args, **kwargs: as for `ResNetTrunk`.
-
-    Raises:
-        ValueError: an argument is invalid.
+    Its arguments are those of `ResNetTrunk`.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.logits = self._convolution(self.channels * INTENSITIES, 1)
+        features = self.channels * INTENSITIES
+        self.logits = layers.convolution(features, 1, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         layers.build_in_turn([*self.rows(), self.logits], input_shape)

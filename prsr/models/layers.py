@@ -18,34 +18,33 @@ from keras import ops
 
 from prsr.models.initialization import Initializer
 
-# Passed to every layer, so that keras.json has no effect.
-DATA_FORMAT = "channels_last"
+_DATA_FORMAT = "channels_last"  # passed to every layer, so that keras.json has no effect
 
 registered = keras.saving.register_keras_serializable("prsr")
 
 
 def build_in_turn(chain, shape):
-    """Builds a chain of layers, each of which takes the output of the one before.
-
-    Args:
-        chain: list of layers.
-        shape: input shape of the first layer; unknown sizes are None.
-
-    Returns:
-        The output shape of the last layer.
-    """
+    """Builds a chain of layers, the first for this input shape; unknown sizes are None."""
     for layer in chain:
         layer.build(shape)
         shape = layer.compute_output_shape(shape)
-    return shape
+
+
+def convolution(features, size, transposed=False, **options):
+    """Returns a Keras convolution, unmasked, with Table 2's initialisation."""
+    kind = keras.layers.Conv2DTranspose if transposed else keras.layers.Conv2D
+    return kind(
+        features,
+        size,
+        padding="same",
+        data_format=_DATA_FORMAT,
+        kernel_initializer=Initializer(),
+        **options,
+    )
 
 
 def channel_groups(features, channels):
     """Assigns each feature to a channel, in order: 64 features are 22 R, 21 G, 21 B.
-
-    Args:
-        features: number of features, at least `channels`.
-        channels: number of image channels.
 
     Returns:
         int array `[features]` in 0..channels - 1, non-decreasing.
@@ -79,7 +78,7 @@ def shift_down(x):
 
 def _conv(x, kernel):
     """Convolves `[batch, height, width, in]` wherever the whole kernel fits."""
-    return ops.conv(x, kernel, padding="valid", data_format=DATA_FORMAT)
+    return ops.conv(x, kernel, padding="valid", data_format=_DATA_FORMAT)
 
 
 def gate(pre_activation):
@@ -235,23 +234,13 @@ class ResidualBlock(keras.layers.Layer):
         # Use the statistics of the global batch, on however many devices it is.
         synchronized = keras.backend.backend() == "tensorflow"  # other backends reject it
 
-        def convolution():
-            return keras.layers.Conv2D(
-                features,
-                3,
-                padding="same",
-                data_format=DATA_FORMAT,
-                kernel_initializer=Initializer(),
-                dtype=dtype,
-            )
-
         def normalize():
             if normalization == "none":
                 return keras.layers.Identity(dtype=dtype)
             return keras.layers.BatchNormalization(synchronized=synchronized, dtype=dtype)
 
-        self.first, self.first_norm = convolution(), normalize()
-        self.second, self.second_norm = convolution(), normalize()
+        self.first, self.first_norm = convolution(features, 3, dtype=dtype), normalize()
+        self.second, self.second_norm = convolution(features, 3, dtype=dtype), normalize()
 
     def build(self, input_shape):
         build_in_turn([self.first, self.first_norm, self.second, self.second_norm], input_shape)

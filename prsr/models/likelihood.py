@@ -9,12 +9,9 @@ _UNTRACED = 2  # batches; in TensorFlow, tracing costs what about six batches sa
 
 
 class Repeated:
-    """Wraps a model whose scores are needed many times.
+    """The `scores` and `log_likelihood` of a model, for when they are needed many times.
 
     In TensorFlow it scores the first batches eagerly, and later ones with a graph in half the time.
-
-    Args:
-        model: has `scores` and `log_likelihood`; so does this object.
     """
 
     def __init__(self, model):
@@ -61,9 +58,13 @@ def nats(model, low_res, high_res, batch_size):
     return -np.concatenate([ops.convert_to_numpy(part) for part in parts])[: len(low_res)]
 
 
-def _by_batches(function, low_res, high_res, batch_size):
-    """Applies a function to batches of one size; the last wraps around to the first images."""
-    count, size = len(low_res), min(batch_size, len(low_res))
+def batches(count, batch_size):
+    """Yields the indices of batches of one size; the last wraps around to the first images."""
+    size = min(batch_size, count)
     for start in range(0, count, size):
-        batch = np.arange(start, start + size) % count
+        yield np.arange(start, start + size) % count
+
+
+def _by_batches(function, low_res, high_res, batch_size):
+    for batch in batches(len(low_res), batch_size):
         yield function(low_res[batch], high_res[batch])

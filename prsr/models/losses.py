@@ -32,21 +32,12 @@ def nats_per_image(logits, high_res):
 def bits_per_dim(nats, image_shape):
     """Converts nats per image to bits per dimension: nats / (ln 2 * number of sub-pixels).
 
-    Args:
-        nats: a number or tensor in nats per image.
-        image_shape: `(height, width, channels)` of the high-resolution image.
-
-    Returns:
-        The value in bits per dimension; a uniform guess scores 8.
+    A uniform guess scores 8. `image_shape` is `(height, width, channels)` of the high-resolution
+    image.
     """
     return nats / (math.log(2) * math.prod(image_shape))
 
 
 def in_words(nats, image_shape):
-    """Formats a score as nats per image (bits per dimension), such as `8,226 (3.86)`.
-
-    Args:
-        nats: a number, in nats per image.
-        image_shape: `(height, width, channels)` of the high-resolution image.
-    """
+    """Formats nats per image, with bits per dimension, such as `8,226 (3.86)`."""
     return f"{nats:,.0f} ({bits_per_dim(nats, image_shape):.2f})"

@@ -9,11 +9,7 @@ from prsr.models.scored import ScoredModel
 class PixelIndependent(ScoredModel, ConditioningNetwork):
     """p(y | x) = prod_i softmax(A_i(x)): each pixel independent of the others (equation 2).
 
-    Args:
-        *args, **kwargs: as for `prsr.models.conditioning.ResNetTrunk`.
-
-    Raises:
-        ValueError: an argument is invalid.
+    The arguments are those of `ResNetTrunk`.
     """
 
     has_likelihood = True
@@ -23,12 +19,5 @@ class PixelIndependent(ScoredModel, ConditioningNetwork):
         return {"conditioning": losses.nats_per_image(outputs, high_res)}
 
     def log_likelihood(self, low_res, high_res):
-        """Returns log p(y | x).
-
-        Args:
-            low_res, high_res: as for `scores`.
-
-        Returns:
-            `[batch]` float, at most 0, in nats per image.
-        """
+        """Returns log p(y | x), `[batch]`, in nats per image; arguments as for `scores`."""
         return -self.scores(low_res, high_res)["conditioning"]

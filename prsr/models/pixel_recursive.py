@@ -138,15 +138,9 @@ class PixelRecursiveSuperResolution(ScoredModel):
         return self.output_scores(self((low_res, high_res), training=training), high_res)
 
     def output_scores(self, outputs, high_res):
-        """Returns the cross-entropies of softmax(A + B), softmax(A) and softmax(B).
+        """Returns the cross-entropies of softmax(A + B), softmax(A) and softmax(B), as `scores`.
 
-        Args:
-            outputs: `Logits`.
-            high_res: `[batch, height, width, channels]`, 0..255.
-
-        Returns:
-            A dict of `[batch]` tensors in nats per image: `"joint"`, `"conditioning"`, and
-            `"prior"`, which is monitored but not trained on.
+        The last is monitored but not trained on.
         """
         return {
             "joint": losses.nats_per_image(outputs.joint, high_res),
@@ -169,23 +163,15 @@ class PixelRecursiveSuperResolution(ScoredModel):
             low_res, high_res: as for `call`.
 
         Returns:
-            `[batch]` float, at most 0, in nats per image. Negate it and pass it to
-            `losses.bits_per_dim` for bits per dimension.
+            `[batch]` float, at most 0, in nats per image.
         """
         return -losses.nats_per_image(self((low_res, high_res)).joint, high_res)
 
     def inspect(self, low_res, high_res):
-        """Compares the distributions of A, B and their sum for each sub-pixel, in one pass.
+        """Compares A, B and their sum for each sub-pixel: the dict of `inspection.compare`.
 
         Args:
             low_res, high_res: as for `call`; each sub-pixel is predicted from those before it.
-
-        Returns:
-            The dict of `prsr.models.inspection.compare`: tensors `[batch, height * scale,
-            width * scale, channels]`, with a last axis of 256 for logits.
-
-        Raises:
-            ValueError: as for `call`.
         """
         return inspection.compare(self((low_res, high_res)), high_res)
 

@@ -15,13 +15,8 @@ class RegressionNetwork(ScoredModel, ResNetTrunk):
     """Bicubic interpolation plus a residual: y = bicubic(x) + tanh(C(x)), on [0, 1].
 
     It has the conditioning network's trunk, and one tanh output per sub-pixel. Its loss, the
-    squared error, is the likelihood of equation 3 with one fixed variance.
-
-    Args:
-        *args, **kwargs: as for `prsr.models.conditioning.ResNetTrunk`.
-
-    Raises:
-        ValueError: an argument is invalid.
+    squared error, is the likelihood of equation 3 with one fixed variance. The arguments are those
+    of `ResNetTrunk`.
     """
 
     has_likelihood = False
@@ -29,7 +24,9 @@ class RegressionNetwork(ScoredModel, ResNetTrunk):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.residual = self._convolution(self.channels, 1, activation="tanh")
+        self.residual = layers.convolution(
+            self.channels, 1, activation="tanh", dtype=self.dtype_policy
+        )
 
     def build(self, input_shape):
         layers.build_in_turn([*self.rows(), self.residual], input_shape)
@@ -56,12 +53,5 @@ class RegressionNetwork(ScoredModel, ResNetTrunk):
         return {"mean_squared_error": scores["squared_error"] / math.prod(image_shape)}
 
     def predict_images(self, low_res):
-        """Returns the prediction as images.
-
-        Args:
-            low_res: as for `call`.
-
-        Returns:
-            `[batch, height * scale, width * scale, channels]` uint8, clipped and rounded.
-        """
+        """Returns what `call` returns as uint8 images, clipped and rounded."""
         return images.quantize(self(low_res) * 255.0)

@@ -49,15 +49,7 @@ class ScoredModel(keras.Model):
         return super().fit(*args, **kwargs)
 
     def output_scores(self, outputs, high_res):
-        """Computes the scores from what `call` returned.
-
-        Args:
-            outputs: of `call`.
-            high_res: as for `scores`.
-
-        Returns:
-            As `scores`.
-        """
+        """Returns the `scores` of what `call` returned."""
         raise NotImplementedError
 
     def scores(self, low_res, high_res, training=False):
@@ -77,11 +69,9 @@ class ScoredModel(keras.Model):
         return self.output_scores(self(low_res, training=training), high_res)
 
     def objective(self, scores, conditioning_weight=1.0):
-        """Returns the training loss of each image, `[batch]`.
+        """Returns the training loss of each image, `[batch]`, from its `scores`.
 
-        Args:
-            scores: from `scores`.
-            conditioning_weight: weight of CE(A), for the paper's model.
+        Only the paper's model has a CE(A) beside its own, which `conditioning_weight` multiplies.
         """
         return sum(scores.values())
 

@@ -36,16 +36,9 @@ _MAX_RESPONSE = 2**26
 def application(name, max_bytes, framed_by=()):
     """Makes a `flask.Flask` that serves static/ of the package `name`, with safe headers.
 
-    Errors are JSON, `{"error": words}`.
-
-    Args:
-        name: the package.
-        max_bytes: maximum size of a request's body, in bytes.
-        framed_by: origins of the only pages that may show this one in a frame, such as
-            `"https://example.org"` or `"https://*.example.org"`.
-
-    Raises:
-        UserError: one of them is not an origin.
+    A request's body has at most `max_bytes`; errors are JSON, `{"error": words}`. `framed_by` are
+    the only origins that may show the page in a frame, such as `"https://*.example.org"`. Raises
+    `UserError` if one is not an origin.
     """
     for origin in framed_by:
         if not _ORIGIN.fullmatch(origin):
@@ -77,19 +70,11 @@ def application(name, max_bytes, framed_by=()):
 
 @contextlib.contextmanager
 def listening(app, host, port, connections=2000):
-    """Opens the port of an application.
+    """Opens the port of an application; 0 is any free one.
 
-    Args:
-        app: as `application` returns it.
-        host: address to listen on; if a name has several addresses, the first.
-        port: the port; 0 for any free one.
-        connections: maximum number of simultaneous connections; a browser opens several.
-
-    Yields:
-        The address for a browser, and a function that serves until SIGINT or SIGTERM.
-
-    Raises:
-        UserError: the address is unusable.
+    Yields the address for a browser, and a function that serves until SIGINT or SIGTERM.
+    `connections` is the most at a time; a browser opens several. Raises `UserError` if the address
+    is unusable.
     """
     # Flask rejects a body that is too large with a message; waitress rejects a much larger one
     # without a message. Above these sizes, waitress would write to files.

@@ -18,6 +18,7 @@ In shapes, `L`, `F` and `hidden` are the prior's number of layers, width and hid
 """
 
 import contextlib
+import functools
 import math
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from prsr import images
-from prsr.models import layers
+from prsr.models import layers, likelihood
 from prsr.models.conditioning import INTENSITIES
 from prsr.models.pixel_recursive import guided
 from prsr.sampling import noise
@@ -170,15 +171,8 @@ def _read_weights(prior):
 def _through_layers(layer, x, shapes, num_layers):
     """Runs the gated layers in a loop: unrolled code takes twice as long to compile.
 
-    Args:
-        layer: function from `(i, x)`, the input of layer i, to `(x, outputs)`: its output, and a
-            tuple of tensors to return.
-        x: input of the first layer.
-        shapes: shapes of the tensors to return.
-        num_layers: L.
-
-    Returns:
-        A list of the returned tensors of all layers, each `[L, ...]`, and the last layer's output.
+    `layer` maps `(i, x)`, the input of layer i, to its output and a tuple of tensors of `shapes`.
+    Returns these tensors of all layers, each `[L, ...]`, and the last layer's output.
     """
 
     def run_next(i, x, *arrays):
@@ -192,10 +186,7 @@ def _through_layers(layer, x, shapes, num_layers):
 
 
 def _last_row(window, kernel, bias):
-    """Computes a `VerticalConv` for the last row of a window.
-
-    Maps `[batch, kernel height, width, in]` to `[batch, width, features]`.
-    """
+    """Maps the last rows, as many as the kernel's, to a `VerticalConv`'s newest row."""
     reach = kernel.shape[1] // 2
     padding = [[0, 0], [0, 0], [reach, reach], [0, 0]]
     return tf.nn.conv2d(window, kernel, 1, padding)[:, 0] + bias
@@ -214,15 +205,8 @@ def _no_rows_yet(weights, batch, width):
 def _start_row(weights, row, above):
     """Computes everything that a row takes from the rows above it.
 
-    Args:
-        weights: the prior's `_Weights`.
-        row: scalar int32, the row that starts.
-        above: its `_RowsAbove`.
-
-    Returns:
-        The contributions to the horizontal stack, biases included: `[width, batch, F]` for its
-        first layer and `[width, L, batch, 2F]` for the gates; and the `features` of the next row's
-        `_RowsAbove`.
+    Returns the contributions to the horizontal stack, biases included: `[width, batch, F]` for its
+    first layer and `[width, L, batch, 2F]` for the gates; and the next row's `_RowsAbove.features`.
     """
     # `shift_down` gives row 0 a row of zeros, not the vertical stack above the image. The gate of
     # zeros is zero, so the layers' inputs there are zeros as well.
@@ -247,18 +231,12 @@ def _start_row(weights, row, above):
 def _draw_pixel(weights, first, gates, conditioning_logits, uniforms, given, tau):
     """Draws a pixel, channel by channel.
 
-    Args:
-        weights: the prior's `_Weights`.
-        first: `[batch, F]`, the input of the horizontal stack's first layer, except for this
-            pixel's earlier channels.
-        gates: `[L, batch, 2F]`, the same for each layer's gate.
-        conditioning_logits: `[channels, batch, 256]` float32.
-        uniforms, given: `[channels, batch]`.
-        tau: scalar float32.
+    `first`, `[batch, F]`, is the input of the horizontal stack's first layer, except for this
+    pixel's earlier channels; `gates`, `[L, batch, 2F]`, the same for each layer's gate. The rest is
+    the pixel's part of `ToDraw`, `[channels, batch, ...]`.
 
-    Returns:
-        The pixel, `[batch, channels]` int32 in 0..255, and the input of each gated layer,
-        `[L, batch, F]`.
+    Returns the pixel, `[batch, channels]` int32 in 0..255, and the input of each gated layer,
+    `[L, batch, F]`.
     """
     (num_layers, batch, _), dtype = gates.shape, first.dtype
     pixel = tf.zeros((batch, 0), tf.int32)
@@ -290,14 +268,7 @@ def _draw_pixel(weights, first, gates, conditioning_logits, uniforms, given, tau
 def _draw_row(weights, to_draw, row, above):
     """Draws a row, pixel by pixel.
 
-    Args:
-        weights: the prior's `_Weights`.
-        to_draw: the images' `ToDraw`.
-        row: scalar int32.
-        above: the row's `_RowsAbove`.
-
-    Returns:
-        The next row's `_RowsAbove`, and the row, `[batch, width, channels]` uint8.
+    Returns the next row's `_RowsAbove`, and the row, `[batch, width, channels]` uint8.
     """
 
     def columns_first(x):
@@ -342,11 +313,7 @@ def _draw_row(weights, to_draw, row, above):
 
 
 def _draw_images(weights, to_draw, num_rows):
-    """Draws the first `num_rows` rows of images; other arguments as for `_draw_row`.
-
-    Returns:
-        `[batch, height, width, channels]` uint8.
-    """
+    """Draws the first `num_rows` rows of images, `[batch, height, width, channels]` uint8."""
     batch, height, width, channels = to_draw.uniforms.shape
 
     def draw_next(row, above, rows):
@@ -371,7 +338,7 @@ def _guided_logits(model, low_res, guidance):
 
 
 def _parallel_parts(batch):
-    """Returns the number of equal parts to split a batch into: one per core, if it is large enough.
+    """Returns how many equal parts to split a batch into: one per core, if large enough.
 
     Most products for a pixel are too small to use several cores. A GPU needs no such split.
     """
@@ -381,40 +348,17 @@ def _parallel_parts(batch):
     return next(parts for parts in range(max(1, most), 0, -1) if batch % parts == 0)
 
 
-def batches(count, size):
-    """Yields the indices of batches of one size; the last wraps around to the first ones.
-
-    Args:
-        count: number of images, at least 1.
-        size: images per batch.
-    """
-    for start in range(0, count, size):
-        yield np.arange(start, start + size) % count
-
-
-def check_given(given, shape):
-    """Checks given values.
-
-    Args:
-        given: expected to be an integer array of one image's shape, or of `shape`, with values from
-            -1 (to draw) to 255.
-        shape: `(batch, height, width, channels)` of the images to draw.
-
-    Raises:
-        ValueError: it is not.
-    """
-    got = type(given).__name__
+def _check_given(given, shape):
+    """Requires values to keep for all images of this shape, or for one."""
+    got, fits = type(given).__name__, False
     if isinstance(given, np.ndarray):
-        got = f"{list(given.shape)} {given.dtype}"
-        if given.shape in (shape, shape[1:]) and np.issubdtype(given.dtype, np.integer):
-            low, high = int(given.min()), int(given.max())
-            if low >= -1 and high <= 255:
-                return
-            got += f" in {low}..{high}"
-    raise ValueError(
-        f"given must be an array of {list(shape[1:])} integers from -1 (to draw) to 255, or one "
-        f"for each image; got {got}"
-    )
+        got = f"{list(given.shape)} {given.dtype} in {given.min()}..{given.max()}"
+        fits = given.shape in (shape, shape[1:]) and given.dtype.kind in "iu"
+    if not (fits and given.min() >= -1 and given.max() <= 255):
+        raise ValueError(
+            f"given must be an array of {list(shape[1:])} integers from -1 (to draw) to 255, or "
+            f"one for each image; got {got}"
+        )
 
 
 class Sampler:
@@ -433,11 +377,8 @@ class Sampler:
         self._draw_part = tf.function(_draw_images, autograph=False, jit_compile=jit_compile)
         self._draw_row = tf.function(_draw_row, autograph=False, jit_compile=jit_compile)
         # These would gain nothing from XLA, and take seconds to compile.
-        self._guided_logits = tf.function(
-            lambda low_res, guidance: _guided_logits(model, low_res, guidance),
-            autograph=False,
-            reduce_retracing=True,
-        )
+        guided_logits = functools.partial(_guided_logits, model)
+        self._guided_logits = tf.function(guided_logits, autograph=False, reduce_retracing=True)
         self._uniforms = tf.function(noise.uniforms, autograph=False)
         self._read_weights = _read_weights
 
@@ -471,13 +412,10 @@ class Sampler:
             yield drawn.numpy()
 
     def warm_up(self, shape):
-        """Compiles for a batch size by drawing no row of blank images.
+        """Compiles for `low_res` of this shape by drawing no row of blank images.
 
         It needs the model's shapes but not its weights: call it in a thread while they load. A call
         of the sampler meanwhile waits for it.
-
-        Args:
-            shape: of `low_res`.
         """
         shape = self._image_shape(shape)
         logits, uniforms = tf.zeros((*shape, INTENSITIES)), tf.zeros(shape)
@@ -490,10 +428,10 @@ class Sampler:
         return batch, height * self._model.scale, width * self._model.scale, channels
 
     def _prepare(self, low_res, seeds, tau, given, guidance):
-        """Returns the prior's `_Weights` and the `ToDraw`; arguments as for `__call__`."""
+        """Returns the prior's `_Weights` and the `ToDraw`."""
         shape = self._image_shape(low_res.shape)
         given = np.full(shape[1:], -1) if given is None else given
-        check_given(given, shape)
+        _check_given(given, shape)
         # Compute A(x) once for equal inputs, such as several samples of one image.
         distinct, which = np.unique(low_res, axis=0, return_inverse=True)
         guidance = tf.constant(guidance, tf.float32)
@@ -515,33 +453,18 @@ class Sampler:
         devices = self._devices[:batch] or (None,)
         parts = len(devices) * _parallel_parts(math.ceil(batch / len(devices)))
         drawn = []
-        for number, which in enumerate(batches(batch, math.ceil(batch / parts))):
+        for number, which in enumerate(likelihood.batches(batch, math.ceil(batch / parts))):
             with tf.device(devices[number * len(devices) // parts]):
                 part = to_draw.map(lambda x, which=which: tf.gather(x, which))
                 drawn.append(self._draw_part(weights, part, num_rows))
         return tf.concat(drawn, axis=0)[:batch]
 
 
-sampler = Sampler  # as `naive.sampler`
-
-
-def row_sampler(model, jit_compile=True):
-    """Returns the fast sampler as a generator of rows: `Sampler.rows`."""
-    return Sampler(model, jit_compile).rows
-
-
 def graph_sampler(model, jit_compile=True):
     """Returns the fast sampler as a graph for batches of any size, for use in a SavedModel.
 
     It draws groups of eight images in parallel, and the rest one by one, so XLA compiles for only
-    two sizes, whatever the batch size.
-
-    Args:
-        model, jit_compile: as for `Sampler`.
-
-    Returns:
-        A function `(low_res, seeds, tau, guidance)` to call inside a `tf.function`. Arguments and
-        result are those of `Sampler`, as tensors whose batch size may be unknown.
+    two sizes. The result is a function of `Sampler`'s `(low_res, seeds, tau, guidance)` as tensors.
     """
     draw_part = tf.function(_draw_images, autograph=False, jit_compile=jit_compile)
 

@@ -51,12 +51,7 @@ def sample(logits, image_shape, seeds, tau, given=None, count=None):
 def sampler(model, count=None):
     """Returns the reference sampler of a model.
 
-    Args:
-        model: a built `PixelRecursiveSuperResolution`.
-        count: as for `sample`.
-
-    Returns:
-        A function with the arguments and result of `prsr.sampling.cached.Sampler`.
+    It has the arguments and result of `prsr.sampling.cached.Sampler`; `count` is as for `sample`.
     """
 
     @tf.function(reduce_retracing=True)

@@ -15,15 +15,9 @@ _CRC32 = np.array([zlib.crc32(bytes([byte]), _MASK) ^ _MASK for byte in range(25
 
 
 def image_seeds(low_res, seed, num_samples):
-    """Returns the seeds of an image's samples, which depend only on `seed` and the image's content.
+    """Returns the seeds of an image's samples, `[num_samples, 2]` int32.
 
-    Args:
-        low_res: `[low height, low width, channels]` uint8 array.
-        seed: int, the user's seed.
-        num_samples: number of samples.
-
-    Returns:
-        `[num_samples, 2]` int32 array.
+    They depend only on `seed`, the user's integer, and on the bytes of `low_res`, a uint8 array.
     """
     content = np.ascontiguousarray(low_res).tobytes()
     checksums = [zlib.crc32(content, k) >> 1 for k in range(num_samples)]
@@ -33,12 +27,7 @@ def image_seeds(low_res, seed, num_samples):
 def image_seeds_in_graph(low_res, seed):
     """Computes the seed of one sample of each image as `image_seeds` does, but in a graph.
 
-    Args:
-        low_res: `[batch, low height, low width, channels]` uint8.
-        seed: `[batch, 2]` int32: the user's seed, and the number of the sample from 1.
-
-    Returns:
-        `[batch, 2]` int32.
+    `seed` is `[batch, 2]` int32: the user's seed, and the number of the sample from 1.
     """
     content = tf.reshape(tf.cast(low_res, tf.int64), (tf.shape(low_res)[0], -1))
     start = tf.cast(seed[:, 1] - 1, tf.int64) & _MASK ^ _MASK

@@ -15,8 +15,6 @@ import functools
 import numpy as np
 from keras import ops
 
-_ROUNDS = 3  # of projecting and clipping
-
 
 def _cubic(distance):
     """The kernel of bicubic interpolation (Keys 1981, a = -0.5)."""
@@ -54,7 +52,7 @@ def _inverse(size, scale, method):
     return matrix.T @ np.linalg.inv(matrix @ matrix.T)
 
 
-def match(high_res, low_res, method="antialiased", given=None, rounds=_ROUNDS):
+def match(high_res, low_res, method="antialiased", given=None, rounds=3):
     """Changes images as little as possible so that they downsample to their inputs.
 
     Args:

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from prsr.models import likelihood
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.sampling import cached, noise, projection
 from prsr.system.errors import UserError
@@ -15,8 +16,7 @@ class Sampler:
         model: a built model: the paper's, the pixel-independent one (which draws each sub-pixel
             independently) or the regression (whose single prediction ignores seeds and tau).
         downsampling: how the model's inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
-        jit_compile: whether to compile the paper's model with XLA.
-        devices: names of the devices that share each batch, from `prsr.system.backend.devices`.
+        jit_compile, devices: as for `prsr.sampling.cached.Sampler`.
     """
 
     def __init__(self, model, downsampling="antialiased", jit_compile=True, devices=()):
@@ -27,21 +27,16 @@ class Sampler:
             self._draw = _independent_sampler(model)
 
     def __call__(self, low_res, seeds, sampling, given=None):
-        """Draws a batch of images.
+        """Draws a batch of images, as `prsr.sampling.cached.Sampler` does.
 
-        Args:
-            low_res: `[batch, low height, low width, channels]` uint8.
-            seeds: `[batch, 2]` int32.
-            sampling: a `prsr.hparams.Sampling`.
-            given: values to keep, as for `prsr.sampling.cached.Sampler`; the paper's model only.
-
-        Returns:
-            `[batch, height, width, channels]` uint8.
+        Its `tau` and `guidance` are in `sampling`, a `prsr.hparams.Sampling`. `guidance` and
+        `given` are for the paper's model only.
         """
-        drawn = self._draw(low_res, seeds, sampling.tau, given, sampling.guidance)
-        if not sampling.match_input:
-            return drawn
-        return np.asarray(projection.match(drawn, low_res, self._downsampling, given))
+        seeds, tau = np.asarray(seeds, np.int32), np.float32(sampling.tau)
+        drawn = self._draw(low_res, seeds, tau, given, sampling.guidance)
+        if sampling.match_input:
+            drawn = projection.match(drawn, low_res, self._downsampling, given)
+        return np.asarray(drawn)
 
     def warm_up(self, shape):
         """As `prsr.sampling.cached.Sampler.warm_up`; baselines need none."""
@@ -49,36 +44,25 @@ class Sampler:
             self._draw.warm_up(shape)
 
 
-sampler = Sampler
-
-
 def _independent_sampler(model):
-    """Returns the sampler of a model without a prior, which ignores `given` and `guidance`."""
+    """Returns the sampler of a baseline, which ignores `given` and `guidance`."""
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def draw(low_res, seeds, tau):
+    def draw(low_res, seeds, tau, given, guidance):
         if not model.has_likelihood:
             return model.predict_images(low_res)
         logits = tf.cast(model(low_res), tf.float32)
         drawn = noise.draw(logits, tau, noise.uniforms(seeds, logits.shape[1:4]))
         return tf.cast(drawn, tf.uint8)
 
-    def sample_images(low_res, seeds, tau, given, guidance):
-        seeds = tf.convert_to_tensor(seeds, tf.int32)
-        return draw(tf.convert_to_tensor(low_res), seeds, tf.constant(tau, tf.float32)).numpy()
-
-    return sample_images
+    return draw
 
 
 def check(sampling, hparams):
-    """Rejects sampling settings that the model does not support.
-
-    Args:
-        sampling: `prsr.hparams.Sampling`.
-        hparams: the model's `prsr.hparams.Hparams`.
+    """Rejects a `prsr.hparams.Sampling` that a model with these `Hparams` does not support.
 
     Raises:
-        UserError: the model does not support a setting.
+        UserError: names the setting.
     """
     sampling.check()
     if sampling.guidance:
@@ -90,7 +74,7 @@ def check(sampling, hparams):
         )
 
 
-def draw(sampler, low_res, seeds, sampling, batch_size, bar=None, given=None):
+def stream(sampler, low_res, seeds, sampling, batch_size, bar=None, given=None):
     """Draws any number of images in batches of one size, so that the sampler compiles only once.
 
     Args:
@@ -100,41 +84,31 @@ def draw(sampler, low_res, seeds, sampling, batch_size, bar=None, given=None):
         sampling: `prsr.hparams.Sampling`.
         batch_size: images per batch; does not affect the images.
         bar: a `prsr.system.progress.Progress` to update, or None.
-        given: `[height, width, channels]`, values that every image keeps, 0..255, and -1 where to
-            draw; or None.
+        given: as for `prsr.sampling.cached.Sampler`, for all images; or None.
 
-    Returns:
-        `[count, height, width, channels]` uint8 array.
+    Yields:
+        `[height, width, channels]` uint8 arrays, as soon as their batch is drawn.
     """
-    return np.stack(list(stream(sampler, low_res, seeds, sampling, batch_size, bar, given)))
-
-
-def stream(sampler, low_res, seeds, sampling, batch_size, bar=None, given=None):
-    """Like `draw`, but yields images one by one as soon as their batch is drawn."""
     count, done = len(seeds), 0
-    continued = {} if given is None else {"given": given}
-    for batch in cached.batches(count, min(batch_size, count)):
-        drawn = sampler(low_res[batch], seeds[batch], sampling, **continued)[: count - done]
+    for batch in likelihood.batches(count, batch_size):
+        drawn = sampler(low_res[batch], seeds[batch], sampling, given)[: count - done]
         done += len(drawn)
         if bar:
             bar.update(done)
         yield from drawn
 
 
-def draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar=None, given=None):
-    """Draws several samples of each input.
-
-    Args:
-        sampler: as for `draw`.
-        low_res: `[count, low height, low width, channels]` uint8.
-        num_samples: number of samples per input.
-        seed: the user's seed, from which each sample's seed is derived.
-        sampling, batch_size, bar, given: as for `draw`.
-
-    Returns:
-        `[count, num_samples, height, width, channels]` uint8 array.
-    """
+def repeat(low_res, num_samples, seed):
+    """Returns `(low_res, seeds)` to draw several samples of each input from the user's seed."""
     seeds = np.concatenate([noise.image_seeds(image, seed, num_samples) for image in low_res])
-    repeated = low_res.repeat(num_samples, 0)
-    drawn = draw(sampler, repeated, seeds, sampling, batch_size, bar, given)
+    return low_res.repeat(num_samples, 0), seeds
+
+
+def draw_samples(sampler, low_res, num_samples, seed, sampling, batch_size, bar=None, given=None):
+    """Draws several samples of each input, `[count, num_samples, height, width, channels]` uint8.
+
+    Each sample's seed is derived from `seed`, the user's; other arguments as for `stream`.
+    """
+    repeated = repeat(low_res, num_samples, seed)
+    drawn = np.stack(list(stream(sampler, *repeated, sampling, batch_size, bar, given)))
     return drawn.reshape(len(low_res), num_samples, *drawn.shape[1:])

@@ -12,14 +12,7 @@ log_prob              low_res, high_res -> log_prob
 conditioning_logits   low_res -> conditioning_logits
 inspect               low_res, high_res -> the dict of `PixelRecursiveSuperResolution.inspect`
 
-low_res               [batch, low, low, channels] uint8, of any batch size
-high_res              [batch, high, high, channels] uint8
-tau                   scalar float32, positive; multiplies the logits, infinity is greedy
-guidance              scalar float32: logits are tau (B + (1 + guidance) A); 0 is the paper's
-match_input           scalar bool, as in `prsr.hparams.Sampling`
-seed                  [batch, 2] int32: the seed of `prsr.sample`, and the sample's number from 1
-log_prob              [batch] float32, log p(y | x) in nats per image
-conditioning_logits   [batch, high, high, channels, 256] float32, A(x)
+Their shapes, dtypes, ranges and units are in docs/api.md.
 """
 
 import functools
@@ -39,16 +32,9 @@ _SETTINGS = "assets.extra/settings.json"  # SavedModel's conventional folder for
 
 
 def export(hparams, model, folder, jit_compile=True):
-    """Writes the next version of a SavedModel atomically.
+    """Writes the next version of a run's model to a folder, atomically; returns its path.
 
-    Args:
-        hparams: the `prsr.hparams.Hparams` of the run.
-        model: the trained model of the run.
-        folder: `pathlib.Path` of DIR, created if needed.
-        jit_compile: whether XLA compiles the sampler where the SavedModel runs.
-
-    Returns:
-        `pathlib.Path` of the new version, such as `DIR/1`.
+    `jit_compile` says whether XLA compiles the sampler where the SavedModel runs.
 
     Raises:
         UserError: the architecture cannot be exported, or `folder` is not writable.
@@ -91,21 +77,13 @@ def _endpoints(hparams, model, jit_compile):
     draw = cached.graph_sampler(model, jit_compile)
 
     def sample(low_res, tau, seed, guidance, match_input):
-        checks = [
-            tf.debugging.assert_positive(tau, "tau must be a positive number or infinity"),
-            tf.Assert(
-                (guidance >= 0) & tf.math.is_finite(guidance),
-                ["guidance must be 0 or more, and finite, not", guidance],
-            ),
-            tf.debugging.assert_equal(
-                tf.shape(seed)[0], tf.shape(low_res)[0], "there must be one seed per image"
-            ),
-            tf.Assert(
-                can_match | ~match_input,
-                ["match_input needs a model whose inputs are downsampled images"],
-            ),
-        ]
-        with tf.control_dependencies(checks):
+        required = {
+            "tau must be a positive number or infinity": tau > 0,
+            "guidance must be 0 or more, and finite": (guidance >= 0) & (guidance < float("inf")),
+            "there must be one seed per image": tf.shape(seed)[0] == tf.shape(low_res)[0],
+            "match_input needs inputs that are downsampled images": can_match | ~match_input,
+        }
+        with tf.control_dependencies([tf.Assert(x, [words]) for words, x in required.items()]):
             seeds = noise.image_seeds_in_graph(low_res, seed)
         drawn = draw(low_res, seeds, tau, guidance)
         if can_match:
@@ -135,10 +113,7 @@ def _endpoints(hparams, model, jit_compile):
 
 
 def _checking_shapes(function):
-    """Checks the arguments' shapes at every call.
-
-    Calling a SavedModel from Python does not check them, and some wrong shapes crash the process.
-    """
+    """Checks shapes, which a SavedModel in Python does not: some wrong ones crash the process."""
 
     @functools.wraps(function)
     def checking(*arguments):
@@ -156,12 +131,7 @@ def versions(folder):
 class Export:
     """A SavedModel that `export` wrote, with the methods of the model in it.
 
-    Args:
-        folder: `pathlib.Path` of DIR, whose newest version is loaded, or of one version in it.
-
-    Attributes:
-        hparams: the `prsr.hparams.Hparams` of the run.
-        folder: `pathlib.Path` of the version.
+    It is the newest version in DIR, or one version; its attribute `folder` says which.
 
     Raises:
         UserError: there is no export, or it is unreadable.
@@ -181,17 +151,17 @@ class Export:
                 f"cannot read the export '{self.folder}': {first_line(error)}"
             ) from error
 
-    def sample(self, low_res, seed, sampling):
-        """Draws a batch of images.
+    def sample(self, low_res, seed, sampling, given=None):
+        """Draws a batch of images, `[batch, high, high, channels]` uint8.
 
         Args:
             low_res: `[batch, low, low, channels]` uint8.
             seed: `[batch, 2]` int32: the user's seed, and the number of the sample from 1.
             sampling: a `prsr.hparams.Sampling`.
-
-        Returns:
-            `[batch, high, high, channels]` uint8 array.
+            given: must be None.
         """
+        if given is not None:
+            raise ValueError("an export cannot complete images; load its run directory instead")
         match_input = tf.constant(sampling.match_input)
         _, inputs = self._loaded.signatures["sample"].structured_input_signature
         if inputs["match_input"].dtype == tf.string:  # as version 0.2 wrote it

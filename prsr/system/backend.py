@@ -24,14 +24,7 @@ def traced(function):
 
 
 def require_tensorflow(what: str) -> None:
-    """Rejects any backend other than TensorFlow.
-
-    Args:
-        what: what needs TensorFlow, for the message.
-
-    Raises:
-        UserError: Keras is set to another backend.
-    """
+    """Raises `UserError`, saying what needs TensorFlow, if Keras has another backend."""
     try:
         import keras
 
@@ -63,13 +56,12 @@ def devices(count):
     if count > len(gpus) > 0:
         raise UserError(f"expected {count} devices, but this machine has {len(gpus)} GPU(s)")
     if gpus:
-        count = count or len(gpus)
-        tf.config.set_visible_devices(gpus[:count], "GPU")
-        return [f"GPU:{i}" for i in range(count)]
-    count = count or 1
+        used = gpus[: count or None]
+        tf.config.set_visible_devices(used, "GPU")
+        return [f"GPU:{i}" for i in range(len(used))]
     if count > 1:
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0],
             [tf.config.LogicalDeviceConfiguration()] * count,
         )
-    return [f"CPU:{i}" for i in range(count)]
+    return [f"CPU:{i}" for i in range(count or 1)]

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from prsr.system.errors import UserError, first_line
 
@@ -19,46 +20,25 @@ _FORBIDDEN = re.compile(r"""[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]|%(?=[0-9A-Fa-
 def portable(name: str) -> str:
     """Returns a file name, without extension, that is valid on every file system.
 
-    Args:
-        name: any text. Characters that some system forbids, and bytes that are not UTF-8, become
-            `%XX`, which `urllib.parse.unquote_to_bytes` reverses. A name of more than 200 bytes is
-            truncated and ends in a checksum.
+    Characters that some system forbids, and bytes that are not UTF-8, become `%XX`, which
+    `urllib.parse.unquote_to_bytes` reverses. A name of more than 200 bytes is truncated and ends in
+    a checksum.
     """
-
-    def escaped(match: re.Match[str]) -> str:
-        content = match[0].encode(errors="surrogateescape")
-        return "".join(f"%{byte:02X}" for byte in content)
-
-    content = _FORBIDDEN.sub(escaped, name).encode()
+    escaped = _FORBIDDEN.sub(lambda m: quote(m[0], safe="", errors="surrogateescape"), name)
+    content = escaped.encode()
     if len(content) <= _MAX_BYTES:
         return content.decode()
     checksum = hashlib.blake2b(content, digest_size=4).hexdigest()
     return f"{content[: _MAX_BYTES - 9].decode(errors='ignore')}~{checksum}"
 
 
-def expanded(path: str) -> str:
-    """Expands `~`, `~name` and `$NAME` in a path, as a shell does.
-
-    Several paths, or words and paths, may be joined by `:`, `,` or `=`.
-    """
-    return re.sub(
-        r"(?:^|(?<=[:,=]))~[^/:,=]*",
-        lambda home: os.path.expanduser(home[0]),
-        os.path.expandvars(path),
-    )
-
-
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields a temporary path for a new file or folder, then moves it into place.
 
-    Args:
-        path: path of the file or folder; the folder around it is made. A file that is there is
-            replaced.
-
-    Yields:
-        A path beside it with the same extension, which no other process uses. On an error, what
-        is there is deleted; `lock` deletes what a killed process left.
+    The folder around `path` is made; a file that is there is replaced. The temporary path is beside
+    it, has the same extension, and is used by no other process. On an error, what is there is
+    deleted; `lock` deletes what a killed process left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
@@ -85,7 +65,6 @@ def lock(folder: pathlib.Path, doing: str) -> Iterator[None]:
     On a file system without locks it prints a warning instead.
 
     Args:
-        folder: the folder.
         doing: what this process does there, such as `"training in"`.
 
     Raises:
@@ -113,25 +92,18 @@ def lock(folder: pathlib.Path, doing: str) -> Iterator[None]:
         yield
 
 
-CHECKPOINTS_STAY = (
-    "earlier checkpoints are intact: free some space or fix permissions, then run the command again"
-)
+CHECKPOINTS_STAY = "earlier checkpoints are intact: "
 
 
 @contextlib.contextmanager
-def disk_errors(
-    path: str | os.PathLike[str],
-    advice: str = "free some space or fix permissions, then run the command again",
-) -> Iterator[None]:
-    """Turns a failed write by Python or TensorFlow into a `UserError`.
-
-    Args:
-        path: the path being written.
-        advice: what to do, and what was kept.
-    """
+def disk_errors(path: str | os.PathLike[str], kept: str = "") -> Iterator[None]:
+    """Turns a failed write to `path` by Python or TensorFlow into a `UserError` with advice."""
     tensorflow = sys.modules.get("tensorflow")
     kinds = (OSError, tensorflow.errors.OpError) if tensorflow else OSError
     try:
         yield
     except kinds as error:
-        raise UserError(f"could not write to '{path}' ({first_line(error)}); {advice}") from error
+        raise UserError(
+            f"could not write to '{path}' ({first_line(error)}); {kept}free some space or fix "
+            f"permissions, then run the command again"
+        ) from error

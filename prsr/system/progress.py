@@ -1,6 +1,7 @@
 """Prints progress and the time left to standard error."""
 
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -20,19 +21,10 @@ def silenced() -> Iterator[None]:
         os.close(kept)
 
 
-_said: set[str] = set()
-
-
+@functools.cache
 def say_once(line: str) -> None:
     """Prints a line to standard error, at most once per command."""
-    if line not in _said:
-        _said.add(line)
-        print(line, file=sys.stderr)
-
-
-def begin() -> None:
-    """Starts a new command, which may print the lines of earlier ones again."""
-    _said.clear()
+    print(line, file=sys.stderr)
 
 
 def counted(count: int, noun: str) -> str:
@@ -47,13 +39,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Prints the progress of a long loop, at most every few seconds.
-
-    Args:
-        what: what is being done.
-        total: number of items to do.
-        every: minimum number of seconds between two lines.
-    """
+    """Prints how many of `total` items of a long loop are done, every so many seconds at most."""
 
     def __init__(self, what: str, total: int, every: float = 5.0):
         self.what, self.total, self.every = what, total, every

@@ -28,18 +28,12 @@ LOST = (
 )
 _MAX_WAIT = 600  # seconds to wait for the other workers
 
-_TF_CONFIG = (
-    'TF_CONFIG must be like {"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
-    '"task": {"type": "worker", "index": 0}}'
-)
-
 
 def open_strategy(num_replicas=0):
     """Makes the strategy of this process; call it once, before TensorFlow computes anything.
 
     Args:
-        num_replicas: number of devices of this machine: its first GPUs or, without a GPU, logical
-            devices on the CPU (only useful for testing). 0 means all GPUs, or one CPU.
+        num_replicas: number of devices of this machine, as for `backend.devices`.
 
     Returns:
         `tf.distribute.MultiWorkerMirroredStrategy` if `TF_CONFIG` names several workers (it waits
@@ -55,25 +49,12 @@ def open_strategy(num_replicas=0):
     return tf.distribute.MirroredStrategy(names) if len(names) > 1 else None
 
 
-def several_machines(strategy):
-    """Whether a strategy spans several machines."""
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-
-
 def all_gather(strategy, numbers):
-    """Gathers numbers from all machines.
+    """Gathers a list of ints from each device of all machines, the chief's first.
 
-    Args:
-        strategy: as `open_strategy` returns it, or TensorFlow's default.
-        numbers: this machine's list of ints.
-
-    Returns:
-        A list with one such list per device, the chief's first. On one machine, only its own.
-
-    Raises:
-        tf.errors.OpError: another worker was lost (`LOST`).
+    On one machine this is only its own. Raises one of `LOST` if another worker was lost.
     """
-    if not several_machines(strategy):
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return [numbers]
     return _gather(strategy, tf.constant(numbers, tf.int64)).numpy().tolist()
 
@@ -87,11 +68,7 @@ def _gather(strategy, numbers):
 
 
 def workers():
-    """Returns the addresses in `TF_CONFIG`, the chief's first; empty if it is not set.
-
-    Raises:
-        UserError: `TF_CONFIG` is invalid.
-    """
+    """Returns the addresses in `TF_CONFIG`, the chief's first; empty if it is not set."""
     if not os.environ.get("TF_CONFIG"):
         return []
     try:
@@ -106,7 +83,10 @@ def workers():
             raise ValueError("expected one chief at most, and an index from 0")
         cluster[task["type"]][index]
     except (AttributeError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{_TF_CONFIG} ({type(error).__name__}: {error})") from error
+        raise UserError(
+            f'TF_CONFIG must be like {{"cluster": {{"worker": ["host1:2222", "host2:2222"]}}, '
+            f'"task": {{"type": "worker", "index": 0}}}} ({type(error).__name__}: {error})'
+        ) from error
     return found
 
 

@@ -1,4 +1,4 @@
-"""Handles SIGINT and SIGTERM, so that training can finish and save its current step."""
+"""Handles signals to stop, so that training can finish and save its current step."""
 
 import contextlib
 import os
@@ -6,12 +6,16 @@ import signal
 import threading
 import time
 
+# Ctrl-C; kill, and machines that shut down; a closed terminal; SLURM's warning of the time limit.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
 
 @contextlib.contextmanager
 def collected():
-    """Collects SIGINT and SIGTERM, so that training can finish and save its current step.
+    """Collects `SIGNALS`, so that training can finish and save its current step.
 
-    Another signal, a second or more after the first, exits immediately.
+    A signal that the parent process ignores, as `nohup` does, stays ignored. Another signal, a
+    second or more after the first, exits immediately.
     """
     caught = []
     reader, writer = os.pipe()
@@ -26,7 +30,8 @@ def collected():
                 continue
             if not caught:
                 first = time.monotonic()
-                os.write(2, f"{signal.Signals(number).name}: saving, then exiting\n".encode())
+                with contextlib.suppress(OSError):  # the terminal may be gone
+                    os.write(2, f"{signal.Signals(number).name}: saving, then exiting\n".encode())
             elif time.monotonic() - first > 1:
                 os.write(2, b"exiting now; run the same command to resume from the last save\n")
                 os._exit(128 + number)
@@ -34,7 +39,9 @@ def collected():
         os.close(reader)
 
     before = {
-        number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, lambda *_: None)
+        for number in SIGNALS
+        if signal.getsignal(number) != signal.SIG_IGN
     }
     woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=listen, daemon=True).start()

@@ -33,12 +33,7 @@ def run(workdir, hparams, schedule, strategy=None):
         schedule: `prsr.hparams.Schedule`.
         strategy: as `prsr.training.distribution.open_strategy` returns it.
 
-    Returns:
-        As `Loop.run`.
-
-    Raises:
-        UserError: as for `Loop.run`, or the images or the directory are unusable.
-        tf.errors.OpError: as for `Loop.run`.
+    Returns, raises: as `Loop.run`; also `UserError` for unusable images or an unusable directory.
     """
     hparams.check()
     check_devices(hparams, strategy.num_replicas_in_sync if strategy else 1)
@@ -94,17 +89,9 @@ def _check_agreement(strategy, hparams, schedule, train_set, validation_set):
 class Loop:
     """Trains a run from its newest checkpoint on.
 
-    Args:
-        trainer: a `Trainer`.
-        workdir: a `prsr.workdir.directory.Workdir`, locked, with settings written; all machines
-            read it, and only the chief writes.
-        validation_set: the validation `ImageSet`.
-        schedule: `prsr.hparams.Schedule`.
-        max_rate_factor: bound of `trainer.rate_factor`.
-
-    Attributes:
-        step: steps taken so far.
-        saved, validated, drawn: the step at which this was last done; None before the first time.
+    All machines read `workdir`, which is locked and has settings; only the chief writes to it.
+    `max_rate_factor` bounds `trainer.rate_factor`. `step` counts the steps taken so far; `saved`,
+    `validated` and `drawn` are the steps at which this was last done, or None.
     """
 
     def __init__(self, trainer, workdir, validation_set, schedule, max_rate_factor=1.0):
@@ -113,7 +100,7 @@ class Loop:
         self.validation_set, self.schedule = validation_set, schedule
         self.step = self.saved = self.validated = self.drawn = None
         # A grid has few samples: compiling with XLA would take longer than drawing them.
-        self._sampler = samplers.sampler(trainer.model, jit_compile=False)
+        self._sampler = samplers.Sampler(trainer.model, jit_compile=False)
         self._signals = []
 
     def run(self):
@@ -176,9 +163,6 @@ class Loop:
     def _agree(self, unreadable=False):
         """Exchanges signals and read errors between all machines, before the same step.
 
-        Args:
-            unreadable: whether this machine cannot read its images.
-
         Returns:
             `(signal, unreadable)`: the number of a signal that any machine received, or 0, and
             whether any machine cannot read its images.
@@ -235,32 +219,42 @@ class Loop:
     def _save(self):
         self.trainer.check_finite()
         if self.trainer.is_chief:
+            hparams = self.trainer.hparams
+            precision = "mixed bfloat16" if hparams.training.mixed_precision else "float32"
+            done = self.first_step, self.step
+            parts = history.extended(self.history, hparams, "prsr.train", precision, *done)
             with self._disk_errors():
                 checkpoints.write(self.trainer, self.workdir)
             with self.trainer.evaluation_weights(), self._disk_errors():
                 self.workdir.save_weights(self.trainer.model)
-                self._write_history()
+                self.workdir.write_hparams(hparams, parts)
                 self._writer.flush()
         self.saved = self.step
-
-    def _write_history(self):
-        hparams = self.trainer.hparams
-        precision = "mixed bfloat16" if hparams.training.mixed_precision else "float32"
-        done = self.first_step, self.step
-        parts = history.extended(self.history, hparams, "prsr.train", precision, *done)
-        self.workdir.write_hparams(hparams, parts)
 
     def _draw(self):
         if self.trainer.is_chief:
             with self.trainer.evaluation_weights():
-                picture = sample_grid(
-                    self._sampler, self.trainer.hparams, self.validation_set, self.schedule
-                )
+                picture = self._grid()
             with self._disk_errors():
+                with self._writer.as_default(self.step):
+                    tf.summary.image("input, samples, original", np.asarray(picture)[None])
+                self._writer.flush()  # first: a picture that exists is not drawn or shown again
                 images.save(picture, self._picture())
-            with self._writer.as_default(self.step):
-                tf.summary.image("input, samples, original", np.asarray(picture)[None])
         self.drawn = self.step
+
+    def _grid(self):
+        """Returns a `PIL.Image` of samples for the first images, beside inputs and originals."""
+        hparams, schedule = self.trainer.hparams, self.schedule
+        first = self.validation_set.first(schedule.sample_images)
+        low_res, high_res = pipeline.evaluation_arrays(first, hparams.data, hparams.model.scale)
+        count, sampling = schedule.num_samples, Sampling(schedule.tau)
+        total = len(low_res) * count
+        print(f"drawing {total} samples", file=sys.stderr)
+        drawn = samplers.draw_samples(
+            self._sampler, low_res, count, hparams.training.seed, sampling, total
+        )
+        rows = [[low, *samples, high] for low, samples, high in zip(low_res, drawn, high_res)]
+        return plotting.sheet(rows, ["input", *["sample"] * count, "original"])
 
     def _picture(self):
         return self.workdir.samples / f"step_{self.step:08d}.png"
@@ -279,29 +273,3 @@ class Loop:
             raise
         with self._disk_errors():
             self._writer.close()
-
-
-def sample_grid(sampler, hparams, image_set, schedule):
-    """Draws samples for the first images of a split, beside their inputs and originals.
-
-    Args:
-        sampler: a model's sampler, as `prsr.sampling.samplers.sampler` returns it.
-        hparams: the model's `Hparams`.
-        image_set: an `ImageSet`.
-        schedule: `prsr.hparams.Schedule`, which sets the number of samples and tau.
-
-    Returns:
-        A `PIL.Image`.
-    """
-    count, num_samples = schedule.sample_images, schedule.num_samples
-    low_res, high_res = pipeline.evaluation_arrays(
-        image_set.first(count), hparams.data, hparams.model.scale
-    )
-    seed = hparams.training.seed
-    total = len(low_res) * num_samples
-    print(f"drawing {total} samples", file=sys.stderr)
-    drawn = samplers.draw_samples(
-        sampler, low_res, num_samples, seed, Sampling(schedule.tau), total
-    )
-    rows = [[low, *samples, high] for low, samples, high in zip(low_res, drawn, high_res)]
-    return plotting.sheet(rows, ["input", *["sample"] * num_samples, "original"])

@@ -27,15 +27,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def from_hparams(training, rate_factor=1.0):
-    """Returns the optimizer of a run.
-
-    Args:
-        training: `prsr.hparams.TrainingHparams`.
-        rate_factor: a scalar variable that multiplies the learning rate, or 1.
-
-    Returns:
-        An `RMSProp` with the learning rate of `Schedule`.
-    """
+    """Returns the `RMSProp` of a run, with the learning rate of `Schedule`."""
     return RMSProp(
         Schedule(training, rate_factor),
         rho=training.rho,

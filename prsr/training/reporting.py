@@ -11,13 +11,7 @@ from prsr.system import files, progress
 
 
 class Reporter:
-    """Prints and records scores and speed.
-
-    Args:
-        trainer: a `Trainer`.
-        workdir: a `prsr.workdir.directory.Workdir`.
-        writer: a `tf.summary.SummaryWriter`.
-    """
+    """Prints scores and speed, and records them in a `Workdir` and with a `SummaryWriter`."""
 
     def __init__(self, trainer, workdir, writer):
         self.trainer, self.workdir, self.writer = trainer, workdir, writer

@@ -70,14 +70,9 @@ class Trainer:
     def pairs(self, first_step=0, shard=pipeline.WHOLE):
         """Returns the training batches from a step on, as a `tf.data.Dataset`."""
         hparams, training = self.hparams, self.hparams.training
+        size, seed = training.global_batch_size, training.seed
         return pipeline.training_pairs(
-            self.train_set,
-            hparams.data,
-            hparams.model.scale,
-            training.global_batch_size,
-            training.seed,
-            first_step,
-            shard,
+            self.train_set, hparams.data, hparams.model.scale, size, seed, first_step, shard
         )
 
     def batches(self, first_step=0):
@@ -86,15 +81,10 @@ class Trainer:
 
     def evaluation_batches(self, image_set):
         """Returns the batches of an `ImageSet` for `evaluate`."""
-        hparams = self.hparams
+        data, scale = self.hparams.data, self.hparams.model.scale
+        size = self.hparams.training.global_batch_size
         return self._distribute(
-            lambda shard: pipeline.evaluation_pairs(
-                image_set,
-                hparams.data,
-                hparams.model.scale,
-                hparams.training.global_batch_size,
-                shard,
-            )
+            lambda shard: pipeline.evaluation_pairs(image_set, data, scale, size, shard)
         )
 
     def _distribute(self, dataset_of):
@@ -127,10 +117,7 @@ class Trainer:
         return float(self.optimizer.learning_rate)
 
     def train_step(self, batch):
-        """One update of all weights, by equation 8.
-
-        Args:
-            batch: `(low_res, high_res)`, an element of `batches`.
+        """One update of all weights, by equation 8, on an element of `batches`.
 
         Returns:
             A dict of floats: the model's `scores` before the update, averaged over images, and the
@@ -175,23 +162,16 @@ class Trainer:
         )
 
     def check_finite(self):
-        """Rejects weights that must not be saved.
-
-        Raises:
-            Diverged: a weight or an optimizer slot is not finite.
-        """
+        """Raises `Diverged` if a weight or an optimizer slot is not finite."""
         for variable in [*self.model.variables, *self.optimizer.variables]:
             if not np.all(np.isfinite(variable.numpy())):
                 raise self.diverged(f"a weight ({variable.path})")
 
     def evaluate(self, batches):
-        """Scores a split with `evaluation_weights`.
+        """Returns the model's `scores` with `evaluation_weights`, averaged over images, as floats.
 
         Args:
             batches: as `evaluation_batches` returns them.
-
-        Returns:
-            A dict of floats: the model's `scores`, averaged over images.
         """
         totals = collections.Counter()
         with self.evaluation_weights():

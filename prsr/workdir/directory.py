@@ -102,7 +102,8 @@ class Workdir:
 
         data = hparams.data
         source = sources.open_source(data.dataset, data.split, hparams.model.channels)
-        return source, splits.check(self.splits, source, data.dataset)
+        own = self.read_hparams().data.dataset if self.settings.exists() else None
+        return source, splits.check(self.splits, source, data.dataset, own)
 
     def write_digest(self, digest: splits.Digest | None) -> None:
         """Writes the digest of the images that the run is trained on, if they have names."""

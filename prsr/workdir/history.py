@@ -21,11 +21,9 @@ def extended(
 
     Args:
         history: the parts so far, which may end in this program's earlier steps.
-        hparams: the settings.
         program: such as `"prsr.train"`.
         precision: of products, such as `"float32"`.
-        first_step: steps that the run had taken when the program started.
-        step: steps now.
+        first_step, step: steps that the run had taken when the program started, and now.
 
     Returns:
         A new list. Each part has `first_step`, `steps`, `batch`, `images` (counted as often as they

@@ -13,13 +13,10 @@ RMS_START = 1e6
 
 
 def model_settings(where):
-    """The settings that a model brings along.
+    """Returns the settings of a model, a dict as `prsr.hparams.ModelHparams`; empty for a file.
 
     Args:
         where: a run directory, a model of the package, or a `.weights.h5` file.
-
-    Returns:
-        A dict of the fields of `prsr.hparams.ModelHparams`; empty for a file, which has none.
 
     Raises:
         UserError: there is nothing of the kind.
@@ -59,11 +56,7 @@ def load(where, model):
 
 
 def take(model, other):
-    """Copies weights between models of different sizes.
-
-    Args:
-        model: the model to change.
-        other: the model to read; each model is built.
+    """Copies weights from `other` to a `model` of another size; both are built.
 
     Returns:
         The names of the layers of `model` that found no counterpart.
@@ -79,7 +72,7 @@ def take(model, other):
         if hasattr(layer, "second_norm"):  # a residual block
             last = layer.second if layer.normalization == "none" else layer.second_norm
             for variable in last.trainable_variables:
-                variable.assign(keras.ops.zeros_like(variable))
+                variable.assign(keras.ops.zeros(variable.shape))
     return fresh
 
 

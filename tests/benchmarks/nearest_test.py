@@ -28,10 +28,3 @@ def test_distances_by_hand():
     one, other = np.zeros((2, 2, 8, 8, 3), np.uint8)
     other[0, 0, 0, :2] = (3, 4)
     assert nearest._distance(one, other) == 2.5
-
-
-def test_from_records_on_disk(monkeypatch):
-    """In this process, where the others are imported already."""
-    monkeypatch.setattr(rounds, "in_own_process", lambda function, *given: function(*given))
-    row = nearest.streaming(50, 3)
-    assert row["images_per_second"] == 50 / row["seconds"] and row["peak_gib"] > 0

@@ -7,16 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prsr.data import image_sets, sources
+from prsr.data import image_sets
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
+from tests.data.pictures import load
 
 DATA = DataHparams(dataset="drawn:30", image_size=16)
-
-
-def load(data, split="train", channels=3, **options):
-    source = sources.open_source(data.dataset, data.split, channels)
-    return image_sets.load(source, data, split, **options)
 
 
 def test_drawn_images_are_always_the_same():
@@ -98,7 +94,7 @@ def test_ctrl_c_in_a_reading_thread_is_no_unreadable_image():
 def test_reading_may_stop_early_without_a_deadlock():
     faulthandler.dump_traceback_later(120, exit=True)  # pytest itself could not stop a deadlock
     try:
-        for count in range(100):
+        for count in range(30):
             images = image_sets.small_images(Slow(), DATA, "train", [(0, 300)])
             for number in range(count % 7 + 1):
                 assert next(images)[0] == number

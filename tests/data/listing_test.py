@@ -12,7 +12,7 @@ from tests.data.pictures import picture
 
 @pytest.fixture(autouse=True)
 def nothing_said():
-    progress.begin()
+    progress.say_once.cache_clear()
 
 
 def fill(folder, *names):

@@ -5,16 +5,11 @@ import io
 import numpy as np
 import pytest
 
-from prsr.data import decoding, image_sets, letters, preparation, preprocessing, sources
+from prsr.data import decoding, letters, preparation, preprocessing, sources
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
 from tests.conftest import DATA, TINY, call, succeed
-
-
-def encoded(index, kind="JPEG"):
-    file = io.BytesIO()
-    letters.render(index).save(file, kind)
-    return file.getvalue()
+from tests.data.pictures import letter, load
 
 
 def write_lmdb(path, values):
@@ -32,7 +27,7 @@ def write_lmdb(path, values):
 def pictures(first, last):
     """As LSUN's: keys of forty hexadecimal digits, values of several formats."""
     kinds = ["JPEG", "WEBP"]
-    return {f"{i * 7919:040x}": encoded(i, kinds[i % 2]) for i in range(first, last)}
+    return {f"{i * 7919:040x}": letter(i, kinds[i % 2]) for i in range(first, last)}
 
 
 @pytest.fixture
@@ -52,11 +47,11 @@ def test_a_category_and_its_records_are_its_images(lsun, tmp_path):
     data = DataHparams(f"lmdb:{lsun}", 8)
     files = [decoding.decode(io.BytesIO(content), 3) for content in pictures(0, 30).values()]
     expected = [preprocessing.stored(image, data) for image in files]
-    np.testing.assert_array_equal(image_sets.load(opened(lsun), data, "train").images, expected)
+    np.testing.assert_array_equal(load(data).images, expected)
     assert preparation.prepare(data, 3, tmp_path / "records", 8)["train"] == (4, 30, 0)
-    source = sources.open_source(f"records:{tmp_path / 'records'}", "auto", 3)
-    np.testing.assert_array_equal(image_sets.load(source, data, "train").images, expected)
-    assert len(source.names("test")) == len(source.names("validation")) == 7
+    data = DataHparams(f"records:{tmp_path / 'records'}", 8)
+    np.testing.assert_array_equal(load(data).images, expected)
+    assert len(load(data, "test")) == len(load(data, "validation")) == 7
 
 
 def test_a_database_may_be_opened_twice_in_a_process(lsun):
@@ -119,7 +114,7 @@ def test_of_sr3_s_database_the_originals_are_taken(tmp_path):
     """As `prepare_data.py --lmdb` writes it: inputs, blurred targets, targets, and their count."""
     kinds = ("lr_8", "hr_32", "sr_8_32")
     values = {
-        f"{kind}_{i:05d}": encoded(10 * i + j, "PNG")
+        f"{kind}_{i:05d}": letter(10 * i + j, "PNG")
         for i in range(8)
         for j, kind in enumerate(kinds)
     }

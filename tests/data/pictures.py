@@ -1,9 +1,11 @@
-"""Encoded pictures for the tests."""
+"""Pictures, encoded, and data sets, for the tests."""
 
 import io
 
 import numpy as np
 from PIL import Image
+
+from prsr.data import image_sets, letters, sources
 
 
 def picture(seed=0, size=(40, 48)):
@@ -16,3 +18,18 @@ def encoded(image, kind, **options):
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def letter(index, kind="JPEG"):
+    """A drawn letter as a file."""
+    return encoded(letters.render(index), kind)
+
+
+def opened(data, channels=3):
+    """The source of a `DataHparams`."""
+    return sources.open_source(data.dataset, data.split, channels)
+
+
+def load(data, split="train", **options):
+    """A split of the images of a `DataHparams`, in colour."""
+    return image_sets.load(opened(data), data, split, **options)

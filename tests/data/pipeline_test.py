@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from prsr import images
-from prsr.data import image_sets, pipeline, sources
+from prsr.data import image_sets, pipeline
 from prsr.hparams import DataHparams
+from tests.data.pictures import load
 
 DATA = DataHparams(dataset="drawn:30", image_size=16)
 
@@ -72,8 +73,7 @@ def test_evaluation_scores_each_image_once(batch_size):
 
 
 def test_the_parts_that_several_machines_read_are_the_batch():
-    source = sources.open_source("drawn:200", "auto", 3)
-    drawn = image_sets.load(source, DataHparams("drawn:200", 8), "train")
+    drawn = load(DataHparams("drawn:200", 8))
     data = DataHparams(image_size=8, mirror=True)
 
     def pairs(*parts):

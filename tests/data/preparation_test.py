@@ -1,28 +1,18 @@
 """Records that are made of any source are its images, and stay whole."""
 
 import dataclasses
-import io
 import json
 import shutil
 
 import numpy as np
 import pytest
 
-from prsr.data import image_sets, letters, pipeline, preparation, records, sources
+from prsr.data import image_sets, pipeline, preparation, records
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
+from tests.data.pictures import load, opened
 
 DATA = DataHparams(dataset="drawn:200", image_size=8)
-
-
-def encoded(index, kind="JPEG"):
-    file = io.BytesIO()
-    letters.render(index).save(file, kind)
-    return file.getvalue()
-
-
-def opened(data):
-    return sources.open_source(data.dataset, data.split, 3)
 
 
 def content(folder):
@@ -35,9 +25,7 @@ def images(folder, split):
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_records_are_the_images_of_the_source(prepared, split):
-    np.testing.assert_array_equal(
-        images(prepared, split), image_sets.load(opened(DATA), DATA, split).images
-    )
+    np.testing.assert_array_equal(images(prepared, split), load(DATA, split).images)
 
 
 def test_training_reads_records_as_it_reads_the_source(prepared):
@@ -74,7 +62,7 @@ def test_a_damaged_file_is_refused_and_written_again(prepared, tmp_path, how):
     if how == "flipped":
         data = DataHparams(dataset=f"records:{copy}", image_size=8)
         with pytest.raises(UserError, match="cannot read all of data set.*corrupted"):
-            image_sets.load(opened(data), data, "train")
+            load(data)
     else:
         with pytest.raises(UserError, match="train-00002.tfrecord"):
             records.Records(copy, "train", 3)
@@ -97,16 +85,12 @@ def test_a_folder_that_was_made_otherwise(prepared, tmp_path):
         (tmp_path / "records.json").write_text(text)
         with pytest.raises(UserError, match="cannot read"):
             preparation.prepare(DATA, 3, tmp_path, 50)
+    with pytest.raises(UserError, match="cannot write to"):
+        preparation.prepare(DATA, 3, tmp_path / "records.json" / "x", 50)
     copy = shutil.copytree(prepared, tmp_path / "copy")
     (copy / "records.json").write_text("[]")
     with pytest.raises(UserError, match="cannot read .*records.json"):
         records.Records(copy, "train", 3)
-
-
-def test_nowhere_to_write(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot write to"):
-        preparation.prepare(DATA, 3, tmp_path / "file" / "x", 50)
 
 
 def test_what_version_0_2_began_is_continued_and_what_0_1_began_is_refused(prepared, tmp_path):

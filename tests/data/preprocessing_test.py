@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from prsr import images
-from prsr.data import image_sets, inputs, pipeline, preprocessing, sources
+from prsr.data import inputs, pipeline, preprocessing
 from prsr.hparams import DataHparams, Hparams
 from prsr.system.errors import UserError
+from tests.data.pictures import load
 
 CORNERS = DataHparams(dataset="drawn:40", image_size=16, pairs="corners", levels=4)
 CELEBA = Hparams(data=DataHparams(crop="celeba"))
@@ -55,8 +56,7 @@ def test_corners():
 
 @pytest.fixture(scope="module")
 def letters():
-    source = sources.open_source(CORNERS.dataset, "auto", 3)
-    return image_sets.load(source, CORNERS, "train")
+    return load(CORNERS)
 
 
 def test_corners_are_as_frequent_in_training_and_alternate_in_evaluation(letters):

@@ -8,19 +8,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from prsr.data import image_sets, pipeline, preparation, records, sources
+from prsr.data import image_sets, pipeline, preparation, records
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
 from prsr.workdir.directory import Workdir
-from tests.conftest import TINY, assert_one_line, call
-
-
-def opened(data):
-    return sources.open_source(data.dataset, data.split, 3)
-
-
-def load(data, split="train"):
-    return image_sets.load(opened(data), data, split)
+from tests.conftest import TINY, assert_one_line, call, succeed
+from tests.data.pictures import load, opened
 
 
 @pytest.mark.parametrize("pairs", ["downsampled", "corners"])
@@ -88,16 +81,10 @@ def prepared(tmp_path_factory):
     return folder
 
 
-def test_records_bring_what_they_were_made_with(prepared):
-    found = records.made_with(prepared / "records")
-    assert found == {"crop": "celeba", "image_size": 16, "channels": 3}
-
-
 def test_a_run_takes_crop_and_size_from_its_records(prepared, tmp_path):
     options = [o for o in TINY if not o.startswith(("--image_size", "--dataset"))]
     options += [f"--dataset=records:{prepared / 'records'}", "--train_steps=1", "--sample_images=0"]
-    result = call("train", f"--workdir={tmp_path}", *options)
-    assert result.returncode == 0, result.stderr
+    succeed(call("train", f"--workdir={tmp_path}", *options))
     data = Workdir(tmp_path).read_hparams().data
     assert (data.crop, data.image_size) == ("celeba", 16)
     for contradiction in ("--crop=center", "--image_size=8", "--channels=1"):
@@ -106,26 +93,17 @@ def test_a_run_takes_crop_and_size_from_its_records(prepared, tmp_path):
 
 
 def test_cropped_images_are_not_cropped_again(prepared):
-    of_files = DataHparams(
-        dataset=f"folder:{prepared / 'images'}", crop="celeba", image_size=16, split="hash"
-    )
-    of_records = DataHparams(
-        dataset=f"records:{prepared / 'records'}", crop="celeba", image_size=16
-    )
+    of_files = DataHparams(f"folder:{prepared / 'images'}", crop="celeba", image_size=16)
+    of_records = dataclasses.replace(of_files, dataset=f"records:{prepared / 'records'}")
     for split in ("train", "validation", "test"):
         expected, found = (load(d, split).images for d in (of_files, of_records))
         np.testing.assert_array_equal(found, expected)
-
-
-def test_records_of_another_crop_are_refused(prepared):
-    of_records = DataHparams(dataset=f"records:{prepared / 'records'}", crop="mnist", image_size=16)
-    for read in (
-        lambda source: image_sets.load(source, of_records, "test"),
-        lambda source: image_sets.training_set(source, of_records),
-        lambda source: pipeline.blocks(source, of_records, 4, "train", 7),
-    ):
+    made = {"crop": "celeba", "image_size": 16, "channels": 3}
+    assert records.made_with(prepared / "records") == made
+    other = dataclasses.replace(of_records, crop="mnist")
+    for read in (load, lambda data: image_sets.training_set(opened(data), data)):
         with pytest.raises(UserError, match="made with crop=celeba, but this needs crop=mnist"):
-            read(opened(of_records))
+            read(other)
 
 
 @pytest.mark.parametrize("change", [{"crop": 3}, {"image_size": "16"}, {"channels": None}])

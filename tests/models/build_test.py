@@ -17,11 +17,7 @@ from prsr.system.errors import UserError
     [
         ("data", "image_size", 30, "multiple of scale"),
         ("data", "image_size", 0, "multiple of scale"),
-        ("model", "channels", 2, "channels"),
-        ("model", "scale", 3, "power of two"),
         ("model", "prior_width", 2, "width"),
-        ("model", "prior_layers", 0, "gated layer"),
-        ("model", "blocks_per_stage", -1, "blocks_per_stage"),
     ],
 )
 def test_models_that_do_not_exist(section, name, value, word):

@@ -38,7 +38,6 @@ def test_every_output_sees_its_input():
     ("arguments", "word"),
     [
         ({"scale": 3}, "power of two"),
-        ({"scale": 0}, "power of two"),
         ({"channels": 4}, "channels"),
         ({"blocks_per_stage": -1}, "blocks_per_stage"),
         ({"width": 0}, "width"),
@@ -64,11 +63,3 @@ def test_statistics_are_the_mean_over_batches():
     expected = np.mean([x.mean(axis=(0, 1, 2)) for x in inputs], axis=0)
     np.testing.assert_allclose(block.first_norm.moving_mean.numpy(), expected, atol=1e-6)
     assert block.first_norm.momentum == 0.99
-
-
-def test_with_one_batch_scoring_equals_training():
-    model = ConditioningNetwork(blocks_per_stage=2, width=4)
-    batch = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3))
-    trained = model(batch, training=True)
-    model.recalibrate_batch_norm([batch])
-    np.testing.assert_allclose(model(batch), trained, atol=1e-3)

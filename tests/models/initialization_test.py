@@ -1,13 +1,18 @@
 import keras
 import numpy as np
+import pytest
 
-from prsr.models import initialization
+from prsr.models import initialization, layers
 
 
-def test_table_2():
+@pytest.mark.parametrize("masked", [False, True])
+def test_table_2(masked):
     """Weights have mean 0 and, before truncation at two of them, standard deviation 0.1."""
     keras.utils.set_random_seed(0)
-    drawn = np.asarray(initialization.Initializer()((100_000,)))
+    layer = layers.VerticalConv(64, 7) if masked else layers.convolution(64, 7)
+    layer.build((None, 8, 8, 64))
+    drawn = layer.kernel.numpy()
+    assert not layer.bias.numpy().any()
     assert abs(drawn.mean()) < 2e-3 and np.abs(drawn).max() <= 0.2
     assert abs(drawn.std() - 0.1 * 0.8796) < 2e-3  # a normal truncated at two deviations
 

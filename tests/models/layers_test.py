@@ -53,16 +53,6 @@ def test_horizontal_conv_is_a_masked_row_kernel(size, mask_type):
     np.testing.assert_allclose(actual, tf.nn.conv2d(x, full, 1, "SAME"), atol=1e-5)
 
 
-def test_initialisation_is_table_2s():
-    layer = layers.VerticalConv(64, 7)
-    layer.build((None, 8, 8, 16))
-    kernel = layer.kernel.numpy()
-    # A normal distribution cut at two standard deviations keeps 0.88 of its own.
-    assert np.abs(kernel).max() <= 0.2
-    assert np.std(kernel) == pytest.approx(0.088, abs=0.002)
-    assert not layer.bias.numpy().any()
-
-
 def test_residual_block_without_weights_is_the_identity():
     block = layers.ResidualBlock(5, "none")
     x = np.random.default_rng(0).normal(size=(1, 4, 4, 5)).astype("float32")

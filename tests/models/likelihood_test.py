@@ -1,18 +1,10 @@
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from prsr.models import likelihood
 from prsr.models.pixel_independent import PixelIndependent
 
 LOW_RES = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3)).astype(np.uint8)
-
-
-@pytest.fixture
-def network():
-    model = PixelIndependent(scale=2, blocks_per_stage=1, width=4)
-    model(LOW_RES)
-    return model
 
 
 class Counted:
@@ -40,7 +32,8 @@ def test_batches_have_one_size_and_are_put_together():
     np.testing.assert_array_equal(nats, LOW_RES[:, 0, 0, 0])
 
 
-def test_whoever_asks_again_and_again_gets_the_same_scores_from_a_graph(network):
+def test_whoever_asks_again_and_again_gets_the_same_scores_from_a_graph():
+    network = PixelIndependent(scale=2, blocks_per_stage=1, width=4)
     high_res = np.random.default_rng(1).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
     eager, inside = [], network.scores
     network.scores = lambda *pair: eager.append(tf.executing_eagerly()) or inside(*pair)

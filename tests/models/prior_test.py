@@ -14,16 +14,7 @@ from prsr.models.prior import GatedPixelCNN
 
 
 def dependencies(model, image, positions):
-    """Which sub-pixels the logits at some positions depend on.
-
-    Args:
-        model: a `GatedPixelCNN`.
-        image: `[height, width, channels]`.
-        positions: list of (row, column, channel).
-
-    Returns:
-        bool `[len(positions), height, width, channels]`: the gradient is not zero.
-    """
+    """Where the gradient of each position's logits is not zero, bool `[positions, *shape]`."""
     # One copy of the image for each position: one backward pass serves all.
     batch = tf.convert_to_tensor(np.repeat(image[None], len(positions), axis=0))
     index = [(i, *position) for i, position in enumerate(positions)]
@@ -50,17 +41,13 @@ def before(shape, position, reach):
     return above | left | own
 
 
-def every_position(shape):
-    return list(np.ndindex(*shape))
-
-
 @pytest.mark.parametrize(
     ("shape", "num_layers"), [((11, 13, 3), 1), ((9, 8, 3), 3), ((12, 12, 1), 1)]
 )
 def test_small_model_at_every_sub_pixel(shape, num_layers):
     keras.utils.set_random_seed(1)
     model = GatedPixelCNN(shape[-1], width=13, num_layers=num_layers, hidden=25, dtype="float64")
-    positions = every_position(shape)
+    positions = list(np.ndindex(*shape))
     # A narrow ReLU layer may be dead at a position for one image: any of four counts.
     images = np.random.default_rng(0).uniform(0, 255, (4, *shape))
     actual = np.any([dependencies(model, image, positions) for image in images], axis=0)

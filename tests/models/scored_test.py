@@ -91,12 +91,11 @@ def test_evaluate_reports_bits_per_dim(train_set):
 
 
 def test_keras_callbacks_do_their_work(train_set, tmp_path):
-    """They see the scores, and stop, save, continue and write."""
+    """They see the scores, and stop, save and continue."""
     trainer = Trainer(HPARAMS, train_set)
     validation = trainer.pairs().take(2).cache()
     callbacks = [
         FreshStatistics(trainer.statistics_batches),
-        keras.callbacks.TensorBoard(tmp_path / "logs", write_graph=False),
         keras.callbacks.ModelCheckpoint(
             tmp_path / "best.keras", "val_bits_per_dim/joint", mode="min", save_best_only=True
         ),
@@ -113,25 +112,9 @@ def test_keras_callbacks_do_their_work(train_set, tmp_path):
     found = best.evaluate(validation, return_dict=True, verbose=0)
     expected = min(history["val_bits_per_dim/joint"])
     np.testing.assert_allclose(found["bits_per_dim/joint"], expected, rtol=1e-5)
-    assert list((tmp_path / "logs" / "train").iterdir())
     again = compiled()
-    resumed = again.fit(trainer.pairs(), **{**arguments, "epochs": 3, "callbacks": callbacks[3:4]})
+    resumed = again.fit(trainer.pairs(), **{**arguments, "epochs": 3, "callbacks": callbacks[2:3]})
     assert resumed.epoch == [2] and int(again.optimizer.iterations) == 6
-
-
-def test_statistics_are_fresh_where_they_are_used(train_set):
-    """Where the moving ones of two steps are those of no weights at all."""
-    trainer = Trainer(HPARAMS, train_set)
-    pairs, batches = trainer.pairs(), trainer.statistics_batches
-    model = compiled(learning_rate=4e-3)
-    fresh = FreshStatistics(batches)
-    history = model.fit(
-        pairs, validation_data=pairs.take(4), epochs=1, steps_per_epoch=8, verbose=0,
-        callbacks=[fresh],
-    ).history  # fmt: skip
-    model.recalibrate_batch_norm(batches)
-    now = model.evaluate(pairs.take(4), return_dict=True, verbose=0)
-    assert history["val_loss"][0] == pytest.approx(now["loss"], rel=1e-6)
 
 
 def test_metrics_are_no_weights():

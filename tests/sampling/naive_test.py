@@ -15,8 +15,11 @@ def rising(images):
 
 
 def test_order_and_feedback_by_a_toy_function():
+    """All sub-pixels of two images, and the first five of one."""
     drawn = naive.sample(rising, (3, 4, 3), tf.constant([[0, 0], [0, 1]]), 1.0)
     np.testing.assert_array_equal(drawn, np.tile(np.arange(36).reshape(3, 4, 3), (2, 1, 1, 1)))
+    part = naive.sample(rising, (3, 4, 3), tf.constant([[0, 0]]), 1.0, count=5).numpy().ravel()
+    np.testing.assert_array_equal(part, [0, 1, 2, 3, 4, *[0] * 31])
 
 
 def test_given_values_are_kept_and_fed_back():
@@ -26,13 +29,6 @@ def test_given_values_are_kept_and_fed_back():
         rising, (3, 4, 3), tf.constant([[0, 0]]), 1.0, tf.constant(given, tf.int32)
     )
     np.testing.assert_array_equal(drawn.numpy().ravel(), [*range(12), *range(100, 124)])
-
-
-def test_a_count_draws_the_first_sub_pixels_alone():
-    seeds = tf.constant([[0, 0]])
-    part = naive.sample(rising, (3, 4, 3), seeds, 1.0, count=5).numpy().ravel()
-    np.testing.assert_array_equal(part, [0, 1, 2, 3, 4, *[0] * 31])
-    assert not naive.sample(rising, (3, 4, 3), seeds, 1.0, count=0).numpy().any()
 
 
 @pytest.fixture(scope="module")
@@ -75,33 +71,3 @@ def test_one_pass_draws_the_finished_samples_again(model):
     again = noise.draw(logits, 1.1, noise.uniforms(SEEDS, (4, 4, 3)))
     np.testing.assert_array_equal(drawn, again)
     assert len(np.unique(drawn)) > 50
-
-
-def test_a_sample_does_not_depend_on_its_batch(model):
-    sampler = naive.sampler(model)
-    together = sampler(LOW_RES, SEEDS, 1.0)
-    alone = sampler(LOW_RES[1:2], SEEDS[1:2], 1.0)
-    np.testing.assert_array_equal(together[1:2], alone)
-
-
-def test_infinite_tau_takes_the_largest_logit_whatever_the_seed(model):
-    sampler = naive.sampler(model)
-    greedy = sampler(LOW_RES, SEEDS, float("inf"))
-    np.testing.assert_array_equal(greedy, sampler(LOW_RES, SEEDS + 1, float("inf")))
-    logits = np.asarray(model((LOW_RES, greedy)).joint)
-    np.testing.assert_array_equal(greedy, logits.argmax(axis=-1))
-
-
-def test_samples_follow_the_distribution():
-    """The only sub-pixel of many images, against softmax of its logits by chi-square."""
-    logits = np.random.default_rng(4).normal(size=256).astype("float32")
-    expected = tf.nn.softmax(logits).numpy() * 4000
-    seeds = tf.stack([tf.fill(4000, 9), tf.range(4000)], axis=1)
-
-    @tf.function
-    def draw():
-        return naive.sample(lambda _: tf.tile(logits[None], (4000, 1)), (1, 1, 1), seeds, 1.0)
-
-    counts = np.bincount(draw().numpy().ravel(), minlength=256)
-    chi_square = np.sum((counts - expected) ** 2 / expected)
-    assert chi_square < 330  # 0.1% point with 255 degrees of freedom

@@ -11,33 +11,20 @@ def logits_of(probabilities):
     return logits
 
 
-@pytest.mark.parametrize(
-    ("uniform", "value"), [(0.01, 0), (0.19, 0), (0.21, 1), (0.69, 1), (0.71, 2), (0.999, 2)]
-)
-def test_inverse_distribution_by_hand(uniform, value):
-    assert int(noise.draw(logits_of([0.2, 0.5, 0.3]), 1.0, uniform)) == value
+def test_inverse_distribution_by_hand():
+    """And tau 2 squares probabilities: 1 to 3 becomes 1 to 9, so the first value ends at 0.1."""
+    uniforms = np.array([0.01, 0.19, 0.21, 0.69, 0.71, 0.999])
+    drawn = noise.draw(np.tile(logits_of([0.2, 0.5, 0.3]), (6, 1)), 1.0, uniforms)
+    assert drawn.numpy().tolist() == [0, 0, 1, 1, 2, 2]
+    drawn = noise.draw(np.tile(logits_of([0.25, 0.75]), (2, 1)), 2.0, np.array([0.09, 0.11]))
+    assert drawn.numpy().tolist() == [0, 1]
+    assert int(noise.draw(logits_of([0.2, 0.5, 0.3]), float("inf"), 0.999)) == 1  # greedy
 
 
-def test_tau_multiplies_the_logits():
-    """tau 2 squares probabilities: 1 to 3 becomes 1 to 9, so the first value ends at 0.1."""
-    logits = logits_of([0.25, 0.75])
-    drawn = [int(noise.draw(logits, 2.0, uniform)) for uniform in (0.09, 0.11)]
-    assert drawn == [0, 1]
-
-
-def test_greedy_is_the_largest_logit():
-    logits = np.random.default_rng(0).normal(size=(50, 256)).astype("float32")
-    drawn = noise.draw(logits, float("inf"), np.full(50, 0.999, "float32"))
-    np.testing.assert_array_equal(drawn, logits.argmax(axis=-1))
-
-
-def test_extreme_noise_stays_in_range():
+def test_extreme_noise_stays_in_range(monkeypatch):
+    """The largest is below one, so that a value without probability is never drawn."""
     logits = np.zeros((2, 256), "float32")
     assert noise.draw(logits, 1.0, np.array([1e-8, 1 - 2.0**-25])).numpy().tolist() == [0, 255]
-
-
-def test_the_largest_noise_is_below_one(monkeypatch):
-    """So that a value without probability is never drawn."""
     largest = tf.constant([[[2**32 - 1]]], tf.uint32)
     monkeypatch.setattr(tf.random, "stateless_uniform", lambda *_, **__: largest)
     uniforms = noise.uniforms(tf.constant([[0, 0]]), (1, 1, 1))

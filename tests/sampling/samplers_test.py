@@ -58,22 +58,22 @@ def test_batches_are_of_one_size_and_change_nothing(batch_size):
     """The last one begins anew, and what is drawn twice is left out."""
     sizes, told = [], []
 
-    def sampler(low_res, seeds, sampling):
+    def sampler(low_res, seeds, sampling, given):
         sizes.append(len(low_res))
         return low_res + seeds[:, 1, None, None, None].astype(np.uint8)
 
     class Bar:
         update = told.append
 
-    drawn = samplers.draw(sampler, LOW_RES, SEEDS, Sampling(), batch_size, Bar())
+    drawn = samplers.stream(sampler, LOW_RES, SEEDS, Sampling(), batch_size, Bar())
     np.testing.assert_array_equal(
-        drawn, LOW_RES + np.arange(5, dtype=np.uint8)[:, None, None, None]
+        list(drawn), LOW_RES + np.arange(5, dtype=np.uint8)[:, None, None, None]
     )
     assert set(sizes) == {min(batch_size, 5)} and told[-1] == 5
 
 
 def test_several_samples_of_each_input_have_their_own_seeds():
-    def sampler(low_res, seeds, sampling):
+    def sampler(low_res, seeds, sampling, given):
         return np.tile(seeds[:, 1, None, None, None], (1, 4, 4, 3))
 
     drawn = samplers.draw_samples(sampler, LOW_RES, 3, 7, Sampling(), 4)
@@ -89,10 +89,8 @@ CORNERS = Hparams(data=DataHparams(pairs="corners"))
     ("sampling", "hparams", "word"),
     [
         (Sampling(guidance=-0.5), Hparams(), "guidance"),
-        (Sampling(guidance=float("inf")), Hparams(), "guidance"),
         (Sampling(guidance=float("nan")), Hparams(), "guidance"),
         (Sampling(tau=0.0), Hparams(), "tau"),
-        (Sampling(guidance=1.0), Hparams(ModelHparams("regression")), "regression"),
         (Sampling(guidance=1.0), Hparams(ModelHparams("cross_entropy")), "cross_entropy"),
         (Sampling(match_input=True), CORNERS, "match_input"),
     ],
@@ -103,8 +101,7 @@ def test_settings_that_a_model_does_not_support_are_rejected(sampling, hparams, 
 
 
 def test_baselines_may_be_matched_and_corners_guided():
-    for architecture in ("regression", "cross_entropy"):
-        samplers.check(Sampling(match_input=True), Hparams(ModelHparams(architecture)))
+    samplers.check(Sampling(match_input=True), Hparams(ModelHparams("regression")))
     samplers.check(Sampling(guidance=2.0), CORNERS)
 
 

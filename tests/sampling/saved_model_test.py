@@ -1,5 +1,7 @@
 """The SavedModel's signatures compute what the functions of the package compute."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -26,6 +28,16 @@ def model(tiny_run):
     return Workdir(tiny_run).load_model()[1]
 
 
+def sample(signatures, low_res, seed, tau=1.0, guidance=0.0, match_input=False):
+    return signatures["sample"](
+        low_res=tf.constant(low_res),
+        tau=tf.constant(tau, tf.float32),
+        seed=tf.constant(seed, tf.int32),
+        guidance=tf.constant(guidance, tf.float32),
+        match_input=tf.constant(match_input),
+    )["high_res"]
+
+
 def test_signatures_have_names_and_any_batch(signatures):
     names = {"sample", "greedy", "log_prob", "conditioning_logits", "inspect", "serving_default"}
     assert set(signatures) == names
@@ -46,15 +58,8 @@ def test_samples_are_those_of_the_command_s_sampler(signatures, model, count):
     seeds = [noise.image_seeds(x, s, n)[-1] for x, (s, n) in zip(low_res, seed)]
     sampler = samplers.Sampler(model, jit_compile=False)
     for sampling in (Sampling(0.8), Sampling(0.8, 2.0, True)):
-        drawn = signatures["sample"](
-            low_res=tf.constant(low_res),
-            tau=tf.constant(0.8),
-            seed=tf.constant(seed, tf.int32),
-            guidance=tf.constant(sampling.guidance),
-            match_input=tf.constant(sampling.match_input),
-        )
-        expected = sampler(low_res, np.stack(seeds), sampling)
-        np.testing.assert_array_equal(drawn["high_res"], expected)
+        drawn = sample(signatures, low_res, seed, *dataclasses.astuple(sampling))
+        np.testing.assert_array_equal(drawn, sampler(low_res, np.stack(seeds), sampling))
 
 
 def test_the_other_signatures_are_the_model_s_methods(signatures, model):
@@ -82,31 +87,22 @@ def test_the_other_signatures_are_the_model_s_methods(signatures, model):
 )
 def test_arguments_out_of_range_are_rejected(signatures, tau, seeds, guidance, words):
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
-        signatures["sample"](
-            low_res=tf.constant(inputs(2)),
-            tau=tf.constant(tau, tf.float32),
-            seed=tf.zeros((seeds, 2), tf.int32),
-            guidance=tf.constant(guidance, tf.float32),
-            match_input=tf.constant(False),
-        )
+        sample(signatures, inputs(2), np.zeros((seeds, 2)), tau, guidance)
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 3), (1, 4, 4, 3), (1, 2, 2, 1)])
 def test_wrong_shapes_are_rejected(signatures, shape):
     """Without the check, an image without a batch ended the process."""
     low_res, high_res = tf.zeros(shape, tf.uint8), tf.zeros((1, 8, 8, 3), tf.uint8)
-    sample = {
-        "tau": tf.constant(1.0),
-        "seed": tf.zeros((shape[0], 2), tf.int32),
-        "guidance": tf.constant(0.0),
-        "match_input": tf.constant(False),
-    }
-    pair = {"high_res": high_res}
-    for name, others in {
-        "greedy": {}, "conditioning_logits": {}, "log_prob": pair, "inspect": pair, "sample": sample
-    }.items():  # fmt: skip
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"expected shape \[\?,2,2,3\]"):
-            signatures[name](low_res=low_res, **others)
+    rejected = pytest.raises(tf.errors.InvalidArgumentError, match=r"expected shape \[\?,2,2,3\]")
+    for name in ("greedy", "conditioning_logits"):
+        with rejected:
+            signatures[name](low_res=low_res)
+    for name in ("log_prob", "inspect"):
+        with rejected:
+            signatures[name](low_res=low_res, high_res=high_res)
+    with rejected:
+        sample(signatures, low_res, np.zeros((shape[0], 2)))
 
 
 def test_versions_are_numbered_and_a_partial_one_is_not_counted(tiny_run, tmp_path):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from prsr.data import pipeline
+from prsr.data import pipeline, sources
 from prsr.models import PixelRecursiveSuperResolution, RMSProp
 from prsr.sampling import naive, noise
 from prsr.system import backend
@@ -37,7 +37,8 @@ def faces(count):
     data = dataclasses.replace(
         hparams.data, dataset=dataset, split="auto", crop="celeba" if records.is_dir() else "center"
     )
-    _, *pairs = pipeline.test_pairs(dataclasses.replace(hparams, data=data), count)
+    source = sources.open_source(dataset, "auto", 3)
+    _, *pairs = pipeline.test_pairs(source, dataclasses.replace(hparams, data=data), count)
     return pairs
 
 
@@ -115,7 +116,7 @@ def test_a_file_is_every_backend_s(found, other):
     np.testing.assert_allclose(other["kept"], found("tensorflow")["kept"], rtol=1e-3)
 
 
-def test_tensorflow_is_no_other(monkeypatch):
+def test_tensorflow_is_required(monkeypatch):
     backend.require_tensorflow("this")
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(UserError, match="this needs TensorFlow as Keras' backend, not jax"):

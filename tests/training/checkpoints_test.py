@@ -10,21 +10,8 @@ from prsr.system.errors import UserError
 from prsr.training import checkpoints
 from prsr.training.trainer import Trainer
 from prsr.workdir.directory import Workdir
-from tests.conftest import WHOLE, assert_one_line, call
-from tests.runs import assert_same_weights, images
-
-WEIGHTS_ALONE = [*WHOLE, "--sample_images=0", "--eval_every=1000"]
-
-
-def test_a_broken_newest_checkpoint_is_passed_over(uninterrupted, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(uninterrupted, copy)
-    for path in (copy / "checkpoints").glob("ckpt-14.data*"):
-        path.write_bytes(path.read_bytes()[:1000])
-    result = call("train", f"--workdir={copy}", *WEIGHTS_ALONE)
-    assert result.returncode == 0, result.stderr
-    assert "cannot resume from" in result.stderr and "resuming from step 12" in result.stderr
-    assert_same_weights(uninterrupted, copy)
+from tests.conftest import assert_one_line, call
+from tests.runs import images
 
 
 def test_weights_without_a_checkpoint_are_not_overwritten(tiny_run, tmp_path):

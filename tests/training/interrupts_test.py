@@ -7,9 +7,9 @@ import sys
 import threading
 import time
 
-from prsr.training import interrupts
+import pytest
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM)
+from prsr.training import interrupts
 
 
 def wait(condition):
@@ -19,15 +19,30 @@ def wait(condition):
         time.sleep(0.005)
 
 
-def test_a_signal_is_kept_for_the_loop(capfd):
-    before = [signal.getsignal(number) for number in NUMBERS]
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_signal_is_kept_for_the_loop(capfd, number):
+    """Ctrl-C, kill, a closed terminal and SLURM's warning are collected and announced."""
+    before = [signal.getsignal(one) for one in interrupts.SIGNALS]
     with interrupts.collected() as caught:
         assert caught == []
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         wait(lambda: caught)
-    assert caught == [signal.SIGTERM]
-    assert "SIGTERM: saving, then exiting" in capfd.readouterr().err
-    assert before == [signal.getsignal(number) for number in NUMBERS]
+    assert caught == [number]
+    assert f"{signal.Signals(number).name}: saving, then exiting" in capfd.readouterr().err
+    assert before == [signal.getsignal(one) for one in interrupts.SIGNALS]
+
+
+def test_an_ignored_signal_stays_ignored():
+    """As after `nohup`, or in a shell script's background job."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupts.collected() as caught:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+            wait(lambda: caught)
+        assert caught == [signal.SIGTERM] and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_nothing_is_left_behind():
@@ -40,14 +55,14 @@ def test_nothing_is_left_behind():
 
 
 BUSY = """
-import sys, time
+import hashlib, sys, time
 from prsr.training import interrupts
 with interrupts.collected() as caught:
     print("ready", flush=True)
     while not caught:
         time.sleep(0.01)
     print("caught", flush=True)
-    time.sleep(600)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # no Python runs for a long time
 """
 
 

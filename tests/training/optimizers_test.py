@@ -33,13 +33,6 @@ def test_equals_the_original_optimizer():
     np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-7)
 
 
-def test_first_step_by_hand():
-    """mean square 0.95 * 1 + 0.05 * 2^2 = 1.15; step 4e-4 * 2 / sqrt(1.15)."""
-    weight = tf.Variable([1.0])
-    optimizers.from_hparams(TrainingHparams()).apply([tf.constant([2.0])], [weight])
-    np.testing.assert_allclose(weight, [1 - 4e-4 * 2 / np.sqrt(1.15)], rtol=1e-6)
-
-
 def rates(training, steps, factor=1.0):
     optimizer = optimizers.from_hparams(training, factor)
     optimizer.build([tf.Variable(0.0)])

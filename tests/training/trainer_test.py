@@ -41,23 +41,6 @@ def trainer_of(train_set):
 
 
 @pytest.fixture(scope="module")
-def quick_scores(trainer_of):
-    """Of sixty steps that learn quickly."""
-    return steps(trainer_of(hparams(learning_rate=2e-3)), 60)
-
-
-@pytest.fixture(scope="module")
-def mixed(trainer_of):
-    return trainer_of(hparams(learning_rate=2e-3, mixed_precision=True))
-
-
-@pytest.fixture(scope="module")
-def untrained(trainer_of):
-    """On one device, and on two."""
-    return trainer_of(hparams()), trainer_of(hparams(), mirrored())
-
-
-@pytest.fixture(scope="module")
 def averaged(trainer_of):
     """For a number of devices: a trainer with a moving average, and its weights in four steps."""
 
@@ -85,44 +68,26 @@ def weights(trainer):
     return [variable.numpy() for variable in trainer.model.trainable_variables]
 
 
-def test_a_step_is_equation_8_and_rmsprop(trainer_of, train_set):
+@pytest.mark.parametrize("weight", [1.0, 0.0])
+def test_a_step_is_equation_8_or_7_and_rmsprop(trainer_of, train_set, weight):
     """One step against the loss written out, and TensorFlow 1's update by hand."""
-    trainer = trainer_of(hparams("none"))
+    trainer = trainer_of(hparams("none", conditioning_weight=weight))
     before = weights(trainer)
     low_res, high_res = next(iter(pipeline.training_pairs(train_set, HPARAMS.data, 4, 4, seed=1)))
     variables = [variable.value for variable in trainer.model.trainable_variables]
     with tf.GradientTape() as tape:
         a, b = trainer.model.conditioning(low_res), trainer.model.prior(high_res)
         chosen = tf.one_hot(tf.cast(high_res, tf.int32), 256)
-        terms = tf.reduce_sum(chosen * (2 * a + b), -1)
-        terms -= tf.reduce_logsumexp(a + b, -1) + tf.reduce_logsumexp(a, -1)
+        terms = tf.reduce_sum(chosen * ((1 + weight) * a + b), -1)
+        terms -= tf.reduce_logsumexp(a + b, -1) + weight * tf.reduce_logsumexp(a, -1)
         loss = -tf.reduce_sum(terms) / 4  # nats per image, mean over the batch
     gradients = tape.gradient(loss, variables)
     scores = trainer.train_step((low_res, high_res))
-    np.testing.assert_allclose(scores["joint"] + scores["conditioning"], loss, rtol=1e-5)
+    np.testing.assert_allclose(scores["joint"] + weight * scores["conditioning"], loss, rtol=1e-5)
     np.testing.assert_allclose(scores["gradient_norm"], tf.linalg.global_norm(gradients), rtol=1e-4)
     for old, gradient, new in zip(before, gradients, weights(trainer)):
         expected = old - 4e-4 * gradient / tf.sqrt(0.95 + 0.05 * gradient**2)
         np.testing.assert_allclose(new, expected, rtol=1e-4, atol=2e-6)
-
-
-def gradient_norm(trainer, loss):
-    variables = [variable.value for variable in trainer.model.trainable_variables]
-    with tf.GradientTape() as tape:
-        value = loss()
-    return tf.linalg.global_norm(tape.gradient(value, variables))
-
-
-def test_equation_7_leaves_the_conditioning_loss_out(trainer_of):
-    trainer = trainer_of(hparams("none", conditioning_weight=0.0))
-    low_res, high_res = next(iter(trainer.pairs()))
-    model = trainer.model
-
-    def loss():
-        return -tf.reduce_mean(model.log_likelihood(low_res, high_res))
-
-    expected = gradient_norm(trainer, loss)
-    np.testing.assert_allclose(steps(trainer, 1)[0]["gradient_norm"], expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["regression", "cross_entropy"])
@@ -141,39 +106,45 @@ def test_a_baseline_is_trained_on_its_own_loss(trainer_of, kind):
         labels = tf.one_hot(tf.cast(high_res, tf.int32), 256)
         return -tf.reduce_sum(labels * tf.nn.log_softmax(trainer.model(low_res))) / 4
 
-    value, expected = float(loss()), gradient_norm(trainer, loss)
-    scores = steps(trainer, 60)
+    with tf.GradientTape() as tape:
+        value = loss()
+    variables = [variable.value for variable in trainer.model.trainable_variables]
+    expected = tf.linalg.global_norm(tape.gradient(value, variables))
+    scores = steps(trainer, 120)
     name = "squared_error" if kind == "regression" else "conditioning"
     np.testing.assert_allclose(scores[0][name], value, rtol=1e-4)
     np.testing.assert_allclose(scores[0]["gradient_norm"], expected, rtol=1e-3)
-    assert float(loss()) < value  # of the same images, sixty steps later
+    first, last = (np.mean([s[name] for s in part]) for part in (scores[:15], scores[-15:]))
+    assert last < 0.98 * first
 
 
-def test_the_loss_falls(quick_scores):
-    parts = quick_scores[:10], quick_scores[-10:]
-    first, last = (np.mean([s["joint"] for s in part]) for part in parts)
-    assert last < 0.95 * first
+@pytest.mark.parametrize(
+    ("normalization", "rms_start"),
+    [("batch", 1.0), ("batch", 1e6), pytest.param("none", 1.0, marks=pytest.mark.slow)],
+)
+def test_two_replicas_equal_one_device(trainer_of, normalization, rms_start):
+    """Losses, gradient norms and weights, batch statistics included.
 
-
-@pytest.mark.parametrize("normalization", [pytest.param("none", marks=pytest.mark.slow), "batch"])
-def test_two_replicas_equal_one_device(trainer_of, normalization):
-    """Losses, gradient norms and weights, batch statistics included."""
-    settings = hparams(normalization, clip_norm=100.0)
+    From 1e6, RMSProp does not divide by the gradient's size, which would hide a wrong scale.
+    """
+    rate = 4e-4 * rms_start**0.5
+    settings = hparams(normalization, clip_norm=100.0, rms_start=rms_start, learning_rate=rate)
     one, two = trainer_of(settings), trainer_of(settings, mirrored())
     expected, actual = steps(one, 5), steps(two, 5)
     for name in expected[0]:
         np.testing.assert_allclose(
             [s[name] for s in actual], [s[name] for s in expected], rtol=2e-3, err_msg=name
         )
-    for a, b in zip(weights(two), weights(one)):
-        np.testing.assert_allclose(a, b, atol=2e-4)
+    for a, b in zip(two.model.variables, one.model.variables):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-4)
 
 
-@pytest.mark.parametrize("count", [1, 4, 7])
-def test_replicas_score_a_split_of_any_size(untrained, train_set, count):
-    part = train_set.first(count)
-    low_res, high_res, _ = next(iter(pipeline.evaluation_pairs(part, HPARAMS.data, 4, count)))
-    for trainer in untrained:
+@pytest.mark.parametrize("devices", [1, 2])
+def test_devices_score_a_split_of_any_size(trainer_of, train_set, devices):
+    trainer = trainer_of(hparams(), mirrored() if devices == 2 else None)
+    for count in (1, 4, 7):
+        part = train_set.first(count)
+        low_res, high_res, _ = next(iter(pipeline.evaluation_pairs(part, HPARAMS.data, 4, count)))
         scores = trainer.evaluate(trainer.evaluation_batches(part))
         with trainer.evaluation_weights():
             log_likelihood = trainer.model.log_likelihood(low_res, high_res)
@@ -207,30 +178,19 @@ def test_moving_average(averaged, devices):
 @pytest.mark.parametrize(
     "option", ["mixed_precision", pytest.param("jit_compile", marks=pytest.mark.slow)]
 )
-def test_options_learn_as_the_plain_step(quick_scores, mixed, trainer_of, option):
+def test_options_learn_as_the_plain_step(trainer_of, option):
     """The loss falls, and by as much."""
-    plain = quick_scores[:30]
-    compiled = option == "jit_compile"
-    trainer = trainer_of(hparams(learning_rate=2e-3, jit_compile=True)) if compiled else mixed
-    other = steps(trainer, 30)
-    fell = [np.mean([s["joint"] for s in part[-5:]]) / part[0]["joint"] for part in (plain, other)]
-    assert fell[0] < 0.97
-    assert 1 - fell[1] == pytest.approx(1 - fell[0], rel=0.1)
+    fell = []
+    for options in ({}, {option: True}):
+        scores = steps(trainer_of(hparams(learning_rate=2e-3, **options)), 30)
+        fell.append(1 - np.mean([s["joint"] for s in scores[-5:]]) / scores[0]["joint"])
+    assert fell[0] > 0.03
+    assert fell[1] == pytest.approx(fell[0], rel=0.1)
 
 
-def test_weights_stay_float32_in_mixed_precision(mixed):
-    assert {w.dtype for w in mixed.model.trainable_variables} == {"float32"}
-    assert mixed.model.prior(np.zeros((1, 8, 8, 3))).dtype == tf.bfloat16
-
-
-@pytest.mark.parametrize("ema", [0.0, DECAY])
-def test_a_checkpoint_holds_everything(trainer_of, averaged, tmp_path, ema):
+def test_a_checkpoint_holds_everything(averaged, tmp_path):
     """Weights, batch statistics, the optimizer's slots and its step."""
-    if ema:
-        trainer, _ = averaged(devices=1)
-    else:
-        trainer = trainer_of(hparams())
-        steps(trainer, 2)
+    trainer, _ = averaged(devices=1)
     variables = [*trainer.model.variables, *trainer.optimizer.variables]
     path = trainer.checkpoint.save(str(tmp_path / "ckpt"))
     kept = [variable.numpy() for variable in variables]

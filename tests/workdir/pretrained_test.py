@@ -8,15 +8,16 @@ import shutil
 import numpy as np
 import pytest
 
-from prsr.data import image_sets, inputs, pipeline, sources
+from prsr.data import inputs, pipeline
 from prsr.models import likelihood, losses
 from prsr.system.errors import UserError
 from prsr.workdir import pretrained
 from tests.conftest import assert_one_line, call, run
+from tests.data.pictures import load
 
 
 def test_names():
-    assert pretrained.names() == ["faces"]
+    assert pretrained.names() == ["bedrooms", "faces"]
 
 
 def test_examples():
@@ -29,8 +30,17 @@ def test_examples():
     assert all(e.low_res.shape == (8, 8, 3) and e.high_res.shape == (32, 32, 3) for e in examples)
 
 
-def opened(data):
-    return sources.open_source(data.dataset, data.split, 3)
+def test_bedrooms_know_their_examples():
+    """The deeper bedroom model loads, and needs less than 5 bits/dim for rooms it never saw."""
+    workdir = pretrained.workdir("bedrooms")
+    hparams, model = workdir.load_model()
+    assert hparams.model.blocks_per_stage == 10 and len(workdir.read_history()) == 4
+    examples = inputs.read_inputs(workdir.path / "examples", hparams)
+    low_res, high_res = (
+        np.stack([getattr(e, name) for e in examples]) for name in ("low_res", "high_res")
+    )
+    joint = bits(model, low_res, high_res)
+    assert joint < 5 and joint < bits(model, low_res[::-1], high_res) - 0.2
 
 
 def bits(model, low_res, high_res, name="joint"):
@@ -53,7 +63,7 @@ def test_it_knows_the_examples():
 def test_it_knows_people_whom_it_never_saw(celeba):
     hparams, model = pretrained.workdir("faces").load_model()
     data = dataclasses.replace(hparams.data, dataset=f"zip:{celeba / 'img_align_celeba.zip'}")
-    test_set = image_sets.load(opened(data), data, "test", 16)
+    test_set = load(data, "test", limit=16)
     low_res, high_res = pipeline.evaluation_arrays(test_set, data, 4)
     joint = bits(model, low_res, high_res)
     assert joint < 4 and joint < bits(model, low_res, high_res, "conditioning") - 0.5
@@ -104,7 +114,7 @@ def test_sample_without_a_run_or_a_picture(tmp_path):
             ["--model=cats", "--output=OUT"],
             ["cats", "faces", "run directory"],
         ),
-        ("sample", ["--model="], ["no bundled model ''"]),
+        ("sample", ["--model="], ["model"]),
         ("sample", ["--model=faces", "--input="], ["an empty path"]),
         ("sample", ["--workdir=RUN", "--input=OUT", "--align"], ["alignment", "faces"]),
         ("evaluate", ["--model=faces"], ["--output"]),
@@ -143,9 +153,7 @@ def test_results_come_out_again(celeba):
     """Of the originals: the likelihood needs no draw."""
     hparams, model = pretrained.workdir("faces").load_model()
     data = dataclasses.replace(hparams.data, dataset=f"records:{celeba / 'records'}")
-    low_res, high_res = pipeline.evaluation_arrays(
-        image_sets.load(opened(data), data, "test"), data, 4
-    )
+    low_res, high_res = pipeline.evaluation_arrays(load(data, "test"), data, 4)
     found = results()
     assert len(low_res) == found["data"]["test_images"] == 360
     for name, nats in likelihood.scores(model, low_res, high_res, 32).items():

@@ -87,11 +87,11 @@ class Drawer:
             hparams, data=dataclasses.replace(hparams.data, crop="center")
         )
         self.clock = clock
-        self._model, self._sample_rows = model, cached.row_sampler(model)
+        self._model, self._sample_rows = model, cached.Sampler(model).rows
         self._compare = tf.function(self._compare_networks, autograph=False)
         self._cached_inside = functools.lru_cache(MAX_INSIDES)(self._look_inside)
         self._looking_inside = threading.Lock()
-        self._regression = regression and samplers.sampler(regression)
+        self._regression = regression and samplers.Sampler(regression)
         self._pictures = collections.OrderedDict()  # by id, in order of arrival
         self._changed = threading.Condition()
         self._stopping = False

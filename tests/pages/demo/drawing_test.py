@@ -71,7 +71,7 @@ def test_samples_are_the_sampler_s(trained):
         picture = drawer.submit(LOW_RES, 3, Sampling(0.9), 5)
         wait(lambda: picture.state == "done")
     seeds = noise.image_seeds(LOW_RES, 5, 3)
-    expected = samplers.sampler(model)(LOW_RES[None].repeat(3, 0), seeds, Sampling(0.9))
+    expected = samplers.Sampler(model)(LOW_RES[None].repeat(3, 0), seeds, Sampling(0.9))
     np.testing.assert_array_equal(picture.samples(), expected)
     np.testing.assert_array_equal(picture.low_res, LOW_RES)
     assert list(picture.others) == ["bicubic"]  # an input of the low size has no original
