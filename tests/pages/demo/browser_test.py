@@ -5,7 +5,6 @@ tests/pages/browser_test.py has the one that always runs.
 
 import base64
 import io
-import time
 
 import numpy as np
 import pytest
@@ -293,9 +292,6 @@ def test_look_inside(page):
     surprise, entropy, _ = page.run("return numbers.maps.map((map) => [...map])")
     for numbers, name in ((surprise, "joint_nats"), (entropy, "joint_entropy_bits")):
         np.testing.assert_allclose(numbers, expected[name][0].sum(-1).reshape(-1), rtol=0.01)
-    page.click("asDrawn")
-    page.wait_for_inside()
-    assert page.run("return insides.size") == 2  # nothing is requested twice
 
 
 def test_draw_on(page):
@@ -361,18 +357,12 @@ def test_behind_a_path_and_in_a_frame(browser, demo, host):
     with hosts.behind(demo[1], "/deep/prsr/") as address:
         page = Page(browser, address + "deep/prsr/")
         draw_face(page, num_samples=1)
-    framed = demo[1].replace("127.0.0.1", "localhost")
-    browser.get(f"{host}?{framed}")
+    browser.get(f"{host}?{demo[1].replace('127.0.0.1', 'localhost')}")
     browser.switch_to.frame("frame")
     page = Page.__new__(Page)
     page.browser = browser
     page.wait_for_text("the model draws")
     draw_face(page)  # WebKit's driver cannot type in a frame
-    with hosts.framing() as other:
-        browser.get(f"{other}?{framed}")
-        time.sleep(1)
-        browser.switch_to.frame("frame")
-        assert "the model draws" not in browser.find_element(By.TAG_NAME, "body").text
 
 
 def test_a_stopped_server_is_reported(browser, demo):

@@ -121,17 +121,6 @@ def test_a_picture_is_continued(client, drawer):
         assert answer.status_code == status and words in answer.json["error"]
 
 
-def unpacked(response):
-    """What `Drawer.inside` describes: relative probabilities, nats, and the maps of pixels."""
-    assert response.headers["Content-Encoding"] == "gzip"
-    content = gzip.decompress(response.data)
-    sizes = [3 * 8 * 8 * 3 * 256, 4 * 3 * 8 * 8 * 3, 4 * 3 * 8 * 8]
-    assert len(content) == sum(sizes)
-    bars = np.frombuffer(content[: sizes[0]], np.uint8).reshape(3, 8, 8, 3, 256)
-    nats = np.frombuffer(content[sizes[0] : -sizes[2]], "<f4").reshape(3, 8, 8, 3)
-    return bars, nats, np.frombuffer(content[-sizes[2] :], "<f4").reshape(3, 8, 8)
-
-
 def test_inside_a_picture_are_the_distributions_of_a_b_and_their_sum(client, drawer):
     address, answer = draw(client, encoded(PICTURE))
     model = prsr.api.load(drawer.workdir)
@@ -140,7 +129,13 @@ def test_inside_a_picture_are_the_distributions_of_a_b_and_their_sum(client, dra
     expected = {name: array[0] for name, array in expected.items()}
     for tau, guidance in ((2, 3), (1, 0)):
         query = {"tau": tau, "guidance": guidance}
-        bars, nats, maps = unpacked(client.get(f"{address}/inside/bicubic", query_string=query))
+        response = client.get(f"{address}/inside/bicubic", query_string=query)
+        assert response.headers["Content-Encoding"] == "gzip"
+        content = gzip.decompress(response.data)
+        count = 3 * 8 * 8 * 3  # of networks' sub-pixels
+        bars = np.frombuffer(content, np.uint8, 256 * count).reshape(3, 8, 8, 3, 256)
+        nats = np.frombuffer(content, "<f4", count, 256 * count).reshape(3, 8, 8, 3)
+        maps = np.frombuffer(content, "<f4", offset=260 * count).reshape(3, 8, 8)
         a, b = expected["conditioning_logits"], expected["prior_logits"]
         a, b = tau * (1 + guidance) * a, tau * b
         for k, logits in enumerate((a, b, a + b)):
