@@ -33,6 +33,7 @@ def test_a_run_with_a_regression(tiny_run, baseline_runs):
             assert time.monotonic() < end
             time.sleep(0.05)
         assert list(answer["images"]) == ["input", "bicubic", "regression", "original"]
+        assert list(answer["nats"]) == ["bicubic", "regression", "original", "samples"]
         grid = np.asarray(Image.open(io.BytesIO(ask(f"{place}/grid.png"))))
     finally:
         process.terminate()

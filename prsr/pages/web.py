@@ -11,6 +11,7 @@ from prsr.system.errors import UserError, first_line
 try:
     import flask
     import waitress
+    from werkzeug.exceptions import HTTPException
 except ImportError as error:
     raise UserError(
         f"the server needs {error.name}: pip install -e '.[web]' installs it"
@@ -35,8 +36,9 @@ _MAX_RESPONSE = 2**26
 def application(name, max_bytes, framed_by=()):
     """Makes a `flask.Flask` that serves static/ of the package `name`, with safe headers.
 
-    A request's body has at most `max_bytes`. `framed_by` are the only origins that may show the
-    page in a frame, such as `"https://*.example.org"`; `UserError` if one is not an origin.
+    A request's body has at most `max_bytes`; errors are JSON, `{"error": words}`. `framed_by` are
+    the only origins that may show the page in a frame, such as `"https://*.example.org"`. Raises
+    `UserError` if one is not an origin.
     """
     for origin in framed_by:
         if not _ORIGIN.fullmatch(origin):
@@ -52,6 +54,10 @@ def application(name, max_bytes, framed_by=()):
     @app.get("/")
     def page():
         return app.send_static_file("index.html")
+
+    @app.errorhandler(HTTPException)
+    def http_error(error):
+        return {"error": error.description}, error.code
 
     @app.after_request
     def headers(response):

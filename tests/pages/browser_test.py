@@ -41,4 +41,7 @@ def test_a_whole_session_of_the_study(browser, served):  # noqa: F811
     assert [a["choice"] == a["truth_side"] for a in answers] == [True, False, True, True, True]
     assert all(abs(answer["exposure_ms"] - 1000) <= 50 for answer in answers), answers
     assert all(0 < a["response_ms"] < 10_000 and a["views"] == 1 for a in answers)
-    assert store.read(study)[-1]["code"] in worker.text()
+    code = store.read(study)[-1]["code"]
+    assert code in worker.text()
+    browser.get(worker.address)  # later
+    worker.wait_for_text(code)

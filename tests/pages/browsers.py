@@ -7,6 +7,7 @@ import pytest
 
 from tests import hosts
 
+ActionChains = pytest.importorskip("selenium.webdriver").ActionChains
 By = pytest.importorskip("selenium.webdriver.common.by").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 
@@ -25,6 +26,13 @@ class Visitor:
 
     def elements(self, selector):
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def box(self, name):
+        """Scrolls an element into view; returns its left edge, top edge and width, in pixels."""
+        element = self.element(name)
+        self.run("arguments[0].scrollIntoView({block: 'center'})", element)
+        script = "const b = arguments[0].getBoundingClientRect(); return [b.x, b.y, b.width]"
+        return self.run(script, element)
 
     def text(self):
         return self.browser.find_element(By.TAG_NAME, "main").text

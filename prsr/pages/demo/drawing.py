@@ -30,46 +30,34 @@ MAX_WAITING = 20
 MAX_KEPT = 100  # finished pictures, for people still looking at them
 MAX_INSIDES = 16  # cached results of `Drawer.inside`: less than 1 MB each
 MAX_SECONDS = 5.0  # to wait for a turn in `Drawer.inside`
+PATIENCE = 20.0  # seconds after which a picture that nobody asks for is dropped
 
 
 class Full(Exception):
     """Too many pictures are waiting or being looked into, so no more are accepted now."""
 
 
+class Gone(KeyError):
+    """There is no such picture, or it has been dropped."""
+
+
 @dataclasses.dataclass(eq=False)
 class Picture:
-    """A picture in the queue, being drawn, or finished.
+    """A picture in the queue, being drawn, or finished. Images are uint8."""
 
-    Attributes:
-        low_res: `[low size, low size, channels]` uint8.
-        high_res: the original, `[size, size, channels]` uint8, or None.
-        num_samples: 1 to `MAX_SAMPLES`.
-        sampling: `prsr.hparams.Sampling`.
-        seed: int.
-        given: `[size, size, channels]` int32 that the samples continue, -1 where to draw; or None.
-        id: a random string that nobody can guess.
-        state: `"waiting"`, `"drawing"`, `"done"`, or `"failed"`.
-        rows: the rows drawn so far, each `[num_samples, size, channels]` uint8.
-        matched: the samples after matching, `[num_samples, size, size, channels]` uint8; None
-            until then, or if they are not matched.
-        others: dict from a name to a uint8 image; the images shown beside the samples.
-        nats: dict from a name to nats per image; `"samples"` has a list. Empty until the end.
-        looked: when somebody last asked for it, by the drawer's clock.
-    """
-
-    low_res: np.ndarray
-    high_res: np.ndarray | None
-    num_samples: int
+    low_res: np.ndarray  # [low size, low size, channels]
+    high_res: np.ndarray | None  # the original, [size, size, channels]
+    num_samples: int  # 1 to `MAX_SAMPLES`
     sampling: Sampling
     seed: int
-    given: np.ndarray | None = None
+    given: np.ndarray | None = None  # what the samples continue, int32, -1 where to draw
     id: str = dataclasses.field(default_factory=lambda: secrets.token_urlsafe(16))
-    state: str = "waiting"
-    rows: list = dataclasses.field(default_factory=list)
-    matched: np.ndarray | None = None
-    others: dict = dataclasses.field(default_factory=dict)
-    nats: dict = dataclasses.field(default_factory=dict)
-    looked: float = 0.0
+    state: str = "waiting"  # then "drawing", then "done" or "failed"
+    rows: list = dataclasses.field(default_factory=list)  # [num_samples, size, channels] each
+    matched: np.ndarray | None = None  # the samples after matching, if they are matched
+    others: dict = dataclasses.field(default_factory=dict)  # images shown beside the samples
+    nats: dict = dataclasses.field(default_factory=dict)  # by name; "samples" has a list
+    looked: float = 0.0  # when somebody last asked for it, by the drawer's clock
 
     def samples(self):
         """The finished samples, `[num_samples, size, size, channels]` uint8."""
@@ -90,16 +78,15 @@ class Drawer:
         hparams: the model's `prsr.hparams.Hparams`.
         model: a `PixelRecursiveSuperResolution`.
         regression: a `RegressionNetwork` of the same sizes, or None.
-        patience: seconds after which a picture that nobody asks for is dropped.
         clock: function that returns seconds.
     """
 
-    def __init__(self, hparams, model, regression=None, patience=20.0, clock=time.monotonic):
+    def __init__(self, hparams, model, regression=None, clock=time.monotonic):
         # Pictures arrive as the square that the user chose, so they are not cropped again.
         self.hparams = dataclasses.replace(
             hparams, data=dataclasses.replace(hparams.data, crop="center")
         )
-        self.patience, self.clock = patience, clock
+        self.clock = clock
         self._model, self._sample_rows = model, cached.Sampler(model).rows
         self._compare = tf.function(self._compare_networks, autograph=False)
         self._cached_inside = functools.lru_cache(MAX_INSIDES)(self._look_inside)
@@ -112,6 +99,10 @@ class Drawer:
         self.ready = False
 
     def __enter__(self):
+        # The first picture, which nobody sees, compiles what drawing needs.
+        size, channels = self.hparams.data.image_size, self.hparams.model.channels
+        low_res = np.zeros((size // self.hparams.model.scale,) * 2 + (channels,), np.uint8)
+        self._enqueue(Picture(low_res, None, 1, BEST, 1)).looked = float("inf")
         self._thread.start()
         return self
 
@@ -122,19 +113,16 @@ class Drawer:
         self._thread.join(30)  # XLA's compiler cannot be interrupted
 
     def submit(self, image, num_samples, sampling, seed):
-        """Puts a picture at the end of the queue and returns its `Picture`.
+        """Queues the middle square of an image, `[height, width, channels]` uint8, as a `Picture`.
 
-        The middle square of `image`, `[height, width, channels]` uint8, is reduced; one of the
-        low-resolution size is used as it is. Raises `ValueError` if it is too small, and `Full`.
+        An image of the low-resolution size is used as it is. Raises ValueError if the image is
+        too small, Full if too many pictures are waiting.
         """
         made = preprocessing.preprocess(image, self.hparams)
         return self._enqueue(Picture(made.low_res, made.high_res, num_samples, sampling, seed))
 
     def continue_from(self, id, given, sampling, seed):
-        """Queues a new sample of a picture's input, which continues a given image.
-
-        Raises `KeyError` if there is no such picture any more, and `Full`.
-        """
+        """Queues one new sample of a picture's input as a new `Picture`. Raises Gone or Full."""
         picture, _ = self.look(id)
         return self._enqueue(Picture(picture.low_res, picture.high_res, 1, sampling, seed, given))
 
@@ -149,21 +137,20 @@ class Drawer:
         return picture
 
     def look(self, id):
-        """Returns a picture and its place in the queue, from 1; 0 when it is not waiting."""
+        """A picture and its place in the queue, from 1 (0: it is not waiting). Raises Gone."""
         with self._changed:
+            if id not in self._pictures:
+                raise Gone(id)
             picture = self._pictures[id]
             picture.looked = self.clock()
             waiting = self._waiting()
             return picture, waiting.index(picture) + 1 if picture in waiting else 0
 
-    def inside(self, id, name, tau=1.0, guidance=0.0):
+    def inside(self, id, name, tau, guidance):
         """What A, B and A + B predict for each sub-pixel of an image of a finished picture.
 
-        Args:
-            id: the picture's id.
-            name: a key of `Picture.shown`, but for `"input"`.
-            tau, guidance: finite; the distributions are those of drawing with them, by default
-                those that the model was trained for.
+        The image is called `name` in `Picture.shown`; the distributions are those of drawing with
+        `tau` and `guidance`, both finite. Raises Gone or Full.
 
         Returns:
             Bytes, gzip of three little-endian arrays, one after the other:
@@ -174,14 +161,10 @@ class Drawer:
               under A, B and A + B, in nats;
             - `[3, size, size]` float32: the nats of each pixel under A + B, the entropy of A + B in
               bits, and how much A decided, 0 (B alone) to 1 (A alone).
-
-        Raises:
-            KeyError: there is no such finished picture or image, or it has been dropped.
-            Full: too many are looking inside.
         """
         picture, _ = self.look(id)
-        if picture.state != "done" or name == "input":
-            raise KeyError(id)
+        if picture.state != "done" or name not in picture.shown().keys() - {"input"}:
+            raise Gone(id)
         if not self._looking_inside.acquire(timeout=MAX_SECONDS):
             raise Full("too many people are looking inside pictures; try again in a moment")
         try:
@@ -218,12 +201,10 @@ class Drawer:
             del self._pictures[id]
 
     def _is_abandoned(self, picture):
-        gone = self.clock() - picture.looked > self.patience
+        gone = self.clock() - picture.looked > PATIENCE
         return gone or picture.id not in self._pictures or self._stopping
 
     def _work(self):
-        self._warm_up()
-        self.ready = True
         while True:
             with self._changed:
                 self._forget()
@@ -235,24 +216,12 @@ class Drawer:
                     continue
                 picture = waiting[0]
                 picture.state = "drawing"
-            self._try(picture)
-
-    def _warm_up(self):
-        """Compiles what `_draw` needs."""
-        size, channels = self.hparams.data.image_size, self.hparams.model.channels
-        low_res = np.zeros((size // self.hparams.model.scale,) * 2 + (channels,), np.uint8)
-        picture = Picture(low_res, None, 1, BEST, 1, state="drawing", looked=float("inf"))
-        with self._changed:
-            self._pictures[picture.id] = picture
-        self._try(picture)
-        self.cancel(picture.id)
-
-    def _try(self, picture):
-        try:
-            self._draw(picture)
-        except Exception as error:  # the next one may succeed
-            print(f"error: a picture could not be drawn: {first_line(error)}", file=sys.stderr)
-            picture.state = "failed"
+            try:
+                self._draw(picture)
+            except Exception as error:  # the next one may succeed
+                print(f"error: a picture could not be drawn: {first_line(error)}", file=sys.stderr)
+                picture.state = "failed"
+            self.ready = True
 
     def _draw(self, picture):
         low_res = picture.low_res[None]

@@ -31,22 +31,20 @@ import threading
 import flask
 import numpy as np
 from PIL import Image
-from werkzeug.exceptions import HTTPException
 
 from prsr import images, plotting
 from prsr.data import decoding, faces
 from prsr.hparams import Sampling
 from prsr.models import losses
 from prsr.pages import web
-from prsr.pages.demo.drawing import BEST, MAX_SAMPLES, Full
+from prsr.pages.demo.drawing import BEST, MAX_SAMPLES, Full, Gone
 
 _MAX_BYTES = 2 * 2**20
-_GONE = "this picture is no longer here; draw it again"
 _MAX_PIXELS = 2**20  # the page sends fewer, and decoding takes far more memory than the file
 
 
 def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
-    """Creates the page and the API that it calls.
+    """Creates the page and the API that it calls, a `flask.Flask`.
 
     Args:
         drawer: a `prsr.pages.demo.drawing.Drawer`.
@@ -54,9 +52,6 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
         of_faces: whether the model was trained on faces aligned as CelebA's are.
         find_eyes: what `prsr.data.faces.detector` returned, or None.
         framed_by: as `prsr.pages.web.application`.
-
-    Returns:
-        A `flask.Flask`.
     """
     app = web.application("prsr.pages.demo", _MAX_BYTES, framed_by)
     hparams = drawer.hparams
@@ -120,15 +115,12 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
             flask.abort(422, f"an image of {len(body)} bytes; expected {math.prod(shape)}")
         given = np.frombuffer(body, np.uint8).astype(np.int32).reshape(-1, channels)
         given[keep:] = -1
-        try:
-            picture = drawer.continue_from(id, given.reshape(shape), sampling, seed)
-            return {"id": picture.id}, 202
-        except KeyError:
-            flask.abort(404, _GONE)
+        picture = drawer.continue_from(id, given.reshape(shape), sampling, seed)
+        return {"id": picture.id}, 202
 
     @app.get("/api/pictures/<id>")
     def look(id):
-        picture, position = looked_at(id)
+        picture, position = drawer.look(id)
         start = _number("row", int, lambda n: 0 <= n <= size, f"0 to {size}")
         # Read before the rows: a picture that is done has all of them.
         state = picture.state
@@ -139,11 +131,10 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
                 shown = {"input": picture.low_res, **picture.others}
                 answer["images"] = {name: _base64(image) for name, image in shown.items()}
         if state == "done":
-            shape = (size, size, channels)
             answer["nats"] = picture.nats
             if picture.matched is not None:
                 answer["matched"] = [_base64(sample) for sample in picture.matched]
-            answer["dimensions"] = math.prod(shape) * math.log(2)
+            answer["dimensions"] = size**2 * channels * math.log(2)
         return answer
 
     @app.delete("/api/pictures/<id>")
@@ -153,27 +144,18 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
 
     @app.get("/api/pictures/<id>/grid.png")
     def grid(id):
-        picture, _ = looked_at(id)
+        picture, _ = drawer.look(id)
         if picture.state != "done":
             flask.abort(409, "this picture is not finished yet")
-        return _png(_sheet(picture, size, channels))
+        return _png(_sheet(picture))
 
     @app.get("/api/pictures/<id>/inside/<name>")
     def inside(id, name):
         tau = _number("tau", float, lambda tau: 0 < tau < math.inf, "a positive, finite number")
-        try:
-            content = drawer.inside(id, name, tau, _guidance())
-        except KeyError:
-            flask.abort(404, _GONE)
+        content = drawer.inside(id, name, tau, _guidance())
         return flask.Response(
             content, mimetype="application/octet-stream", headers={"Content-Encoding": "gzip"}
         )
-
-    def looked_at(id):
-        try:
-            return drawer.look(id)
-        except KeyError:
-            flask.abort(404, _GONE)
 
     @app.before_request
     def refuse_other_sites():
@@ -182,14 +164,18 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
         if is_work and flask.request.headers.get("Sec-Fetch-Site") == "cross-site":
             flask.abort(403, "this request came from another site")
 
+    @app.errorhandler(Gone)
+    def gone(error):
+        return {"error": "this picture is no longer here; draw it again"}, 404
+
     @app.errorhandler(Full)
     def full(error):
         return {"error": str(error)}, 503
 
-    @app.errorhandler(HTTPException)
-    def http_error(error):
+    @app.errorhandler(413)
+    def too_large(error):
         words = f"the picture is larger than {_MAX_BYTES // 2**20} MiB; choose a smaller one"
-        return {"error": words if error.code == 413 else error.description}, error.code
+        return {"error": words}, 413
 
     @app.errorhandler(Exception)
     def failed(error):
@@ -249,13 +235,12 @@ def _png(image):
     return flask.Response(buffer.getvalue(), mimetype="image/png")
 
 
-def _sheet(picture, size, channels):
+def _sheet(picture):
     """All images with their captions, as a PIL image."""
-    shown = picture.shown()
-    nats = dict(picture.nats)
+    shown, nats = picture.shown(), dict(picture.nats)
     nats |= {f"sample {k + 1}": value for k, value in enumerate(nats.pop("samples"))}
     notes = [
-        losses.in_words(nats[name], (size, size, channels)) if name in nats else ""
-        for name in shown
+        losses.in_words(nats[name], image.shape) if name in nats else ""
+        for name, image in shown.items()
     ]
     return plotting.sheet([list(shown.values())], list(shown), [notes])

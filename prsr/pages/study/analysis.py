@@ -34,11 +34,10 @@ def counted(session):
 
 
 def bootstrap(rates, rng):
-    """Bootstrap interval of the mean over workers, who are resampled with replacement.
+    """The 95% bootstrap interval of the mean over workers' rates, resampled with replacement.
 
-    BCa (bias-corrected and accelerated; Efron, 1987), because rates near zero are skewed. Returns
-    the 95% interval `(low, high)` of `[workers]` rates; None for fewer than two workers or equal
-    rates.
+    BCa (bias-corrected and accelerated; Efron, 1987), because rates near zero are skewed. None
+    for fewer than two workers or equal rates, for which it is undefined.
     """
     rates = np.asarray(rates, float)
     if len(rates) < 2 or np.ptp(rates) == 0:
@@ -48,11 +47,14 @@ def bootstrap(rates, rng):
 
 
 def summarize(sessions, study, seed=1):
-    """Computes % fooled of every algorithm: a dict for JSON, with rates from 0 to 1.
+    """Computes % fooled of every algorithm, from the sessions that `store.read` returned.
 
-    A worker's rate is the share of counted pairs in which the worker chose the algorithm's image.
-    The mean, the standard error, s / sqrt(workers), and the bootstrap are over kept workers; the
-    error and the bootstrap hold the images fixed. `"checks"` are of the whole study.
+    A worker's rate is the share of counted pairs in which the worker chose the algorithm's
+    image. The mean, the standard error, s / sqrt(workers), and the bootstrap are over kept
+    workers. The error and the bootstrap hold the images fixed.
+
+    Returns a dict for JSON: `"algorithms"`, a list of one dict per algorithm, with rates from 0
+    to 1, and `"checks"` of the whole study.
     """
     rng = np.random.default_rng(seed)
     rows = []
@@ -87,10 +89,7 @@ def _checks(sessions, exposure_ms):
 
 
 def rate_images(sessions, key, count):
-    """Counts how often each image of an algorithm was shown and chosen in kept sessions.
-
-    Returns two `[count]` int arrays, `shown` and `chosen`.
-    """
+    """How often each of an algorithm's images was shown and chosen in kept sessions: two arrays."""
     shown, chosen = np.zeros(count, int), np.zeros(count, int)
     for session in sessions:
         if session["algorithm"] == key and status(session) == "kept":
@@ -103,9 +102,9 @@ def rate_images(sessions, key, count):
 def best_and_worst(shown, chosen, count):
     """Figure 7: the images that were taken for photographs most and least often.
 
-    Ranks by (chosen + 1) / (shown + 2), the share after one more answer of each kind, so that an
-    image shown once does not outrank one chosen 8 times out of 9. Returns two lists of `count`
-    numbers, best first and worst first; no image is in both.
+    Ranks by (chosen + 1) / (shown + 2), the share after one more answer of each kind, so
+    that an image shown once does not outrank one chosen 8 times out of 9. Returns two lists of
+    at most `count` image numbers, best first and worst first. No image is in both.
     """
     score = (chosen + 1) / (shown + 2)
     seen = [i for i in np.argsort(-score, kind="stable").tolist() if shown[i]]
@@ -114,7 +113,7 @@ def best_and_worst(shown, chosen, count):
 
 
 def markdown(report):
-    """The report of `summarize` as Markdown."""
+    """What `summarize` returned, as Markdown."""
     head = ["images", "algorithm", "% fooled", "95% interval", "paper"]
     head += ["kept", "missed a golden pair", "not finished"]
     rows = []

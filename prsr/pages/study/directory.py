@@ -11,8 +11,8 @@ admin_token                 the password of the admin page
 """
 
 import dataclasses
-import io
 import json
+import pathlib
 import re
 import secrets
 import shutil
@@ -43,19 +43,12 @@ the same browser.
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
-    """One method on one data set: what a worker is assigned to.
-
-    Attributes:
-        data: name of the data set.
-        method: key of the method, as in an evaluation's images/METHOD.
-        title: the method's name for people.
-        paper: the paper's % fooled and its error, or None.
-    """
+    """One method on one data set: what a worker is assigned to."""
 
     data: str
-    method: str
+    method: str  # as in an evaluation's images/METHOD
     title: str
-    paper: tuple | None = None
+    paper: tuple | None = None  # its % fooled and the standard error
 
     @property
     def key(self):
@@ -64,44 +57,28 @@ class Algorithm:
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """Where a data set's images came from.
-
-    Attributes:
-        name: of the data set.
-        names: of its images, in the files' order.
-        table: the evaluation's Table 1, the dict of table1.json.
-    """
+    """Where a data set's images came from."""
 
     name: str
-    names: tuple
-    table: dict
+    names: tuple  # of the images, in the files' order
+    table: dict  # the evaluation's table1.json
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """The contents of study.json.
+    """The contents of study.json, and the path of its directory."""
 
-    Attributes:
-        path: `pathlib.Path` of the directory.
-        protocol: a `Protocol`.
-        enlarge: one of `ENLARGE`, how the page enlarges every image.
-        data_sets: list of `DataSet`.
-        algorithms: list of `Algorithm`.
-        identity: distinguishes the study, and its answers, from other studies and theirs.
-        simulated: whether its workers are simulated.
-    """
-
-    path: object
+    path: pathlib.Path
     protocol: Protocol
-    enlarge: str
-    data_sets: list
-    algorithms: list
-    identity: str
-    simulated: bool = False
+    enlarge: str  # one of `ENLARGE`: how the page enlarges every image
+    data_sets: list[DataSet]
+    algorithms: list[Algorithm]
+    identity: str  # distinguishes the study, and its answers, from other studies and theirs
+    simulated: bool = False  # whether its workers are
 
     @classmethod
     def open(cls, path):
-        """Reads a study directory; raises `UserError` if it is not one, or is damaged."""
+        """Reads a study directory; raises UserError if it is none, or is damaged."""
         file = path / "study.json"
         if not file.exists():
             raise UserError(
@@ -115,29 +92,29 @@ class Study:
             content["algorithms"] = [Algorithm(**entry) for entry in content["algorithms"]]
             study = cls(path, **content)
             study.check()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, UserError) as error:
             raise UserError(
                 f"'{file}' is damaged ({first_line(error)}); restore it from a backup, or prepare "
                 f"a new study in another directory"
             ) from error
         for algorithm in study.algorithms:
             for method in (TRUTH, BICUBIC, algorithm.method):
-                for number in range(study.count(algorithm.data)):
+                for number in range(study.counts[algorithm.key]):
                     picture = study.picture(algorithm.data, method, number)
                     if not picture.exists():
                         raise UserError(f"'{picture}' is missing; restore it from a backup")
         return study
 
     def check(self):
-        """Raises `ValueError` if a setting is invalid."""
+        """Raises UserError if a setting is invalid."""
         for name, value in dataclasses.asdict(self.protocol).items():
             if type(value) is not int or value < 0:
-                raise ValueError(f"{name} is {value!r}")
+                raise UserError(f"{name} is {value!r}")
         if self.enlarge not in ENLARGE:
-            raise ValueError(f"enlarge is {self.enlarge!r}")
+            raise UserError(f"enlarge is {self.enlarge!r}")
         for data in self.data_sets:
             if len(data.names) < self.protocol.images:
-                raise ValueError(
+                raise UserError(
                     f"'{data.name}' has {len(data.names)} images, and a session shows "
                     f"{self.protocol.images} different ones; evaluate more test images"
                 )
@@ -148,10 +125,6 @@ class Study:
         del content["path"]
         with files.replacing(self.path / "study.json") as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n")
-
-    def count(self, data):
-        """Number of images in a data set."""
-        return {entry.name: len(entry.names) for entry in self.data_sets}[data]
 
     def picture(self, data, method, number):
         """`pathlib.Path` of an image's PNG."""
@@ -164,19 +137,16 @@ class Study:
     @property
     def counts(self):
         """Dict from each algorithm's key to how many images it has."""
-        return {algorithm.key: self.count(algorithm.data) for algorithm in self.algorithms}
+        counts = {data.name: len(data.names) for data in self.data_sets}
+        return {algorithm.key: counts[algorithm.data] for algorithm in self.algorithms}
 
     def simulated_copy(self, path):
         """Copies the study without its answers to a new directory, for simulated workers."""
-        try:
-            path.mkdir(parents=True)
-        except OSError as error:
-            raise UserError(
-                f"'{path}' cannot be created ({first_line(error)}); choose another directory"
-            ) from error
+        path.mkdir(parents=True)
         shutil.copytree(self.path / "images", path / "images")
         shutil.copy(self.path / "consent.txt", path)
-        study = dataclasses.replace(self, path=path, identity=_identity(), simulated=True)
+        identity = secrets.token_hex(8)
+        study = dataclasses.replace(self, path=path, identity=identity, simulated=True)
         study.write()
         return study
 
@@ -201,11 +171,15 @@ class Study:
 
 
 def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
-    """Makes a study directory and returns its `Study`.
+    """Makes a study directory and returns its `Study`, whose attributes the other arguments are.
 
-    `pictures` maps a data set's name to a dict of `[count, size, size, channels]` uint8 arrays, one
-    for each method's key and for `"truth"` and `"bicubic"`. Raises `UserError` if there is a study
-    already, or a data set has an invalid name or too few images.
+    Args:
+        path: it must not hold a study yet.
+        pictures: dict from a data set's name to a dict of `[count, size, size, channels]`
+            uint8 arrays, one for each method's key and for `"truth"` and `"bicubic"`.
+
+    Raises:
+        UserError: there is a study already, or a data set has an invalid name or too few images.
     """
     if (path / "study.json").exists() or (path / "answers.db").exists():
         raise UserError(f"'{path}' holds a study already; choose another directory")
@@ -215,16 +189,13 @@ def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
                 f"a data set's name must be letters, digits, '_', '-' and '.', and must not begin "
                 f"with '-' or '.'; got '{data.name}'; choose a name with NAME=DIR"
             )
-    study = Study(path, protocol, enlarge, data_sets, algorithms, _identity())
-    try:
-        study.check()
-    except ValueError as error:
-        raise UserError(error) from error
+    study = Study(path, protocol, enlarge, data_sets, algorithms, secrets.token_hex(8))
+    study.check()
     for data, methods in pictures.items():
         for method, images in methods.items():
             for number, image in enumerate(images):
                 with files.replacing(study.picture(data, method, number)) as partial:
-                    partial.write_bytes(encode(image))
+                    _save(image, partial)
     if not (path / "consent.txt").exists():
         with files.replacing(path / "consent.txt") as partial:
             partial.write_text(CONSENT)
@@ -232,14 +203,9 @@ def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
     return study
 
 
-def _identity():
-    return secrets.token_hex(8)
-
-
-def encode(image):
-    """Encodes a uint8 array as an uncompressed PNG, whose length shows only its shape."""
-    result, image = io.BytesIO(), np.asarray(image)
+def _save(image, path):
+    """Saves `[height, width, channels]` uint8 as an uncompressed PNG: its size tells nothing."""
+    image = np.asarray(image)
     image = image[..., 0] if image.shape[-1] == 1 else image
     # Not `prsr.images.to_pil`: a server would wait for Keras to be imported.
-    Image.fromarray(image).save(result, format="PNG", compress_level=0)
-    return result.getvalue()
+    Image.fromarray(image).save(path, format="PNG", compress_level=0)

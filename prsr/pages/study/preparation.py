@@ -16,10 +16,10 @@ PAPER_METHODS = ("regression", "tau_1", "tau_1.1", "tau_1.2")  # of Table 1, rat
 def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
     """Makes a `Study` from what `python -m prsr.evaluate` wrote.
 
-    `evaluations` are `DIR` or `NAME=DIR`, one for each data set; `methods` those to study, or empty
-    for the paper's. `num_images` test images of each data set are drawn at random; 0 takes all.
-    Raises `UserError` if there is no finished evaluation, two share a name, or a method is missing
-    or repeated.
+    Each of `evaluations` is `DIR` or `NAME=DIR`, for one data set. Without `methods`, those of the
+    paper that were evaluated are studied. `num_images` of each data set are drawn at random; 0:
+    all. Raises UserError if there is no evaluation, one is not finished, two share a name, or a
+    method is missing or repeated.
     """
     if not evaluations:
         raise UserError(

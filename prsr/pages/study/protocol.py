@@ -44,11 +44,11 @@ class Trial(NamedTuple):
 
 
 def counted_images(protocol, count, seed):
-    """Chooses the images of the counted pairs, from `count`, for every place of an algorithm.
+    """Chooses the images of the counted pairs, for every place of an algorithm.
 
-    Each place takes the images that earlier places use least, so every image is rated about equally
-    often. Returns a list of `[pairs]` int arrays, one per worker to keep; it depends on `seed`
-    alone.
+    Each place takes those of `count` images that earlier places use least, so every image is
+    rated about equally often. Returns a `[pairs]` int array for each of `protocol.workers`, which
+    depends on `seed`, a str.
     """
     rng, used, places = _generator(seed), np.zeros(count, int), []
     for _ in range(protocol.workers):
@@ -61,8 +61,9 @@ def counted_images(protocol, count, seed):
 def plan(protocol, counted, count, seed):
     """Plans a session: practice, then the counted pairs with the golden ones mixed in.
 
-    No image appears twice, so no pair gives away another. Order, sides and the images that are not
-    counted depend on `seed` alone. Returns a list of `Trial`.
+    `counted` is one of `counted_images`; the other images are drawn from the rest of `count`. No
+    image appears twice, so no pair gives away another. Returns a list of `Trial`, whose order and
+    sides depend on `seed`, a str.
     """
     rng = _generator(seed)
     others = rng.permutation(np.setdiff1d(np.arange(count), counted))

@@ -21,17 +21,8 @@ def write(study, output, figure_images, seed):
     answers.csv                 every answer, without the workers' identifiers
     workers.csv                 the workers' identifiers, and the codes that they were shown
 
-    Args:
-        study: a `prsr.pages.study.directory.Study`.
-        output: `pathlib.Path` of the directory to write to.
-        figure_images: how many best, and how many worst, images to show of each algorithm.
-        seed: of the bootstrap.
-
-    Returns:
-        The text of report.md.
-
-    Raises:
-        UserError: nobody has taken part yet, or the answers are damaged.
+    `figure_images` is how many best, and how many worst, images Figure 7 has of each algorithm;
+    `seed` is the bootstrap's. Returns the text of report.md; raises UserError as `store.read`.
     """
     sessions = store.read(study)
     summary = analysis.summarize(sessions, study, seed)

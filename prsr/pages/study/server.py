@@ -2,15 +2,15 @@
 
 import hmac
 import re
+import secrets
 import sqlite3
 import sys
 
 import flask
-from werkzeug.exceptions import HTTPException
 
 from prsr.pages import web
 from prsr.pages.study.protocol import QUESTION, SIDES
-from prsr.pages.study.store import OutOfStep, Refused, new_token
+from prsr.pages.study.store import OutOfStep, Refused
 
 COOKIE = "prsr_study_"  # followed by the study's identity: one host may serve several
 _COOKIE_SECONDS = 400 * 24 * 3600  # browsers allow no more
@@ -25,7 +25,7 @@ _MAX_MS = 24 * 3600 * 1000
 
 
 def create_app(study, store, require_worker_id=False, framed_by=()):
-    """Makes the application: the pages and their API.
+    """Makes a `flask.Flask` for a `Study` and its `Store`: the pages and their API.
 
     GET  /                the page; `?worker=ID` names the worker
     GET  /api/state       what to show now: a pair, the end, or a new worker's consent form
@@ -35,15 +35,8 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
     GET  /admin           the page of the study's progress
     GET  /api/progress    its counts; needs `Authorization: Bearer TOKEN`
 
-    Args:
-        study: a `prsr.pages.study.directory.Study`.
-        store: its `Store`.
-        require_worker_id: whether a worker needs an identifier from a recruiting platform.
-        framed_by: as in `prsr.pages.web.application`. In a frame, browsers keep cookies only over
-            HTTPS.
-
-    Returns:
-        A `flask.Flask`.
+    `require_worker_id` admits only links that name a worker; `framed_by` is as in
+    `prsr.pages.web.application`. In a frame, browsers keep cookies only over HTTPS.
     """
     app = web.application("prsr.pages.study", 2048, framed_by)
     admin_token, consent = study.admin_token(), study.consent()
@@ -99,7 +92,7 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
             "keeps_cookies": has_secret(),
         }
         # Set before the session begins, so a browser that misses the reply to /api/begin is known.
-        return with_cookie(body, token() if has_secret() else new_token())
+        return with_cookie(body, token() if has_secret() else secrets.token_urlsafe(32))
 
     @app.post("/api/begin")
     def begin():
@@ -147,10 +140,6 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
     @app.errorhandler(OutOfStep)
     def out_of_step(error):
         return {"error": str(error)}, 409
-
-    @app.errorhandler(HTTPException)
-    def http_error(error):
-        return {"error": error.description}, error.code
 
     @app.errorhandler(sqlite3.Error)
     @app.errorhandler(OSError)

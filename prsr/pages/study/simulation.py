@@ -16,17 +16,11 @@ from prsr.system.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Ability:
-    """How a population of workers answers.
+    """How a population of workers answers."""
 
-    Attributes:
-        fooled: dict from an algorithm's key to the mean share of fooled answers.
-        spread: standard deviation of that share between workers.
-        inattention: probability of missing a golden pair.
-    """
-
-    fooled: dict
-    spread: float = 0.05
-    inattention: float = 0.01
+    fooled: dict  # from an algorithm's key to the mean share of fooled answers
+    spread: float = 0.05  # standard deviation of that share between workers
+    inattention: float = 0.01  # probability of missing a golden pair
 
     def rate(self, key, rng):
         """Draws one worker's share of fooled answers from a Beta distribution."""
@@ -44,10 +38,10 @@ class Ability:
 
 
 def fooled_shares(algorithms, given, spread):
-    """How often workers are fooled, 0 to 1, for each algorithm's key: as given, or as in the paper.
+    """How often workers are fooled, `Ability.fooled`: as given, or else as in the paper.
 
-    `given` is a list of `METHOD=PERCENT`; `METHOD` may be a key. Raises `UserError` if an entry is
-    invalid or missing, or `spread`, the standard deviation between workers, is too large.
+    `given` is a list of `METHOD=PERCENT`, where `METHOD` may be an algorithm's key. Raises
+    UserError if an entry is invalid or missing, or the spread (0 to 1) is too large.
     """
     shares = {a.key: a.paper[0] / 100 for a in algorithms if a.paper}
     for entry in given:
@@ -76,23 +70,16 @@ def fooled_shares(algorithms, given, spread):
     return shares
 
 
-class _Clock:
-    """A clock that is set by hand, so that simulated workers need no time."""
-
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
 def run(study, ability, seed, progress=lambda answers: None):
     """Sends workers through the study's application, one after another, until it is full.
 
-    Calls `progress` after each with the number of answers; returns the numbers of workers and
-    answers.
+    After each worker it calls `progress` with the number of answers so far. Returns the numbers
+    of workers and of answers.
     """
-    clock, answers = _Clock(), 0
-    store = Store(study, clock=clock)
+    answers = 0
+    # So that nobody has to wait, each look at the clock is one exposure later.
+    clock = itertools.count(step=study.protocol.exposure_ms / 1000)
+    store = Store(study, clock=lambda: next(clock))
     app = create_app(study, store)
     for number in itertools.count():
         browser, worker = app.test_client(), f"simulated-{number}"
@@ -108,9 +95,8 @@ def run(study, ability, seed, progress=lambda answers: None):
             _, trial = store.due(token)
             is_wrong = rng.random() < (ability.inattention if trial.kind == GOLDEN else rate)
             choice = SIDES[(trial.truth_side == "right") != is_wrong]
-            clock.now += state["exposure_ms"] / 1000
             body = {"number": state["number"], "choice": choice, "response_ms": 0}
-            body["exposure_ms"] = state["exposure_ms"]
+            body["exposure_ms"] = study.protocol.exposure_ms
             state = browser.post("/api/answer", json=body).json
             answers += 1
         progress(answers)
@@ -119,7 +105,7 @@ def run(study, ability, seed, progress=lambda answers: None):
 
 
 def plan_markdown(study, ability, counts=(10, 20, 40, 80, 160)):
-    """How many workers a study needs, as a Markdown table over `counts` of workers per algorithm.
+    """How many workers a study needs: a Markdown table, a row for each number per algorithm.
 
     It has the expected standard error of each algorithm, in percent, and how often the difference
     between neighbours, ranked by share within a data set, exceeds 1.96 of its standard errors.

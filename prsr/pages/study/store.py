@@ -77,11 +77,10 @@ def _readable(path):
 
 
 class Store:
-    """The sessions of one study.
+    """The sessions of one study; its database is created if necessary.
 
-    Its database is created if necessary. After `abandoned_after` seconds of silence, another worker
-    may take a place; `clock` returns seconds since the epoch. A database that is damaged, of
-    another study or of another version raises `UserError`.
+    Another worker may take a place after `abandoned_after` seconds of silence. Raises UserError if
+    the database is damaged, another study's or another version's, or cannot be written to.
     """
 
     def __init__(self, study, abandoned_after=1800.0, clock=time.time):
@@ -130,12 +129,11 @@ class Store:
                 raise
 
     def begin(self, token, worker):
-        """Gives a new worker a place in the algorithm with the fewest; ties are broken at random.
+        """Gives a new worker (None: anonymous) a place in the algorithm with the fewest workers.
 
-        `token` is a new secret for the worker's browser; with one that has begun already, this is
-        `state`, so a browser that missed the reply may ask again. `worker` is the recruiting
-        platform's identifier, or None. Raises `Refused` if the worker has taken part before, or no
-        place is free.
+        `token` is a new secret for the worker's browser. With one that has begun already, this is
+        `state`, so a browser that missed the reply may ask again. Raises Refused if the worker
+        has taken part before, or no place is free.
         """
         worker = secrets.token_urlsafe(16) if worker is None else worker
         with self._transaction():
@@ -203,11 +201,10 @@ class Store:
         return session["algorithm"], self._trials(session)[session["number"]]
 
     def state(self, token):
-        """Returns what a session's page should show now; a pair that is returned counts as shown.
+        """What a session's page should show now, a dict for JSON.
 
-        It is a dict for JSON: `{"state": "finished", "code": ...}`, or the pair that is due and how
-        many pairs' images may be loaded ahead of it. Raises `Refused` if there is no such session
-        any more.
+        Either `{"state": "finished", "code": ...}` or the pair that is due, which then counts as
+        shown. Raises Refused if there is no such session, or its place was given away.
         """
         with self._transaction():
             self._returning(token)
@@ -246,14 +243,13 @@ class Store:
         }
 
     def answer(self, token, number, choice, exposure_ms, response_ms, exposures=1):
-        """Saves an answer to the pair that is due, and returns the next `state`.
+        """Saves the choice, one of `SIDES`, for the pair `number`, and returns the next `state`.
 
-        `choice` is one of `protocol.SIDES`; `exposure_ms` is how long the page showed the pair,
-        `response_ms` the time from then until the answer, and `exposures` how often it was shown.
-        After a practice pair the result also has `"correct"`. Raises `Refused` as `state`, and
-        `OutOfStep` if another pair is due, or this one was not shown for long enough.
+        The page measures how long it showed the pair, how long the worker then needed, both in
+        ms, and how many times it showed it. After a practice pair, the result also has
+        `"correct"`. Raises Refused as `state` does, and OutOfStep if another pair is due or this
+        one was not shown for long enough.
         """
-        assert choice in SIDES
         with self._transaction():
             session, now = self._returning(token), self.clock()
             if not number == session["number"] < self.protocol.images:
@@ -281,7 +277,7 @@ class Store:
             return {**result, "correct": is_correct} if trial.kind == PRACTICE else result
 
     def picture(self, token, number, side):
-        """Returns the file of an image that a session's page may load now, or None."""
+        """The path of an image that a session's page may load now, or None."""
         with self._lock:
             session = self._session(token)
         if session is None or side not in SIDES or number >= self.protocol.images:
@@ -294,10 +290,9 @@ class Store:
         return self.study.picture(data, TRUTH if side == trial.truth_side else other, trial.image)
 
     def progress(self):
-        """Returns a dict of counts for each algorithm, for the admin page.
+        """Counts of sessions and counted answers, a dict for each algorithm's key.
 
-        They are `kept`, `missed`, `active`, `abandoned` and `places`; `answers` that count, and
-        among them `fooled`, `truth_left` (the original was on the left) and `left_chosen`.
+        Among `answers`, the original was on the left in `truth_left`.
         """
         names = ("kept", "missed", "active", "abandoned")
         names += ("answers", "fooled", "truth_left", "left_chosen")
@@ -321,11 +316,6 @@ class Store:
         return counts
 
 
-def new_token():
-    """A secret that nobody can guess."""
-    return secrets.token_urlsafe(32)
-
-
 def _check(database, study):
     """Checks that a database has this version's tables and belongs to a study."""
     if database.execute("PRAGMA user_version").fetchone()[0] != _LAYOUT:
@@ -343,8 +333,9 @@ def _check(database, study):
 def read(study):
     """Reads every session with its answers, without disturbing a running server.
 
-    Returns a list of dicts: the columns of a session, and under `"answers"` the columns of its
-    answers, in order. Raises `UserError` if nobody has taken part yet, or as `Store`.
+    Returns a list of dicts: the columns of a session, and under `"answers"` a list of dicts of
+    the columns of its answers, in order. Raises UserError if nobody has taken part yet, or as
+    `Store`.
     """
     path = study.answers
     if not path.exists():

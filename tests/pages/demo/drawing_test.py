@@ -13,22 +13,15 @@ from prsr.models.build import build_model
 from prsr.pages.demo import drawing, server
 from prsr.sampling import noise, samplers
 from prsr.workdir.directory import Workdir
+from tests.pages.study import studies
 
 RNG = np.random.default_rng(0)
-PICTURE = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
 LOW_RES = RNG.integers(0, 256, (2, 2, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
 def trained(tiny_run):
     return Workdir(tiny_run).load_model()
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 class Rows:
@@ -50,7 +43,7 @@ class Rows:
 @pytest.fixture
 def queue(trained):
     """A drawer that draws a row for each release of `queue.rows.allowed`."""
-    drawer = drawing.Drawer(*trained, clock=Clock())
+    drawer = drawing.Drawer(*trained, clock=studies.Clock())
     drawer.rows = drawer._sample_rows = Rows()
     drawer.rows.allowed.release(8)  # the warm-up
     with drawer:
@@ -80,28 +73,10 @@ def test_samples_are_the_sampler_s(trained):
     seeds = noise.image_seeds(LOW_RES, 5, 3)
     expected = samplers.Sampler(model)(LOW_RES[None].repeat(3, 0), seeds, Sampling(0.9))
     np.testing.assert_array_equal(picture.samples(), expected)
+    np.testing.assert_array_equal(picture.low_res, LOW_RES)
     assert list(picture.others) == ["bicubic"]  # an input of the low size has no original
     nats = likelihood.nats(model, LOW_RES[None].repeat(3, 0), expected, 3)
     np.testing.assert_allclose(picture.nats["samples"], nats, rtol=1e-5)
-
-
-class Half:
-    """Stands for a trained regression."""
-
-    has_likelihood = False
-
-    def predict_images(self, low_res):
-        return np.full((1, 8, 8, 3), 127, np.uint8)
-
-
-def test_a_picture_is_reduced_and_compared_with_its_original_and_a_regression(trained):
-    with drawing.Drawer(*trained, Half()) as drawer:
-        picture = drawer.submit(PICTURE, 1, Sampling(), 1)
-        wait(lambda: picture.state == "done")
-    assert list(picture.others) == ["bicubic", "regression", "original"]
-    assert list(picture.nats) == ["bicubic", "regression", "original", "samples"]
-    assert (picture.others["regression"] == 127).all()
-    assert picture.others["original"].shape == (8, 8, 3) and picture.low_res.shape == (2, 2, 3)
 
 
 def test_pictures_are_drawn_in_turn_and_know_their_place(queue):
@@ -182,18 +157,6 @@ def test_it_stops_in_the_middle_of_a_picture(queue):
     assert not queue._thread.is_alive() and len(first.rows) == 3 and second.state == "waiting"
 
 
-def test_a_failing_warm_up_is_told_and_the_next_picture_tried(trained, capfd):
-    drawer = drawing.Drawer(*trained)
-    sample_rows, drawer._sample_rows = drawer._sample_rows, Rows()
-    drawer._sample_rows.begun = None  # cannot be appended to
-    with drawer:
-        wait(lambda: drawer.ready)
-        drawer._sample_rows = sample_rows
-        (picture,) = submit(drawer, 1.0)
-        wait(lambda: picture.state == "done")
-    assert "could not be drawn" in capfd.readouterr().err
-
-
 def test_a_grey_model_that_crops_digits_is_shown_the_square_that_was_chosen():
     sizes = {"blocks_per_stage": 1, "conditioning_width": 4, "prior_width": 4, "prior_layers": 1}
     model = ModelHparams(channels=1, scale=2, prior_hidden=4, **sizes)
@@ -204,4 +167,4 @@ def test_a_grey_model_that_crops_digits_is_shown_the_square_that_was_chosen():
         wait(lambda: picture.state == "done")
     np.testing.assert_array_equal(picture.others["original"], square)
     np.testing.assert_array_equal(picture.low_res, images.downsample(square, 2))
-    assert server._sheet(picture, 8, 1).width > 5 * 128
+    assert server._sheet(picture).width > 5 * 128

@@ -1,7 +1,6 @@
 """% fooled, its errors and Figure 7, against numbers worked by hand."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
@@ -9,30 +8,21 @@ import pytest
 from prsr.pages.study import analysis
 from prsr.pages.study.directory import Algorithm, Study
 from prsr.pages.study.protocol import GOLDEN, PAIR, PRACTICE, Protocol
-from prsr.pages.study.simulation import Ability
 
 ALGORITHM = Algorithm("noise", "tau_1", "tau = 1", (11.0, 0.1))
 STUDY = Study(None, Protocol(), "nearest", [], [ALGORITHM], "")
 
 
-def session(number, wrong, missed=False, finished=1.0, images=range(4)):
+def session(number, wrong, missed=False, finished=1.0):
     """A session of one practice pair (wrong), a golden one, and four that count."""
 
     def answer(i, kind, image, right):
-        return {
-            "number": i,
-            "kind": kind,
-            "image": image,
-            "truth_side": "left",
-            "choice": "left" if right else "right",
-            "exposure_ms": 1000.0 + i,
-            "response_ms": 500.0,
-            "views": 1,
-            "exposures": 1,
-        }
+        times = {"exposure_ms": 1000.0 + i, "response_ms": 500.0, "views": 1, "exposures": 1}
+        choice = {"truth_side": "left", "choice": "left" if right else "right"}
+        return {"number": i, "kind": kind, "image": image, **choice, **times}
 
     answers = [answer(0, PRACTICE, 7, False), answer(1, GOLDEN, 6, not missed)]
-    answers += [answer(2 + i, PAIR, image, i >= wrong) for i, image in enumerate(images)]
+    answers += [answer(2 + i, PAIR, image, i >= wrong) for i, image in enumerate(range(4))]
     return {
         "id": number,
         "algorithm": "noise/tau_1",
@@ -67,36 +57,17 @@ def test_percent_fooled_by_hand():
     assert summary["checks"]["answers"] == 34
     assert summary["checks"]["truth_on_the_left"] == 1
     assert summary["checks"]["left_chosen"] == pytest.approx(9 / 12)
-    json.dumps(summary, allow_nan=False)
 
 
-@pytest.mark.parametrize(
-    ("mean", "spread"), [(0.021, 0.02), pytest.param(0.2, 0.1, marks=pytest.mark.slow)]
-)
-def test_the_interval_covers_as_often_as_it_says(mean, spread):
-    rng = np.random.default_rng(0)
-    below = above = 0
-    for _ in range(400):
-        ability = Ability({"": mean}, spread)
-        rates = rng.binomial(40, [ability.rate("", rng) for _ in range(40)]) / 40
-        low, high = analysis.bootstrap(rates, rng)
-        below, above = below + (high < mean), above + (low > mean)
-    # The target is 2.5% on each side; with only 40 workers it is a little more.
-    assert below + above <= 0.1 * 400 and max(below, above) <= 0.06 * 400
+@pytest.mark.parametrize("rates", [[], [0.3], [0.0] * 40])
+def test_too_few_or_equal_rates_have_no_interval(rates):
+    assert analysis.bootstrap(rates, np.random.default_rng(0)) is None
 
 
-def test_no_interval_of_nothing():
-    rng = np.random.default_rng(0)
-    for rates in ([], [0.3], [0.0] * 40):
-        assert analysis.bootstrap(rates, rng) is None
-
-
-def test_nobody_yet():
-    (row,) = analysis.summarize([], STUDY)["algorithms"]
-    assert row["fooled"] is None and row["interval"] is None
-    text = analysis.markdown(analysis.summarize([], STUDY))
-    assert "| noise | tau = 1 |  |  | 11.0 ± 0.1 | 0 | 0 | 0 |" in text
-    assert "noise,tau_1,,,,,11.0,0.1,0,0,0,0" in analysis.to_csv(analysis.summarize([], STUDY))
+def test_a_study_without_workers_has_a_report():
+    summary = analysis.summarize([], STUDY)
+    assert "| noise | tau = 1 |  |  | 11.0 ± 0.1 | 0 | 0 | 0 |" in analysis.markdown(summary)
+    assert "noise,tau_1,,,,,11.0,0.1,0,0,0,0" in analysis.to_csv(summary)
 
 
 def test_markdown_and_csv():
@@ -107,10 +78,8 @@ def test_markdown_and_csv():
     assert row["percent_fooled"] == "25" and row["standard_error"] == "14.43"
     assert (row["kept"], row["missed"], row["unfinished"]) == ("3", "2", "1")
     workers = list(csv.DictReader(analysis.workers_csv(SESSIONS).splitlines()))
-    assert [(w["status"], w["code"]) for w in workers[3:5]] == [
-        ("missed", "CODE4"),
-        ("unfinished", ""),
-    ]
+    found = [(worker["status"], worker["code"]) for worker in workers[3:5]]
+    assert found == [("missed", "CODE4"), ("unfinished", "")]
     answers = list(csv.DictReader(analysis.answers_csv(SESSIONS).splitlines()))
     assert len(answers) == 34 and "secret" not in str(answers)
     assert answers[0]["choice"] == "right" and answers[0]["kind"] == "practice"
@@ -121,7 +90,6 @@ def test_best_and_worst_images():
     shown = np.array([9, 1, 9, 1, 0, 4])
     chosen = np.array([8, 1, 0, 0, 0, 2])
     assert analysis.best_and_worst(shown, chosen, 2) == ([0, 1], [2, 3])
-    assert analysis.best_and_worst(shown, chosen, 9) == ([0, 1], [2, 3])
     assert analysis.best_and_worst(np.zeros(3, int), np.zeros(3, int), 2) == ([], [])
 
 
@@ -129,4 +97,3 @@ def test_images_are_counted_in_kept_sessions_alone():
     shown, chosen = analysis.rate_images(SESSIONS, "noise/tau_1", 8)
     np.testing.assert_array_equal(shown, [3, 3, 3, 3, 0, 0, 0, 0])
     np.testing.assert_array_equal(chosen, [2, 1, 0, 0, 0, 0, 0, 0])
-    assert not analysis.rate_images(SESSIONS, "noise/other", 8)[0].any()

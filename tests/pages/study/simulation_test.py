@@ -1,14 +1,12 @@
 """Simulated workers, and a real server that is killed while many workers answer."""
 
-import concurrent.futures
 import contextlib
-import dataclasses
 import http.client
-import http.cookiejar
 import json
+import secrets
 import time
-import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -30,10 +28,6 @@ def test_rates_have_the_given_mean_and_deviation():
     # The error of 30 workers x 40 answers, if the study were repeated many times.
     shares = rng.binomial(40, rates[:48_000]).reshape(-1, 30) / 40
     assert ability.error("a", 30, 40) == pytest.approx(shares.mean(axis=1).std(), rel=0.06)
-    # Without spread the error is binomial.
-    ability = simulation.Ability({"a": 0.279}, 0.0)
-    assert ability.rate("a", rng) == 0.279
-    assert ability.error("a", 40, 40) == pytest.approx(np.sqrt(0.279 * 0.721 / 1600))
 
 
 def test_whose_abilities():
@@ -44,16 +38,15 @@ def test_whose_abilities():
     ]
     shares = simulation.fooled_shares(algorithms, ["rooms/tau_1=50", "greedy=2.5"], 0.05)
     assert shares == {"faces/tau_1": 0.11, "rooms/tau_1": 0.5, "rooms/greedy": 0.025}
-    for given, expected in (
-        ([], "no number for greedy"),
-        (["greedy=x"], "got 'greedy=x'"),
-        (["greedy=101"], "METHOD=PERCENT"),
-        (["other=1"], "got 'other=1'"),
+    for given, spread, expected in (
+        ([], 0.05, "no number for greedy"),
+        (["greedy=x"], 0.05, "got 'greedy=x'"),
+        (["greedy=101"], 0.05, "METHOD=PERCENT"),
+        (["other=1"], 0.05, "got 'other=1'"),
+        (["greedy=2.5"], 0.16, "spread must be below 15.6 percent where rooms/greedy"),
     ):
         with pytest.raises(UserError, match=expected):
-            simulation.fooled_shares(algorithms, given, 0.05)
-    with pytest.raises(UserError, match="spread must be below 15.6 percent where rooms/greedy"):
-        simulation.fooled_shares(algorithms, ["greedy=2.5"], 0.16)
+            simulation.fooled_shares(algorithms, given, spread)
 
 
 def test_planning_compares_within_a_data_set():
@@ -77,101 +70,51 @@ def test_simulated_workers_fill_a_study(tmp_path):
     study = studies.make(tmp_path / "study", protocol, images=20)
     keys = list(study.counts)
     ability = simulation.Ability({keys[0]: 0.0, keys[1]: 1.0}, 0.0, inattention=0.2)
-    told = []
-    workers, answers = simulation.run(study, ability, seed=1, progress=told.append)
+    workers, answers = simulation.run(study, ability, seed=1)
     sessions = store.read(study)
     rows = analysis.summarize(sessions, study)["algorithms"]
     assert [row["kept"] for row in rows] == [8, 8]
     assert [row["fooled"]["mean"] for row in rows] == [0.0, 1.0]
     assert workers == 16 + sum(row["missed"] for row in rows) == len(sessions) > 16
-    assert answers == 12 * workers == told[-1]
+    assert answers == 12 * workers
 
 
-@pytest.mark.slow
-def test_the_paper_s_study_recovers_what_is_known(tmp_path):
-    protocol = dataclasses.replace(Protocol(), workers=50)
-    methods = ("regression", "tau_1", "tau_1.1", "tau_1.2")
-    study = studies.make(tmp_path / "study", protocol, images=100, methods=methods)
-    known = dict(zip(study.counts, (0.04, 0.11, 0.25, 0.45)))
-    simulation.run(study, simulation.Ability(known, 0.05, 0.01), seed=1)
-    inside = 0
-    for row, share in zip(
-        analysis.summarize(store.read(study), study)["algorithms"], known.values()
-    ):
-        assert row["kept"] == 50
-        # Which workers get which algorithm is chance, so this fails once in 4,000 runs.
-        assert abs(row["fooled"]["mean"] - share) < 4 * row["fooled"]["standard_error"], row
-        low, high = row["interval"]
-        inside += low <= share <= high
-    assert inside >= 2  # of four 95% intervals: fails once in 1,000 runs
+def answer_until_killed(browser, url, worker, acknowledged):
+    """A worker who begins or continues, and adds each answer that the server acknowledges."""
 
-
-class Browser:
-    """A browser that repeats requests while the server does not answer."""
-
-    def __init__(self, url):
-        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-        self._open, self._url = urllib.request.build_opener(cookies).open, url
-
-    def ask(self, path, body=None):
-        """The status and the content, of a POST request if there is a body."""
+    def ask(path, **body):
         headers = {"Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self._url}api/{path}", data, headers)
-        for _ in range(600):
-            try:
-                with self._open(request, timeout=60) as response:
-                    return response.status, json.loads(response.read())
-            except urllib.error.HTTPError as error:
-                return error.code, json.loads(error.read())
-            except (OSError, http.client.HTTPException):
-                time.sleep(0.1)
-        raise TimeoutError
+        content = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(f"{url}api/{path}", content, headers)
+        with browser.open(request, timeout=60) as response:
+            return json.load(response)
+
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        ask(f"state?worker={worker}")
+        state = ask("begin", worker=worker)
+        while state["state"] == "pair":
+            given = {"number": state["number"], "choice": secrets.choice(("left", "right"))}
+            state = ask("answer", **given, exposure_ms=0, response_ms=0)
+            acknowledged[worker, given["number"]] = given["choice"]
 
 
-def session(url, number, answers):
-    """One worker's session; adds each acknowledged answer to `answers`."""
-    browser, rng = Browser(url), np.random.default_rng(number)
-    browser.ask(f"state?worker=w{number}")
-    status, state = browser.ask("begin", {"worker": f"w{number}"})
-    while status == 200 and state["state"] == "pair":
-        time.sleep(state["exposure_ms"] / 1000)
-        given = {"number": state["number"], "choice": ("left", "right")[rng.integers(2)]}
-        times = {"exposure_ms": state["exposure_ms"], "response_ms": 0}
-        status, state = browser.ask("answer", {**given, **times})
-        if status == 409:  # saved before the connection broke
-            status, state = browser.ask(f"state?worker=w{number}")
-        answers.append((f"w{number}", *given.values()))
-    return state["state"]
-
-
-@pytest.mark.parametrize(
-    ("workers", "pairs", "exposure_ms"),
-    [(12, 10, 30), pytest.param(200, 52, 1000, marks=pytest.mark.slow)],
-)
-def test_a_killed_server_loses_nothing(tmp_path, workers, pairs, exposure_ms):
+def test_a_killed_server_loses_nothing(tmp_path):
     """The server is killed while workers begin, and twice while they answer."""
-    protocol = Protocol(2, pairs, golden=1, exposure_ms=exposure_ms, workers=workers)
+    protocol = Protocol(practice=2, pairs=40, golden=1, exposure_ms=0, workers=4)
     study = studies.make(tmp_path / "study", protocol, images=60)
-    answers = []
-    with (
-        concurrent.futures.ThreadPoolExecutor(workers) as pool,
-        contextlib.ExitStack() as servers,
-    ):
-        process, url = servers.enter_context(studies.serving(study))
-        running = [pool.submit(session, url, number, answers) for number in range(workers)]
-        total = workers * protocol.images
-        for threshold in (0, total // 4, total // 2):
-            while len(answers) < threshold:
-                assert not any(future.done() and future.exception() for future in running)
+    browsers = [urllib.request.build_opener(urllib.request.HTTPCookieProcessor()) for _ in range(8)]
+    acknowledged = {}
+    for limit in (0, 100, 200, 8 * 43):
+        with studies.serving(study) as (process, url), ThreadPoolExecutor(8) as pool:
+            running = [
+                pool.submit(answer_until_killed, browser, url, f"w{i}", acknowledged)
+                for i, browser in enumerate(browsers)
+            ]
+            while len(acknowledged) < limit and not all(one.done() for one in running):
                 time.sleep(0.01)
             process.kill()
-            process.wait()
-            port = url.strip("/").split(":")[-1]
-            process, again = servers.enter_context(studies.serving(study, port=port))
-            assert again == url
-        assert [future.result() for future in running] == ["finished"] * workers
-    kept = [
-        (s["worker"], a["number"], a["choice"]) for s in store.read(study) for a in s["answers"]
-    ]
-    assert sorted(kept) == sorted(answers) and len(kept) == total
+    sessions = store.read(study)
+    assert len(sessions) == 8 and all(session["finished"] for session in sessions)
+    kept = {(s["worker"], a["number"]): a["choice"] for s in sessions for a in s["answers"]}
+    assert acknowledged.items() <= kept.items() and len(kept) == 8 * 43
+    assert len(acknowledged) >= 8 * 43 - 3 * 8  # one answer of each worker may be on its way

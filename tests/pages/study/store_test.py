@@ -1,6 +1,7 @@
 """Who may do what, and when: sessions, answers and places."""
 
 import collections
+import concurrent.futures
 import dataclasses
 import sqlite3
 import threading
@@ -51,10 +52,11 @@ def test_a_session_from_begin_to_end(store, clock):
     state = store.state(token)
     for number in range(6):
         is_practice = number < 2
-        assert state["state"] == "pair" and state["number"] == number
-        assert state["practice"] == is_practice and state["of"] == (2 if is_practice else 4)
-        assert state["position"] == (number + 1 if is_practice else number - 1)
-        assert state["ahead"] == min(2, 5 - number)
+        position, of = (number + 1, 2) if is_practice else (number - 1, 4)
+        assert state == {
+            "state": "pair", "number": number, "practice": is_practice, "position": position,
+            "of": of, "exposure_ms": 20, "ahead": min(2, 5 - number),
+        }  # fmt: skip
         side = store.due(token)[1].truth_side
         clock.now += 1
         wrong = "left" if side == "right" else "right"
@@ -76,9 +78,9 @@ def test_answers_out_of_step_are_refused_and_change_nothing(store, clock):
     for token in (ann, bob):
         with pytest.raises(OutOfStep, match="not shown for long enough"):
             store.answer(token, 0, "left", 20, 0)
-    clock.now += 1
+    clock.now -= 3600  # a clock that is set back locks nobody out
     store.answer(ann, 0, "left", 20, 0)
-    clock.now += 1
+    clock.now += 3601
     before = sessions(store)
     for number in (-1, 0, 2, 5, 6, 10**9):
         with pytest.raises(OutOfStep, match="another pair"):
@@ -86,20 +88,10 @@ def test_answers_out_of_step_are_refused_and_change_nothing(store, clock):
     with pytest.raises(Refused, match="no such session"):
         store.answer("ann", 1, "left", 20, 0)
     assert sessions(store) == before
-    assert [(a["session"], a["number"]) for s in before for a in s["answers"]] == [(1, 0)]
-
-
-def test_a_clock_that_is_set_back_locks_nobody_out(store, clock):
-    token = studies.begin(store)
-    clock.now -= 3600
-    store.answer(token, 0, "left", 20, 0)
 
 
 def test_everyone_takes_part_once(store, clock):
     token = studies.begin(store, "ann")
-    clock.now += 1
-    again = store.begin(token, "ann")  # the reply to the first request was lost
-    assert again == store.state(token) and again["number"] == 0 and len(sessions(store)) == 1
     for _ in range(2):
         with pytest.raises(Refused, match="only once"):
             studies.begin(store, "ann")
@@ -107,7 +99,7 @@ def test_everyone_takes_part_once(store, clock):
     assert len(store.worker(studies.begin(store))) >= 20  # an anonymous one
 
 
-def test_places_are_balanced_and_end(tmp_path, store, clock):
+def test_places_are_balanced_and_end(store, clock):
     tokens = [studies.begin(store) for _ in range(4)]
     taken = collections.Counter(session["algorithm"] for session in sessions(store))
     assert taken == {"noise/regression": 2, "noise/tau_1": 2}
@@ -118,13 +110,6 @@ def test_places_are_balanced_and_end(tmp_path, store, clock):
     with pytest.raises(Refused, match="places are taken"):
         studies.begin(store)
     assert {p["kept"] for p in store.progress().values()} == {2}
-    first = set()  # algorithms of first workers are drawn at random
-    for i in range(20):
-        (tmp_path / str(i)).mkdir()
-        one = studies.open_store(dataclasses.replace(store.study, path=tmp_path / str(i)), clock)
-        studies.begin(one)
-        first.add(sessions(one)[0]["algorithm"])
-    assert len(first) == 2
 
 
 def test_an_abandoned_place_is_given_away_once(store, clock):
@@ -161,20 +146,10 @@ def test_who_misses_a_golden_pair_is_replaced_at_once_and_not_told(store, clock)
     counts = store.progress().values()
     totals = {name: sum(c[name] for c in counts) for name in ("missed", "active", "answers")}
     assert totals == {"missed": 1, "active": 4, "answers": 0}  # answers of kept sessions
-    assert [session["missed"] for session in sessions(store)] == [1, 0, 0, 0, 0]
-
-
-def test_images_are_rated_equally_often(tmp_path, clock):
-    """16 workers x 3 pairs / 8 images, although two of the workers had to be replaced."""
-    protocol = dataclasses.replace(studies.SMALL, workers=16)
-    store = studies.open_store(studies.make(tmp_path / "s", protocol, methods=("tau_1",)), clock)
-    for number in range(18):
-        finish(store, clock, studies.begin(store), miss_golden=number in (3, 16))
-    kept = [session for session in sessions(store) if not session["missed"]]
-    shown = collections.Counter(
-        a["image"] for session in kept for a in session["answers"] if a["kind"] == "pair"
-    )
-    assert shown == dict.fromkeys(range(8), 6)
+    first, *others = sessions(store)
+    assert first["missed"] and not any(session["missed"] for session in others)
+    for name in ("algorithm", "place"):
+        assert others[-1][name] == first[name]  # and so the same images
 
 
 def test_pictures_are_shown_to_their_worker_alone_and_in_time(study, store, clock):
@@ -188,7 +163,6 @@ def test_pictures_are_shown_to_their_worker_alone_and_in_time(study, store, cloc
             assert store.picture(ann, number, side) == study.picture("noise", name, trial.image)
         for wrong in (number - 1, number + 3, 6, 10**9):
             assert store.picture(ann, wrong, "left") is None
-        assert store.picture(ann, number, "up") is None
         for ahead in range(number, min(number + 3, 6)):
             assert store.picture(ann, ahead, "left") and store.picture(ann, ahead, "right")
         assert store.picture("", number, "left") is None
@@ -202,38 +176,16 @@ def test_two_answers_at_the_same_moment_are_one(study):
     study = dataclasses.replace(study, protocol=dataclasses.replace(study.protocol, exposure_ms=0))
     stores = [store_module.Store(study) for _ in range(2)]  # two connections, as of two servers
     token = studies.begin(stores[0])
-    barrier, outcomes = threading.Barrier(8), []
+    barrier = threading.Barrier(8)
 
-    def answer(store, choice):
+    def answer(i):
         barrier.wait()
-        try:
-            outcomes.append(store.answer(token, 0, choice, 20, 0))
-        except OutOfStep:
-            outcomes.append(None)
+        return stores[i % 2].answer(token, 0, SIDES[i // 4], 20, 0)
 
-    threads = [
-        threading.Thread(target=answer, args=(stores[i % 2], SIDES[i // 4])) for i in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(outcomes) == 8 and sum(outcome is not None for outcome in outcomes) == 1
-
-
-def test_a_full_disk_is_an_error_and_no_half_session(tmp_path, clock):
-    protocol = dataclasses.replace(studies.SMALL, workers=1000)
-    store = studies.open_store(studies.make(tmp_path / "study", protocol), clock)
-    token = studies.begin(store)
-    clock.now += 1
-    (pages,) = store._database.execute("PRAGMA page_count").fetchone()
-    store._database.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(sqlite3.OperationalError, match="full"):
-        for _ in range(1000):
-            studies.begin(store)
-    store._database.execute("PRAGMA max_page_count = 1000000")
-    assert store.answer(token, 0, "left", 20, 0)["number"] == 1
-    assert all(session["views"] == 1 for session in sessions(store))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        outcomes = [pool.submit(answer, i) for i in range(8)]
+    errors = [outcome.exception() for outcome in outcomes]
+    assert errors.count(None) == 1 and sum(isinstance(e, OutOfStep) for e in errors) == 7
 
 
 def test_while_no_server_runs_nobody_is_silent(study, store, clock):
@@ -252,24 +204,20 @@ def test_while_no_server_runs_nobody_is_silent(study, store, clock):
         store.state(stale)
 
 
-VERSION_0_2 = """
-    DROP TABLE answers; DROP TABLE sessions; CREATE TABLE sessions (id INTEGER, token TEXT);
-    CREATE TABLE trials (session INTEGER); PRAGMA user_version = 0;"""
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
-    [("UPDATE study SET identity = 'x'", "another study"), (VERSION_0_2, "another version")],
+    [
+        ("UPDATE study SET identity = 'x'", "another study"),
+        ("PRAGMA user_version = 1", "another version"),
+    ],
 )
 def test_answers_of_another_study_or_version_are_refused(study, store, change, words):
     store.close()
     with sqlite3.connect(study.answers) as database:
         database.executescript(change)
-        before = list(database.iterdump())
     for use in (studies.open_store, store_module.read):
         with pytest.raises(UserError, match=words):
             use(study)
-        assert list(sqlite3.connect(study.answers).iterdump()) == before
 
 
 def test_a_damaged_database_is_refused(study):
