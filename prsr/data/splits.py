@@ -248,7 +248,10 @@ def check(path, source, dataset, trained_on=None):
         none = f"none of the {len(known):,} images that the run in '{path.parent}' knows by name"
         if dataset == trained_on:
             raise UserError(f"{none} is left in '{dataset}'; restore the original paths")
-        print(f"'{dataset}' has {none}: taken as other images, not held out", file=sys.stderr)
+        print(
+            f"'{dataset}' has {none}: whether it was trained on them cannot be told",
+            file=sys.stderr,
+        )
     elif changes:
         print(f"the images of '{path.parent}' have changed: {changes}", file=sys.stderr)
     return dataclasses.replace(digest, trained=np.union1d(digest.trained, known.trained))

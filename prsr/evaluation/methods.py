@@ -168,8 +168,9 @@ def baseline_methods(names, hparams, source, seed, batch_size):
                     f"there is no run in '{name}'; a baseline is bicubic, nn or the run directory "
                     f"of a trained regression or cross_entropy"
                 )
-            _check_fits(workdir.read_hparams(), hparams, name)
-            splits.check(workdir.splits, source, hparams.data.dataset)
+            baseline = workdir.read_hparams()
+            _check_fits(baseline, hparams, name)
+            splits.check(workdir.splits, source, hparams.data.dataset, baseline.data.dataset)
             result.extend(run_methods(workdir, *workdir.load_model(), (), seed, batch_size))
     return result
 

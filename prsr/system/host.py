@@ -1,4 +1,4 @@
-"""Finds the cores and memory available to this process, within its container's limits."""
+"""Finds the cores available to this process, within its container's limits."""
 
 import math
 import os
@@ -17,18 +17,6 @@ def cores() -> int:
         if quota < math.inf:
             count = min(count, math.ceil(quota / _number(group / "cpu.max", r" (\d+)$")))
     return max(1, count)
-
-
-def memory() -> int:
-    """Returns the free bytes of memory, on the host and within this process' control groups."""
-    free = 1024 * _number(_ROOT / "proc/meminfo", r"^MemAvailable: +(\d+)")
-    for group in _groups():
-        limit = _number(group / "memory.max", r"^(\d+)")
-        if limit < math.inf:
-            used = _number(group / "memory.current", r"^(\d+)")
-            cached = _number(group / "memory.stat", r"^inactive_file (\d+)")  # freed when needed
-            free = min(free, max(0, limit - used + cached))
-    return int(min(free, 2**62))
 
 
 def _groups() -> list[pathlib.Path]:

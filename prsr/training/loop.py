@@ -107,8 +107,8 @@ class Loop:
         """Trains to `train_steps`.
 
         Returns:
-            None, or the number of the signal (SIGINT, SIGTERM) that stopped training, on any
-            machine; either way everything is saved.
+            None, or the number of the signal (one of `prsr.training.interrupts.SIGNALS`) that
+            stopped training, on any machine; either way everything is saved.
 
         Raises:
             Diverged: the loss or the gradient is not finite.

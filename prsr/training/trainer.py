@@ -126,11 +126,12 @@ class Trainer:
         return {name: float(value) for name, value in self._train_step(batch).items()}
 
     def _train_step(self, batch):
-        return self._summed(self.strategy.run(self._replica_step, args=batch))
+        return self._first(self.strategy.run(self._replica_step, args=batch))
 
-    def _summed(self, scores):
-        """Sums each of a dict of scores over all replicas."""
-        return {name: self.strategy.reduce("SUM", x, axis=None) for name, x in scores.items()}
+    def _first(self, scores):
+        """Returns one replica's dict of scores, which are summed over all of them already."""
+        local = self.strategy.experimental_local_results
+        return {name: local(value)[0] for name, value in scores.items()}
 
     def all_gather(self, numbers):
         """Calls `prsr.training.distribution.all_gather`."""
@@ -145,18 +146,18 @@ class Trainer:
             loss = self.model.objective(scores, training.conditioning_weight)
             loss = tf.reduce_sum(loss) / training.global_batch_size
         gradients = tape.gradient(loss, [variable.value for variable in variables])
+        means = {
+            name: tf.reduce_sum(score) / training.global_batch_size
+            for name, score in scores.items()
+        }
         # Sum here, so that the norm is that of the whole batch on any number of devices.
-        gradients = tf.distribute.get_replica_context().all_reduce("SUM", gradients)
+        gradients, means = _sum_over_replicas((gradients, means))
         norm = tf.linalg.global_norm(gradients)
         if training.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, training.clip_norm, use_norm=norm)
         # Divide, because the optimizer sums over replicas again.
         self.optimizer.apply([g / self.replicas for g in gradients], variables)
-        result = {
-            name: tf.reduce_sum(score) / training.global_batch_size
-            for name, score in scores.items()
-        }
-        return {**result, "gradient_norm": norm / self.replicas}
+        return {**means, "gradient_norm": norm}
 
     def diverged(self, what):
         """Returns the error for a value that is not finite."""
@@ -184,12 +185,12 @@ class Trainer:
         return {name: total / count for name, total in totals.items()}
 
     def _eval_step(self, batch):
-        return self._summed(self.strategy.run(self._replica_eval, batch))
+        return self._first(self.strategy.run(self._replica_eval, batch))
 
     def _replica_eval(self, low_res, high_res, weight):
         scores = self.model.scores(low_res, high_res)
         sums = {name: tf.reduce_sum(score * weight) for name, score in scores.items()}
-        return {**sums, "images": tf.reduce_sum(weight)}
+        return _sum_over_replicas({**sums, "images": tf.reduce_sum(weight)})
 
     @contextlib.contextmanager
     def evaluation_weights(self):
@@ -217,6 +218,11 @@ class Trainer:
         finally:
             with self.strategy.scope():
                 _assign(variables, kept)
+
+
+def _sum_over_replicas(tensors):
+    """Sums a structure of tensors over all replicas, in one exchange."""
+    return tf.distribute.get_replica_context().all_reduce("SUM", tensors)
 
 
 def _assign(variables, values):

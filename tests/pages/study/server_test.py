@@ -25,16 +25,6 @@ class Page:
 
 
 @pytest.fixture
-def study(tmp_path):
-    return studies.make(tmp_path / "study")
-
-
-@pytest.fixture
-def clock():
-    return studies.Clock()
-
-
-@pytest.fixture
 def app(study, clock):
     app = server.create_app(study, studies.open_store(study, clock))
     app.study = study

@@ -16,16 +16,6 @@ from tests.pages.study import studies
 
 
 @pytest.fixture
-def study(tmp_path):
-    return studies.make(tmp_path / "study")
-
-
-@pytest.fixture
-def clock():
-    return studies.Clock()
-
-
-@pytest.fixture
 def store(study, clock):
     return studies.open_store(study, clock)
 
