@@ -47,14 +47,14 @@ def network(tiny_run):
     return Workdir(tiny_run).load_model()[1]
 
 
-def test_a_run_and_its_export_are_two_classes(trained, exported):
+def test_a_run_and_an_export_load_as_two_classes(trained, exported):
     assert type(trained) is api.TrainedModel and type(exported) is api.ExportedModel
     assert trained.hparams == exported.hparams
     assert (trained.low_shape, trained.high_shape) == ((2, 2, 3), (8, 8, 3))
 
 
 @pytest.mark.parametrize("sampling", [Sampling(1.3), Sampling(1.2, 3.0, True)])
-def test_samples_are_those_of_the_command_s_sampler(model, network, sampling):
+def test_samples_equal_the_command_s(model, network, sampling):
     sampler = samplers.Sampler(network, jit_compile=False)
     expected = samplers.draw_samples(sampler, LOW_RES, 3, 7, sampling, 6)
     options = {"tau": sampling.tau, "guidance": sampling.guidance, "seed": 7}
@@ -69,7 +69,7 @@ def test_a_pil_image_gives_pil_images(model):
     np.testing.assert_array_equal(np.stack(samples), model.sample(PICTURE, 2))
 
 
-def test_pictures_are_turned_upright_and_reduced_as_in_training(trained):
+def test_images_are_turned_upright_and_reduced_as_in_training(trained):
     square = PICTURE[:, 10:50]
     expected = images.downsample(images.resize(square, (8, 8)), 4)
     np.testing.assert_array_equal(trained.low_res(PICTURE), expected)
@@ -79,8 +79,8 @@ def test_pictures_are_turned_upright_and_reduced_as_in_training(trained):
     np.testing.assert_array_equal(trained.low_res(turned), expected)
 
 
-def test_log_prob_and_inspect(model, network):
-    """More images than are scored at once, all of them and a part."""
+def test_log_prob_and_inspect_equal_the_network_s(model, network):
+    """Scores of more images than one batch holds, and of a box, equal the network's."""
     low_res = np.tile(LOW_RES, (10, 1, 1, 1))
     log_prob = model.log_prob(low_res, HIGH_RES)
     np.testing.assert_allclose(log_prob, network.log_likelihood(low_res, HIGH_RES), rtol=1e-5)
@@ -95,8 +95,8 @@ def test_log_prob_and_inspect(model, network):
 
 
 @pytest.mark.parametrize("match_input", [False, True])
-def test_an_image_is_continued(trained, match_input):
-    """With the seed of a sample as it was, with another one differently."""
+def test_a_given_part_is_kept_and_the_rest_drawn(trained, match_input):
+    """With its own seed a cut sample is completed as before; with another, differently."""
     options = {"num_samples": 3, "guidance": 2, "match_input": match_input}
     first = trained.sample(LOW_RES[0], 1, guidance=2)[0]
     given = first.astype(int)
@@ -110,7 +110,7 @@ def test_an_image_is_continued(trained, match_input):
     )
 
 
-def test_given_values_that_cannot_be_used_are_rejected(trained, exported, baseline_runs):
+def test_unusable_given_values_are_rejected(trained, exported, baseline_runs):
     given = np.full((8, 8, 3), -1)
     for wrong in (given[:7], given.astype(float), given - 1, given + 257, [[0]]):
         with pytest.raises(ValueError, match=r"given must be .*\[8, 8, 3\]"):
@@ -151,7 +151,7 @@ def test_invalid_arguments_are_rejected(trained, name, arguments, words):
         getattr(trained, name)(*arguments)
 
 
-def test_a_pickled_model_is_loaded_again_from_where_it_was(model):
+def test_a_pickled_model_loads_again_from_its_path(model):
     again = pickle.loads(pickle.dumps(model))
     assert type(again) is type(model) and again.hparams == model.hparams
     pair = LOW_RES, HIGH_RES[:2]
@@ -174,12 +174,12 @@ def test_the_bundled_model_finds_a_face_and_pickles_by_name():
     assert model.__reduce__()[1] == ("faces",)
 
 
-def test_only_models_of_faces_align(trained):
+def test_only_face_models_accept_align(trained):
     with pytest.raises(prsr.UserError, match="models of faces"):
         trained.sample(PICTURE, align=True)
 
 
-def test_a_regression_predicts_and_has_no_probability(baseline_runs, tmp_path):
+def test_a_regression_predicts_but_has_no_probabilities(baseline_runs, tmp_path):
     model = prsr.load(baseline_runs / "regression")
     assert model.sample(LOW_RES).shape == (2, 1, 8, 8, 3)
     with pytest.raises(ValueError, match="no probabilities"):
@@ -222,15 +222,15 @@ assert warnings.filters == filters
 """
 
 
-def test_import_is_quick_and_loading_leaves_the_program_as_it_was(tiny_run):
-    """No TensorFlow on import; later no matplotlib, and no logger, warning or signal changes."""
+def test_importing_and_loading_leave_the_program_as_it_was(tiny_run):
+    """Importing loads no TensorFlow; loading changes no logger, warning or signal."""
     program = [sys.executable, "-c", LOADING, str(tiny_run)]
     result = subprocess.run(program, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == [prsr.__version__, "False"]
 
 
-def test_other_formats_of_keras_do_not_matter(trained, tiny_run):
+def test_keras_image_format_and_precision_change_no_score(trained, tiny_run):
     expected = trained.log_prob(LOW_RES, HIGH_RES[:2])
     keras.config.set_image_data_format("channels_first")
     keras.config.set_floatx("float16")
@@ -242,7 +242,7 @@ def test_other_formats_of_keras_do_not_matter(trained, tiny_run):
         keras.config.set_floatx("float32")
 
 
-def test_a_home_directory_is_expanded(tiny_run, tmp_path, monkeypatch):
+def test_load_expands_a_home_directory(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "run").symlink_to(tiny_run)
     assert prsr.load("~/run").high_shape == (8, 8, 3)

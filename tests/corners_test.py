@@ -20,7 +20,7 @@ def corners(tmp_path_factory):
     return workdir, result.stdout
 
 
-def test_three_models_a_table_and_figure_2(corners):
+def test_the_command_writes_three_models_a_table_and_figure_2(corners):
     workdir, stdout = corners
     for kind in ("pixel_recursive", "regression", "cross_entropy"):
         settings = json.loads((workdir / kind / "settings.json").read_text())
@@ -39,8 +39,8 @@ def test_three_models_a_table_and_figure_2(corners):
 
 
 @pytest.mark.slow
-def test_the_runs_are_runs_like_others(corners, tmp_path):
-    """Figure 2 can be drawn again from them; Table 1 is not for them."""
+def test_corner_runs_suit_figures_but_not_evaluate(corners, tmp_path):
+    """Figure 2 can be drawn again from the runs; Table 1 is refused."""
     workdir, _ = corners
     run_directory = f"--workdir={workdir / 'pixel_recursive'}"
     baselines = f"--baselines={workdir / 'regression'},{workdir / 'cross_entropy'}"
@@ -49,5 +49,5 @@ def test_the_runs_are_runs_like_others(corners, tmp_path):
     assert_one_line(call("evaluate", run_directory), "prsr.corners")
 
 
-def test_bad_input(tmp_path):
+def test_pairs_other_than_corners_are_refused(tmp_path):
     assert_one_line(call("corners", f"--workdir={tmp_path}", *ARGUMENTS), "--pairs")

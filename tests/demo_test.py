@@ -13,8 +13,8 @@ import prsr
 from tests.conftest import assert_one_line, call, start
 
 
-def test_a_run_with_a_regression(tiny_run, baseline_runs):
-    """Test images to begin with; what is drawn is what `prsr.load` draws."""
+def test_the_demo_draws_what_load_draws(tiny_run, baseline_runs):
+    """A demo of a run and a regression offers test images and draws as `prsr.load` does."""
     process = start(
         "demo", f"--workdir={tiny_run}", f"--regression={baseline_runs / 'regression'}", "--port=0"
     )
@@ -57,6 +57,6 @@ def test_a_run_with_a_regression(tiny_run, baseline_runs):
         (["--model=faces", "--port=1", "--host=192.0.2.1"], ["cannot listen", "host or port"]),
     ],
 )
-def test_what_cannot_work_ends_in_one_line(baseline_runs, arguments, words):
+def test_invalid_flags_end_in_one_line(baseline_runs, arguments, words):
     arguments = [argument.replace("BASE", str(baseline_runs)) for argument in arguments]
     assert_one_line(call("demo", *arguments), *words)

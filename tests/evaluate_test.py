@@ -28,7 +28,7 @@ def read(folder, key):
     return np.load(folder / "images" / key / "00000.npy")
 
 
-def test_the_table(evaluated):
+def test_the_table_has_a_row_for_each_method(evaluated):
     folder, _, stdout = evaluated
     report = json.loads((folder / "table1.json").read_text())
     titles = [row["title"] for row in report["rows"]]
@@ -47,7 +47,7 @@ def test_the_table(evaluated):
     assert float(lines[0]["psnr"]) == report["rows"][0]["psnr"]["mean"]
 
 
-def test_the_images_that_were_measured_are_kept(evaluated):
+def test_measured_images_are_kept(evaluated):
     """Their metrics can be computed again from the directory alone."""
     folder, _, _ = evaluated
     report = json.loads((folder / "table1.json").read_text())
@@ -63,8 +63,8 @@ def test_the_images_that_were_measured_are_kept(evaluated):
     assert Image.open(folder / "images" / "tau_1" / "first.png").size[0] > 100
 
 
-def test_it_continues_where_it_was_interrupted(evaluated):
-    """Files that are there are read, and those that are missing drawn, the same as before."""
+def test_an_interrupted_evaluation_continues(evaluated):
+    """Finished files are read, and missing ones drawn as before."""
     folder, arguments, stdout = evaluated
     path = folder / "images" / "tau_1" / "00000.npy"
     before = path.read_bytes()
@@ -87,11 +87,11 @@ def test_it_continues_where_it_was_interrupted(evaluated):
         (["--baselines=bicubic,cubic"], ["'cubic'", "nn"]),
     ],
 )
-def test_bad_flags(tiny_run, arguments, words):
+def test_invalid_flags_end_in_one_line(tiny_run, arguments, words):
     assert_one_line(call("evaluate", f"--workdir={tiny_run}", *arguments), *words)
 
 
-def test_rows_that_the_paper_does_not_have_stand_apart(tiny_run, tmp_path):
+def test_rows_that_are_not_in_the_paper_come_last(tiny_run, tmp_path):
     arguments = [f"--output={tmp_path}", "--tau=1.1", "--baselines=bicubic", "--num_images=2"]
     arguments += ["--samplings=1.1:2,1.1", "--match_input"]
     result = succeed(call("evaluate", f"--workdir={tiny_run}", *arguments))
@@ -108,7 +108,7 @@ def test_rows_that_the_paper_does_not_have_stand_apart(tiny_run, tmp_path):
 
 
 def test_a_baseline_can_be_matched_but_not_guided(baseline_runs, tmp_path):
-    """It has no A and B for guidance to weigh."""
+    """Guidance weighs A against B, which a baseline lacks."""
     arguments = [f"--workdir={baseline_runs / 'cross_entropy'}", f"--output={tmp_path}"]
     arguments += ["--baselines=bicubic", "--num_images=2", "--match_input"]
     assert_one_line(call("evaluate", *arguments, "--samplings=1.1:2"), "guidance")

@@ -51,7 +51,7 @@ def test_another_program_draws_what_the_command_draws(tiny_run, tiny_export, tmp
         (["--workdir=RUN", "--output=RUN/settings.json"], ["could not write to"]),
     ],
 )
-def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, arguments, words):
+def test_invalid_flags_end_in_one_line(tiny_run, tmp_path, arguments, words):
     places = {"OUT": tmp_path / "out", "RUN": tiny_run}
     for name, path in places.items():
         arguments = [argument.replace(name, str(path)) for argument in arguments]

@@ -80,8 +80,8 @@ def ended(process, number):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("seed", range(12))
-def test_ended_at_random_moments(timed_run, tmp_path, seed, number):
-    """SIGKILL from the first import on, or Ctrl-C once flags are parsed, until the last picture."""
+def test_a_run_ended_at_a_random_moment_continues(timed_run, tmp_path, seed, number):
+    """SIGKILL strikes from the first import on, Ctrl-C once flags are parsed."""
     uninterrupted, seconds = timed_run
     process = start("train", f"--workdir={tmp_path}", *WHOLE, preexec_fn=interruptible)
     if number == signal.SIGINT:
@@ -207,16 +207,16 @@ def go_through(fault, changes, expected, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chain", range(8))
-def test_killed_at_a_change(uninterrupted, changes, tmp_path, chain):
-    """SIGKILL in place of a write, a rename or a removal in the run directory: every kind."""
+def test_a_run_killed_at_a_change_continues(uninterrupted, changes, tmp_path, chain):
+    """SIGKILL replaces a write, a rename or a removal in the run directory, of every kind."""
     chosen = sample(changes, 40, random.Random(1))
     go_through(killed_at, chosen[chain::8], uninterrupted, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["first checkpoint", "last summaries"])
-def test_killed_at_every_change_of(uninterrupted, changes, tmp_path, when):
-    """When there is no checkpoint to fall back on, or nothing may seem to be left to do."""
+def test_a_run_killed_at_every_change_of_a_phase_continues(uninterrupted, changes, tmp_path, when):
+    """There is no checkpoint to fall back on, or nothing seems left to do."""
     kinds = [change.kind for change in changes]
     chosen = [change for change in changes if change.kind == "write logs/events.out"][-2:]
     if when == "first checkpoint":
@@ -227,21 +227,21 @@ def test_killed_at_every_change_of(uninterrupted, changes, tmp_path, when):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chain", range(5))
-def test_no_room_for_a_change(uninterrupted, changes, tmp_path, chain):
-    """ENOSPC for a write, a new file or a new folder, of every kind that has a fixed name."""
+def test_a_run_continues_after_a_full_disk(uninterrupted, changes, tmp_path, chain):
+    """ENOSPC meets a write, a new file or a new folder, of every kind with a fixed name."""
     growing = [c for c in changes if c.path is not None and c.call not in ("unlink", "rmdir")]
     chosen = sample(growing, 0, random.Random(2))
     go_through(no_room_at, chosen[chain::5], uninterrupted, tmp_path)
 
 
 @pytest.mark.parametrize("library", ["_multiarray_umath", "libtensorflow_framework", "h5py"])
-def test_ctrl_c_while_it_imports(tmp_path, library):
+def test_ctrl_c_during_an_import_exits_with_130(tmp_path, library):
     process = start("train", f"--workdir={tmp_path}", *WHOLE, preexec_fn=interruptible)
     wait_for(lambda: has_loaded(process, library), process)
     assert ended(process, signal.SIGINT) == 130
 
 
-def test_ctrl_c_while_it_reads_images(tmp_path):
+def test_ctrl_c_while_images_are_read_exits_with_130(tmp_path):
     options = [*WHOLE, "--dataset=drawn:100000"]  # which takes long
     process = start("train", f"--workdir={tmp_path}", *options, preexec_fn=interruptible)
     wait_for((tmp_path / ".lock").exists, process)

@@ -6,7 +6,7 @@ from PIL import Image
 from tests.conftest import assert_one_line, call, succeed
 
 
-def test_figures(tiny_run, baseline_runs, tmp_path):
+def test_all_figures_or_the_chosen_ones_are_written(tiny_run, baseline_runs, tmp_path):
     baselines = f"--baselines=bicubic,{baseline_runs / 'regression'}"
     arguments = [f"--workdir={tiny_run}", baselines, "--num_images=1", "--num_samples=2"]
     guided = tmp_path / "guided"

@@ -70,7 +70,7 @@ def value_of(make, *arguments, define=define_all):
     return found[0]
 
 
-def test_flags_are_the_settings():
+def test_flags_become_the_settings():
     assert value_of(flags.hparams_from_flags) == Hparams()
     arguments = ["--architecture=regression", "--mirror", "--momentum=0.5"]
     assert value_of(flags.hparams_from_flags, *arguments) == Hparams(
@@ -117,7 +117,7 @@ def test_lists_of_numbers_are_positive(text, capsys):
 
 
 def test_keras_settings_of_other_projects_change_no_image(baseline_runs, tmp_path):
-    """In keras.json, in the environment, and as this process has set them."""
+    """Settings in keras.json, in the environment and in this process change no image."""
     settings = {"backend": "torch", "image_data_format": "channels_first", "floatx": "float16"}
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
@@ -137,5 +137,5 @@ def test_keras_settings_of_other_projects_change_no_image(baseline_runs, tmp_pat
     assert len(images) == 3 and len(set(images)) == 1
 
 
-def test_a_gpu_is_shared():
+def test_tensorflow_takes_gpu_memory_as_it_needs_it():
     assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"

@@ -56,9 +56,8 @@ def on_jax(code, *arguments):
     return result
 
 
-def test_fifty_steps_are_those_of_the_trainer(tmp_path):
-    """From the same weights and images: losses to 1e-4, and weights, average and statistics to 1%
-    of the distance that they moved."""
+def test_fifty_steps_on_jax_equal_the_trainer_s(tmp_path):
+    """Losses agree to 1e-4; weights, average and statistics to 1% of their change."""
     training = dataclasses.replace(HPARAMS.training, ema=0.9, learning_rate=1e-3, fall_steps=20)
     training = dataclasses.replace(training, train_steps=60)
     hparams = dataclasses.replace(HPARAMS, training=training)
@@ -92,7 +91,7 @@ def test_fifty_steps_are_those_of_the_trainer(tmp_path):
             )
 
 
-def test_a_run_is_written_resumed_and_says_how_it_was_trained(prepared, tiny_run, tmp_path):
+def test_a_run_on_jax_is_resumed_and_records_its_history(prepared, tiny_run, tmp_path):
     """Stopped at half its steps and resumed, the command leaves nearly the uninterrupted run."""
     script, runs = ROOT / "experiments" / "gpu_training.py", [tmp_path / "one", tmp_path / "two"]
     options = [

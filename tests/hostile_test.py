@@ -129,7 +129,7 @@ def test_any_bytes_are_an_image_or_a_value_error(capfd, content, channels):
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
 @pytest.mark.filterwarnings("ignore")
 def test_decompression_bombs_are_refused(kind, side):
-    """Kilobytes that are an image of more than a hundred megapixels."""
+    """A file of kilobytes that holds more than a hundred megapixels is refused in one line."""
     buffer = io.BytesIO()
     Image.new("1", (side, side)).save(buffer, kind)
     with limits(seconds=5), little_memory(), pytest.raises(ValueError, match="not a readable"):
@@ -190,7 +190,7 @@ def test_any_idx_file_holds_what_its_header_says_or_is_refused(tmp_path, name, p
 
 @pytest.mark.parametrize("count", [60_000, 1_500_000])  # less than there is, and about that
 def test_a_gzip_bomb_is_not_inflated(tmp_path, count):
-    """A megabyte that would become more than a gigabyte."""
+    """One megabyte would become more than a gigabyte."""
     header = np.array([2051, count, 28, 28], ">i4").tobytes()
     content = gzip.compress(header) + gzip.compress(bytes(16 * MIB)) * 70
     assert len(content) < 2 * MIB
@@ -234,7 +234,7 @@ def read_zip(folder, content):
 @tried(500)
 @given(content=mutated([zipped(MEMBERS), zipped(MEMBERS, zipfile.ZIP_DEFLATED)]))
 def test_any_zip_holds_the_same_images_or_none(tmp_path, content):
-    """Whatever was damaged: each image is one of those that were put in, or is refused."""
+    """Each image of a damaged zip is one of the originals or refused."""
     with contextlib.suppress(UserError):
         assert all(image is None or image in IMAGES for image in read_zip(tmp_path, content))
 
@@ -252,7 +252,7 @@ def test_any_zip_holds_the_same_images_or_none(tmp_path, content):
         {"header_offset": 2**31},
     ],
 )
-def test_members_that_lie_are_the_same_or_refused(tmp_path, lies):
+def test_zip_members_with_false_headers_are_unchanged_or_refused(tmp_path, lies):
     with little_memory():
         images = read_zip(tmp_path, zipped(MEMBERS, **lies))
     assert all(image is None or image in IMAGES for image in images)
@@ -263,7 +263,7 @@ def test_members_that_lie_are_the_same_or_refused(tmp_path, lies):
     [(zipfile.ZIP_DEFLATED, 1000), (zipfile.ZIP_DEFLATED, 2**31 - 1), (zipfile.ZIP_BZIP2, 1000)],
 )
 def test_a_zip_bomb_is_not_inflated(tmp_path, method, size):
-    """304 MiB of zeros, however little or much the table of contents says that there is."""
+    """304 MiB of zeros are refused, whatever size the table of contents gives."""
     content = zipped(MEMBERS | {"0.png": bytes(304 * MIB)}, method, file_size=size)
     with little_memory():
         assert read_zip(tmp_path, content)[0] is None
@@ -272,13 +272,13 @@ def test_a_zip_bomb_is_not_inflated(tmp_path, method, size):
 @pytest.mark.parametrize(
     "name", ["../../x.png", "/x.png", "a/../../x.png", "C:\\x.png", "..\\x.png", "\\\\a\\x.png"]
 )
-def test_members_that_lie_outside_are_refused(tmp_path, name):
+def test_zip_members_outside_the_archive_are_refused(tmp_path, name):
     with pytest.raises(UserError, match="a.zip"):
         read_zip(tmp_path, zipped(MEMBERS | {name: MEMBERS["0.png"]}))
 
 
 @pytest.mark.parametrize("count", ["9" * 12, "9" * 5000])
-def test_so_many_drawn_images_are_refused(count):
+def test_too_many_drawn_images_are_refused(count):
     with limits(seconds=5), pytest.raises(UserError, match="drawn:COUNT"):
         sources.open_source(f"drawn:{count}", "auto", 3)
 
@@ -328,8 +328,8 @@ SETTINGS = json.dumps({"hparams": Hparams().to_dict()}).encode()
 @example(DEEP)
 @tried(600)
 @given(json_files(SETTINGS))
-def test_any_settings_are_settings_or_refused(tmp_path, content):
-    """Those that are read have their fields' types and choices; those that pass, finite numbers."""
+def test_any_settings_are_valid_or_refused(tmp_path, content):
+    """Those read have their fields' types and choices; those that pass, finite numbers."""
     (tmp_path / "settings.json").write_bytes(content)
     with contextlib.suppress(UserError):
         hparams = Workdir(tmp_path).read_hparams()
@@ -369,7 +369,7 @@ SMALL = {
     sizes=st.dictionaries(st.sampled_from(list(SMALL)), st.sampled_from(NUMBERS), max_size=3),
 )
 def test_any_sizes_are_a_model_or_refused(tmp_path, kind, sizes):
-    """And none takes the machine's memory, or for ever."""
+    """Neither takes the machine's memory or more than seconds."""
     sizes = SMALL | sizes
     data = DataHparams(image_size=sizes.pop("image_size"))
     with contextlib.suppress(UserError), limits(seconds=5):
@@ -405,7 +405,7 @@ def read_records(folder):
 @tried(150)
 @given(data=st.data(), first=st.booleans())
 def test_any_records_are_the_same_images_or_refused(tmp_path, record_file, first, data):
-    """Whole records may be missing or there twice, which no checksum shows."""
+    """Whole records may be missing or doubled, which no checksum shows."""
     content = data.draw(mutated([record_file]))
     for i in range(2):
         (tmp_path / f"train-0000{i}.tfrecord").write_bytes(content if first != i else record_file)
@@ -459,7 +459,7 @@ def workdir(run, tmp_path):
 @tried(150)
 @given(data=st.data())
 def test_any_weights_are_loaded_or_refused(run, workdir, data):
-    """HDF5 has no checksums here: a number may become another."""
+    """HDF5 has no checksums here, so a number may have become another."""
     content = data.draw(mutated([(run / "model.weights.h5").read_bytes()]))
     workdir.weights.unlink()  # HDF5 may still have the last one open
     workdir.weights.write_bytes(content)
@@ -491,8 +491,8 @@ def soft_link(file, path, place):
         *itertools.product((external_link, soft_link), (KERNEL, "layers/conv2d", "layers")),
     ],
 )
-def test_weights_that_lie_elsewhere_are_refused(workdir, elsewhere, place):
-    """Though they would fit: in another file, or behind a link."""
+def test_weights_outside_the_file_or_behind_links_are_refused(workdir, elsewhere, place):
+    """They are refused although they would fit."""
     other = shutil.copy(workdir.weights, workdir.path / "other.h5")
     with h5py.File(workdir.weights, "r+") as file:
         file.move(place, "moved")
@@ -504,7 +504,7 @@ def test_weights_that_lie_elsewhere_are_refused(workdir, elsewhere, place):
 
 
 def test_a_weights_bomb_is_not_inflated(workdir):
-    """Half a gigabyte that is said to be there and needs no room in the file."""
+    """The file claims half a gigabyte that takes no room in it."""
     with h5py.File(workdir.weights, "r+") as file:
         del file[KERNEL]
         file.create_dataset(KERNEL, (128 * MIB,), "f4", chunks=(MIB,))
@@ -512,8 +512,8 @@ def test_a_weights_bomb_is_not_inflated(workdir):
         workdir.load_model()
 
 
-def test_no_library_is_allowed_to_run_what_it_reads():
-    """As `ruff check` forbids pickle, eval, exec and shells."""
+def test_no_call_turns_on_unsafe_loading():
+    """`ruff check` forbids pickle, eval, exec and shells."""
     for path in (ROOT / "prsr").rglob("*.py"):
         for words in ("allow_pickle=True", "safe_mode=False", "enable_unsafe_deserialization"):
             assert words not in path.read_text(), path

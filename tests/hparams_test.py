@@ -47,7 +47,7 @@ def test_settings_within_bounds_are_accepted():
     Schedule(tau=float("inf")).check()
 
 
-def test_only_the_paper_s_model_has_a_prior():
+def test_only_pixel_recursive_models_have_a_prior():
     ModelHparams().require_prior("be drawn with guidance")
     with pytest.raises(UserError, match="drawn with guidance.* regression"):
         ModelHparams("regression").require_prior("be drawn with guidance")

@@ -8,7 +8,7 @@ def photo(height=40, width=40, channels=3):
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-def test_ranges():
+def test_network_inputs_and_quantised_values():
     np.testing.assert_allclose(images.to_network(np.array([0, 255]), "float32"), [-0.5, 0.5])
     assert np.asarray(images.quantize(np.array([-4.5, 0.6, 266.0]))).tolist() == [0, 1, 255]
 
@@ -36,7 +36,7 @@ def test_tensorflow_1_took_every_fourth_pixel():
     np.testing.assert_array_equal(images.downsample(high_res, 4, "tf1_bicubic"), original[0])
 
 
-def test_pictures_are_saved_as_they_are_grey_ones_too(tmp_path):
+def test_colour_and_grey_images_are_saved_unchanged(tmp_path):
     for picture, mode in ((photo(), "RGB"), (photo(channels=1), "L")):
         images.save(images.to_pil(picture), tmp_path / "new" / "a.png")
         assert (saved := Image.open(tmp_path / "new" / "a.png")).mode == mode

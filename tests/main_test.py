@@ -29,7 +29,7 @@ def prsr_(monkeypatch, capsys):
     return call
 
 
-def test_it_lists_every_command_in_one_line(prsr_):
+def test_prsr_lists_every_command_in_one_line(prsr_):
     have_a_main = {
         path.stem
         for path in pathlib.Path(program.__file__).parent.glob("*.py")
@@ -44,7 +44,7 @@ def test_it_lists_every_command_in_one_line(prsr_):
         assert 10 < len(line) < 80 and "python" not in line and not line.endswith(".")
 
 
-def test_it_says_its_version(prsr_):
+def test_prsr_prints_its_version(prsr_):
     assert prsr_("--version") == (0, f"prsr {prsr.__version__}\n", "")
 
 
@@ -66,15 +66,15 @@ def test_a_command_has_its_own_flags_and_errors(prsr_, tmp_path):
     assert "prsr.study COMMAND --help" in prsr_("study", "--help")[1]
 
 
-def test_a_command_does_its_work(tmp_path):
-    """In a process of its own, as a person starts it, with a flagfile."""
+def test_prsr_train_runs_as_a_process(tmp_path):
+    """It reads a flagfile and leaves a run directory."""
     flags = tmp_path / "tiny.flags"
     flags.write_text("\n".join([*TINY, "--train_steps=2", f"--workdir={tmp_path / 'run'}"]))
     result = succeed(run("train", f"--flagfile={flags}", program=["-m", "prsr", "train"]))
     assert "\ndone: " in result.stdout and (tmp_path / "run" / "curves.png").exists()
 
 
-def test_one_version_everywhere():
+def test_citation_and_changelog_have_the_version():
     citation = (ROOT / "CITATION.cff").read_text()
     assert re.search(r"^version: (.*)$", citation, re.MULTILINE)[1] == prsr.__version__
     changes = (ROOT / "CHANGELOG.md").read_text()

@@ -43,8 +43,7 @@ def run(*command, cwd):
     return result.stdout
 
 
-def test_all_files_are_packed(tmp_path):
-    """Everything in the package's folder is installed."""
+def test_all_files_of_the_package_are_installed(tmp_path):
     pytest.importorskip("setuptools", "77")
     source = checkout(tmp_path)
     run(sys.executable, "setup.py", "-q", "build_py", f"--build-lib={tmp_path}/built", cwd=source)

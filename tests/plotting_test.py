@@ -24,7 +24,7 @@ def test_a_sheet_repeats_pixels_to_one_size():
     assert (sheet[:28, 6:134] < 255).any()  # its caption
 
 
-def test_without_captions_and_with_notes():
+def test_a_sheet_without_captions_is_lower_and_one_with_notes_higher():
     plain = plotting.sheet([[LARGE]], [""])
     assert plain.size == (128 + 12, 128 + 12)
     noted = np.asarray(plotting.sheet([[LARGE]], [""], [["why"]]))
@@ -39,13 +39,13 @@ def test_without_captions_and_with_notes():
         [{"step": 1, "train/mean_squared_error": 0.1, "validation/mean_squared_error": 0.2}],
     ],
 )
-def test_curves_of_whatever_was_recorded(tmp_path, records):
+def test_curves_are_drawn_of_any_records(tmp_path, records):
     plotting.curves(records, tmp_path / "curves.png")
     assert Image.open(tmp_path / "curves.png").width == 840
 
 
-def test_numbers_as_colours():
-    """Viridis begins dark and blue, and ends bright and yellow; beyond the end it stays there."""
+def test_heat_uses_viridis():
+    """Viridis begins dark blue and ends bright yellow, also beyond the end of the scale."""
     colours = plotting.heat(np.array([[0.0, 5.0, 10.0, 99.0]]), 10)
     assert colours.dtype == np.uint8 and colours[0, 0].tolist() == [68, 1, 84]
     assert colours[0, 2].tolist() == colours[0, 3].tolist() == [253, 231, 37]
@@ -53,7 +53,7 @@ def test_numbers_as_colours():
 
 
 def test_a_notebook_keeps_its_plots(tmp_path):
-    """Importing and drawing leave the backend and the open figures as they are."""
+    """Importing and drawing leave matplotlib's backend and the open figures unchanged."""
     before = matplotlib.get_backend()
     matplotlib.use("svg")
     importlib.reload(plotting)

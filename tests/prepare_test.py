@@ -16,7 +16,7 @@ from tests.data.pictures import letter
 from tests.data.preparation_test import DATA, content, images
 
 
-def test_images_that_cannot_be_used_are_counted(tmp_path):
+def test_unusable_images_are_counted(tmp_path):
     folder = tmp_path / "images"
     for split, count in (("train", 5), ("val", 2)):
         (folder / split).mkdir(parents=True)
@@ -35,8 +35,8 @@ def test_images_that_cannot_be_used_are_counted(tmp_path):
     assert preparation.prepare(data, 3, tmp_path / "records", 2)["train"] == (1, 2, 3)
 
 
-def test_killed_and_continued(prepared, tmp_path):
-    """Whatever is there after a kill is whole, and the same command writes the rest."""
+def test_a_killed_preparation_continues(prepared, tmp_path):
+    """Files left by a kill are whole, and the same command writes the rest."""
     for count in (1, 3):
         process, end = start("prepare", *PREPARED, f"--output={tmp_path}"), time.monotonic() + 60
         while len(content(tmp_path)) < count:
@@ -55,7 +55,7 @@ def test_killed_and_continued(prepared, tmp_path):
     assert not list(tmp_path.glob(".partial-*"))
 
 
-def test_two_at_once_and_ctrl_c(tmp_path):
+def test_a_second_process_is_refused_and_ctrl_c_leaves_no_partial_file(tmp_path):
     options = ["--dataset=drawn:100000", "--images_per_file=500", f"--output={tmp_path}"]
     first = start("prepare", *options)
     end = time.monotonic() + 60
@@ -69,7 +69,7 @@ def test_two_at_once_and_ctrl_c(tmp_path):
     assert not list(tmp_path.glob(".partial-*"))
 
 
-def test_the_disk_ends_in_the_middle_of_a_file(prepared, tmp_path):
+def test_a_full_disk_leaves_no_partial_file(prepared, tmp_path):
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))

@@ -33,7 +33,7 @@ def sample(workdir, *arguments):
 
 
 def test_images_of_any_size_in_a_folder_are_sampled(tiny_run, tmp_path):
-    """Small, large and broken images: the run's model is of 8x8 images from 2x2."""
+    """Small and large images become 8x8 through 2x2; a broken one is skipped."""
     (tmp_path / "in" / "deep").mkdir(parents=True)
     picture((2, 2)).save(tmp_path / "in" / "tiny.png")
     picture((60, 40), 1).save(tmp_path / "in" / "deep" / "photo.jpg")
@@ -54,8 +54,8 @@ def test_images_of_any_size_in_a_folder_are_sampled(tiny_run, tmp_path):
     assert all(len(scores["samples"]) == 3 for scores in report.values())
 
 
-def test_an_image_is_continued(tiny_run, tmp_path):
-    """Transparent parts are drawn, above, between and below; all else stays."""
+def test_transparent_parts_of_given_are_drawn(tiny_run, tmp_path):
+    """Transparent parts lie above, between and below; opaque pixels stay."""
     picture((2, 2)).save(tmp_path / "a.png")
     given = np.full((8, 8, 4), 77, np.uint8)
     given[..., 3] = np.random.default_rng(0).choice([0, 128, 255], (8, 8))
@@ -105,7 +105,9 @@ def test_the_test_split_is_the_default_and_infinite_tau_draws_once(baseline_runs
         (["--input=IN/good.png", "--given=IN/opaque.png"], ["no transparent part"]),
     ],
 )
-def test_mistakes_end_in_one_line_before_anything_is_drawn(tiny_run, tmp_path, arguments, words):
+def test_invalid_flags_end_in_one_line_before_anything_is_drawn(
+    tiny_run, tmp_path, arguments, words
+):
     picture((2, 2)).save(tmp_path / "good.png")
     picture((8, 8)).save(tmp_path / "opaque.png")
     picture((1, 9)).save(tmp_path / "small.png")
@@ -119,7 +121,7 @@ def test_mistakes_end_in_one_line_before_anything_is_drawn(tiny_run, tmp_path, a
 
 
 def test_an_output_folder_may_be_the_input_folder(baseline_runs, tmp_path):
-    """The second time it draws the same images, and no samples of samples."""
+    """Run twice in one folder, the command draws the same images, and no samples of samples."""
     folder = tmp_path / "in"
     folder.mkdir()
     picture((8, 8)).save(folder / "what? 50%.png")
@@ -153,8 +155,8 @@ def many(count):
     return [inputs.Input(f"i{n:03d}", low_res, None) for n, low_res in enumerate(pixels)]
 
 
-def test_the_grid_and_the_scores_are_of_the_images_that_are_written(trained, tmp_path, capsys):
-    """The pictures are found in the grid, and the likelihoods are those of the model."""
+def test_the_grid_and_the_scores_are_of_the_written_images(trained, tmp_path, capsys):
+    """The images are found in the grid, and the likelihoods are the model's."""
     hparams, model, sampler = trained
     for name, size in (("large", 8), ("small", 2)):
         (tmp_path / "in").mkdir(exist_ok=True)
@@ -180,7 +182,7 @@ def test_the_grid_and_the_scores_are_of_the_images_that_are_written(trained, tmp
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_the_grid_is_bounded_and_says_so(trained, tmp_path, monkeypatch, capsys):
+def test_the_grid_is_limited_to_the_first_images(trained, tmp_path, monkeypatch, capsys):
     _, model, sampler = trained
     monkeypatch.setattr(command, "_MAX_ROWS", 5)
     super_resolve(model, sampler, many(7), tmp_path, batch_size=4)

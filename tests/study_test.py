@@ -27,7 +27,7 @@ def study(evaluated, tmp_path_factory):
     return path
 
 
-def test_what_is_prepared(study, evaluated):
+def test_a_study_is_prepared_from_an_evaluation(study, evaluated):
     content = json.loads((study / "study.json").read_text())
     assert content["protocol"] == {
         "practice": 10, "pairs": 40, "golden": 5, "exposure_ms": 1000, "workers": 1,
@@ -92,7 +92,7 @@ def test_serving_prepares_a_missing_study(evaluated, tmp_path):
     assert server.returncode == 0 and stderr.startswith("stopped;"), stderr
 
 
-def test_mistakes(study, tmp_path):
+def test_invalid_commands_end_in_one_line(study, tmp_path):
     assert_one_line(call("study"), "expected one of prepare, serve, report, simulate")
     assert_one_line(call("study", "begin"), "got 'begin'")
     assert_one_line(call("study", "serve", f"--study={tmp_path / 'new'}"), "no study there")

@@ -16,7 +16,7 @@ def cells(kind):
     return [cell for cell in notebook["cells"] if cell["cell_type"] == kind]
 
 
-def test_it_is_kept_with_its_outputs_and_small():
+def test_the_notebook_is_small_and_kept_with_its_outputs():
     assert TOUR.stat().st_size < 1_500_000
     outputs = [output for cell in cells("code") for output in cell["outputs"]]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
@@ -30,8 +30,8 @@ def test_it_is_kept_with_its_outputs_and_small():
 
 
 @pytest.mark.slow
-def test_it_runs(tmp_path, monkeypatch):
-    """The notebook runs in minutes, and prints and draws as many things as it shows."""
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    """It prints and draws as many things as it shows, within minutes."""
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
     nbformat = pytest.importorskip("nbformat")

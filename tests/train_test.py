@@ -17,7 +17,7 @@ from tests.runs import assert_same_weights, steps_logged, wait_for
 WEIGHTS_ALONE = [*WHOLE, "--sample_images=0", "--eval_every=1000"]
 
 
-def test_a_run_leaves_all_that_later_commands_need(tiny_run):
+def test_a_run_leaves_what_later_commands_need(tiny_run):
     for name in ("settings.json", "model.weights.h5", "curves.png", "samples/step_00000006.png"):
         assert (tiny_run / name).stat().st_size > 0
     assert steps_logged(tiny_run) == [1, 2, 3, 4, 5, 6]
@@ -25,7 +25,7 @@ def test_a_run_leaves_all_that_later_commands_need(tiny_run):
     assert hparams.model.prior_width == 6 and model.channels == 3
 
 
-def test_the_same_command_when_finished_changes_nothing(tiny_run, tmp_path):
+def test_a_finished_run_is_not_changed(tiny_run, tmp_path):
     copy = shutil.copytree(tiny_run, tmp_path / "copy")
     result = call("train", f"--workdir={copy}", *TINY, "--train_steps=6")
     assert result.returncode == 0, result.stderr
@@ -34,8 +34,8 @@ def test_the_same_command_when_finished_changes_nothing(tiny_run, tmp_path):
     assert_same_weights(tiny_run, copy)
 
 
-def test_killed_and_continued_equals_uninterrupted(uninterrupted, tmp_path):
-    """SIGKILL between two checkpoints: the same weights, slots and averages to the bit."""
+def test_a_killed_run_continues_to_the_same_weights(uninterrupted, tmp_path):
+    """SIGKILL between checkpoints changes no bit of weights, slots and averages."""
     process = start("train", f"--workdir={tmp_path}", *WEIGHTS_ALONE)
     log = tmp_path / "metrics.jsonl"
     wait_for(lambda: log.exists() and '"step": 8' in log.read_text(), process)
@@ -52,7 +52,7 @@ def test_killed_and_continued_equals_uninterrupted(uninterrupted, tmp_path):
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
-def test_asked_to_stop_it_saves_and_continues(uninterrupted, tmp_path, number):
+def test_a_signal_saves_the_run_and_it_continues(uninterrupted, tmp_path, number):
     options = [*WEIGHTS_ALONE, "--checkpoint_every=1000"]
     process = start("train", f"--workdir={tmp_path}", *options)
     log = tmp_path / "metrics.jsonl"
@@ -83,7 +83,7 @@ def test_asked_to_stop_it_saves_and_continues(uninterrupted, tmp_path, number):
         (["--workdir=w", "--dataset=folder:/no/such"], ["no folder '/no/such'"]),
     ],
 )
-def test_what_cannot_work_ends_in_one_line(arguments, words, tmp_path):
+def test_invalid_flags_end_in_one_line(arguments, words, tmp_path):
     arguments = [
         a.replace("=w", f"={tmp_path / 'w'}") if a == "--workdir=w" else a for a in arguments
     ]
@@ -91,7 +91,7 @@ def test_what_cannot_work_ends_in_one_line(arguments, words, tmp_path):
     assert not (tmp_path / "w" / "settings.json").exists()
 
 
-def test_a_data_set_that_is_not_there_is_not_downloaded(tmp_path):
+def test_a_missing_data_set_is_not_downloaded(tmp_path):
     environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path / "tfds")}
     arguments = [f"--workdir={tmp_path / 'w'}", "--dataset=tfds:mnist", "--channels=1"]
     begin = time.monotonic()
@@ -113,7 +113,7 @@ def test_unusable_images_end_in_one_line(tmp_path):
     assert_one_line(call("train", *arguments, "--crop=celeba"), "178x218", "250x250")
 
 
-def test_two_trainers_in_one_directory(tmp_path):
+def test_a_second_trainer_in_a_directory_is_refused(tmp_path):
     options = [f"--workdir={tmp_path}", *TINY, "--train_steps=100000", "--log_every=1000"]
     first = start("train", *options)
     try:

@@ -8,7 +8,7 @@ from PIL import Image
 from tests.conftest import assert_one_line, call, run
 
 
-def test_sampling(tmp_path):
+def test_quick_sampling_and_pipeline_write_a_report(tmp_path):
     out = tmp_path / "new" / "folder"
     arguments = ("--quick", "--parts=sampling,pipeline", "--batches=2", f"--output={out}")
     result = run("benchmarks", *arguments)
@@ -41,7 +41,7 @@ def test_a_wrong_flag_is_one_line(argument, words):
 
 
 @pytest.mark.slow
-def test_everything(tmp_path):
+def test_all_parts_write_their_results(tmp_path):
     result = run("benchmarks", "--quick", "--batches=1,16", f"--output={tmp_path}")
     assert result.returncode == 0, result.stderr
     results = json.loads((tmp_path / "benchmark.json").read_text())

@@ -14,7 +14,7 @@ def brute_force(database_images, queries):
     return np.sqrt(squares.min(axis=1)).mean()
 
 
-def test_every_contender_finds_the_nearest(monkeypatch):
+def test_every_variant_finds_the_nearest(monkeypatch):
     monkeypatch.setattr(rounds, "matrix_product", lambda: (lambda: None, 1e9))
     rows = nearest.compare(60, 7, 1)
     assert rows[0]["variant"] == nearest.OURS and rows[0]["ours_relative"] == 1
@@ -23,8 +23,8 @@ def test_every_contender_finds_the_nearest(monkeypatch):
         assert (row["database_images"], row["queries"]) == (60, 7) and row["seconds"] > 0
 
 
-def test_distances_by_hand():
-    """Off by 3 in one and by 4 in another: 5; and nothing: a mean of 2.5."""
+def test_mean_distance_by_hand():
+    """Distances of 5 (differences of 3 and 4) and of 0 have a mean of 2.5."""
     one, other = np.zeros((2, 2, 8, 8, 3), np.uint8)
     other[0, 0, 0, :2] = (3, 4)
     assert nearest._distance(one, other) == 2.5

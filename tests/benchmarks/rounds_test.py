@@ -1,8 +1,8 @@
 from benchmarks import rounds
 
 
-def test_contenders_take_turns_and_medians_count(monkeypatch):
-    """By a clock that only the contenders move."""
+def test_variants_are_interleaved_and_medians_reported(monkeypatch):
+    """The clock is a fake that only the variants advance."""
     calls, now = [], [0.0]
     waits = iter([0.0, 0.0, 1.0, 20.0, 2.0])
     monkeypatch.setattr(rounds.time, "perf_counter", lambda: now[0])

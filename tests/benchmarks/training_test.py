@@ -38,14 +38,14 @@ def test_operations_by_hand():
 
 
 @pytest.mark.slow
-def test_every_variant_of_the_step():
+def test_every_variant_of_the_step_is_timed():
     rows = benchmark.compare(HPARAMS, 1)
     assert [row["variant"] for row in rows] == benchmark.variants()
     assert all(0.1 < row["peak_gib"] < 8 and row["seconds"] > 0 for row in rows)
 
 
-def test_pytorch_trains_as_we_do():
-    """Losses before each of four updates: both networks, equation 8 and RMSProp."""
+def test_pytorch_s_steps_equal_ours():
+    """Losses over four updates agree: both networks, equation 8 and RMSProp."""
     pytest.importorskip("torch", reason="torch, a yardstick of the benchmark, is not installed")
     from benchmarks import torch_step
 

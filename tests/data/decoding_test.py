@@ -18,19 +18,19 @@ from tests.data.pictures import encoded, picture
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
-def test_decodes(kind):
+def test_every_supported_format_is_decoded(kind):
     array = decoding.decode(io.BytesIO(encoded(picture(), kind)), 3)
     assert array.shape == (48, 40, 3) and array.dtype == np.uint8
     assert np.abs(array.astype(int) - np.asarray(picture())).mean() < 12
 
 
-def test_channel_order_and_grey():
+def test_channels_are_rgb_and_grey_is_luma():
     red = encoded(Image.new("RGB", (4, 4), (200, 0, 0)), "PNG")
     assert decoding.decode(io.BytesIO(red), 3)[0, 0].tolist() == [200, 0, 0]
     assert decoding.decode(io.BytesIO(red), 1)[0, 0].tolist() == [60]  # 0.299 * 200
 
 
-def test_transparency_lies_on_white():
+def test_transparent_pixels_become_white():
     clear = encoded(Image.new("RGBA", (4, 4), (10, 20, 30, 0)), "PNG")
     assert (decoding.decode(io.BytesIO(clear), 3) == 255).all()
 
@@ -44,8 +44,8 @@ def test_truncated_files_are_refused(kind, keep):
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "PPM", "EPS", "ICO"])
-def test_formats_that_are_not_documented_are_not_opened(kind):
-    """For some of them, Pillow starts other programs."""
+def test_undocumented_formats_are_refused(kind):
+    """Pillow would start other programs for some of them."""
     with pytest.raises(ValueError, match="not a readable image"):
         decoding.decode(io.BytesIO(encoded(picture(size=(32, 32)), kind)), 3)
 
@@ -72,7 +72,7 @@ BROKEN_TAGS = {
 
 @pytest.mark.filterwarnings("ignore")  # Pillow tells of broken tags
 @pytest.mark.parametrize("what", BROKEN_TAGS)
-def test_of_exif_only_the_orientation_matters(what):
+def test_broken_exif_tags_are_ignored(what):
     content = with_exif([BROKEN_TAGS[what]])
     assert decoding.decode(io.BytesIO(content), 3).shape == (60, 40, 3)
     with Image.open(io.BytesIO(content)) as image:
@@ -80,7 +80,7 @@ def test_of_exif_only_the_orientation_matters(what):
 
 
 @pytest.mark.parametrize("orientation", range(10))
-def test_every_orientation(orientation):
+def test_every_exif_orientation_is_applied(orientation):
     content = with_exif([], orientation)
     with Image.open(io.BytesIO(content)) as image:
         expected = np.asarray(ImageOps.exif_transpose(image) if 0 < orientation < 9 else image)
@@ -89,7 +89,7 @@ def test_every_orientation(orientation):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("exif", [b"nonsense", b"II*\0\xff\xff\xff\xff", b""])
-def test_exif_that_is_none_leaves_the_image_as_it_is(exif):
+def test_invalid_exif_leaves_the_image_unchanged(exif):
     content = encoded(picture(size=(60, 40)), "JPEG", exif=b"Exif\0\0" + exif)
     assert decoding.decode(io.BytesIO(content), 3).shape == (40, 60, 3)
 
@@ -115,7 +115,7 @@ def of_mode(mode):
     "mode",
     "1 L LA La P PA RGB RGBA RGBa RGBX CMYK YCbCr LAB HSV I I;16 I;16B I;16L F".split(),  # noqa: SIM905
 )
-def test_every_mode_of_pillow_has_a_meaning(mode):
+def test_every_pillow_mode_is_converted(mode):
     image = of_mode(mode)
     near = {"1": 255, "P": 5, "PA": 5}.get(mode, 1)
     is_grey = mode[0] in "LI1F" and mode != "LAB"
@@ -135,7 +135,7 @@ def test_every_mode_of_pillow_has_a_meaning(mode):
         ("I;16", [0, 255, 65535], [0, 0, 255]),
     ],
 )
-def test_numbers_beyond_eight_bits(mode, values, expected):
+def test_values_beyond_eight_bits_are_scaled(mode, values, expected):
     image = Image.new(mode, (3, 1))
     image.putdata(values)
     assert decoding.from_pil(image, 1)[0, :, 0].tolist() == expected
@@ -144,7 +144,7 @@ def test_numbers_beyond_eight_bits(mode, values, expected):
 @pytest.mark.parametrize(
     ("mode", "value"), [("I", -1), ("I", 70000), ("F", 1e9), ("F", float("nan")), ("F", -0.5)]
 )
-def test_numbers_that_are_no_intensities_are_refused(mode, value):
+def test_values_out_of_range_are_refused(mode, value):
     image = Image.new(mode, (2, 2), 9)
     image.putpixel((0, 0), value)
     with pytest.raises(ValueError, match="not from 0 to"):
@@ -177,7 +177,7 @@ def png(color_type, bits, rows, transparent):
         (2, 8, bytes([5, 5, 5, 10, 10, 10]), struct.pack(">3H", 5, 5, 5), [255, 10]),
     ],
 )
-def test_the_transparent_colour_lies_on_white(color_type, bits, row, transparent, expected):
+def test_a_transparent_colour_becomes_white(color_type, bits, row, transparent, expected):
     content = png(color_type, bits, [row], transparent)
     array = decoding.decode(io.BytesIO(content), 3)
     assert array[0, : len(expected), 0].tolist() == expected
@@ -186,8 +186,8 @@ def test_the_transparent_colour_lies_on_white(color_type, bits, row, transparent
     assert (alpha == 0).any() and (array[alpha == 0] == 255).all()
 
 
-def test_photographs_of_a_phone_are_reduced(recwarn):
-    """200 million pixels, which Pillow takes for an attack."""
+def test_a_200_megapixel_jpeg_is_decoded_at_a_reduced_size(recwarn):
+    """Pillow alone would reject so many pixels as an attack."""
     width, height = 16320, 12240
     image = Image.new("L", (width, height), 40)
     image.paste(200, (0, 0, width // 2, height))
@@ -207,7 +207,7 @@ def test_other_images_of_so_many_pixels_are_refused_in_a_line(side):
 
 
 def test_large_images_are_decoded_one_at_a_time(monkeypatch):
-    """And small ones at once, which they would wait for here."""
+    """Large images are decoded one by one, small ones in parallel."""
     small = threading.Barrier(2, timeout=20)
     large = threading.Lock()
     upright = decoding._upright
@@ -229,7 +229,7 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch):
         assert list(shapes) == [8, 4, 4, 8]
 
 
-def test_nothing_of_the_whole_program_is_changed():
+def test_decoding_changes_no_logger_or_warning_filter():
     decoding.decode(io.BytesIO(encoded(picture(), "JPEG")), 3)
     assert logging.getLogger("PIL").level == logging.NOTSET
     assert not any("PIL" in str(part) for entry in warnings.filters for part in entry)

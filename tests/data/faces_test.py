@@ -26,12 +26,12 @@ def distance(one, other):
     return np.abs(one.astype(int) - other).mean()
 
 
-def test_an_aligned_picture_stays_as_it_is():
+def test_an_aligned_image_is_unchanged():
     np.testing.assert_array_equal(faces.align(ALIGNED, faces.EYES), ALIGNED)
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
-def test_a_turned_picture_is_turned_back(turns):
+def test_a_rotated_image_is_rotated_back(turns):
     eyes = faces.EYES
     for i in range(turns):  # against the clock: (x, y) goes to (y, width - x)
         width = (CELEBA_WIDTH, CELEBA_HEIGHT)[i % 2]
@@ -40,21 +40,21 @@ def test_a_turned_picture_is_turned_back(turns):
 
 
 @pytest.mark.parametrize(("scale", "limit"), [(0.5, 1), (3, 0.3), (7.3, 0.7)])
-def test_a_picture_of_another_size(scale, limit):
+def test_an_image_of_another_size_is_resized(scale, limit):
     size = round(CELEBA_WIDTH * scale), round(CELEBA_HEIGHT * scale)
     factors = size[0] / CELEBA_WIDTH, size[1] / CELEBA_HEIGHT
     scaled = np.asarray(Image.fromarray(ALIGNED).resize(size, Image.Resampling.BICUBIC))
     assert distance(faces.align(scaled, faces.EYES * factors), ALIGNED) < limit
 
 
-def test_a_large_picture_is_averaged_not_sampled():
-    """Stripes of one pixel, three times too large, are grey."""
+def test_a_large_image_is_averaged_not_sampled():
+    """Stripes one pixel wide in an image three times too large become grey."""
     stripes = np.zeros((3 * CELEBA_HEIGHT, 3 * CELEBA_WIDTH, 3), np.uint8)
     stripes[:, ::2] = 255
     assert faces.align(stripes, 3 * faces.EYES).std() < 20
 
 
-def test_outside_of_the_picture_its_edge_goes_on():
+def test_beyond_the_image_its_edge_is_repeated():
     inner = ALIGNED[50:180, 30:150]
     aligned = faces.align(inner, faces.EYES - (30, 50))
     np.testing.assert_array_equal(aligned[50:180, 30:150], inner)
@@ -62,7 +62,7 @@ def test_outside_of_the_picture_its_edge_goes_on():
     np.testing.assert_array_equal(aligned[180:, 150:], np.broadcast_to(inner[-1, -1], (38, 28, 3)))
 
 
-def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
+def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mtcnn", None)
     with pytest.raises(UserError, match=r"pip install -e '.\[faces\]'"):
         faces.detector()
@@ -82,15 +82,15 @@ def portrait():
 
 
 @pytest.mark.parametrize("name", ["eileen_collins", "grace_hopper"])
-def test_the_examples_are_aligned(find_eyes, name):
+def test_the_bundled_examples_are_aligned(find_eyes, name):
     examples = pretrained.workdir("faces").path / "examples"
     count, eyes = find_eyes(decoding.decode(examples / f"{name}.jpg", 3))
     assert count == 1
     np.testing.assert_allclose(eyes, faces.EYES, atol=3)
 
 
-def test_no_weights_are_taken_from_where_one_is(tmp_path, monkeypatch):
-    """mtcnn alone would unpickle them."""
+def test_detector_weights_in_the_working_directory_are_ignored(tmp_path, monkeypatch):
+    """Loading by name, mtcnn would unpickle such files."""
     pytest.importorskip("mtcnn")
     for name in ("pnet", "rnet", "onet"):
         (tmp_path / f"{name}.lz4").write_bytes(b"not the detector's")
@@ -98,13 +98,13 @@ def test_no_weights_are_taken_from_where_one_is(tmp_path, monkeypatch):
     faces.detector()
 
 
-def test_pictures_without_a_face(find_eyes):
+def test_images_without_a_face_have_no_eyes(find_eyes):
     for size in ((300, 200), (20, 20), (1, 400)):
         assert find_eyes(np.asarray(Image.new("RGB", size, "white"))) == (0, None)
 
 
-def test_a_profile_is_no_face(monkeypatch, find_eyes):
-    """Eyes nearly behind each other say nothing of how large the face is."""
+def test_a_profile_is_not_taken_for_a_face(monkeypatch, find_eyes):
+    """Eyes nearly behind each other do not tell how large a face is."""
     import mtcnn
 
     face = np.zeros((2, 16))
@@ -141,7 +141,7 @@ def test_the_largest_face_is_found_and_turned_upright(find_eyes, portrait):
     np.testing.assert_allclose(eyes, np.stack([x + turn.real, y + turn.imag], -1), atol=6)
 
 
-def test_align_in_the_command_s_inputs(find_eyes, portrait, tmp_path, capsys):
+def test_inputs_are_aligned_and_those_without_a_face_skipped(find_eyes, portrait, tmp_path, capsys):
     hparams = Hparams(data=DataHparams(crop="celeba"))
     picture, *_ = photograph(portrait)
     Image.fromarray(picture).save(tmp_path / "me.png")
@@ -160,8 +160,7 @@ def test_align_in_the_command_s_inputs(find_eyes, portrait, tmp_path, capsys):
         inputs.read_inputs(tmp_path / "wall.png", hparams, find_eyes)
 
 
-def test_the_command(portrait, tmp_path):
-    """A photograph, aligned, through the model of the package."""
+def test_the_command_aligns_a_photograph(portrait, tmp_path):
     pytest.importorskip("mtcnn")
     picture, *_ = photograph(portrait)
     Image.fromarray(picture).save(tmp_path / "me.jpg")

@@ -22,7 +22,7 @@ def test_drawn_images_are_always_the_same():
     assert first.images.std() > 20
 
 
-def test_labels(tmp_path):
+def test_labels_are_loaded_where_a_set_has_them(tmp_path):
     found = load(DATA, with_labels=True).labels
     assert found.dtype == np.int32 and len(np.unique(found)) > 10 and found.max() < 29
     assert load(DATA).labels is None
@@ -38,7 +38,7 @@ def folder_of(tmp_path, sizes):
     return dataclasses.replace(DATA, dataset=f"folder:{tmp_path}")
 
 
-def test_bad_images_among_good_ones_of_mixed_sizes(tmp_path, capsys):
+def test_unusable_images_are_skipped_and_named(tmp_path, capsys):
     data = folder_of(tmp_path, [(16, 16), (20, 40), (64, 17), (64, 15), (32, 32)])
     (tmp_path / "train" / "4.png").write_bytes((tmp_path / "train" / "4.png").read_bytes()[:40])
     (tmp_path / "train" / "5.jpg").write_bytes(b"no image")
@@ -51,19 +51,19 @@ def test_bad_images_among_good_ones_of_mixed_sizes(tmp_path, capsys):
         assert word in message
 
 
-def test_no_usable_image(tmp_path):
+def test_a_split_without_a_usable_image_is_refused(tmp_path):
     data = folder_of(tmp_path, [(16, 16), (5, 5), (6, 6)])
     with pytest.raises(UserError, match="none of the 2 train images is usable"):
         load(data)
 
 
-def test_images_that_do_not_fit_the_crop(tmp_path):
+def test_images_that_do_not_fit_the_crop_are_refused(tmp_path):
     data = dataclasses.replace(folder_of(tmp_path, [(16, 16), (50, 50)]), crop="celeba")
     with pytest.raises(UserError, match="178x218.*50x50"):
         load(data)
 
 
-def test_a_limit_reads_only_the_first():
+def test_a_limit_loads_only_the_first_images():
     assert len(load(DATA, limit=4).names) == 4
 
 
@@ -82,7 +82,7 @@ class Slow:
         yield from [self.read] * (stop - start)
 
 
-def test_ctrl_c_in_a_reading_thread_is_no_unreadable_image():
+def test_ctrl_c_in_a_reading_thread_ends_reading():
 
     def interrupted():
         raise KeyboardInterrupt
@@ -103,7 +103,7 @@ def test_reading_may_stop_early_without_a_deadlock():
         faulthandler.cancel_dump_traceback_later()
 
 
-def test_a_source_with_fewer_images_than_names():
+def test_a_source_with_fewer_images_than_names_is_refused():
     class Short(Slow):
         def arrays(self, split, start, stop):
             yield from [self.read] * 5

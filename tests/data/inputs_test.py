@@ -55,7 +55,7 @@ def test_long_labels_are_cut_and_stay_distinct(tmp_path):
         assert label.startswith("\u00fc\u00fc")
 
 
-def test_earlier_outputs_are_no_inputs(tmp_path, capsys):
+def test_earlier_outputs_are_not_read_as_inputs(tmp_path, capsys):
     folder = fill(tmp_path / "in", ["a.png", "grid.png", "b.png"])
     for name in ("a_1.png", "out/grid.png", "out/step_00000006.png"):
         images.save(Image.fromarray(np.zeros((8, 8, 3), np.uint8)), folder / name)
@@ -66,7 +66,7 @@ def test_earlier_outputs_are_no_inputs(tmp_path, capsys):
         inputs.read_inputs(folder / "out", HPARAMS)
 
 
-def test_files_that_cannot_be_used_are_named(tmp_path, capsys):
+def test_unusable_files_are_named(tmp_path, capsys):
     fill(tmp_path, ["a.png"])
     (tmp_path / "b.png").write_bytes(b"no image")
     assert labels(tmp_path) == ["a"] and inputs.count(tmp_path) == 2

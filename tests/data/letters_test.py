@@ -17,6 +17,6 @@ def test_one_glyph_on_a_plain_ground_in_two_of_eight_colours():
         assert (pixels[0] == pixels[-1]).all()  # of the ground, at opposite corners
 
 
-def test_the_same_glyph_has_the_same_label():
+def test_labels_are_the_29_glyphs():
     labels = [letters.label(index) for index in range(300)]
     assert set(labels) == set(range(29))

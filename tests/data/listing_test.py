@@ -22,7 +22,7 @@ def fill(folder, *names):
         picture(i, (8, 8)).save(path, "PNG")
 
 
-def test_hidden_files_and_those_of_systems_are_not_looked_at(tmp_path, capsys):
+def test_hidden_and_system_files_are_ignored(tmp_path, capsys):
     folder = tmp_path / ".cache" / "in"  # this one was asked for
     fill(folder, "a.png", "deep/@home/b.png", ".ipynb_checkpoints/a.png", "deep/.hidden/c.png")
     fill(folder, "@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/._a.png", ".partial-a.png")
@@ -32,7 +32,7 @@ def test_hidden_files_and_those_of_systems_are_not_looked_at(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("ending", ["jfif", "JPE", "jpeg", "pjpeg", "apng", "mpo", "avif"])
-def test_every_ending_that_is_read(tmp_path, ending):
+def test_every_listed_extension_is_read(tmp_path, ending):
     kind = {"apng": "PNG", "avif": "AVIF"}.get(ending.lower(), "JPEG")
     if f".{ending.lower()}" not in listing.EXTENSIONS:
         pytest.skip("this Pillow reads no AVIF")
@@ -68,7 +68,7 @@ def test_links_are_followed_and_loops_end(tmp_path, capsys):
     assert "'train/again'" in capsys.readouterr().err
 
 
-def test_what_links_lead_to_is_read_once_and_broken_ones_are_named(tmp_path, capsys):
+def test_link_targets_are_read_once_and_broken_links_named(tmp_path, capsys):
     fill(tmp_path, "train/0.png", "val/1.png")
     os.symlink("loop", tmp_path / "loop")
     (tmp_path / "a_test").symlink_to(tmp_path / "train")
@@ -80,7 +80,7 @@ def test_what_links_lead_to_is_read_once_and_broken_ones_are_named(tmp_path, cap
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read_is_named(tmp_path, capsys):
+def test_an_unreadable_folder_is_named(tmp_path, capsys):
     fill(tmp_path, "a.png", "test/b.png")
     (tmp_path / "test").chmod(0)
     assert listing.find_images(tmp_path) == ["a.png"]
@@ -90,7 +90,7 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path, capsys):
 SR3 = [f"{kind}{i:05d}" for kind in ("hr_32_", "lr_8_", "sr_8_32_") for i in range(4)]
 
 
-def test_of_sr3_s_pairs_the_originals_are_taken(tmp_path, capsys):
+def test_only_the_originals_of_sr3_s_pairs_are_read(tmp_path, capsys):
     assert listing.targets(SR3, "here") == SR3[:4]
     assert "using hr_32, not lr_8, sr_8_32" in capsys.readouterr().err
     folders = [f"x/{kind}/0000{i}.png" for kind in ("hr_32", "lr_8", "sr_8_32") for i in range(4)]
@@ -101,16 +101,16 @@ def test_of_sr3_s_pairs_the_originals_are_taken(tmp_path, capsys):
     assert {name for part in source.splits.values() for name in part} == set(folders[:4])
 
 
-def test_of_several_sizes_the_largest_is_taken():
+def test_only_the_largest_of_several_sizes_is_read():
     names = [f"{size}-{i:05d}" for size in (8, 128, 32) for i in range(3)]
     assert listing.targets(names, "here") == names[3:6]
 
 
 @pytest.mark.parametrize("names", [["hr_1.png", "a.png"], ["128-2.png", "64-2.png"], ["sr_1"], []])
-def test_other_names_are_left_as_they_are(names):
+def test_other_names_are_unchanged(names):
     assert listing.targets(names, "here") is names
 
 
-def test_a_place_that_is_no_folder(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         listing.find_images(tmp_path / "none")

@@ -42,8 +42,8 @@ def opened(place, channels=3):
     return sources.open_source(f"lmdb:{place}", "auto", channels)
 
 
-def test_a_category_and_its_records_are_its_images(lsun, tmp_path):
-    """The validation images serve for testing."""
+def test_a_category_and_its_records_hold_the_same_images(lsun, tmp_path):
+    """LSUN's validation images serve as test images, too."""
     data = DataHparams(f"lmdb:{lsun}", 8)
     files = [decoding.decode(io.BytesIO(content), 3) for content in pictures(0, 30).values()]
     expected = [preprocessing.stored(image, data) for image in files]
@@ -55,15 +55,14 @@ def test_a_category_and_its_records_are_its_images(lsun, tmp_path):
 
 
 def test_a_database_may_be_opened_twice_in_a_process(lsun):
-    """LMDB itself refuses that."""
+    """LMDB itself refuses to open a database twice."""
     first, second = opened(lsun), opened(lsun, 1)
     for source, channels in ((first, 3), (second, 1)):
         assert next(source.arrays("validation"))().shape == (128, 128, channels)
 
 
 @pytest.mark.parametrize("genuine", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_commands_train_resume_evaluate_and_draw_from_it(genuine, request, tmp_path):
-    """All in one process."""
+def test_several_commands_read_a_database_in_one_process(genuine, request, tmp_path):
     pytest.importorskip("lmdb")
     if genuine:
         folder = DATA / "bedrooms" / "lsun_lmdb"
@@ -80,7 +79,7 @@ def test_commands_train_resume_evaluate_and_draw_from_it(genuine, request, tmp_p
     assert (tmp_path / "out").is_dir()
 
 
-def test_one_database_is_divided_by_its_keys(tmp_path):
+def test_a_single_database_is_split_by_its_keys(tmp_path):
     write_lmdb(tmp_path / "lmdb", pictures(0, 40))
     source = opened(tmp_path / "lmdb")
     names = [name for split in ("train", "validation", "test") for name in source.names(split)]
@@ -89,8 +88,8 @@ def test_one_database_is_divided_by_its_keys(tmp_path):
         assert read().shape == (128, 128, 3)
 
 
-def test_a_database_that_is_cut_short(tmp_path):
-    """LMDB itself would end the process."""
+def test_truncated_and_foreign_databases_are_refused(tmp_path):
+    """LMDB itself would crash the process."""
     write_lmdb(tmp_path / "lmdb", pictures(0, 40))
     file = tmp_path / "lmdb" / "data.mdb"
     file.write_bytes(file.read_bytes()[:-9000])
@@ -101,7 +100,7 @@ def test_a_database_that_is_cut_short(tmp_path):
         opened(tmp_path / "lmdb")
 
 
-def test_databases_that_are_not_lsun(tmp_path):
+def test_folders_without_one_lsun_category_are_refused(tmp_path):
     with pytest.raises(UserError, match="expected LSUN's NAME_train_lmdb"):
         opened(tmp_path)
     for name in ("bedroom_train_lmdb", "tower_train_lmdb", "bedroom_val_lmdb"):
@@ -110,8 +109,8 @@ def test_databases_that_are_not_lsun(tmp_path):
         opened(tmp_path)
 
 
-def test_of_sr3_s_database_the_originals_are_taken(tmp_path):
-    """As `prepare_data.py --lmdb` writes it: inputs, blurred targets, targets, and their count."""
+def test_only_the_originals_of_sr3_s_database_are_read(tmp_path):
+    """The database holds what `prepare_data.py --lmdb` writes: three kinds, and their count."""
     kinds = ("lr_8", "hr_32", "sr_8_32")
     values = {
         f"{kind}_{i:05d}": letter(10 * i + j, "PNG")

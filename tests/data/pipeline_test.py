@@ -49,7 +49,7 @@ def test_an_epoch_shows_every_image_once():
     assert sorted(shown[:10].tolist()) == list(range(10))
 
 
-def test_mirroring_mirrors_about_half():
+def test_about_half_of_the_images_are_mirrored():
     plain, mirrored = np.concatenate(batches(50)), np.concatenate(batches(50, mirror=True))
     left, right = mirrored[:, 0, 0, 0] == 200, mirrored[:, 0, -1, 0] == 200
     assert np.all(left != right) and 60 < right.sum() < 140
@@ -72,7 +72,7 @@ def test_evaluation_scores_each_image_once(batch_size):
     assert seen == list(range(10))
 
 
-def test_the_parts_that_several_machines_read_are_the_batch():
+def test_the_parts_read_by_several_machines_form_the_batch():
     drawn = load(DataHparams("drawn:200", 8))
     data = DataHparams(image_size=8, mirror=True)
 

@@ -24,12 +24,12 @@ def images(folder, split):
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_records_are_the_images_of_the_source(prepared, split):
+def test_records_hold_the_source_s_images(prepared, split):
     np.testing.assert_array_equal(images(prepared, split), load(DATA, split).images)
 
 
-def test_training_reads_records_as_it_reads_the_source(prepared):
-    """The same batches, images and mirrors, read one by one from the disk."""
+def test_training_batches_from_records_equal_the_source_s(prepared):
+    """Images are the same and mirrored alike, read one by one from the disk."""
     data = DataHparams(dataset=f"records:{prepared}", image_size=8, mirror=True)
     stored = image_sets.training_set(opened(data), data)
     assert isinstance(stored, records.Records)
@@ -70,7 +70,7 @@ def test_a_damaged_file_is_refused_and_written_again(prepared, tmp_path, how):
     assert content(copy) == content(prepared)
 
 
-def test_a_folder_that_was_made_otherwise(prepared, tmp_path):
+def test_a_folder_made_with_other_settings_is_refused(prepared, tmp_path):
     for data, count, words in [
         (dataclasses.replace(DATA, image_size=16), 50, "image_size=8, not 16"),
         (DataHparams("drawn:300", 8), 50, "dataset=drawn:200, not drawn:300"),
@@ -93,7 +93,7 @@ def test_a_folder_that_was_made_otherwise(prepared, tmp_path):
         records.Records(copy, "train", 3)
 
 
-def test_what_version_0_2_began_is_continued_and_what_0_1_began_is_refused(prepared, tmp_path):
+def test_records_of_version_0_2_are_continued_and_those_of_0_1_refused(prepared, tmp_path):
     copy = shutil.copytree(prepared, tmp_path / "copy")
     manifest = copy / "records.json"
     saved = json.loads(manifest.read_text())

@@ -29,7 +29,7 @@ def noise(*shape):
         ((109, 89), "celeba", np.s_[20:89, 10:79]),
     ],
 )
-def test_crop(shape, kind, part):
+def test_each_crop_keeps_its_part(shape, kind, part):
     image = noise(*shape, 3)
     np.testing.assert_array_equal(preprocessing.crop(image, kind), image[part])
 
@@ -40,7 +40,7 @@ def test_the_celeba_crop_refuses_other_shapes(shape):
         preprocessing.crop(noise(*shape, 3), "celeba")
 
 
-def test_corners():
+def test_pairs_of_corners():
     """The input shows the digit in the middle, the target in the upper left or upper right."""
     digits, in_second_corner = noise(3, 8, 8, 1), np.array([False, True, True])
     low_res, high_res = map(np.array, preprocessing.pairs(digits, in_second_corner, CORNERS, 1))
@@ -59,7 +59,7 @@ def letters():
     return load(CORNERS)
 
 
-def test_corners_are_as_frequent_in_training_and_alternate_in_evaluation(letters):
+def test_corners_are_equally_frequent_in_training_and_alternate_in_evaluation(letters):
     pairs = pipeline.training_pairs(letters, CORNERS, 1, 64, seed=1)
     seen = np.concatenate([high.numpy() for _, high in pairs.take(20)])
     right, left = (seen[:, :8, part].any(axis=(1, 2, 3)) for part in (np.s_[8:], np.s_[:8]))
@@ -71,7 +71,7 @@ def test_corners_are_as_frequent_in_training_and_alternate_in_evaluation(letters
     np.testing.assert_array_equal(low_res[:, 4:12, 4:12], letters.images)
 
 
-def test_levels(letters):
+def test_images_are_quantised_to_the_given_levels(letters):
     assert letters.images.shape[1:] == (8, 8, 3)
     assert set(np.unique(letters.images)) == {0, 85, 170, 255}
     every = preprocessing.stored(noise(20, 20, 3), dataclasses.replace(CORNERS, levels=256))
@@ -122,7 +122,7 @@ def test_grey_models_get_grey_images(tmp_path, size):
 
 
 def test_a_digit_of_any_size_becomes_a_canvas(tmp_path):
-    """No image is used as is: inputs of corners are canvases, not downsampled images."""
+    """Models of corners take canvases, so no image is used as is."""
     for side in (4, 8, 28):
         _, image = read(tmp_path, (side, side), Hparams(data=CORNERS))
         assert image.low_res.shape == (4, 4, 3) and image.high_res.shape == (16, 16, 3)

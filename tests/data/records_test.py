@@ -17,7 +17,7 @@ from tests.data.pictures import load, opened
 
 
 @pytest.mark.parametrize("pairs", ["downsampled", "corners"])
-def test_blocks_of_records_and_of_memory_are_the_same(tmp_path, pairs):
+def test_blocks_from_records_equal_blocks_from_memory(tmp_path, pairs):
     data = DataHparams(dataset="drawn:40", image_size=16, pairs=pairs)
     stored = load(data).images
     records.write(tmp_path / "train-00000.tfrecord", stored)
@@ -46,7 +46,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_images_of_several_files_in_their_order(folder):
+def test_images_of_several_files_are_read_in_order(folder):
     found = records.Records(folder, "train", 3)
     assert (len(found), found.size) == (7, 4)
     for start in range(7):
@@ -54,7 +54,7 @@ def test_images_of_several_files_in_their_order(folder):
         np.testing.assert_array_equal(np.concatenate(blocks), IMAGES[start:])
 
 
-def test_any_image_by_its_place(folder):
+def test_images_are_read_by_index(folder):
     read = records.Records(folder, "train", 3).reader()
     order = [6, 0, 3, 2, 2]
     np.testing.assert_array_equal(read(tf.constant(order, tf.int64)), IMAGES[order])
@@ -107,7 +107,7 @@ def test_cropped_images_are_not_cropped_again(prepared):
 
 
 @pytest.mark.parametrize("change", [{"crop": 3}, {"image_size": "16"}, {"channels": None}])
-def test_settings_that_are_none(prepared, tmp_path, change):
+def test_a_manifest_with_invalid_settings_is_refused(prepared, tmp_path, change):
     saved = json.loads((prepared / "records" / "records.json").read_text())
     saved["settings"] |= change
     (tmp_path / "records.json").write_text(json.dumps(saved))

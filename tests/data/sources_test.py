@@ -23,7 +23,7 @@ def counts(source):
     return [len(source.names(split)) for split in SPLITS]
 
 
-def test_a_folder_at_any_depth(tmp_path):
+def test_a_folder_is_read_at_any_depth(tmp_path):
     for i, name in enumerate(["a.JPG", "deep/er/b.png", "deep/c.webp", "notes.txt"]):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def test_a_folder_at_any_depth(tmp_path):
     assert source.read("deep/er/b.png").tolist() == np.asarray(picture(1)).tolist()
 
 
-def test_a_zip(tmp_path):
+def test_a_zip_is_read_as_a_folder(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for i in range(3):
             archive.writestr(f"in/{i}.png", encoded(picture(i), "PNG"))
@@ -72,7 +72,7 @@ def test_several_zips_are_one_set(tmp_path):
         opened(f"zip:{tmp_path / 'b.zip'},/no.zip")
 
 
-def test_a_zip_with_a_damaged_member(tmp_path):
+def test_a_damaged_zip_member_is_refused_and_others_read(tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for i in range(3):
@@ -96,7 +96,7 @@ def write_idx(folder, part, images, compress):
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_idx_files(tmp_path, compress):
+def test_idx_files_are_split_and_read(tmp_path, compress):
     digits = np.random.default_rng(0).integers(0, 256, (40, 28, 28), dtype=np.uint8)
     write_idx(tmp_path, "train", digits, compress)
     write_idx(tmp_path, "t10k", digits[:20], compress)
@@ -106,7 +106,7 @@ def test_idx_files(tmp_path, compress):
     np.testing.assert_array_equal(last[..., 0], digits[39])
 
 
-def test_genuine_mnist(mnist):
+def test_genuine_mnist_is_read(mnist):
     source = opened(f"mnist:{mnist}", 1)
     assert counts(source) == [57000, 3000, 10000]
     first = next(source.arrays("train"))()
@@ -116,7 +116,7 @@ def test_genuine_mnist(mnist):
     assert len(source.labels("validation")) == 3000
 
 
-def test_idx_labels(tmp_path):
+def test_idx_labels_are_read_if_their_count_fits(tmp_path):
     digits = np.zeros((40, 28, 28), np.uint8)
     for part in ("train", "t10k"):
         write_idx(tmp_path, part, digits, compress=False)
@@ -133,14 +133,14 @@ def test_idx_labels(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"])
-def test_a_broken_idx_file(tmp_path, name):
+def test_a_broken_idx_file_is_refused(tmp_path, name):
     content = gzip.compress(bytes(2000)) if name.endswith("gz") else bytes(40)
     (tmp_path / name).write_bytes(content[:15] + b"x" * 20)
     with pytest.raises(UserError, match="not a valid MNIST idx file"):
         opened(f"mnist:{tmp_path}", 1)
 
 
-def test_genuine_celeba(celeba):
+def test_genuine_celeba_is_read(celeba):
     source = opened(f"zip:{celeba / 'img_align_celeba.zip'}")
     assert counts(source) == [4560, 780, 360]
     assert next(source.arrays("test"))().shape == (218, 178, 3)
@@ -158,7 +158,7 @@ def mocked(tmp_path, monkeypatch):
         yield builder
 
 
-def test_tfds_images_by_mock(mocked):
+def test_tfds_images_are_read_whole_and_in_part(mocked):
     source = opened("tfds:celeb_a")
     arrays = [read() for read in source.arrays("validation")]
     part = [read() for read in source.arrays("validation", 2, 5)]
@@ -175,7 +175,7 @@ def test_tfds_images_by_mock(mocked):
         (["train"], ["train[:90%]", "train[90%:95%]", "train[95%:]"]),
     ],
 )
-def test_tfds_splits(official, expected):
+def test_splits_that_tfds_lacks_are_taken_from_others(official, expected):
     assert [sources._instructions(official)[split] for split in SPLITS] == expected
 
 
@@ -214,12 +214,12 @@ def test_tfds_prepared(mnist, tmp_path, monkeypatch):
         ("tfds:no_such_set", "TFDS has no data set 'no_such_set'"),
     ],
 )
-def test_what_cannot_be_opened(dataset, words):
+def test_data_sets_that_cannot_be_opened_are_refused(dataset, words):
     with pytest.raises(UserError, match=words):
         opened(dataset)
 
 
-def test_places_that_hold_nothing(tmp_path):
+def test_places_without_images_are_refused(tmp_path):
     with pytest.raises(UserError, match="contains no images"):
         opened(f"folder:{tmp_path}")
     (tmp_path / "a.zip").write_bytes(b"PK\3\4 and nothing")
@@ -251,8 +251,8 @@ def quota_is_exceeded(builder):
         (urllib.error.HTTPError("x", 400, "Bad Request", {}, io.BytesIO()), "wrong checksum"),
     ],
 )
-def test_tfds_without_a_network_or_quota_leads_to_the_zip(unprepared, monkeypatch, answer, words):
-    """Our main command, `experiments/celeba.flags`."""
+def test_a_failed_tfds_download_of_celeba_names_the_zip(unprepared, monkeypatch, answer, words):
+    """Offline or over quota, the command of `experiments/celeba.flags` tells what to do."""
 
     def answers(address, timeout):
         raise answer
@@ -277,7 +277,7 @@ def test_tfds_without_a_network_or_quota_leads_to_the_zip(unprepared, monkeypatc
         ([".\\train\\a.png", "./val/b.png", "train\\x\\c.png"], [2, 1, 1]),
     ],
 )
-def test_a_zip_of_windows(tmp_path, names, expected):
+def test_a_zip_with_backslashes_is_split_by_its_folders(tmp_path, names, expected):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for i, name in enumerate(names):
             info = zipfile.ZipInfo("x")

@@ -37,20 +37,20 @@ def test_hash_does_not_depend_on_the_other_images():
     assert set(some["test"]) == set(everything["test"]) & set(names[:1000])
 
 
-def test_three_images_are_the_fewest():
+def test_fewer_than_three_images_are_refused():
     assert all(len(part) == 1 for part in splits.assign(["a.png", "b.png", "c.png"]).values())
     with pytest.raises(UserError, match="at least 3 images"):
         splits.assign(["a.png", "b.png"])
 
 
 @pytest.mark.parametrize(("how", "word"), [("celeba", "000001.jpg"), ("folders", "train")])
-def test_a_split_that_does_not_fit(how, word):
+def test_a_split_that_does_not_fit_the_names_is_refused(how, word):
     with pytest.raises(UserError, match=word):
         splits.assign(["a.png", "b.png", "c.png"], how)
 
 
 @pytest.mark.parametrize("name", ["000000.jpg", "202600.jpg", "0000001.jpg", "00001.jpg"])
-def test_names_that_are_not_official(name):
+def test_names_unlike_celeba_s_are_hashed(name):
     names = [name, "1.jpg", "2.jpg"]
     assert splits.assign(names) == splits.assign(names, "hash")
     with pytest.raises(UserError):
@@ -70,13 +70,13 @@ WORDS = [unicodedata.normalize("NFC", f"M\u00fcller {i:03d}.jpg") for i in range
     ],
 )
 def test_common_folders_and_forms_of_unicode_do_not_matter(written):
-    """A zip of a folder, and a copy on macOS, have the order of the folder, too."""
+    """A zip of a folder, or a copy on macOS, has the folder's splits."""
     expected = splits.assign(WORDS)
     found = splits.assign([written(name) for name in WORDS])
     assert found == {split: [written(name) for name in part] for split, part in expected.items()}
 
 
-def test_folders_within_the_set_do_matter():
+def test_only_the_common_folder_is_left_out_of_keys():
     names = [f"{folder}/{i}.png" for folder in "ab" for i in range(200)]
     assert splits.keys(names) == names
     assert splits.keys(["x/a/1.png", "x/a-b/1.png"]) == ["a/1.png", "a-b/1.png"]
@@ -90,7 +90,7 @@ def test_folders_within_the_set_do_matter():
         (["train/1.png", "val/2.png", "test/3.png", "cover.jpg"], "folders"),
     ],
 )
-def test_auto_says_what_keeps_it_from_the_partition(names, kind, capsys):
+def test_auto_names_the_files_that_prevent_an_official_split(names, kind, capsys):
     progress.say_once.cache_clear()
     assert splits.assign(names) == splits.assign(names, "hash")
     (line,) = capsys.readouterr().err.splitlines()
@@ -106,7 +106,7 @@ def digest(*parts):
 BEFORE = digest(["a.png", "b.png", "c.png"], ["d.png"], ["e.png"])
 
 
-def test_a_digest_says_what_changed():
+def test_a_digest_lists_what_changed():
     after = digest(["a.png", "e.png", "f.png"], ["d.png"], ["b.png"])
     assert after.changes(BEFORE) == [
         "1 added",
@@ -117,7 +117,7 @@ def test_a_digest_says_what_changed():
     assert BEFORE.changes(BEFORE) == []
 
 
-def test_where_validation_serves_as_test_nothing_moves():
+def test_no_image_moves_where_validation_serves_as_test():
     folders = ["train/1.png", "val/2.png"]
     before, after = (
         splits.Digest.of(splits.assign([*folders, *more])) for more in ([], ["test/3"])
@@ -125,7 +125,7 @@ def test_where_validation_serves_as_test_nothing_moves():
     assert after.changes(before) == ["1 added"]
 
 
-def test_a_digest_is_kept(tmp_path):
+def test_a_digest_is_saved_and_a_damaged_one_refused(tmp_path):
     path = tmp_path / "splits.npz"
     BEFORE.save(path)
     again = splits.Digest.load(path)
@@ -140,7 +140,7 @@ def test_a_digest_is_kept(tmp_path):
 
 
 def test_a_digest_of_version_0_2(tmp_path):
-    """Its list of folders is not needed; names relative to another root are refused."""
+    """A digest of version 0.2 is read; one with names relative to another root is refused."""
     path = tmp_path / "splits.npz"
     arrays = {**BEFORE.hashes, "trained": BEFORE.trained, "folders": np.array(["x/"])}
     np.savez_compressed(path, root=np.array(""), **arrays)
@@ -178,15 +178,15 @@ def test_small_changes_are_printed(known, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_images_that_were_ever_trained_on_are_never_tested_on(known):
-    """Although they were gone for a while."""
+def test_images_once_trained_on_are_never_test_images(known):
+    """Images that were missing for a while are still remembered."""
     check(known, ["a.png"], ["d.png"], ["e.png"]).save(known / "splits.npz")
     with pytest.raises(UserError, match=r"trained on 2 images .* such as '[bc].png'"):
         check(known, ["a.png"], ["d.png"], ["b.png", "c.png"])
 
 
-def test_other_names_are_refused_in_the_run_s_own_data_set(known, capsys):
-    """Elsewhere they are taken as other images, which is printed."""
+def test_unknown_names_are_refused_in_the_run_s_own_data_set(known, capsys):
+    """In another data set they are reported as other images."""
     parts = ["x/1.png"], ["x/2.png"], ["y/3.png"]
     with pytest.raises(UserError, match="none of the 5 images .* 'folder:x'"):
         check(known, *parts, trained_on="folder:x")

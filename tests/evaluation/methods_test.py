@@ -57,8 +57,8 @@ def test_regression_is_bicubic_plus_a_clipped_residual(tmp_path):
     assert model(LOW_RES).numpy().min() < -0.5  # unclipped where it is trained
 
 
-def test_what_the_images_of_a_sampling_depend_on(tmp_path):
-    """An evaluation of version 0.2 is continued only as long as its notes stay the same."""
+def test_each_sampling_notes_what_its_images_depend_on(tmp_path):
+    """The notes are version 0.2's, so that its evaluations continue."""
     samplings = [Sampling(1.0), Sampling(float("inf")), Sampling(1.2, 2.0, match_input=True)]
     _, found = of_run(tmp_path, "pixel_recursive", samplings)
     notes = {key: {**method.made_by} for key, method in found.items()}
@@ -71,7 +71,7 @@ def test_what_the_images_of_a_sampling_depend_on(tmp_path):
     }
 
 
-def test_baselines_that_do_not_fit(tiny_run, tmp_path, baseline_runs):
+def test_baselines_that_do_not_fit_are_refused(tiny_run, tmp_path, baseline_runs):
     hparams = Workdir(tiny_run).read_hparams()
     source, _ = Workdir(tiny_run).open_images(hparams)
 

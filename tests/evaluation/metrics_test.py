@@ -44,7 +44,7 @@ def test_psnr_uint8_wrap_by_hand():
     assert metrics.psnr(noise, other).mean() == pytest.approx(7.75, abs=0.1)
 
 
-def test_ssim_as_scikit_image():
+def test_ssim_equals_scikit_image_s():
     skimage = pytest.importorskip("skimage.metrics", reason="the extra 'test' brings it")
     original, noisy = photographs()
     options = {"data_range": 255, "channel_axis": -1, "gaussian_weights": True, "sigma": 1.5}
@@ -84,7 +84,7 @@ def ms_ssim_of_2016(one, other):
 
 
 @pytest.mark.parametrize("size", [32, 48])
-def test_ms_ssim_as_published_in_2016(size):
+def test_ms_ssim_equals_the_definition_of_2016(size):
     original, noisy = photographs(size=size)
     expected = [ms_ssim_of_2016(n, t) for n, t in zip(noisy, original)]
     assert 0.3 < min(expected) < 0.99
@@ -109,7 +109,7 @@ def test_diversity_by_hand():
     assert metrics.diversity(np.stack([three, half])) == pytest.approx(expected)
 
 
-def test_every_metric_that_exists_at_a_size_block_by_block():
+def test_measure_computes_the_metrics_that_exist_at_a_size():
     original, noisy = photographs(5)
     low_res = np.asarray(images.downsample(original, 4))
     found = metrics.measure(noisy, original, low_res, "antialiased", block=2)

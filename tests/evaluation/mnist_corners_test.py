@@ -14,8 +14,8 @@ def canvas(left=0.0, right=0.0, below=0.0):
     return result.astype(np.uint8)
 
 
-def test_the_rule_by_hand():
-    """Exactly one corner is full, and the rest of the canvas empty."""
+def test_canvases_with_exactly_one_digit_by_hand():
+    """Exactly one corner must be full, and the rest of the canvas empty."""
     canvases = np.stack(
         [
             canvas(left=1),
@@ -41,8 +41,8 @@ class Reader:
         return np.stack([~right, right], axis=1)
 
 
-def test_a_line_of_the_report():
-    """Reading looks into the fuller corner."""
+def test_a_row_of_the_report_by_hand():
+    """The classifier reads the fuller corner."""
     canvases = np.stack([canvas(left=1), canvas(right=1), canvas(right=1), canvas(1, 1)])
     digits, labels = np.stack([DIGIT] * 4), np.ones(4, int)
     row = mnist_corners.row("A", canvases, digits, labels, Reader(), np.arange(4.0))

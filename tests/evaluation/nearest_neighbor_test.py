@@ -21,8 +21,8 @@ def search(low_res, high_res, block, queries):
 
 
 @pytest.mark.parametrize("block", [1, 7, 50, 64])
-def test_equals_brute_force_however_database_and_queries_are_cut(block, monkeypatch):
-    """The reference is integer arithmetic, one query at a time; the first of equals counts."""
+def test_the_search_equals_brute_force_in_blocks_of_any_size(block, monkeypatch):
+    """The reference uses integers, one query at a time; the first of equals counts."""
     monkeypatch.setattr(nearest_neighbor, "_QUERIES", 9)
     low_res, high_res = pictures(50, 8), pictures(50, 32, seed=1)
     low_res[[5, 30]] = low_res[0]
@@ -34,7 +34,7 @@ def test_equals_brute_force_however_database_and_queries_are_cut(block, monkeypa
 
 
 def test_the_distance_is_euclidean_and_exact():
-    """Of two nearly as far, and of one that the sum of absolute differences would choose."""
+    """Squares decide, not absolute values; neighbours that differ by one are told apart."""
     query = np.full((1, 8, 8, 3), 255, np.uint8)
     far, near = np.zeros((2, 8, 8, 3), np.uint8)
     near[0, 0, 0] = 1  # |q - d|^2 is 192 * 255^2, less 255^2 - 254^2
@@ -47,8 +47,8 @@ def test_the_distance_is_euclidean_and_exact():
         np.testing.assert_array_equal(found[0], high_res[nearest])
 
 
-def test_streams_from_records_in_bounded_memory(tmp_path):
-    """Equal to the search in memory, and Python never holds more than a few blocks."""
+def test_a_search_in_records_holds_a_few_blocks_at_a_time(tmp_path):
+    """It finds what the search in memory finds."""
     high_res = pictures(3000, 32)
     for part, images in enumerate(np.split(high_res, 3)):
         records.write(tmp_path / f"train-{part:05d}.tfrecord", images)

@@ -18,7 +18,7 @@ def shades(rows):
     return [[None if p is None else int(p[0, 0, 0]) for p in row] for row in rows]
 
 
-def test_groups_beside_one_another_and_the_last_row_filled_up():
+def test_groups_stand_side_by_side_and_the_last_row_is_padded():
     drawn = {"tau = 1.2": SAMPLES}
     rows, captions, notes = paper_figures.side_by_side(LOW_RES, drawn, HIGH_RES, groups=2)
     assert captions == ["input", "sample", "original"] * 2 and notes is None
@@ -33,7 +33,7 @@ def test_groups_beside_one_another_and_the_last_row_filled_up():
     assert shades(rows)[1] == [1, 151, 101, 101]
 
 
-def test_several_samples_of_each_input():
+def test_several_samples_of_an_input_share_a_row():
     drawn = {"tau = 1.2": np.stack([SAMPLES, HIGH_RES], axis=1)}
     rows, captions, _ = paper_figures.diversity(LOW_RES, drawn)
     assert captions == ["input", "sample", "sample"]
@@ -58,7 +58,7 @@ def test_every_method_has_its_nats_below():
     assert notes[1][0] == "" and notes[1][1].endswith("(1.51)")
 
 
-def test_which_figures_a_run_can_have():
+def test_figures_that_a_run_cannot_have_are_refused():
     assert paper_figures.chosen(None, "corners") == ["2"]
     assert paper_figures.chosen(["5"], "downsampled") == ["5"]
     for name, pairs in (("3", "downsampled"), ("2", "downsampled"), ("5", "corners")):
@@ -67,8 +67,8 @@ def test_which_figures_a_run_can_have():
     assert [paper_figures.images_needed(name, 4) for name in ("1", "4", "appendix")] == [4, 12, 40]
 
 
-def test_where_the_bits_are():
-    """A pixel's nats are the sum of its sub-pixels'; all have one scale, entropy its own."""
+def test_maps_of_nats_and_entropy():
+    """A pixel's nats are the sum of its sub-pixels'; nats share one scale, entropy has its own."""
     inside = {f"{name}_nats": np.zeros((COUNT, 8, 8, 3)) for name in ("prior", "joint")}
     inside["conditioning_nats"] = np.full((COUNT, 8, 8, 3), 4.0)
     inside["prior_nats"][1, 2, 3] = 1, 2, 3

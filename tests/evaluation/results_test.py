@@ -17,7 +17,7 @@ def keep(tmp_path, count=5, size=16):
     return Evaluation(tmp_path, [f"{i}" for i in range(count)], low_res, high_res)
 
 
-def test_images_of_other_test_sets_and_files_of_others_stay(tmp_path):
+def test_a_folder_with_other_images_is_refused_and_unchanged(tmp_path):
     keep(tmp_path / "kept", count=5)
     mine = tmp_path / "foreign" / "images" / "truth" / "mine.txt"
     mine.parent.mkdir(parents=True)
@@ -46,7 +46,7 @@ def test_conflicts_are_found_before_anything_is_drawn(tmp_path):
         kept.check([other])
 
 
-def test_chunks(tmp_path):
+def test_images_are_drawn_in_chunks_and_then_read(tmp_path):
     asked = []
 
     def predict(low_res):

@@ -6,8 +6,8 @@ from prsr.evaluation import table1
 from prsr.evaluation.methods import Method
 
 
-def test_diversity_is_of_the_first_inputs_of_many():
-    """Only of the last of these, the samples differ."""
+def test_diversity_is_measured_on_the_first_32_inputs():
+    """Of these, only the last has samples that differ."""
 
     def draw_samples(low_res, num_samples, bar):
         samples = np.zeros((len(low_res), num_samples, 8, 8, 3), np.uint8)
@@ -19,8 +19,8 @@ def test_diversity_is_of_the_first_inputs_of_many():
     assert found.tolist() == [0] * 31 + [1 / 3]  # of 15 pairs, 5
 
 
-def test_the_paper_s_row_stands_beside_ours():
-    """Methods that the paper does not have come last."""
+def test_the_paper_s_numbers_stand_beside_ours():
+    """Methods that are not in the paper come last."""
     names = ("psnr", "psnr_uint8_wrap", "ssim", "ms_ssim", "consistency")
     values = {name: np.array([0.5, 0.7]) for name in names}
     methods = [Method("m", "M", None, {}, in_paper=False), Method("nn", "NN", None, {})]

@@ -5,7 +5,7 @@ import pytest
 from prsr.evaluation import tables
 
 
-def test_the_mean_and_its_error_by_hand():
+def test_mean_and_standard_error_by_hand():
     found = tables.summary([1.0, 2.0, 3.0, 4.0])
     assert found["mean"] == 2.5
     assert found["standard_error"] == pytest.approx(math.sqrt(5 / 3) / 2)  # s = sqrt(5 / 3)

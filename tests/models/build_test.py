@@ -20,7 +20,7 @@ from prsr.system.errors import UserError
         ("model", "prior_width", 2, "width"),
     ],
 )
-def test_models_that_do_not_exist(section, name, value, word):
+def test_impossible_sizes_are_refused(section, name, value, word):
     hparams = Hparams()
     part = dataclasses.replace(getattr(hparams, section), **{name: value})
     with pytest.raises(UserError, match=word):

@@ -7,7 +7,7 @@ from prsr.models.conditioning import ConditioningNetwork
 @pytest.mark.parametrize(
     ("size", "channels", "scale"), [(8, 3, 4), (7, 1, 4), (14, 1, 2), (8, 3, 8), (5, 3, 1)]
 )
-def test_sizes_are_arguments(size, channels, scale):
+def test_logits_have_the_given_sizes(size, channels, scale):
     model = ConditioningNetwork(channels, scale, blocks_per_stage=1, width=4)
     logits = model(np.zeros((2, size, size, channels), "uint8"))
     assert logits.shape == (2, size * scale, size * scale, channels, 256)
@@ -44,13 +44,13 @@ def test_every_output_sees_its_input():
         ({"normalization": "layer"}, "normalization"),
     ],
 )
-def test_what_cannot_work_is_refused(arguments, word):
+def test_invalid_arguments_are_refused(arguments, word):
     with pytest.raises(ValueError, match=word):
         ConditioningNetwork(**arguments)
 
 
-def test_statistics_are_the_mean_over_batches():
-    """Of the first normalisation, whose input does not depend on any other."""
+def test_recalibrated_statistics_are_means_over_batches():
+    """The first normalisation is checked, whose input depends on no other."""
     model = ConditioningNetwork(blocks_per_stage=1, width=4)
     random = np.random.default_rng(0)
     batches = [random.integers(0, 256, (2, 4, 4, 3)) for _ in range(3)]

@@ -6,8 +6,8 @@ from prsr.models import initialization, layers
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_table_2(masked):
-    """Weights have mean 0 and, before truncation at two of them, standard deviation 0.1."""
+def test_initial_weights_follow_table_2(masked):
+    """Weights have mean 0 and standard deviation 0.1 before they are truncated at two of them."""
     keras.utils.set_random_seed(0)
     layer = layers.VerticalConv(64, 7) if masked else layers.convolution(64, 7)
     layer.build((None, 8, 8, 64))
@@ -18,7 +18,7 @@ def test_table_2(masked):
 
 
 def test_weights_to_be_loaded_are_zero():
-    """Inside the context nothing is drawn; afterwards it is again."""
+    """Nothing is drawn within the context; afterwards weights are random again."""
     layer = keras.layers.Dense(3, kernel_initializer=initialization.Initializer())
     with initialization.to_be_loaded():
         layer.build((None, 2))

@@ -14,7 +14,7 @@ def log_softmax(x):
 
 
 def test_scores_by_hand():
-    """Two sub-pixels, A certain of 3 to one half and B of 7; beside them nothing is possible."""
+    """A gives the values 3 and 7 one half each; B gives them one and three quarters."""
     a, b = (np.full((1, 1, 2, 1, 256), -40.0) for _ in range(2))
     a[..., [3, 7]] = np.log([0.5, 0.5])
     b[..., [3, 7]] = np.log([0.25, 0.75])
@@ -47,7 +47,7 @@ def looked_into():
     return model, low_res, high_res, found
 
 
-def test_the_logits_and_the_likelihood_are_the_model_s(looked_into):
+def test_inspected_logits_and_likelihoods_are_the_model_s(looked_into):
     model, low_res, high_res, found = looked_into
     for name, logits in model((low_res, high_res))._asdict().items():
         expected = log_softmax(np.asarray(logits))
@@ -60,7 +60,7 @@ def test_the_logits_and_the_likelihood_are_the_model_s(looked_into):
         np.testing.assert_allclose(found[f"{name}_nats"].sum((1, 2, 3)), scores[name], rtol=1e-5)
 
 
-def test_a_box_is_a_part_of_it(looked_into):
+def test_a_box_equals_its_part_of_the_image(looked_into):
     model, low_res, high_res, found = looked_into
     part = inspection.inspect(model.inspect, low_res, high_res, (2, 1, 7, 3))
     for name, whole in found.items():

@@ -21,7 +21,7 @@ class Counted:
         return -np.float32(self.scores(low_res, high_res)["joint"])
 
 
-def test_batches_have_one_size_and_are_put_together():
+def test_scores_are_computed_in_batches_of_one_size():
     model = Counted()
     found = likelihood.scores(model, LOW_RES, LOW_RES + 1, batch_size=2)
     assert model.sizes == [2, 2, 2]
@@ -32,7 +32,7 @@ def test_batches_have_one_size_and_are_put_together():
     np.testing.assert_array_equal(nats, LOW_RES[:, 0, 0, 0])
 
 
-def test_whoever_asks_again_and_again_gets_the_same_scores_from_a_graph():
+def test_repeated_scores_are_the_same_and_come_from_a_graph():
     network = PixelIndependent(scale=2, blocks_per_stage=1, width=4)
     high_res = np.random.default_rng(1).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
     eager, inside = [], network.scores

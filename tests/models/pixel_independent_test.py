@@ -7,7 +7,7 @@ from prsr.models.pixel_independent import PixelIndependent
 
 
 def test_likelihood_is_the_product_over_sub_pixels():
-    """With the same distribution everywhere, log p(y | x) is the number of sub-pixels times one."""
+    """With one distribution everywhere, log p(y | x) is 192 times that of a sub-pixel."""
     low_res = np.zeros((5, 4, 4, 3), np.uint8)
     model = PixelIndependent(scale=2, blocks_per_stage=1, width=4)
     model(low_res)

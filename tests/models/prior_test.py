@@ -44,7 +44,7 @@ def before(shape, position, reach):
 @pytest.mark.parametrize(
     ("shape", "num_layers"), [((11, 13, 3), 1), ((9, 8, 3), 3), ((12, 12, 1), 1)]
 )
-def test_small_model_at_every_sub_pixel(shape, num_layers):
+def test_a_small_model_is_causal_at_every_sub_pixel(shape, num_layers):
     keras.utils.set_random_seed(1)
     model = GatedPixelCNN(shape[-1], width=13, num_layers=num_layers, hidden=25, dtype="float64")
     positions = list(np.ndindex(*shape))
@@ -57,7 +57,7 @@ def test_small_model_at_every_sub_pixel(shape, num_layers):
         )
 
 
-def test_full_size_model():
+def test_the_full_size_model_is_causal():
     keras.utils.set_random_seed(1)
     model = GatedPixelCNN()
     shape = (32, 32, 3)
@@ -98,6 +98,6 @@ def test_parameters_of_table_2():
         ({"hidden": 2}, "hidden"),
     ],
 )
-def test_what_cannot_work_is_refused(arguments, word):
+def test_invalid_arguments_are_refused(arguments, word):
     with pytest.raises(ValueError, match=word):
         GatedPixelCNN(**arguments)

@@ -3,7 +3,7 @@ import numpy as np
 from prsr.models.regression import RegressionNetwork
 
 
-def test_regression_s_error_by_hand():
+def test_squared_error_by_hand():
     model = RegressionNetwork(channels=1, scale=1, blocks_per_stage=0, width=2)
     grey = np.full((2, 4, 4, 1), 51, np.uint8)  # 0.2
     model(grey)

@@ -102,8 +102,8 @@ for name in sys.argv[1:]:
 """
 
 
-def test_a_file_is_loaded_where_only_the_models_are_imported(tmp_path):
-    """Bit for bit, with the optimizer, in safe mode."""
+def test_a_file_loads_where_only_the_models_are_imported(tmp_path):
+    """The model is the same bit for bit, with its optimizer, and loads in safe mode."""
     np.savez(tmp_path / "images.npz", *images())
     expected = {}
     for name, make in MODELS.items():
@@ -118,7 +118,7 @@ def test_a_file_is_loaded_where_only_the_models_are_imported(tmp_path):
             np.testing.assert_array_equal(one, other)
 
 
-def test_a_clone_is_built_and_has_weights_of_its_own():
+def test_a_clone_is_built_and_has_its_own_weights():
     model = small()
     clone = keras.models.clone_model(model)
     assert [v.shape for v in clone.variables] == [v.shape for v in model.variables]

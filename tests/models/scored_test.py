@@ -45,8 +45,8 @@ def fitted(architecture, pairs):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_fit_takes_the_steps_of_the_trainer(train_set, architecture):
-    """The same losses, scores and weights, on one device."""
+def test_fit_equals_the_trainer(train_set, architecture):
+    """Losses, scores and weights of `fit` on one device are the trainer's."""
     trainer = Trainer(hparams(architecture), train_set)
     batches = iter(trainer.batches())
     expected = [trainer.train_step(next(batches)) for _ in range(STEPS)]
@@ -64,7 +64,7 @@ def test_fit_takes_the_steps_of_the_trainer(train_set, architecture):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5, err_msg=a.path)
 
 
-def test_fit_on_two_devices_is_fit_on_one(train_set):
+def test_fit_on_two_devices_equals_fit_on_one(train_set):
     trainer = Trainer(hparams("pixel_recursive"), train_set)
     _, expected = fitted("pixel_recursive", trainer.pairs())
     with mirrored().scope():
@@ -90,8 +90,8 @@ def test_evaluate_reports_bits_per_dim(train_set):
     np.testing.assert_allclose(found["nats_per_image"], first, rtol=1e-5)
 
 
-def test_keras_callbacks_do_their_work(train_set, tmp_path):
-    """They see the scores, and stop, save and continue."""
+def test_keras_callbacks_stop_save_and_resume(train_set, tmp_path):
+    """They monitor the model's scores."""
     trainer = Trainer(HPARAMS, train_set)
     validation = trainer.pairs().take(2).cache()
     callbacks = [
@@ -117,7 +117,7 @@ def test_keras_callbacks_do_their_work(train_set, tmp_path):
     assert resumed.epoch == [2] and int(again.optimizer.iterations) == 6
 
 
-def test_metrics_are_no_weights():
+def test_metrics_are_not_saved():
     """They are neither in a checkpoint nor in a file."""
     model = compiled()
     assert not any("total" in variable.path for variable in model.variables)

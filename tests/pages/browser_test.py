@@ -8,7 +8,7 @@ from tests.pages.demo.browser_test import BEST, EXAMPLES, Page, demo, host, squa
 from tests.pages.study.browser_test import Worker, served  # noqa: F401
 
 
-def test_an_example_is_drawn_row_by_row_and_looked_into(browser, demo):  # noqa: F811
+def test_the_demo_draws_an_example_row_by_row_and_shows_its_inside(browser, demo):  # noqa: F811
     page = Page(browser, demo[1])
     page.wait(lambda: len(page.elements("#examples img")) == 2)
     page.elements("#examples button")[1].click()
@@ -31,7 +31,7 @@ def test_an_example_is_drawn_row_by_row_and_looked_into(browser, demo):  # noqa:
     assert page.element("place").text == "row 17, column 17"
 
 
-def test_a_whole_session_of_the_study(browser, served):  # noqa: F811
+def test_a_worker_completes_a_session_of_the_study(browser, served):  # noqa: F811
     study, _ = served
     worker = Worker(browser, *served)
     worker.wait_for_text("is from a camera")

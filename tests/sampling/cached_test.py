@@ -66,7 +66,7 @@ def some_given():
         ((5, 1), False, {"scale": 1, "prior_width": 3, "prior_hidden": 3, "prior_layers": 4}),
     ],
 )
-def test_it_draws_the_images_of_the_reference(low_size, jit_compile, options):
+def test_samples_equal_the_reference_s(low_size, jit_compile, options):
     model = make(low_size, **options)
     low_res, seeds = ask(model, low_size, batch=2)
     reference, sampler = naive.sampler(model), cached.Sampler(model, jit_compile)
@@ -78,8 +78,8 @@ def test_it_draws_the_images_of_the_reference(low_size, jit_compile, options):
     np.testing.assert_array_equal(greedy, reference(low_res, seeds, INFINITY))
 
 
-def test_guided_and_continued_images_are_those_of_the_reference():
-    """Drawn whole or row by row."""
+def test_guided_and_continued_samples_equal_the_reference_s():
+    """They are drawn whole or row by row."""
     model, sampler, low_res, seeds = standard()
     given = some_given()
     expected = naive.sampler(model)(low_res, seeds, 1.1, given, guidance=1.5)
@@ -95,7 +95,7 @@ def test_guided_and_continued_images_are_those_of_the_reference():
 
 
 def test_a_sample_does_not_depend_on_its_batch_or_the_compiler(monkeypatch):
-    """Alone, in a batch, and in a large batch that two cores share."""
+    """A sample is the same alone, in a batch, in one that two cores share, and compiled."""
     monkeypatch.setattr(cached.host, "cores", lambda: 2)
     model, sampler, _, _ = standard()
     low_res, seeds = ask(model, (3, 3), batch=32)
@@ -119,7 +119,7 @@ def test_devices_share_a_batch_and_draw_the_same_images(batch, monkeypatch):
 
 
 def test_the_first_call_uses_what_warm_up_compiled(monkeypatch):
-    """Even if it comes before the thread that compiles has ended."""
+    """A call during the warm-up waits for it instead of compiling again."""
     model, sampler, low_res, seeds = standard()
     traces, draw = [], cached._draw_images
 
@@ -174,7 +174,7 @@ def test_logits_along_a_given_image_are_those_of_one_pass():
 
 
 def test_changed_weights_change_the_sample():
-    """Weights are read at each call, every one of them."""
+    """All weights are read at each call."""
     model = make((2, 2), seed=5)
     low_res, seeds = ask(model, (2, 2))
     sampler, reference = cached.Sampler(model, jit_compile=False), naive.sampler(model)
@@ -188,7 +188,7 @@ def test_changed_weights_change_the_sample():
 
 @pytest.mark.slow
 def test_one_pass_draws_the_samples_of_table_2_again():
-    """At full size every exception must be a tie at float precision."""
+    """At full size, exceptions must be ties at float precision."""
     keras.utils.set_random_seed(0)
     model = PixelRecursiveSuperResolution()
     low_res, seeds = ask(model, (8, 8), batch=2)

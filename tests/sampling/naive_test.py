@@ -15,7 +15,7 @@ def rising(images):
 
 
 def test_order_and_feedback_by_a_toy_function():
-    """All sub-pixels of two images, and the first five of one."""
+    """All sub-pixels of two images, or the first five of one, follow from the one before."""
     drawn = naive.sample(rising, (3, 4, 3), tf.constant([[0, 0], [0, 1]]), 1.0)
     np.testing.assert_array_equal(drawn, np.tile(np.arange(36).reshape(3, 4, 3), (2, 1, 1, 1)))
     part = naive.sample(rising, (3, 4, 3), tf.constant([[0, 0]]), 1.0, count=5).numpy().ravel()
@@ -50,8 +50,8 @@ LOW_RES = np.random.default_rng(0).integers(0, 256, (3, 2, 2, 3), dtype=np.uint8
 SEEDS = np.array([[5, 0], [5, 1], [6, 0]])
 
 
-def test_logits_are_tau_times_b_and_more_of_a(model):
-    """Guidance, one sub-pixel after another, with the networks called by hand."""
+def test_guidance_multiplies_a_by_one_more(model):
+    """Samples equal a loop over sub-pixels that calls both networks."""
     tau, guidance = 1.2, 2.0
     uniforms = noise.uniforms(tf.constant(SEEDS, tf.int32), (4, 4, 3)).numpy()
     expected = np.zeros((3, 4, 4, 3), np.uint8)
@@ -65,7 +65,7 @@ def test_logits_are_tau_times_b_and_more_of_a(model):
 
 
 def test_one_pass_draws_the_finished_samples_again(model):
-    """The fixed point: with the same noise, every sub-pixel follows from those before it."""
+    """With the same noise, every sub-pixel follows from those before it."""
     drawn = naive.sampler(model)(LOW_RES, SEEDS, 1.1)
     logits = model((LOW_RES, drawn)).joint
     again = noise.draw(logits, 1.1, noise.uniforms(SEEDS, (4, 4, 3)))

@@ -12,7 +12,7 @@ def logits_of(probabilities):
 
 
 def test_inverse_distribution_by_hand():
-    """And tau 2 squares probabilities: 1 to 3 becomes 1 to 9, so the first value ends at 0.1."""
+    """Tau 2 squares probabilities: 1 to 3 becomes 1 to 9, so the first value ends at 0.1."""
     uniforms = np.array([0.01, 0.19, 0.21, 0.69, 0.71, 0.999])
     drawn = noise.draw(np.tile(logits_of([0.2, 0.5, 0.3]), (6, 1)), 1.0, uniforms)
     assert drawn.numpy().tolist() == [0, 0, 1, 1, 2, 2]
@@ -22,7 +22,7 @@ def test_inverse_distribution_by_hand():
 
 
 def test_extreme_noise_stays_in_range(monkeypatch):
-    """The largest is below one, so that a value without probability is never drawn."""
+    """The largest uniform is below one, so a value of probability zero is never drawn."""
     logits = np.zeros((2, 256), "float32")
     assert noise.draw(logits, 1.0, np.array([1e-8, 1 - 2.0**-25])).numpy().tolist() == [0, 255]
     largest = tf.constant([[[2**32 - 1]]], tf.uint32)
@@ -53,7 +53,7 @@ def test_a_graph_computes_the_same_seeds(shape):
 
 
 def test_draws_follow_the_distribution():
-    """Chi-square over 20,000 draws."""
+    """Chi-square over 20,000 draws stays below the 0.1% point."""
     probabilities = np.array([0.1, 0.25, 0.05, 0.4, 0.2])
     uniforms = noise.uniforms(np.array([[1, 2]]), (20_000, 1, 1))[0, :, 0, 0]
     drawn = noise.draw(np.tile(logits_of(probabilities), (20_000, 1)), 1.0, uniforms)

@@ -7,7 +7,7 @@ from prsr.sampling import projection
 
 
 def test_the_matrix_by_hand():
-    """Size 2 to 1: four taps of the kernel lie in the image, two on either side."""
+    """From size 2 to 1, four taps of the kernel lie in the image, two on either side."""
     np.testing.assert_allclose(projection.reduction_matrix(2, 2), [[0.5, 0.5]])
     # 4 to 2: the first centre is at 0.5, so pixels are 0.25, 0.25, 0.75 and 1.25 widths away.
     kernel = [0.8671875, 0.8671875, 0.2265625, -0.0703125]
@@ -17,7 +17,7 @@ def test_the_matrix_by_hand():
 
 @pytest.mark.parametrize("method", DOWNSAMPLING)
 @pytest.mark.parametrize(("size", "scale", "channels"), [(32, 4, 3), (16, 2, 1), (24, 8, 3)])
-def test_it_is_the_reduction_of_training(method, size, scale, channels):
+def test_the_matrix_reduces_as_training_does(method, size, scale, channels):
     rng = np.random.default_rng(0)
     high_res = rng.integers(0, 256, (2, size, size, channels), np.uint8)
     matrix = projection.reduction_matrix(size, scale, method)
@@ -26,8 +26,8 @@ def test_it_is_the_reduction_of_training(method, size, scale, channels):
     assert np.abs(np.clip(reduced, 0, 255) - expected).max() <= 0.5 + 1e-3  # which is rounded
 
 
-def test_by_hand():
-    """Two pixels in each direction, reduced to their mean: all are moved alike."""
+def test_matching_by_hand():
+    """Two by two pixels are reduced to their mean, so all are moved alike."""
     high_res = np.array([[10, 20], [30, 40]], np.uint8)[None, :, :, None]
     matched = projection.match(high_res, np.full((1, 1, 1, 1), 35))
     np.testing.assert_array_equal(matched[0, :, :, 0], [[20, 30], [40, 50]])
@@ -37,8 +37,8 @@ def test_by_hand():
     assert matched[0, 0, 0, 0] == 255 and matched.mean() == pytest.approx(96, abs=0.5)
 
 
-def test_what_was_given_stays_and_the_others_make_up_for_it():
-    """Sixty more are wanted in all, of three pixels: twenty each."""
+def test_given_pixels_stay_and_the_others_compensate():
+    """Sixty more are needed in all, from three pixels: twenty each."""
     high_res = np.array([[10, 20], [30, 40]], np.uint8)[None, :, :, None]
     given = np.array([[10, -1], [-1, -1]])[None, :, :, None]
     goal = np.full((1, 1, 1, 1), 40)
@@ -72,8 +72,8 @@ def test_a_matched_image_reduces_to_its_input_and_is_the_nearest(method):
     np.testing.assert_allclose(projection.match(matched, low_res, method), matched, atol=1)
 
 
-def test_what_cannot_be_matched_comes_nearer():
-    """A white spot in the input and black around it: the kernel would have to overshoot."""
+def test_an_input_that_cannot_be_matched_is_approached():
+    """The input has a white spot on black, so the kernel would have to overshoot."""
     low_res = np.zeros((1, 8, 8, 3), np.uint8)
     low_res[:, 4, 4] = 255
     black = np.zeros((1, 32, 32, 3), np.uint8)

@@ -55,7 +55,7 @@ def test_the_paper_s_model_is_guided_and_its_samples_are_projected():
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 9])
 def test_batches_are_of_one_size_and_change_nothing(batch_size):
-    """The last one begins anew, and what is drawn twice is left out."""
+    """The last batch overlaps the one before, and repeated images are left out."""
     sizes, told = [], []
 
     def sampler(low_res, seeds, sampling, given):
@@ -105,7 +105,7 @@ def test_baselines_may_be_matched_and_corners_guided():
     samplers.check(Sampling(guidance=2.0), CORNERS)
 
 
-def test_a_way_of_sampling_has_a_key_and_a_title():
+def test_a_sampling_has_a_key_and_a_title():
     assert (Sampling(1.2).key, Sampling(1.2).title) == ("tau_1.2", "tau = 1.2")
     assert Sampling(float("inf")).key == "greedy"
     best = Sampling(1.2, 2.0, True)

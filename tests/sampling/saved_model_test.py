@@ -53,7 +53,7 @@ def test_signatures_have_names_and_any_batch(signatures):
 
 
 @pytest.mark.parametrize("count", [1, 8, 19])
-def test_samples_are_those_of_the_command_s_sampler(signatures, model, count):
+def test_samples_equal_the_command_s(signatures, model, count):
     low_res, seed = inputs(count), np.stack([np.arange(count) % 3, np.arange(count) + 1], 1)
     seeds = [noise.image_seeds(x, s, n)[-1] for x, (s, n) in zip(low_res, seed)]
     sampler = samplers.Sampler(model, jit_compile=False)
@@ -62,7 +62,7 @@ def test_samples_are_those_of_the_command_s_sampler(signatures, model, count):
         np.testing.assert_array_equal(drawn, sampler(low_res, np.stack(seeds), sampling))
 
 
-def test_the_other_signatures_are_the_model_s_methods(signatures, model):
+def test_other_signatures_equal_the_model_s_methods(signatures, model):
     low_res = inputs(3)
     greedy = signatures["greedy"](low_res=tf.constant(low_res))["high_res"]
     sampler = samplers.Sampler(model, jit_compile=False)
@@ -92,7 +92,7 @@ def test_arguments_out_of_range_are_rejected(signatures, tau, seeds, guidance, w
 
 @pytest.mark.parametrize("shape", [(2, 2, 3), (1, 4, 4, 3), (1, 2, 2, 1)])
 def test_wrong_shapes_are_rejected(signatures, shape):
-    """Without the check, an image without a batch ended the process."""
+    """TensorFlow itself does not check shapes, and an image without a batch ended the process."""
     low_res, high_res = tf.zeros(shape, tf.uint8), tf.zeros((1, 8, 8, 3), tf.uint8)
     rejected = pytest.raises(tf.errors.InvalidArgumentError, match=r"expected shape \[\?,2,2,3\]")
     for name in ("greedy", "conditioning_logits"):

@@ -78,14 +78,14 @@ def other(request, on_tensorflow, found):
 
 
 def test_log_likelihoods_agree(found, other):
-    """Of the shipped weights, within 1e-4 nats a sub-pixel."""
+    """Scores of the bundled weights agree within 1e-4 nats per sub-pixel."""
     nats = found("tensorflow")["nats"]
     assert len(nats) == 64 and np.std(nats) > 100
     np.testing.assert_allclose(other["nats"], nats, rtol=0, atol=1e-4 * 3072)
 
 
-def test_fit_goes_the_same_way(found, other):
-    """Twenty steps, and validations with fresh statistics."""
+def test_fit_equals_tensorflow_s(found, other):
+    """Losses agree over twenty steps, each validated with fresh statistics."""
     expected = found("tensorflow")
     names = [name for name in expected if name.startswith("history")]
     assert len(names) == 10
@@ -95,14 +95,14 @@ def test_fit_goes_the_same_way(found, other):
         assert len(expected[name]) == 20 and other[name][-1] < 0.97 * other[name][0]
 
 
-def test_causality_by_gradients(other):
+def test_gradients_prove_causality(other):
     shape = on_backend.SHAPE
     for position, seen in zip(np.ndindex(shape), other["seen"], strict=True):
         np.testing.assert_array_equal(seen, before(shape, position, reach=5), err_msg=str(position))
 
 
 def test_the_reference_sampler_draws_the_same(found, other, on_tensorflow):
-    """With Keras' operations alone, and TensorFlow's own of the same noise."""
+    """Samples are the same with Keras' operations alone and with TensorFlow's own."""
     drawn = found("tensorflow")["drawn"]
     np.testing.assert_array_equal(other["drawn"], drawn)
     model = keras.saving.load_model(on_tensorflow / "start.keras")
@@ -111,12 +111,12 @@ def test_the_reference_sampler_draws_the_same(found, other, on_tensorflow):
     assert drawn.std() > 50
 
 
-def test_a_file_is_every_backend_s(found, other):
-    """What another saved after training, read here."""
+def test_a_trained_model_is_saved_and_loaded_alike(found, other):
+    """A model trained and reloaded on another backend scores as on TensorFlow."""
     np.testing.assert_allclose(other["kept"], found("tensorflow")["kept"], rtol=1e-3)
 
 
-def test_tensorflow_is_required(monkeypatch):
+def test_another_backend_is_refused_where_tensorflow_is_needed(monkeypatch):
     backend.require_tensorflow("this")
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(UserError, match="this needs TensorFlow as Keras' backend, not jax"):
@@ -134,7 +134,7 @@ for code in ("prsr.load('faces')", "import prsr.data.pipeline", "import prsr.sam
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_what_needs_tensorflow_says_so(name):
+def test_parts_that_need_tensorflow_say_so(name):
     environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", NEEDY]
     printed = subprocess.run(command, env=environment, capture_output=True, text=True).stdout

@@ -35,7 +35,7 @@ def test_a_file_or_folder_appears_whole(tmp_path, write):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_after_an_error_nothing_of_it_is_left(tmp_path, write, error):
+def test_an_error_leaves_the_old_file_alone(tmp_path, write, error):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(error), files.replacing(path) as partial:
@@ -44,7 +44,7 @@ def test_after_an_error_nothing_of_it_is_left(tmp_path, write, error):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_two_processes_write_the_same_file_apart(tmp_path, monkeypatch):
+def test_two_processes_writing_one_file_do_not_mix(tmp_path, monkeypatch):
     path = tmp_path / "a"
     with files.replacing(path) as partial:
         partial.write_text("ours")
@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "error", [OSError("no room"), tf.errors.ResourceExhaustedError(None, None, "no room")]
 )
-def test_failed_writes_of_python_and_tensorflow_are_told_in_words(error):
+def test_failed_writes_of_python_and_tensorflow_name_path_and_cause(error):
     with (
         pytest.raises(UserError, match=r"could not write to 'a/b' \(no room\); free some space"),
         files.disk_errors("a/b"),
@@ -107,8 +107,8 @@ def test_a_portable_name_can_be_read_back(name):
     assert urllib.parse.unquote_to_bytes(portable) == name.encode(errors="surrogateescape")
 
 
-def test_a_file_system_without_locks_is_named_in_a_warning(tmp_path, monkeypatch, capsys):
-    """Lustre and NFS, as some are mounted."""
+def test_a_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, capsys):
+    """Some Lustre and NFS mounts have no locks."""
     error = OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
     monkeypatch.setattr(filelock.FileLock, "acquire", mock.Mock(side_effect=error))
     with files.lock(tmp_path / "new", "training in"):
@@ -117,7 +117,7 @@ def test_a_file_system_without_locks_is_named_in_a_warning(tmp_path, monkeypatch
     assert os.strerror(errno.ENOLCK) in line and "no other process is training in it" in line
 
 
-def test_a_lock_deletes_what_killed_processes_left(tmp_path):
+def test_a_lock_deletes_partial_files_of_killed_processes(tmp_path):
     (tmp_path / "samples").mkdir()
     (tmp_path / ".partial-1-export").mkdir()
     for name in (".partial-1-a", "samples/.partial-2-b.png", "kept", ".partial-1-export/c"):

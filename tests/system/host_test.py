@@ -25,12 +25,12 @@ def files(tmp_path, monkeypatch):
     ("quota", "cores"),
     [("150000 100000", 2), ("max 100000", 48), ("50000 100000", 1), ("", 48), ("x y", 48)],
 )
-def test_quotas_limit_the_cores_of_an_affinity(files, quota, cores):
+def test_a_quota_limits_the_cores(files, quota, cores):
     assert host.cores() == 48
     files({"proc/self/cgroup": "0::/job/step\n", "sys/fs/cgroup/job/cpu.max": quota})
     assert host.cores() == cores
 
 
-def test_a_host_without_such_files(tmp_path, monkeypatch):
+def test_a_host_without_control_groups_has_its_cores(tmp_path, monkeypatch):
     monkeypatch.setattr(host, "_ROOT", tmp_path)
     assert host.cores() >= 1

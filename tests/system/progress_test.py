@@ -10,12 +10,12 @@ from prsr.system import progress
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0:00:00"), (59.9, "0:00:59"), (3661, "1:01:01"), (90000, "25:00:00")]
 )
-def test_clock(seconds, text):
+def test_seconds_are_printed_as_a_clock(seconds, text):
     assert progress.clock(seconds) == text
 
 
 def test_time_left_by_hand(monkeypatch, capsys):
-    """A quarter in 10 seconds: 30 are left. Sooner than `every` nothing is said."""
+    """After a quarter in 10 seconds 30 are left; updates sooner than `every` print nothing."""
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     bar = progress.Progress("pictures", 4000, every=5)
@@ -28,7 +28,7 @@ def test_time_left_by_hand(monkeypatch, capsys):
     ]
 
 
-def test_nothing_reaches_standard_error_for_a_while(capfd):
+def test_silenced_keeps_libraries_and_children_off_standard_error(capfd):
     with pytest.raises(ValueError), progress.silenced():
         os.write(2, b"a library's")
         subprocess.run([sys.executable, "-c", "import os; os.write(2, b'a child')"], check=True)

@@ -49,7 +49,7 @@ def damaged(content, rng):
 
 @pytest.mark.parametrize("ending", ["data-00000-of-00001", "index"])
 def test_damage_to_a_checkpoint_is_noticed(trainer, uninterrupted, tmp_path, capsys, ending):
-    """A file cut off or changed anywhere: the one before, to the bit, or no harm was done."""
+    """The checkpoint before is restored bit for bit, unless no value was damaged."""
     rng = random.Random(ending)
     saved = {}
     for step in (12, 14):
@@ -74,7 +74,7 @@ def test_damage_to_a_checkpoint_is_noticed(trainer, uninterrupted, tmp_path, cap
     assert harmless < 40  # an index ends in unused bytes; there is nothing else that is
 
 
-def test_no_checkpoint_left_that_can_be_read(trainer, uninterrupted, tmp_path, capsys):
+def test_a_run_without_a_readable_checkpoint_is_refused(trainer, uninterrupted, tmp_path, capsys):
     shutil.copytree(uninterrupted / "checkpoints", tmp_path / "checkpoints")
     for path in (tmp_path / "checkpoints").glob("*.index"):
         path.write_bytes(path.read_bytes()[:100])

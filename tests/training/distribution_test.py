@@ -92,8 +92,8 @@ def test_two_workers_equal_one_device(one_device, two_workers):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1])
-def test_a_worker_killed_and_started_again(two_workers, tmp_path, lost):
-    """The other notices, waits for it, and both go on from the last checkpoint."""
+def test_training_continues_after_a_worker_was_killed(two_workers, tmp_path, lost):
+    """The other waits until it is started again, and both resume from the last checkpoint."""
     workers = addresses(2)
     options = [f"--workdir={tmp_path}", *OPTIONS]
     processes = [worker(workers, i, *options) for i in range(2)]
@@ -118,8 +118,8 @@ def test_a_worker_killed_and_started_again(two_workers, tmp_path, lost):
 
 
 @pytest.mark.slow
-def test_one_worker_asked_to_stop_stops_all(two_workers, tmp_path):
-    """And its checkpoint goes on with one device, eight, and two workers again."""
+def test_a_signal_to_one_worker_stops_all(two_workers, tmp_path):
+    """Their checkpoint continues on one device, on four, and on two workers again."""
     workers = addresses(2)
     options = [f"--workdir={tmp_path}", *OPTIONS]
     processes = [worker(workers, i, *options, "--checkpoint_every=1000") for i in range(2)]
@@ -162,7 +162,7 @@ def both_refuse(*arguments_of):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("other", ["--seed=7", "--prior_layers=2", "--eval_every=5"])
-def test_workers_that_were_started_differently(tmp_path, other):
+def test_workers_with_different_flags_are_refused(tmp_path, other):
     options = [f"--workdir={tmp_path}", *OPTIONS]
     for line in both_refuse(options, [*options, other]):
         assert "settings or images differ" in line
@@ -170,8 +170,8 @@ def test_workers_that_were_started_differently(tmp_path, other):
 
 
 @pytest.mark.slow
-def test_an_image_that_only_the_second_worker_meets(tmp_path):
-    """All save before the step that wants it, and stop."""
+def test_an_image_that_one_worker_cannot_read_stops_all(tmp_path):
+    """All save before the step that needs the image."""
     image_set = images(DataHparams("drawn:200", 8))
     bad = int(pipeline.shuffled(np.int64([4 * 20 + 3]), len(image_set), seed=1)[0])  # in step 21
     for split in ("train", "validation"):
@@ -186,7 +186,7 @@ def test_an_image_that_only_the_second_worker_meets(tmp_path):
     assert (tmp_path / "run" / "checkpoints" / "ckpt-20.index").exists()
 
 
-def test_which_strategy(monkeypatch):
+def test_one_machine_has_no_strategy(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert distribution.open_strategy() is None
     monkeypatch.setenv("TF_CONFIG", config(["alone:2222"], 0))
@@ -208,13 +208,13 @@ def test_which_strategy(monkeypatch):
         config(TWO, 0).replace('"type": "worker"', '"type": "chief"'),
     ],
 )
-def test_a_cluster_that_cannot_be_read(monkeypatch, text):
+def test_an_invalid_cluster_is_refused(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UserError, match="TF_CONFIG must be like"):
         distribution.open_strategy()
 
 
-def test_more_replicas_than_gpus(monkeypatch):
+def test_more_replicas_than_gpus_are_refused(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one", "two"])
     with pytest.raises(UserError, match="expected 3 devices, but this machine has 2 GPU"):

@@ -46,7 +46,7 @@ def test_an_ignored_signal_stays_ignored():
 
 
 def test_nothing_is_left_behind():
-    """No thread, and no place where Python writes signals to."""
+    """No thread and no wake-up descriptor for signals remains."""
     before = set(threading.enumerate())
     with interrupts.collected() as caught:
         assert len(set(threading.enumerate()) - before) == 1
@@ -66,7 +66,7 @@ with interrupts.collected() as caught:
 """
 
 
-def test_whoever_asks_again_a_second_later_does_not_wait():
+def test_a_second_signal_exits_at_once():
     process = subprocess.Popen(
         [sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -36,8 +36,8 @@ def rates(workdir):
 
 
 @pytest.mark.slow
-def test_nan_and_restore_goes_back_and_on_with_a_lower_rate(tiny_run, copy):
-    """Training continues from the checkpoint at half the rate, and the checkpoint remembers it."""
+def test_on_nan_restore_continues_at_a_lower_rate(tiny_run, copy):
+    """Training resumes from the checkpoint at half the rate, which is remembered."""
     options = ["--learning_rate=5e4", "--train_steps=10", "--log_every=1", "--sample_images=0"]
     result = succeed(call("train", f"--workdir={copy}", *options, "--on_nan=restore"))
     assert "not finite at step 8 (learning rate 5e+04); going back" in result.stderr
@@ -49,8 +49,8 @@ def test_nan_and_restore_goes_back_and_on_with_a_lower_rate(tiny_run, copy):
 
 
 @pytest.mark.slow
-def test_a_record_that_is_damaged_costs_no_step(tmp_path):
-    """Training stops at it with everything saved, and goes on when it was mended."""
+def test_a_damaged_record_costs_no_step(tmp_path):
+    """Training stops with everything saved, and continues once the record is repaired."""
     image_set = images(DataHparams(dataset="drawn:200", image_size=8))
     bad = int(pipeline.shuffled(np.int64([4 * 20 + 2]), len(image_set), seed=1)[0])  # in step 21
     for split in ("train", "validation"):
@@ -71,7 +71,7 @@ def test_a_record_that_is_damaged_costs_no_step(tmp_path):
     assert_same_weights(tmp_path / "expected", tmp_path / "run")
 
 
-def test_no_permission_for_a_checkpoint(tiny_run, copy):
+def test_a_read_only_directory_is_refused_and_unchanged(tiny_run, copy):
     prefix = []
     if os.getuid() == 0:  # whom no permission binds, unless it gives up the right to ignore it
         if not shutil.which("setpriv"):

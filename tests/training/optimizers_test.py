@@ -5,8 +5,8 @@ from prsr.hparams import TrainingHparams
 from prsr.training import optimizers
 
 
-def test_equals_the_original_optimizer():
-    """Sixty steps of a least-squares problem, against TensorFlow 1's own RMSProp."""
+def test_the_optimizer_equals_tensorflow_1_s():
+    """Both take sixty steps of a least-squares problem."""
     random = np.random.default_rng(0)
     target, start = random.normal(size=(2, 5, 4))
     training = TrainingHparams(halve_every=25)

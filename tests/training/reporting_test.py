@@ -11,7 +11,7 @@ from prsr.workdir.directory import Workdir
 from tests.runs import summaries
 
 
-def test_tensorboard_has_scalars_and_images(tiny_run):
+def test_tensorboard_shows_scalars_and_images(tiny_run):
     tags = {tag: [step for step, _ in steps] for tag, steps in summaries(tiny_run).items()}
     for name in ("joint", "conditioning", "prior"):
         assert tags[f"train/bits_per_dim/{name}"] == [1, 2, 3, 4, 5, 6]

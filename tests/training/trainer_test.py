@@ -70,7 +70,7 @@ def weights(trainer):
 
 @pytest.mark.parametrize("weight", [1.0, 0.0])
 def test_a_step_is_equation_8_or_7_and_rmsprop(trainer_of, train_set, weight):
-    """One step against the loss written out, and TensorFlow 1's update by hand."""
+    """One step equals the loss written out and TensorFlow 1's update by hand."""
     trainer = trainer_of(hparams("none", conditioning_weight=weight))
     before = weights(trainer)
     low_res, high_res = next(iter(pipeline.training_pairs(train_set, HPARAMS.data, 4, 4, seed=1)))
@@ -163,7 +163,7 @@ def test_clipping_bounds_the_gradient(trainer_of):
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-def test_moving_average(averaged, devices):
+def test_evaluation_uses_the_moving_average(averaged, devices):
     trainer, seen = averaged(devices)
     expected = seen[0]  # Keras starts the average at the first update
     for now in seen[1:]:
@@ -178,8 +178,8 @@ def test_moving_average(averaged, devices):
 @pytest.mark.parametrize(
     "option", ["mixed_precision", pytest.param("jit_compile", marks=pytest.mark.slow)]
 )
-def test_options_learn_as_the_plain_step(trainer_of, option):
-    """The loss falls, and by as much."""
+def test_options_learn_as_fast_as_the_plain_step(trainer_of, option):
+    """The loss falls by as much."""
     fell = []
     for options in ({}, {option: True}):
         scores = steps(trainer_of(hparams(learning_rate=2e-3, **options)), 30)
@@ -188,8 +188,8 @@ def test_options_learn_as_the_plain_step(trainer_of, option):
     assert fell[1] == pytest.approx(fell[0], rel=0.1)
 
 
-def test_a_checkpoint_holds_everything(averaged, tmp_path):
-    """Weights, batch statistics, the optimizer's slots and its step."""
+def test_a_checkpoint_restores_everything(averaged, tmp_path):
+    """Weights, batch statistics, the optimizer's slots and its step are restored."""
     trainer, _ = averaged(devices=1)
     variables = [*trainer.model.variables, *trainer.optimizer.variables]
     path = trainer.checkpoint.save(str(tmp_path / "ckpt"))
@@ -203,7 +203,7 @@ def test_a_checkpoint_holds_everything(averaged, tmp_path):
     assert len(statistics) == 6 and all(np.any(v.numpy() != 1) for v in statistics)
 
 
-def test_checkpoints_move_between_one_device_and_two(trainer_of, averaged, tmp_path):
+def test_a_checkpoint_of_two_devices_loads_on_one(trainer_of, averaged, tmp_path):
     two, _ = averaged(devices=2)
     path = two.checkpoint.save(str(tmp_path / "ckpt"))
     keras.utils.set_random_seed(99)
@@ -214,7 +214,7 @@ def test_checkpoints_move_between_one_device_and_two(trainer_of, averaged, tmp_p
         np.testing.assert_array_equal(a, b)
 
 
-def test_what_devices_cannot_share_is_refused(trainer_of):
+def test_settings_that_devices_cannot_share_are_refused(trainer_of):
     with pytest.raises(UserError, match="multiple of 2"):
         trainer_of(hparams(global_batch_size=5), mirrored())
     with pytest.raises(UserError, match="one device only"):

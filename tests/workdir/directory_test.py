@@ -21,7 +21,7 @@ from prsr.workdir.directory import Workdir
 from tests.conftest import assert_one_line, call
 
 
-def test_weights_of_another_model(tiny_run, tmp_path):
+def test_missing_weights_and_those_of_another_model_are_refused(tiny_run, tmp_path):
     settings = json.loads((tiny_run / "settings.json").read_text())
     settings["hparams"]["model"]["prior_width"] = 9
     (tmp_path / "settings.json").write_text(json.dumps(settings))
@@ -35,7 +35,7 @@ def test_weights_of_another_model(tiny_run, tmp_path):
 
 
 def test_weights_of_a_deeper_model_are_refused(tiny_run, tmp_path):
-    """Keras itself would load what it has a place for."""
+    """Keras itself would load the layers that it has a place for."""
     settings = json.loads((tiny_run / "settings.json").read_text())
     settings["hparams"]["model"]["blocks_per_stage"] = 0
     (tmp_path / "settings.json").write_text(json.dumps(settings))
@@ -44,7 +44,7 @@ def test_weights_of_a_deeper_model_are_refused(tiny_run, tmp_path):
         Workdir(tmp_path).load_model()
 
 
-def test_settings_that_cannot_be_read(tiny_run, tmp_path):
+def test_unreadable_settings_are_refused_and_kept(tiny_run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(tiny_run, copy)
     wrong_type = (tiny_run / "settings.json").read_text().replace(": 4,", ': "4",', 1)
@@ -56,8 +56,8 @@ def test_settings_that_cannot_be_read(tiny_run, tmp_path):
     assert (copy / "settings.json").read_text() == text
 
 
-def test_what_comes_after_a_checkpoint_is_forgotten(tmp_path):
-    """And a line that was only half written when the run was killed."""
+def test_metrics_after_a_checkpoint_are_dropped(tmp_path):
+    """A line that was half written when the run was killed is dropped as well."""
     workdir = Workdir(tmp_path)
     assert workdir.read_metrics() == []
     for step in (1, 2, 2, 3):
@@ -68,7 +68,7 @@ def test_what_comes_after_a_checkpoint_is_forgotten(tmp_path):
     assert workdir.read_metrics() == [{"step": 1}, {"step": 2}, {"step": 2}]
 
 
-def test_weights_are_not_begun_without_room(tmp_path, monkeypatch):
+def test_weights_are_kept_when_there_is_no_room(tmp_path, monkeypatch):
     hparams = Hparams(ModelHparams("regression", 1, 1, 0, 1), DataHparams(image_size=2))
     model, workdir = build_model(hparams), Workdir(tmp_path)
     workdir.save_weights(model)
@@ -131,7 +131,7 @@ def test_a_zip_of_the_run_s_folder_has_its_splits(begun, tmp_path, system, capsy
     assert capsys.readouterr().err == "" and len(digest) == 62
 
 
-def test_a_zip_of_macos_that_does_not_say_that_it_is_utf_8(begun, tmp_path, capsys):
+def test_a_macos_zip_without_the_utf_8_flag_has_the_splits(begun, tmp_path, capsys):
     workdir, hparams, folder = begun
     path = zipped(folder, tmp_path / "a.zip", as_macos)
     content = bytearray(path.read_bytes())
@@ -146,8 +146,8 @@ def test_a_zip_of_macos_that_does_not_say_that_it_is_utf_8(begun, tmp_path, caps
     assert capsys.readouterr().err == ""
 
 
-def test_images_that_were_moved_to_a_test_folder_are_not_called_held_out(begun, tmp_path, capsys):
-    """Their paths are others, so whether the run was trained on them cannot be told."""
+def test_images_moved_to_a_test_folder_are_not_called_held_out(begun, tmp_path, capsys):
+    """Their paths have changed, so whether the run was trained on them is unknown."""
     workdir, hparams, folder = begun
     trained = sources.open_source(hparams.data.dataset, "auto", 3).names("train")
     other = photographs(tmp_path / "other", ["train/a.png", "val/b.png"])
@@ -159,7 +159,7 @@ def test_images_that_were_moved_to_a_test_folder_are_not_called_held_out(begun, 
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "sample", "figures"])
-def test_commands_refuse_to_test_on_what_was_trained_on(tiny_run, tmp_path, command):
+def test_commands_refuse_test_images_that_were_trained_on(tiny_run, tmp_path, command):
     copy = tmp_path / "copy"
     shutil.copytree(tiny_run, copy)
     digest = splits.Digest.load(copy / "splits.npz")
@@ -169,7 +169,7 @@ def test_commands_refuse_to_test_on_what_was_trained_on(tiny_run, tmp_path, comm
     assert_one_line(call(command, f"--workdir={copy}", *arguments), "was trained on", "drawn:60")
 
 
-def test_records_know_whose_images_they_are(prepared, tmp_path):
+def test_records_have_the_digest_of_their_source(prepared, tmp_path):
     hparams = Hparams(data=DataHparams(f"records:{prepared}", image_size=8))
     workdir = Workdir(tmp_path)
     workdir.write_digest(workdir.open_images(with_dataset(hparams, "drawn:200"))[1])
@@ -187,7 +187,7 @@ print(len(Workdir(sys.argv[1]).load_model()[1].weights))
 
 
 def test_weights_are_read_without_hdf5_s_lock(baseline_runs):
-    """Which some file systems have not, and which here another process has."""
+    """Weights load although another process holds the lock."""
     run = baseline_runs / "regression"
     with open(run / "model.weights.h5", "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -12,7 +12,7 @@ def settings(**training):
 
 
 def test_steps_of_one_setting_are_one_part():
-    """Saving twice, and resuming with the same numbers, extends the last part."""
+    """Saving twice, or resuming with the same settings, extends the last part."""
     hparams = settings(global_batch_size=4)
     parts = history.extended([], hparams, "prsr.train", "float32", 0, 10)
     parts = history.extended(parts, hparams, "prsr.train", "float32", 0, 30)
@@ -24,7 +24,7 @@ def test_steps_of_one_setting_are_one_part():
     assert part["steps"] == 45
 
 
-def test_other_numbers_or_another_program_begin_a_part():
+def test_other_settings_or_another_program_begin_a_part():
     """Images add up over parts of different batch sizes."""
     parts = history.extended([], settings(global_batch_size=4), "prsr.train", "float32", 0, 10)
     larger = settings(global_batch_size=64)

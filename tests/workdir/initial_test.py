@@ -17,7 +17,7 @@ STILL = [*OWN, "--learning_rate=1e-30", "--train_steps=1", "--sample_images=0", 
 
 
 @pytest.mark.parametrize("name", ["", "model.weights.h5"])
-def test_a_run_or_its_file_has_the_weights(tiny_run, name):
+def test_weights_load_from_a_run_or_its_file(tiny_run, name):
     hparams, expected = Workdir(tiny_run).load_model()
     model = build_model(hparams)
     initial.load(str(tiny_run / name), model)
@@ -26,12 +26,12 @@ def test_a_run_or_its_file_has_the_weights(tiny_run, name):
     assert initial.model_settings(str(tiny_run / name)) == ({} if name else vars(hparams.model))
 
 
-def test_what_is_no_model_is_refused():
+def test_a_path_without_a_model_is_refused():
     with pytest.raises(UserError, match="expects a run directory.*faces.*not 'runs/none'"):
         initial.model_settings("runs/none")
 
 
-def test_a_run_begins_with_the_weights_and_goes_on_with_its_own(tiny_run, tmp_path):
+def test_a_run_begins_with_the_weights_and_resumes_its_own(tiny_run, tmp_path):
     begin = [f"--workdir={tmp_path}", f"--initial_weights={tiny_run}"]
     result = call("train", *begin, *STILL)
     assert result.returncode == 0, result.stderr
@@ -54,7 +54,7 @@ def test_a_run_begins_with_the_weights_and_goes_on_with_its_own(tiny_run, tmp_pa
     assert max(np.abs(mine.numpy() - theirs.numpy()).max() for mine, theirs in pairs) > 1e-4
 
 
-def test_a_model_of_another_size_takes_what_fits(tiny_run, tmp_path):
+def test_a_model_of_another_size_takes_the_layers_that_fit(tiny_run, tmp_path):
     """Layers that both models have keep their weights; new residual blocks change nothing."""
     flags = [f"--initial_weights={tiny_run}", "--blocks_per_stage=2", "--prior_layers=2"]
     result = call("train", f"--workdir={tmp_path / 'w'}", *flags, *STILL)
@@ -72,7 +72,7 @@ def test_a_model_of_another_size_takes_what_fits(tiny_run, tmp_path):
 
 
 def test_a_model_of_which_nothing_fits_is_refused(tiny_run, tmp_path):
-    """Other widths everywhere: one line; a file must fit entirely."""
+    """A run whose widths all differ is refused, and a file that does not fit entirely."""
     begin = [f"--workdir={tmp_path / 'w'}", *OWN, "--train_steps=1"]
     sizes = ["--prior_width=8", "--prior_hidden=9", "--conditioning_width=5"]
     assert_one_line(

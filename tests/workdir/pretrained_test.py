@@ -16,12 +16,12 @@ from tests.conftest import assert_one_line, call, run
 from tests.data.pictures import load
 
 
-def test_names():
+def test_two_models_are_bundled():
     assert pretrained.names() == ["bedrooms", "faces"]
 
 
-def test_examples():
-    """Pictures of the model's own shape, whose faces need no search."""
+def test_the_bundled_photographs_need_no_search():
+    """They have the model's own shape."""
     workdir = pretrained.workdir("faces")
     hparams = workdir.read_hparams()
     assert (hparams.data.image_size, hparams.model.scale, hparams.data.crop) == (32, 4, "celeba")
@@ -60,7 +60,7 @@ def test_it_knows_the_examples():
     assert joint < bits(model, low_res[::-1], high_res) - 0.2  # it looks at its input
 
 
-def test_it_knows_people_whom_it_never_saw(celeba):
+def test_the_face_model_knows_test_images(celeba):
     hparams, model = pretrained.workdir("faces").load_model()
     data = dataclasses.replace(hparams.data, dataset=f"zip:{celeba / 'img_align_celeba.zip'}")
     test_set = load(data, "test", limit=16)
@@ -94,8 +94,8 @@ def test_changed_files_are_refused(copy, name):
             pretrained.workdir("faces")
 
 
-def test_sample_without_a_run_or_a_picture(tmp_path):
-    """README's first command, of one example."""
+def test_sample_draws_a_bundled_example(tmp_path):
+    """README's first command writes samples of one example."""
     out = tmp_path / "out"
     result = run("sample", "--model=faces", f"--output={out}", "--num_images=1", "--num_samples=2")
     assert result.returncode == 0, result.stderr
@@ -121,7 +121,7 @@ def test_sample_without_a_run_or_a_picture(tmp_path):
         ("figures", ["--model=faces", "--output=OUT"], ["--model=faces needs --dataset"]),
     ],
 )
-def test_what_cannot_work_ends_in_one_line(tiny_run, tmp_path, command, arguments, words):
+def test_invalid_flags_end_in_one_line(tiny_run, tmp_path, command, arguments, words):
     places = {"OUT": tmp_path / "out", "RUN": tiny_run}
     for name, path in places.items():
         arguments = [argument.replace(name, str(path)) for argument in arguments]
@@ -132,7 +132,7 @@ def results():
     return json.loads((pretrained.workdir("faces").path / "results.json").read_text())
 
 
-def test_results_are_of_these_weights_and_those_of_the_card():
+def test_results_belong_to_the_weights_and_equal_the_card_s():
     folder, found = pretrained.workdir("faces").path, results()
     assert f"{found['weights_sha256']}  model.weights.h5" in (folder / "SHA256SUMS").read_text()
     card = (folder / "MODEL_CARD.md").read_text()
@@ -149,8 +149,8 @@ def test_results_are_of_these_weights_and_those_of_the_card():
 
 
 @pytest.mark.slow
-def test_results_come_out_again(celeba):
-    """Of the originals: the likelihood needs no draw."""
+def test_results_can_be_computed_again(celeba):
+    """The originals' likelihoods need no draw."""
     hparams, model = pretrained.workdir("faces").load_model()
     data = dataclasses.replace(hparams.data, dataset=f"records:{celeba / 'records'}")
     low_res, high_res = pipeline.evaluation_arrays(load(data, "test"), data, 4)

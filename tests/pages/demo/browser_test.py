@@ -165,7 +165,7 @@ def test_the_crop_is_moved_and_enlarged(page):
 
 
 @in_chromium
-def test_a_photograph(page):
+def test_a_photograph_from_the_camera_is_drawn(page):
     page.element("camera").click()
     page.wait(lambda: page.run("return $('video').videoWidth > 0 && !$('video').paused"))
     page.run("window.tracks = $('video').srcObject.getTracks()")
@@ -191,7 +191,7 @@ def test_errors_are_shown_and_the_page_goes_on(page):
 
 @in_chromium
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (640, 360)])
-def test_a_phone_of_2021(browser, demo, width, height):
+def test_the_demo_works_on_a_phone_of_2021(browser, demo, width, height):
     with phone(browser, width, height), of_2021(browser):
         page = Page(browser, demo[1])
         page.give(np.asarray(Image.open(EXAMPLES / "grace_hopper.jpg")))
@@ -266,8 +266,8 @@ def draw_face(page, **numbers):
     return low_res
 
 
-def test_look_inside(page):
-    """The numbers for pixels, and the overlays, are those of `prsr.load(...).inspect`."""
+def test_inside_values_equal_those_of_inspect(page):
+    """Numbers for pixels and overlays are those of `prsr.load(...).inspect`."""
     low_res = draw_face(page, num_samples=1)
     expected = prsr.load("faces").inspect(low_res[None], page.image("sample 1")[None])
     page.click("asDrawn")  # off: the model's own distributions
@@ -294,8 +294,8 @@ def test_look_inside(page):
         np.testing.assert_allclose(numbers, expected[name][0].sum(-1).reshape(-1), rtol=0.01)
 
 
-def test_draw_on(page):
-    """What precedes the pixel stays and the rest is redrawn, painted or not; undo reverts it."""
+def test_an_image_is_continued_painted_and_undone(page):
+    """What precedes the pixel stays, and the rest is drawn again; undo reverts it."""
     low_res = draw_face(page, num_samples=1)
     first = page.image("sample 1")
     page.run("Math.random = () => 0.5; choose({ x: 5, y: 20 })")
@@ -329,7 +329,7 @@ def test_draw_on(page):
     assert not page.element("undo").is_enabled()
 
 
-def test_as_in_the_paper(page):
+def test_one_button_sets_the_paper_s_settings(page):
     page.give(GREY)
     now = "return [$('tau').value, $('guidance').value, $('match').checked]"
     assert page.run(now) == ["1.2", "2", True]

@@ -65,7 +65,7 @@ def wait(condition):
         time.sleep(0.005)
 
 
-def test_samples_are_the_sampler_s(trained):
+def test_drawn_samples_equal_the_sampler_s(trained):
     hparams, model = trained
     with drawing.Drawer(hparams, model) as drawer:
         picture = drawer.submit(LOW_RES, 3, Sampling(0.9), 5)
@@ -148,7 +148,7 @@ def test_the_newest_finished_pictures_are_kept(queue, monkeypatch):
     assert [queue.look(picture.id)[0].state for picture in pictures[2:]] == ["done", "done"]
 
 
-def test_it_stops_in_the_middle_of_a_picture(queue):
+def test_the_queue_stops_in_the_middle_of_a_picture(queue):
     first, second = submit(queue, 1.0, 1.0)
     queue.rows.allowed.release(3)
     wait(lambda: len(first.rows) == 3)
@@ -157,7 +157,7 @@ def test_it_stops_in_the_middle_of_a_picture(queue):
     assert not queue._thread.is_alive() and len(first.rows) == 3 and second.state == "waiting"
 
 
-def test_a_grey_model_that_crops_digits_is_shown_the_square_that_was_chosen():
+def test_a_grey_model_of_digits_gets_the_chosen_square():
     sizes = {"blocks_per_stage": 1, "conditioning_width": 4, "prior_width": 4, "prior_layers": 1}
     model = ModelHparams(channels=1, scale=2, prior_hidden=4, **sizes)
     hparams = Hparams(model, DataHparams(image_size=8, crop="mnist"))

@@ -67,7 +67,7 @@ def pixels(text, *shape):
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape)
 
 
-def test_about(client):
+def test_about_describes_the_model(client):
     about = client.get("/api/about").json
     sizes = {"size": 8, "low_size": 2, "channels": 3, "max_samples": 8}
     assert about.items() >= (sizes | {"eyes": None, "finds_eyes": True}).items()
@@ -79,7 +79,7 @@ def test_about(client):
     assert client.get("/api/examples/1").status_code == 404
 
 
-def test_a_picture(client, drawer):
+def test_a_picture_is_drawn_and_deleted(client, drawer):
     address, answer = draw(client, encoded(PICTURE))
     picture, _ = drawer.look(address.rsplit("/")[-1])
     rows = np.stack([pixels(row, 2, 8, 3) for row in answer["rows"]], axis=1)
@@ -98,7 +98,7 @@ def test_a_picture(client, drawer):
 
 
 def test_a_picture_is_continued(client, drawer):
-    """The first pixels stay, whatever matching does to the others."""
+    """The first pixels stay, and the rest is what `sample` draws with matching."""
     address, _ = draw(client, encoded(PICTURE))
     given = RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     query = QUERY | {"keep": "20", "guidance": "2", "match_input": "true"}
@@ -121,7 +121,7 @@ def test_a_picture_is_continued(client, drawer):
         assert answer.status_code == status and words in answer.json["error"]
 
 
-def test_inside_a_picture_are_the_distributions_of_a_b_and_their_sum(client, drawer):
+def test_inside_are_the_distributions_of_a_b_and_their_sum(client, drawer):
     address, answer = draw(client, encoded(PICTURE))
     model = prsr.api.load(drawer.workdir)
     bicubic = pixels(answer["images"]["bicubic"], 8, 8, 3)
@@ -150,9 +150,7 @@ def test_inside_a_picture_are_the_distributions_of_a_b_and_their_sum(client, dra
     np.testing.assert_allclose(maps[2], by_a / (by_a + by_b), atol=0.01)
 
 
-def test_looking_inside_is_limited_to_what_is_shown_and_waits_for_its_turn(
-    client, drawer, monkeypatch
-):
+def test_looking_inside_is_limited_and_queued(client, drawer, monkeypatch):
     address, _ = draw(client, encoded(PICTURE))
 
     def look(name, address=address, **query):
@@ -180,7 +178,7 @@ def test_other_sites_may_link_to_the_page_but_not_use_its_api(client):
     assert answer.status_code == 403 and "from another site" in answer.json["error"]
 
 
-def test_eyes(client, app, drawer):
+def test_eyes_are_found_or_refused(client, app, drawer):
     assert client.post("/api/eyes", data=encoded(PICTURE)).json == {"eyes": [[1, 2], [3, 2]]}
     black = client.post("/api/eyes", data=encoded(PICTURE * 0))
     assert black.status_code == 422 and "no frontal face" in black.json["error"]

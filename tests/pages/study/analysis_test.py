@@ -70,7 +70,7 @@ def test_a_study_without_workers_has_a_report():
     assert "noise,tau_1,,,,,11.0,0.1,0,0,0,0" in analysis.to_csv(summary)
 
 
-def test_markdown_and_csv():
+def test_markdown_and_csv_hold_the_summary():
     summary = analysis.summarize(SESSIONS, STUDY)
     line = "| noise | tau = 1 | 25.0 ± 14.4 | 0.0 to 50.0 | 11.0 ± 0.1 | 3 | 2 | 1 |"
     assert line in analysis.markdown(summary)
@@ -85,7 +85,7 @@ def test_markdown_and_csv():
     assert answers[0]["choice"] == "right" and answers[0]["kind"] == "practice"
 
 
-def test_best_and_worst_images():
+def test_best_and_worst_images_by_hand():
     # Chosen 8 of 9 passes 1 of 1; 0 of 9 is worse than 0 of 1; an image never shown is neither.
     shown = np.array([9, 1, 9, 1, 0, 4])
     chosen = np.array([8, 1, 0, 0, 0, 2])
@@ -93,7 +93,7 @@ def test_best_and_worst_images():
     assert analysis.best_and_worst(np.zeros(3, int), np.zeros(3, int), 2) == ([], [])
 
 
-def test_images_are_counted_in_kept_sessions_alone():
+def test_images_are_counted_in_kept_sessions_only():
     shown, chosen = analysis.rate_images(SESSIONS, "noise/tau_1", 8)
     np.testing.assert_array_equal(shown, [3, 3, 3, 3, 0, 0, 0, 0])
     np.testing.assert_array_equal(chosen, [2, 1, 0, 0, 0, 0, 0, 0])

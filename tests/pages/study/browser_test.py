@@ -115,7 +115,7 @@ def test_a_pair_is_visible_for_a_second_and_answered_afterwards(browser, served)
     assert len(worker.answers()) == 1 and worker.session()["views"] == 1
 
 
-def test_a_page_that_is_hidden_shows_the_pair_again(browser, served):
+def test_a_hidden_page_shows_the_pair_again(browser, served):
     worker = Worker(browser, *served)
     worker.agree()
     worker.wait(lambda: worker.elements(".shown"))
@@ -137,7 +137,7 @@ def places(study):
 
 
 @in_chromium
-def test_blocked_cookies_are_noticed_before_a_place_is_taken(browser, served):
+def test_blocked_cookies_are_reported_before_a_place_is_taken(browser, served):
     study, url = served
     before = places(study)
     # A driver cannot reach the browser's own switch, so requests omit cookies.
@@ -151,7 +151,7 @@ def test_blocked_cookies_are_noticed_before_a_place_is_taken(browser, served):
     assert places(study) == before + 1
 
 
-def test_behind_a_path(browser, served):
+def test_the_study_works_behind_a_path(browser, served):
     study, url = served
     with hosts.behind(url, "/deep/study/") as address:
         worker = Worker(browser, study, f"{address}deep/study/")
@@ -171,7 +171,7 @@ def framed(study, host):
 
 
 @in_chromium
-def test_in_a_frame(browser, tmp_path):
+def test_the_study_works_in_a_frame(browser, tmp_path):
     study = studies.make(tmp_path / "study", QUICK, size=32)
     with hosts.framing() as host, framed(study, host) as query:
         worker = Worker(browser, study, host + query)
@@ -182,8 +182,8 @@ def test_in_a_frame(browser, tmp_path):
     browser.switch_to.default_content()
 
 
-def test_a_frame_without_cookies(webkit, tmp_path):
-    """WebKit keeps no cookies in frames: the study can then be opened in a new window."""
+def test_a_frame_without_cookies_offers_a_new_window(webkit, tmp_path):
+    """WebKit keeps no cookies in frames."""
     study = studies.make(tmp_path / "study", QUICK, size=32)
     with hosts.framing() as host, framed(study, host) as query:
         worker = Worker(webkit, study, host + query)
@@ -214,7 +214,7 @@ def test_two_tabs_are_one_session(browser, served):
     assert worker.answers()[0]["choice"] == choice
 
 
-def test_a_reload_in_mid_session_and_a_missed_golden_pair(browser, served):
+def test_a_session_survives_a_reload_and_a_missed_golden_pair(browser, served):
     worker = Worker(browser, *served, name="bob")
     worker.begin()
     worker.answer()
@@ -231,7 +231,7 @@ def test_a_reload_in_mid_session_and_a_missed_golden_pair(browser, served):
 
 @in_chromium
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (640, 360)])
-def test_a_phone_of_2021(browser, served, width, height):
+def test_the_study_works_on_a_phone_of_2021(browser, served, width, height):
     with phone(browser, width, height), of_2021(browser):
         worker = Worker(browser, *served)
         worker.begin()

@@ -7,7 +7,7 @@ from prsr.system.errors import UserError
 from tests.pages.study import studies
 
 
-def test_damaged_and_missing_studies(tmp_path):
+def test_damaged_and_missing_studies_are_refused(tmp_path):
     with pytest.raises(UserError, match="no study there"):
         directory.Study.open(tmp_path)
     study = studies.make(tmp_path / "a")

@@ -8,7 +8,7 @@ import numpy as np
 from prsr.pages.study.protocol import GOLDEN, PAIR, PRACTICE, Protocol, counted_images, plan
 
 
-def test_a_session_of_the_paper():
+def test_the_default_session_is_the_paper_s():
     protocol = Protocol()
     assert (protocol.exposure_ms, protocol.workers, protocol.images) == (1000, 40, 55)
     trials = plan(protocol, np.arange(20, 60), 60, "seed")
@@ -20,7 +20,7 @@ def test_a_session_of_the_paper():
 
 
 def test_a_plan_follows_from_its_seed():
-    """These numbers must be the same with every version of NumPy: studies depend on them."""
+    """The numbers must be the same with every version of NumPy: studies depend on them."""
     protocol = Protocol(practice=1, pairs=2, golden=1)
     counted = counted_images(protocol, 9, "study")
     assert np.array(counted[:3]).tolist() == [[0, 4], [2, 6], [7, 5]]
@@ -34,7 +34,7 @@ def test_a_plan_follows_from_its_seed():
     assert plan(protocol, counted[0], 9, "another") != trials
 
 
-def test_golden_pairs_and_sides_are_anywhere():
+def test_golden_pairs_and_sides_are_spread_evenly():
     golden, left = collections.Counter(), collections.Counter()
     for seed in range(300):
         trials = plan(Protocol(), np.arange(40), 55, str(seed))

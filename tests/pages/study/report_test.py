@@ -10,7 +10,7 @@ from prsr.system.errors import UserError
 from tests.pages.study import studies
 
 
-def test_a_report_of_a_study(tmp_path):
+def test_a_report_holds_figures_tables_and_answers(tmp_path):
     study = studies.make(tmp_path / "study")
     with pytest.raises(UserError, match="nobody has taken part"):
         report.write(study, tmp_path / "report", 2, seed=1)

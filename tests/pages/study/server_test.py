@@ -41,7 +41,7 @@ def answer(page, clock, number, choice="left"):
     return page.answer(number=number, choice=choice, exposure_ms=20.0, response_ms=1)
 
 
-def test_a_worker_s_way(app, clock):
+def test_a_session_from_start_to_code(app, clock):
     page = Page(app)
     new = page.get("/api/state?worker=ann").json
     assert new["state"] == "new" and new["consent"] and new["pairs"] == 4
@@ -102,7 +102,7 @@ def test_a_browser_without_cookies_takes_no_place(app):
     assert other.begin("ann").json["state"] == "pair"
 
 
-def test_cookies_of_frames_and_of_other_studies(app, study, clock, tmp_path):
+def test_framed_studies_set_partitioned_cookies_and_each_study_its_own(app, study, clock, tmp_path):
     framed = server.create_app(
         study, studies.open_store(study, clock), framed_by=["https://example.org"]
     )
@@ -138,7 +138,7 @@ def test_only_the_pixels_of_an_image_tell_whether_it_is_real(tmp_path, clock, ch
     assert "no-store" in headers and "nosniff" in headers and "default-src 'self'" in headers
 
 
-def test_without_a_worker_s_link(study, clock):
+def test_a_required_worker_id_is_enforced(study, clock):
     app = server.create_app(study, studies.open_store(study, clock), require_worker_id=True)
     assert Page(app).get("/api/state").status_code == 403
     assert Page(app).begin().status_code == 403
@@ -158,7 +158,7 @@ def test_the_admin_page_needs_its_token(app, study):
     assert all(row["places"] == 2 and row["kept"] == 0 for row in body["algorithms"])
 
 
-def test_a_full_disk_is_an_error_and_leaves_nothing_by_halves(tmp_path, clock, capsys):
+def test_a_full_disk_is_an_error_and_leaves_sessions_whole(tmp_path, clock, capsys):
     protocol = dataclasses.replace(studies.SMALL, workers=1000)
     study = studies.make(tmp_path / "study", protocol)
     store = studies.open_store(study, clock)
@@ -178,7 +178,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_by_halves(tmp_path, clock, c
     assert len({session["algorithm"] for session in read(study)[::2]}) == 2
 
 
-def test_pages_that_are_not_there(app):
+def test_missing_pages_are_not_found(app):
     page = Page(app)
     page.begin()
     for path in ("/nothing", "/static/../server.py", "/static/%2e%2e/server.py",
@@ -215,6 +215,6 @@ def test_invalid_answers_are_refused(app, clock, wrong):
         ("=1+1", 400), ("@x", 400), ("a\n", 400), ("a b", 400), ("é", 400), ("", 400), (7, 400),
     ],
 )  # fmt: skip
-def test_identifiers_of_workers(app, worker, status):
-    """A spreadsheet takes a cell that begins with a sign for a formula, so these are refused."""
+def test_worker_ids_are_checked(app, worker, status):
+    """Spreadsheets take cells that begin with a sign for formulas, so such ids are refused."""
     assert Page(app).begin(worker).status_code == status

@@ -30,7 +30,7 @@ def test_rates_have_the_given_mean_and_deviation():
     assert ability.error("a", 30, 40) == pytest.approx(shares.mean(axis=1).std(), rel=0.06)
 
 
-def test_whose_abilities():
+def test_fooled_shares_come_from_flags_or_the_paper():
     algorithms = [
         Algorithm("faces", "tau_1", "tau = 1", (11.0, 0.1)),
         Algorithm("rooms", "tau_1", "tau = 1", (17.7, 0.4)),
@@ -49,7 +49,7 @@ def test_whose_abilities():
             simulation.fooled_shares(algorithms, given, spread)
 
 
-def test_planning_compares_within_a_data_set():
+def test_the_plan_compares_methods_within_a_data_set():
     algorithms = [
         Algorithm(data, method, method) for data in "ab" for method in ("high", "low", "mid")
     ]
@@ -98,7 +98,7 @@ def answer_until_killed(browser, url, worker, acknowledged):
             acknowledged[worker, given["number"]] = given["choice"]
 
 
-def test_a_killed_server_loses_nothing(tmp_path):
+def test_a_killed_server_loses_no_answer(tmp_path):
     """The server is killed while workers begin, and twice while they answer."""
     protocol = Protocol(practice=2, pairs=40, golden=1, exposure_ms=0, workers=4)
     study = studies.make(tmp_path / "study", protocol, images=60)

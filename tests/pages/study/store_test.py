@@ -63,7 +63,7 @@ def test_a_session_from_begin_to_end(store, clock):
 
 
 def test_answers_out_of_step_are_refused_and_change_nothing(store, clock):
-    """Early, repeated and skipping answers, and those of unknown sessions."""
+    """Early, repeated and skipping answers are refused, and those of unknown sessions."""
     ann, bob = studies.begin(store, "ann"), studies.begin(store, "bob")
     for token in (ann, bob):
         with pytest.raises(OutOfStep, match="not shown for long enough"):
@@ -80,7 +80,7 @@ def test_answers_out_of_step_are_refused_and_change_nothing(store, clock):
     assert sessions(store) == before
 
 
-def test_everyone_takes_part_once(store, clock):
+def test_a_worker_takes_part_once(store, clock):
     token = studies.begin(store, "ann")
     for _ in range(2):
         with pytest.raises(Refused, match="only once"):
@@ -89,7 +89,7 @@ def test_everyone_takes_part_once(store, clock):
     assert len(store.worker(studies.begin(store))) >= 20  # an anonymous one
 
 
-def test_places_are_balanced_and_end(store, clock):
+def test_places_are_balanced_and_limited(store, clock):
     tokens = [studies.begin(store) for _ in range(4)]
     taken = collections.Counter(session["algorithm"] for session in sessions(store))
     assert taken == {"noise/regression": 2, "noise/tau_1": 2}
@@ -119,7 +119,7 @@ def test_an_abandoned_place_is_given_away_once(store, clock):
     assert store.state(tokens[0])["number"] == 0
 
 
-def test_who_is_away_loses_the_place_only_if_no_other_is_free(store, clock):
+def test_an_absent_worker_loses_the_place_only_if_no_other_is_free(store, clock):
     first = studies.begin(store)
     clock.now += 110
     for _ in range(2):
@@ -127,7 +127,7 @@ def test_who_is_away_loses_the_place_only_if_no_other_is_free(store, clock):
     assert store.state(first)["number"] == 0
 
 
-def test_who_misses_a_golden_pair_is_replaced_at_once_and_not_told(store, clock):
+def test_a_worker_who_misses_a_golden_pair_is_replaced_untold(store, clock):
     tokens = [studies.begin(store) for _ in range(4)]
     assert finish(store, clock, tokens[0], miss_golden=True)["state"] == "finished"
     studies.begin(store)
@@ -178,7 +178,7 @@ def test_two_answers_at_the_same_moment_are_one(study):
     assert errors.count(None) == 1 and sum(isinstance(e, OutOfStep) for e in errors) == 7
 
 
-def test_while_no_server_runs_nobody_is_silent(study, store, clock):
+def test_time_without_a_server_does_not_abandon_a_session(study, store, clock):
     stale, active = studies.begin(store), studies.begin(store)
     clock.now += 150
     store.state(active)
