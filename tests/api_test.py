@@ -2,8 +2,6 @@
 
 import pickle
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -17,6 +15,7 @@ from prsr.hparams import Sampling
 from prsr.sampling import samplers, saved_model
 from prsr.workdir import pretrained
 from prsr.workdir.directory import Workdir
+from tests.conftest import python
 
 RNG = np.random.default_rng(3)
 LOW_RES = RNG.integers(0, 256, (2, 2, 2, 3), dtype=np.uint8)
@@ -224,10 +223,7 @@ assert warnings.filters == filters
 
 def test_importing_and_loading_leave_the_program_as_it_was(tiny_run):
     """Importing loads no TensorFlow; loading changes no logger, warning or signal."""
-    program = [sys.executable, "-c", LOADING, str(tiny_run)]
-    result = subprocess.run(program, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == [prsr.__version__, "False"]
+    assert python("-c", LOADING, tiny_run).split() == [prsr.__version__, "False"]
 
 
 def test_keras_image_format_and_precision_change_no_score(trained, tiny_run):

@@ -93,12 +93,16 @@ def start(command, *arguments, prefix=(), program=None, **options):
         program: what Python gets in place of `-m prsr.COMMAND`.
     """
     return subprocess.Popen(
-        [*prefix, sys.executable, *(program or ["-m", module(command)]), *map(str, arguments)],
-        cwd=ROOT,
+        [
+            *prefix,
+            sys.executable,
+            *map(str, program or ["-m", module(command)]),
+            *map(str, arguments),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
+        **{"cwd": ROOT, **options},
     )
 
 
@@ -107,6 +111,18 @@ def run(command, *arguments, **options):
     process = start(command, *arguments, **options)
     stdout, stderr = process.communicate(timeout=600)
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def python(*arguments, cwd=ROOT, **environment):
+    """What Python prints in a process of its own, where prsr can be imported.
+
+    Args:
+        arguments: a script and its arguments, or `-c`, code and its arguments.
+        environment: variables that are added to this process's.
+    """
+    paths = os.pathsep.join([str(ROOT), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": paths, **environment}
+    return succeed(run(None, cwd=cwd, env=environment, program=arguments)).stdout
 
 
 def call(command, *arguments):

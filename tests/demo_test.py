@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 import urllib.request
 
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image
 
 import prsr
 from tests.conftest import assert_one_line, call, start
+from tests.runs import wait_for
 
 
 def test_the_demo_draws_what_load_draws(tiny_run, baseline_runs):
@@ -28,10 +28,8 @@ def test_the_demo_draws_what_load_draws(tiny_run, baseline_runs):
         example = ask("examples/0")
         query = "pictures?tau=1.1&guidance=0&match_input=false&num_samples=1&seed=4"
         place = "pictures/" + json.loads(ask(query, example))["id"]
-        end = time.monotonic() + 60
-        while (answer := json.loads(ask(f"{place}?row=0")))["state"] != "done":
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        wait_for(lambda: json.loads(ask(f"{place}?row=8"))["state"] == "done", process)
+        answer = json.loads(ask(f"{place}?row=0"))
         assert list(answer["images"]) == ["input", "bicubic", "regression", "original"]
         assert list(answer["nats"]) == ["bicubic", "regression", "original", "samples"]
         grid = np.asarray(Image.open(io.BytesIO(ask(f"{place}/grid.png"))))

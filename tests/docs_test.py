@@ -24,7 +24,7 @@ from prsr import flags
 from prsr.__main__ import COMMANDS
 from prsr.data import letters
 from prsr.workdir import pretrained
-from tests.conftest import ROOT
+from tests.conftest import ROOT, python
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("prsr/**/*.md")])
 ids = {"ids": lambda page: page.stem}
@@ -151,8 +151,7 @@ def test_help_does_not_wait_for_tensorflow():
         sys.argv = ["prsr", "--help"]
         runpy.run_module("prsr.train", run_name="__main__")
     """
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0 and "--blocks_per_stage=6" in result.stdout, result.stderr
+    assert "--blocks_per_stage=6" in python("-c", code)
 
 
 def table(groups, of_train):

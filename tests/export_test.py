@@ -1,13 +1,10 @@
 """python -m prsr.export as its own process, and what other programs make of its output."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import assert_one_line, call, succeed
+from tests.conftest import assert_one_line, call, python, succeed
 
 # Another program: in a Python where this package is not to be had.
 ELSEWHERE = """
@@ -34,9 +31,7 @@ def test_another_program_draws_what_the_command_draws(tiny_run, tiny_export, tmp
     for i, image in enumerate(low_res):
         Image.fromarray(image).save(tmp_path / "in" / f"{i}.png")
     files = tiny_export / "1", tmp_path / "low_res.npy", tmp_path / "drawn.npy"
-    elsewhere = [sys.executable, "-c", ELSEWHERE, *files]
-    result = subprocess.run(elsewhere, cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    python("-c", ELSEWHERE, *files, cwd=tmp_path)
     options = ["--seed=5", "--num_samples=3", "--tau=1.1", f"--output={tmp_path / 'out'}"]
     succeed(call("sample", f"--workdir={tiny_run}", f"--input={tmp_path / 'in'}", *options))
     expected = [Image.open(tmp_path / "out" / f"{i}_3.png") for i in range(9)]

@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import json
 import os
 import random
 import re
@@ -14,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import WHOLE, assert_one_line, run, start
+from prsr.workdir.directory import Workdir
+from tests.conftest import WHOLE, assert_one_line, run, start, succeed
 from tests.runs import assert_same_weights, has_loaded, summaries, wait_for
 
 
@@ -28,10 +28,7 @@ def timed_run(uninterrupted, tmp_path_factory):
 
 def finish(workdir, *options, **how):
     """Runs the command once more, which continues to the end."""
-    result = run("train", f"--workdir={workdir}", *WHOLE, *options, **how)
-    assert result.returncode == 0, result.stderr
-    assert_quiet(result.stdout, result.stderr)
-    return result
+    return succeed(run("train", f"--workdir={workdir}", *WHOLE, *options, **how))
 
 
 def assert_quiet(stdout, stderr):
@@ -40,10 +37,9 @@ def assert_quiet(stdout, stderr):
 
 def records(workdir):
     """What metrics.jsonl says, without the speeds."""
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
     return [
-        {name: value for name, value in json.loads(line).items() if "per_second" not in name}
-        for line in lines
+        {name: value for name, value in record.items() if "per_second" not in name}
+        for record in Workdir(workdir).read_metrics()
     ]
 
 

@@ -2,10 +2,6 @@
 
 import dataclasses
 import importlib.util
-import json
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -13,7 +9,7 @@ import pytest
 
 from prsr.training.trainer import Trainer
 from prsr.workdir.directory import Workdir
-from tests.conftest import ROOT
+from tests.conftest import ROOT, python
 from tests.runs import images
 from tests.training.trainer_test import HPARAMS
 
@@ -44,18 +40,6 @@ np.savez(f"{folder}/found.npz", **arrays, **scores)
 """
 
 
-def on_jax(code, *arguments):
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": "jax",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
-    }
-    command = [sys.executable, *code, *map(str, arguments)]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return result
-
-
 def test_fifty_steps_on_jax_equal_the_trainer_s(tmp_path):
     """Losses agree to 1e-4; weights, average and statistics to 1% of their change."""
     training = dataclasses.replace(HPARAMS.training, ema=0.9, learning_rate=1e-3, fall_steps=20)
@@ -71,7 +55,7 @@ def test_fifty_steps_on_jax_equal_the_trainer_s(tmp_path):
     np.savez(tmp_path / "given.npz", low_res=low_res, high_res=high_res, steps=STEPS)
     expected = [trainer.train_step(batch) for batch in batches]
 
-    on_jax(["-c", ON_JAX], tmp_path)
+    python("-c", ON_JAX, tmp_path, KERAS_BACKEND="jax")
     found = np.load(tmp_path / "found.npz")
     for name in ("joint", "conditioning", "prior"):
         np.testing.assert_allclose(found[name], [s[name] for s in expected], rtol=1e-4)
@@ -99,9 +83,9 @@ def test_a_run_on_jax_is_resumed_and_records_its_history(prepared, tiny_run, tmp
         "--steps_per_program=4", "--eval_every=4", "--eval_images=8", "--learning_rate=1e-3",
         "--ema=0.9",
     ]  # fmt: skip
-    on_jax([script], *options, f"--workdir={runs[0]}", "--train_steps=8")
-    for steps in (4, 8):
-        on_jax([script], *options, f"--workdir={runs[1]}", f"--train_steps={steps}")
+    for run, steps in ((runs[0], 8), (runs[1], 4), (runs[1], 8)):
+        flags = [f"--workdir={run}", f"--train_steps={steps}"]
+        python(script, *options, *flags, KERAS_BACKEND="jax")
     (_, one), (_, two) = (Workdir(run).load_model() for run in runs)
     (_, before) = Workdir(tiny_run).load_model()
     trios = zip(one.trainable_variables, two.trainable_variables, before.trainable_variables)
@@ -113,6 +97,6 @@ def test_a_run_on_jax_is_resumed_and_records_its_history(prepared, tiny_run, tmp
     assert first["program"] == "prsr.train" and first["steps"] == 6
     assert second["backend"] == "jax" and second["steps"] == 8 and second["images"] == 32
     assert all(path.stat().st_size <= 16 * 2**20 for path in (runs[1] / "state").iterdir())
-    records = [json.loads(line) for line in (runs[1] / "metrics.jsonl").read_text().splitlines()]
+    records = Workdir(runs[1]).read_metrics()
     assert [r["step"] for r in records if "validation/nats_per_image" in r] == [4, 8]
     assert keras.backend.backend() == "tensorflow"

@@ -3,7 +3,6 @@
 import json
 import resource
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -11,9 +10,10 @@ import pytest
 from prsr.data import letters, preparation, preprocessing, records
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
-from tests.conftest import PREPARED, assert_one_line, call, run, start
+from tests.conftest import PREPARED, assert_one_line, call, run, start, succeed
 from tests.data.pictures import letter
 from tests.data.preparation_test import DATA, content, images
+from tests.runs import wait_for
 
 
 def test_unusable_images_are_counted(tmp_path):
@@ -25,8 +25,7 @@ def test_unusable_images_are_counted(tmp_path):
     for i in (0, 1, 4):
         (folder / "train" / f"{i}.png").write_bytes(b"no image")
     options = [f"--dataset=folder:{folder}", "--image_size=8", "--images_per_file=2"]
-    result = call("prepare", *options, f"--output={tmp_path / 'records'}")
-    assert result.returncode == 0, result.stderr
+    result = succeed(call("prepare", *options, f"--output={tmp_path / 'records'}"))
     assert "train: 2 images in 1 file(s), 3 skipped" in result.stdout
     assert "skipped 3 of 5 train images: train/0.png" in result.stderr
     expected = [preprocessing.stored(np.asarray(letters.render(i)), DATA) for i in (2, 3)]
@@ -38,10 +37,8 @@ def test_unusable_images_are_counted(tmp_path):
 def test_a_killed_preparation_continues(prepared, tmp_path):
     """Files left by a kill are whole, and the same command writes the rest."""
     for count in (1, 3):
-        process, end = start("prepare", *PREPARED, f"--output={tmp_path}"), time.monotonic() + 60
-        while len(content(tmp_path)) < count:
-            assert process.poll() is None and time.monotonic() < end
-            time.sleep(0.001)
+        process = start("prepare", *PREPARED, f"--output={tmp_path}")
+        wait_for(lambda count=count: len(content(tmp_path)) >= count, process)
         process.kill()
         process.communicate()
         for name, found in content(tmp_path).items():
@@ -49,8 +46,7 @@ def test_a_killed_preparation_continues(prepared, tmp_path):
         if not json.loads((tmp_path / "records.json").read_text())["complete"]:
             with pytest.raises(UserError, match="not have all of its records yet"):
                 records.Records(tmp_path, "train", 3)
-    result = call("prepare", *PREPARED, f"--output={tmp_path}")
-    assert result.returncode == 0, result.stderr
+    succeed(call("prepare", *PREPARED, f"--output={tmp_path}"))
     assert content(tmp_path) == content(prepared)
     assert not list(tmp_path.glob(".partial-*"))
 
@@ -58,10 +54,7 @@ def test_a_killed_preparation_continues(prepared, tmp_path):
 def test_a_second_process_is_refused_and_ctrl_c_leaves_no_partial_file(tmp_path):
     options = ["--dataset=drawn:100000", "--images_per_file=500", f"--output={tmp_path}"]
     first = start("prepare", *options)
-    end = time.monotonic() + 60
-    while not content(tmp_path):
-        assert first.poll() is None and time.monotonic() < end
-        time.sleep(0.02)
+    wait_for(lambda: content(tmp_path), first)
     assert_one_line(call("prepare", *options), "another process is writing")
     first.send_signal(signal.SIGINT)
     _, stderr = first.communicate(timeout=60)
@@ -77,5 +70,5 @@ def test_a_full_disk_leaves_no_partial_file(prepared, tmp_path):
     result = run("prepare", *PREPARED, f"--output={tmp_path}", preexec_fn=limit)
     assert_one_line(result, "could not write to", "finished files are kept")
     assert not content(tmp_path) and not list(tmp_path.glob(".partial-*"))
-    assert call("prepare", *PREPARED, f"--output={tmp_path}").returncode == 0
+    succeed(call("prepare", *PREPARED, f"--output={tmp_path}"))
     assert content(tmp_path) == content(prepared)

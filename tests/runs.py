@@ -1,7 +1,6 @@
 """What the tests of training ask of a run directory."""
 
 import contextlib
-import json
 import pathlib
 import time
 
@@ -38,8 +37,8 @@ def assert_same_weights(one, other):
 
 
 def steps_logged(workdir):
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)["step"] for line in lines if "train/nats_per_image" in line]
+    records = Workdir(workdir).read_metrics()
+    return [record["step"] for record in records if "train/nats_per_image" in record]
 
 
 def summaries(workdir):
@@ -60,9 +59,16 @@ def has_loaded(process, library):
     return library in pathlib.Path(f"/proc/{process.pid}/maps").read_text()
 
 
-def wait_for(condition, process, seconds=300):
+def wait_for(condition, process=None, seconds=300):
+    """Waits until a condition is met; fails when a process ends before, or time is up."""
     end = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, process.communicate()
+        assert not process or process.poll() is None, process.communicate()
         assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.05)
+        time.sleep(0.005)
+
+
+def wait_for_step(workdir, step, process):
+    """Waits until a training run has logged a step."""
+    log = workdir / "metrics.jsonl"
+    wait_for(lambda: log.exists() and f'"step": {step},' in log.read_text(), process)

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from prsr.workdir.directory import Workdir
-from tests.conftest import ROOT, TINY, WHOLE, assert_one_line, call, run, start
-from tests.runs import assert_same_weights, steps_logged, wait_for
+from tests.conftest import ROOT, TINY, WHOLE, assert_one_line, call, run, start, succeed
+from tests.runs import assert_same_weights, steps_logged, wait_for, wait_for_step
 
 WEIGHTS_ALONE = [*WHOLE, "--sample_images=0", "--eval_every=1000"]
 
@@ -27,8 +27,7 @@ def test_a_run_leaves_what_later_commands_need(tiny_run):
 
 def test_a_finished_run_is_not_changed(tiny_run, tmp_path):
     copy = shutil.copytree(tiny_run, tmp_path / "copy")
-    result = call("train", f"--workdir={copy}", *TINY, "--train_steps=6")
-    assert result.returncode == 0, result.stderr
+    result = succeed(call("train", f"--workdir={copy}", *TINY, "--train_steps=6"))
     assert "resuming from step 6" in result.stderr
     assert "the run is at step 6; a larger --train_steps" in result.stdout
     assert_same_weights(tiny_run, copy)
@@ -37,13 +36,11 @@ def test_a_finished_run_is_not_changed(tiny_run, tmp_path):
 def test_a_killed_run_continues_to_the_same_weights(uninterrupted, tmp_path):
     """SIGKILL between checkpoints changes no bit of weights, slots and averages."""
     process = start("train", f"--workdir={tmp_path}", *WEIGHTS_ALONE)
-    log = tmp_path / "metrics.jsonl"
-    wait_for(lambda: log.exists() and '"step": 8' in log.read_text(), process)
+    wait_for_step(tmp_path, 8, process)
     process.kill()
     process.communicate()
     assert not (tmp_path / "curves.png").exists()
-    result = call("train", f"--workdir={tmp_path}", *WEIGHTS_ALONE)
-    assert result.returncode == 0, result.stderr
+    result = succeed(call("train", f"--workdir={tmp_path}", *WEIGHTS_ALONE))
     assert re.search(r"resuming from step [36912]+", result.stderr)
     assert_same_weights(uninterrupted, tmp_path)
     assert steps_logged(tmp_path) == steps_logged(uninterrupted)
@@ -55,8 +52,7 @@ def test_a_killed_run_continues_to_the_same_weights(uninterrupted, tmp_path):
 def test_a_signal_saves_the_run_and_it_continues(uninterrupted, tmp_path, number):
     options = [*WEIGHTS_ALONE, "--checkpoint_every=1000"]
     process = start("train", f"--workdir={tmp_path}", *options)
-    log = tmp_path / "metrics.jsonl"
-    wait_for(lambda: log.exists() and '"step": 5' in log.read_text(), process)
+    wait_for_step(tmp_path, 5, process)
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 128 + number, stderr

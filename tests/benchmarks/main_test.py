@@ -5,14 +5,13 @@ import json
 import pytest
 from PIL import Image
 
-from tests.conftest import assert_one_line, call, run
+from tests.conftest import assert_one_line, call, run, succeed
 
 
 def test_quick_sampling_and_pipeline_write_a_report(tmp_path):
     out = tmp_path / "new" / "folder"
     arguments = ("--quick", "--parts=sampling,pipeline", "--batches=2", f"--output={out}")
-    result = run("benchmarks", *arguments)
-    assert result.returncode == 0, result.stderr
+    result = succeed(run("benchmarks", *arguments))
     assert "round 1 of 1" in result.stderr
     assert (out / "benchmark.md").read_text() in result.stdout
     results = json.loads((out / "benchmark.json").read_text())
@@ -42,8 +41,7 @@ def test_a_wrong_flag_is_one_line(argument, words):
 
 @pytest.mark.slow
 def test_all_parts_write_their_results(tmp_path):
-    result = run("benchmarks", "--quick", "--batches=1,16", f"--output={tmp_path}")
-    assert result.returncode == 0, result.stderr
+    result = succeed(run("benchmarks", "--quick", "--batches=1,16", f"--output={tmp_path}"))
     results = json.loads((tmp_path / "benchmark.json").read_text())
     assert [row["batch"] for row in results["sampling"]] == [1, 16]
     assert {"training", "pipeline", "growth", "cold"} < set(results)

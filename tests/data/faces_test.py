@@ -11,7 +11,7 @@ from prsr.data.faces import CELEBA_HEIGHT, CELEBA_WIDTH
 from prsr.hparams import DataHparams, Hparams
 from prsr.system.errors import UserError
 from prsr.workdir import pretrained
-from tests.conftest import assert_one_line, call
+from tests.conftest import assert_one_line, call, succeed
 
 
 def smooth(width, height):
@@ -165,8 +165,7 @@ def test_the_command_aligns_a_photograph(portrait, tmp_path):
     picture, *_ = photograph(portrait)
     Image.fromarray(picture).save(tmp_path / "me.jpg")
     arguments = ["--model=faces", "--align", "--num_samples=1", f"--output={tmp_path / 'out'}"]
-    result = call("sample", f"--input={tmp_path / 'me.jpg'}", *arguments)
-    assert result.returncode == 0, result.stderr
+    result = succeed(call("sample", f"--input={tmp_path / 'me.jpg'}", *arguments))
     assert "me: 1200x900, the largest face aligned in 178x218" in result.stdout
     assert (tmp_path / "out" / "me_1.png").exists()
     assert_one_line(call("sample", *arguments), "--align needs --input")

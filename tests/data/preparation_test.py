@@ -56,8 +56,7 @@ def damage(path, how):
 
 @pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
 def test_a_damaged_file_is_refused_and_written_again(prepared, tmp_path, how):
-    copy = tmp_path / "copy"
-    shutil.copytree(prepared, copy)
+    copy = shutil.copytree(prepared, tmp_path / "copy")
     damage(copy / "train-00002.tfrecord", how)
     if how == "flipped":
         data = DataHparams(dataset=f"records:{copy}", image_size=8)

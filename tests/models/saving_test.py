@@ -1,9 +1,6 @@
 """Keras' etiquette: configurations, files, clones, summaries."""
 
 import json
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -18,7 +15,7 @@ from prsr.models import (
     RMSProp,
     layers,
 )
-from tests.conftest import ROOT
+from tests.conftest import python
 
 TRUNK = {"channels": 1, "scale": 2, "blocks_per_stage": 2, "width": 4, "normalization": "none"}
 SIZES = {
@@ -110,8 +107,7 @@ def test_a_file_loads_where_only_the_models_are_imported(tmp_path):
         model = make()
         model.save(tmp_path / f"{name}.keras")
         expected[name] = [*model.scores(*images()).values(), *model.variables]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", LOAD, *MODELS], cwd=tmp_path, env=environment, check=True)
+    python("-c", LOAD, *MODELS, cwd=tmp_path)
     for name, arrays in expected.items():
         actual = np.load(tmp_path / f"{name}.npz").values()
         for one, other in zip(arrays, actual, strict=True):
@@ -140,25 +136,3 @@ def test_a_summary_has_a_shape_for_every_layer():
     assert "?" not in text
     for shape in ("32, 32, 3, 256", "16, 16, 32", "32, 32, 9"):
         assert f"(None, {shape})" in text
-
-
-def test_keras_json_does_not_matter(tmp_path):
-    """Another order of axes and another precision change no bit."""
-    text = '{"backend": "tensorflow", "image_data_format": "channels_first", "floatx": "float16"}'
-    (tmp_path / "keras.json").write_text(text)
-    code = (
-        "import numpy as np, keras\n"
-        "from prsr.workdir import pretrained\n"
-        "assert keras.config.floatx() == 'float16', 'keras.json is not read'\n"
-        "_, model = pretrained.workdir('faces').load_model()\n"
-        "np.save('found.npy', model.log_likelihood(*np.load('images.npz').values()))\n"
-    )
-    random = np.random.default_rng(0)
-    pair = [random.integers(0, 256, (2, size, size, 3), np.uint8) for size in (8, 32)]
-    np.savez(tmp_path / "images.npz", *pair)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
-    from prsr.workdir import pretrained
-
-    _, model = pretrained.workdir("faces").load_model()
-    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), model.log_likelihood(*pair))

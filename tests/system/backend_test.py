@@ -2,9 +2,6 @@
 
 import dataclasses
 import importlib.util
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -17,7 +14,7 @@ from prsr.system import backend
 from prsr.system.errors import UserError
 from prsr.workdir import pretrained
 from tests import on_backend
-from tests.conftest import DATA, ROOT, shared
+from tests.conftest import DATA, python, shared
 from tests.models.prior_test import before
 
 BACKENDS = [
@@ -71,9 +68,7 @@ def found(on_tensorflow):
 @pytest.fixture(scope="module", params=BACKENDS)
 def other(request, on_tensorflow, found):
     """What another backend finds."""
-    environment = {**os.environ, "KERAS_BACKEND": request.param, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, ROOT / "tests" / "on_backend.py", on_tensorflow]
-    subprocess.run(command, env=environment, check=True)
+    python("tests/on_backend.py", on_tensorflow, KERAS_BACKEND=request.param)
     return found(request.param)
 
 
@@ -135,10 +130,6 @@ for code in ("prsr.load('faces')", "import prsr.data.pipeline", "import prsr.sam
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_parts_that_need_tensorflow_say_so(name):
-    environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", NEEDY]
-    printed = subprocess.run(command, env=environment, capture_output=True, text=True).stdout
-    for what, line in zip(
-        ("prsr.load", "prsr.data.pipeline", "sampling"), printed.splitlines(), strict=True
-    ):
+    lines = python("-c", NEEDY, KERAS_BACKEND=name).splitlines()
+    for what, line in zip(("prsr.load", "prsr.data.pipeline", "sampling"), lines, strict=True):
         assert line.startswith(f"{what} needs TensorFlow as Keras' backend, not {name}: set ")

@@ -1,7 +1,5 @@
 import errno
 import os
-import subprocess
-import sys
 import urllib.parse
 from unittest import mock
 
@@ -11,6 +9,7 @@ import tensorflow as tf
 
 from prsr.system import files
 from prsr.system.errors import UserError
+from tests.conftest import python
 
 
 @pytest.fixture(params=["file", "folder"])
@@ -71,8 +70,7 @@ def test_a_locked_folder_is_refused_to_other_processes(tmp_path):
     folder = tmp_path / "new"
 
     def another():
-        command = [sys.executable, "-c", LOCK, folder]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return python("-c", LOCK, folder).strip()
 
     with files.lock(folder, "writing in"):
         assert another().startswith(f"another process is reading in '{folder}'")

@@ -15,8 +15,7 @@ from tests.runs import images
 
 
 def test_weights_without_a_checkpoint_are_not_overwritten(tiny_run, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(tiny_run, copy)
+    copy = shutil.copytree(tiny_run, tmp_path / "copy")
     shutil.rmtree(copy / "checkpoints")
     metrics = (copy / "metrics.jsonl").read_text()
     assert_one_line(call("train", f"--workdir={copy}", "--train_steps=9"), "no checkpoint")

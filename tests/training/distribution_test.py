@@ -14,8 +14,9 @@ from prsr.data import pipeline, records
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
 from prsr.training import distribution
-from tests.conftest import TINY, assert_one_line, run, start
-from tests.runs import assert_same_weights, images, steps_logged, wait_for, weights
+from prsr.workdir.directory import Workdir
+from tests.conftest import TINY, assert_one_line, run, start, succeed
+from tests.runs import assert_same_weights, images, steps_logged, wait_for_step, weights
 
 TWO = ["host1:2222", "host2:2222"]
 OPTIONS = [*TINY, "--ema=0.9", "--mirror", "--train_steps=12"]
@@ -58,8 +59,7 @@ def assert_close_weights(one, other):
 @pytest.fixture(scope="module")
 def one_device(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("one") / "run"
-    result = run("train", f"--workdir={workdir}", *OPTIONS)
-    assert result.returncode == 0, result.stderr
+    succeed(run("train", f"--workdir={workdir}", *OPTIONS))
     return workdir
 
 
@@ -79,11 +79,8 @@ def two_workers(tmp_path_factory):
 def test_two_workers_equal_one_device(one_device, two_workers):
     assert_close_weights(one_device, two_workers)
     assert steps_logged(one_device) == steps_logged(two_workers) == list(range(1, 13))
-    logs = [
-        [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-        for workdir in (one_device, two_workers)
-    ]
-    for one, two in zip(*logs):
+    logs = [Workdir(workdir).read_metrics() for workdir in (one_device, two_workers)]
+    for one, two in zip(*logs, strict=True):
         assert one.keys() == two.keys()
         for name in one:
             if "per_second" not in name:
@@ -98,8 +95,7 @@ def test_training_continues_after_a_worker_was_killed(two_workers, tmp_path, los
     options = [f"--workdir={tmp_path}", *OPTIONS]
     processes = [worker(workers, i, *options) for i in range(2)]
     try:
-        log = tmp_path / "metrics.jsonl"
-        wait_for(lambda: log.exists() and '"step": 5' in log.read_text(), processes[0])
+        wait_for_step(tmp_path, 5, processes[0])
         processes[lost].kill()
         processes[lost].communicate()
         processes[lost] = worker(workers, lost, *options)
@@ -123,8 +119,7 @@ def test_a_signal_to_one_worker_stops_all(two_workers, tmp_path):
     workers = addresses(2)
     options = [f"--workdir={tmp_path}", *OPTIONS]
     processes = [worker(workers, i, *options, "--checkpoint_every=1000") for i in range(2)]
-    log = tmp_path / "metrics.jsonl"
-    wait_for(lambda: log.exists() and '"step": 3' in log.read_text(), processes[0])
+    wait_for_step(tmp_path, 3, processes[0])
     processes[1].send_signal(signal.SIGTERM)
     for process in processes:
         status, stdout, stderr = finish(process)
@@ -135,8 +130,8 @@ def test_a_signal_to_one_worker_stops_all(two_workers, tmp_path):
     assert 3 <= step < 10
     for devices in (1, 4):
         step += 1
-        result = run("train", *options, f"--num_replicas={devices}", f"--train_steps={step}")
-        assert result.returncode == 0, result.stderr
+        flags = [f"--num_replicas={devices}", f"--train_steps={step}"]
+        result = succeed(run("train", *options, *flags))
         assert f"resuming from step {step - 1}" in result.stderr
         assert f"{devices} device" in result.stdout
     for process in [worker(workers, i, *options) for i in range(2)]:

@@ -10,13 +10,7 @@ import time
 import pytest
 
 from prsr.training import interrupts
-
-
-def wait(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
+from tests.runs import wait_for
 
 
 @pytest.mark.parametrize("number", interrupts.SIGNALS)
@@ -26,7 +20,7 @@ def test_a_signal_is_kept_for_the_loop(capfd, number):
     with interrupts.collected() as caught:
         assert caught == []
         os.kill(os.getpid(), number)
-        wait(lambda: caught)
+        wait_for(lambda: caught)
     assert caught == [number]
     assert f"{signal.Signals(number).name}: saving, then exiting" in capfd.readouterr().err
     assert before == [signal.getsignal(one) for one in interrupts.SIGNALS]
@@ -39,7 +33,7 @@ def test_an_ignored_signal_stays_ignored():
         with interrupts.collected() as caught:
             os.kill(os.getpid(), signal.SIGHUP)
             os.kill(os.getpid(), signal.SIGTERM)
-            wait(lambda: caught)
+            wait_for(lambda: caught)
         assert caught == [signal.SIGTERM] and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -50,7 +44,7 @@ def test_nothing_is_left_behind():
     before = set(threading.enumerate())
     with interrupts.collected() as caught:
         assert len(set(threading.enumerate()) - before) == 1
-    wait(lambda: set(threading.enumerate()) <= before)
+    wait_for(lambda: set(threading.enumerate()) <= before)
     assert caught == [] and signal.set_wakeup_fd(-1) == -1
 
 

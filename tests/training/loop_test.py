@@ -1,6 +1,5 @@
 """What ends training, and that nothing is lost then."""
 
-import json
 import os
 import shutil
 
@@ -9,6 +8,7 @@ import pytest
 
 from prsr.data import pipeline, records
 from prsr.hparams import DataHparams
+from prsr.workdir.directory import Workdir
 from tests.conftest import TINY, assert_one_line, call, run, succeed
 from tests.runs import assert_same_weights, images, steps_logged
 
@@ -31,7 +31,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_weights(tiny_run, copy, check
 
 
 def rates(workdir):
-    records = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    records = Workdir(workdir).read_metrics()
     return [record["learning_rate"] for record in records if "learning_rate" in record]
 
 

@@ -4,8 +4,6 @@ import dataclasses
 import fcntl
 import json
 import shutil
-import subprocess
-import sys
 import unicodedata
 import zipfile
 
@@ -18,7 +16,7 @@ from prsr.hparams import DataHparams, Hparams, ModelHparams
 from prsr.models.build import build_model
 from prsr.system.errors import UserError
 from prsr.workdir.directory import Workdir
-from tests.conftest import assert_one_line, call
+from tests.conftest import assert_one_line, call, python
 
 
 def test_missing_weights_and_those_of_another_model_are_refused(tiny_run, tmp_path):
@@ -45,8 +43,7 @@ def test_weights_of_a_deeper_model_are_refused(tiny_run, tmp_path):
 
 
 def test_unreadable_settings_are_refused_and_kept(tiny_run, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(tiny_run, copy)
+    copy = shutil.copytree(tiny_run, tmp_path / "copy")
     wrong_type = (tiny_run / "settings.json").read_text().replace(": 4,", ': "4",', 1)
     for text in ("{", "[]", '{"hparams": {"model": {"wdith": 3}}}', wrong_type):
         (copy / "settings.json").write_text(text)
@@ -160,8 +157,7 @@ def test_images_moved_to_a_test_folder_are_not_called_held_out(begun, tmp_path, 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "sample", "figures"])
 def test_commands_refuse_test_images_that_were_trained_on(tiny_run, tmp_path, command):
-    copy = tmp_path / "copy"
-    shutil.copytree(tiny_run, copy)
+    copy = shutil.copytree(tiny_run, tmp_path / "copy")
     digest = splits.Digest.load(copy / "splits.npz")
     test = digest.hashes["test"]
     dataclasses.replace(digest, trained=np.union1d(digest.trained, test)).save(copy / "splits.npz")
@@ -191,7 +187,4 @@ def test_weights_are_read_without_hdf5_s_lock(baseline_runs):
     run = baseline_runs / "regression"
     with open(run / "model.weights.h5", "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        command = [sys.executable, "-c", READ_WEIGHTS, run]
-        result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert int(result.stdout) > 5
+        assert int(python("-c", READ_WEIGHTS, run)) > 5

@@ -7,7 +7,7 @@ from prsr.models.build import build_model
 from prsr.system.errors import UserError
 from prsr.workdir import initial
 from prsr.workdir.directory import Workdir
-from tests.conftest import TINY, assert_one_line, call
+from tests.conftest import TINY, assert_one_line, call, succeed
 
 # What a run on other images would be given: nothing about the model.
 OWN = [
@@ -33,8 +33,7 @@ def test_a_path_without_a_model_is_refused():
 
 def test_a_run_begins_with_the_weights_and_resumes_its_own(tiny_run, tmp_path):
     begin = [f"--workdir={tmp_path}", f"--initial_weights={tiny_run}"]
-    result = call("train", *begin, *STILL)
-    assert result.returncode == 0, result.stderr
+    succeed(call("train", *begin, *STILL))
     hparams, model = Workdir(tmp_path).load_model()
     before, expected = Workdir(tiny_run).load_model()
     assert hparams.model == before.model and hparams.training.initial_weights == str(tiny_run)
@@ -42,11 +41,9 @@ def test_a_run_begins_with_the_weights_and_resumes_its_own(tiny_run, tmp_path):
     for mine, theirs in zip(model.trainable_variables, expected.trainable_variables):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-20)
     # Trained on, and continued: not begun again.
-    result = call("train", *begin, *STILL, "--learning_rate=1e-3", "--train_steps=3")
-    assert result.returncode == 0, result.stderr
+    succeed(call("train", *begin, *STILL, "--learning_rate=1e-3", "--train_steps=3"))
     trained = Workdir(tmp_path).load_model()[1].trainable_variables
-    result = call("train", f"--workdir={tmp_path}", *STILL, "--train_steps=4")
-    assert result.returncode == 0, result.stderr
+    succeed(call("train", f"--workdir={tmp_path}", *STILL, "--train_steps=4"))
     _, model = Workdir(tmp_path).load_model()
     for mine, theirs in zip(model.trainable_variables, trained):
         np.testing.assert_allclose(mine, theirs, rtol=0.1, atol=0.01)
@@ -57,8 +54,7 @@ def test_a_run_begins_with_the_weights_and_resumes_its_own(tiny_run, tmp_path):
 def test_a_model_of_another_size_takes_the_layers_that_fit(tiny_run, tmp_path):
     """Layers that both models have keep their weights; new residual blocks change nothing."""
     flags = [f"--initial_weights={tiny_run}", "--blocks_per_stage=2", "--prior_layers=2"]
-    result = call("train", f"--workdir={tmp_path / 'w'}", *flags, *STILL)
-    assert result.returncode == 0, result.stderr
+    result = succeed(call("train", f"--workdir={tmp_path / 'w'}", *flags, *STILL))
     (line,) = [line for line in result.stdout.splitlines() if "start afresh" in line]
     for name in ("A stage 1 block 2", "A stage 3 block 2", "B gated layer 2"):
         assert name in line

@@ -12,7 +12,7 @@ from prsr.data import inputs, pipeline
 from prsr.models import likelihood, losses
 from prsr.system.errors import UserError
 from prsr.workdir import pretrained
-from tests.conftest import assert_one_line, call, run
+from tests.conftest import assert_one_line, call, run, succeed
 from tests.data.pictures import load
 
 
@@ -97,8 +97,7 @@ def test_changed_files_are_refused(copy, name):
 def test_sample_draws_a_bundled_example(tmp_path):
     """README's first command writes samples of one example."""
     out = tmp_path / "out"
-    result = run("sample", "--model=faces", f"--output={out}", "--num_images=1", "--num_samples=2")
-    assert result.returncode == 0, result.stderr
+    succeed(run("sample", "--model=faces", f"--output={out}", "--num_images=1", "--num_samples=2"))
     example = sorted(pretrained.workdir("faces").path.glob("examples/*.jpg"))[0].stem
     names = {path.name for path in out.iterdir()}
     assert names == {f"{example}_1.png", f"{example}_2.png", "grid.png", "nats.json"}

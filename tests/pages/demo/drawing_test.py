@@ -1,7 +1,6 @@
 """The queue of pictures, and the samples that are drawn."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from prsr.pages.demo import drawing, server
 from prsr.sampling import noise, samplers
 from prsr.workdir.directory import Workdir
 from tests.pages.study import studies
+from tests.runs import wait_for
 
 RNG = np.random.default_rng(0)
 LOW_RES = RNG.integers(0, 256, (2, 2, 3), dtype=np.uint8)
@@ -47,7 +47,7 @@ def queue(trained):
     drawer.rows = drawer._sample_rows = Rows()
     drawer.rows.allowed.release(8)  # the warm-up
     with drawer:
-        wait(lambda: drawer.ready)
+        wait_for(lambda: drawer.ready)
         drawer.rows.begun.clear()
         yield drawer
         drawer.rows.allowed.release(1000)
@@ -58,18 +58,11 @@ def submit(drawer, *taus):
     return [drawer.submit(LOW_RES, 1, Sampling(tau), 1) for tau in taus]
 
 
-def wait(condition):
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def test_drawn_samples_equal_the_sampler_s(trained):
     hparams, model = trained
     with drawing.Drawer(hparams, model) as drawer:
         picture = drawer.submit(LOW_RES, 3, Sampling(0.9), 5)
-        wait(lambda: picture.state == "done")
+        wait_for(lambda: picture.state == "done")
     seeds = noise.image_seeds(LOW_RES, 5, 3)
     expected = samplers.Sampler(model)(LOW_RES[None].repeat(3, 0), seeds, Sampling(0.9))
     np.testing.assert_array_equal(picture.samples(), expected)
@@ -81,15 +74,15 @@ def test_drawn_samples_equal_the_sampler_s(trained):
 
 def test_pictures_are_drawn_in_turn_and_know_their_place(queue):
     first, second, third = submit(queue, 1.0, 2.0, 3.0)
-    wait(lambda: first.state == "drawing")
+    wait_for(lambda: first.state == "drawing")
     assert [queue.look(p.id)[1] for p in (first, second, third)] == [0, 1, 2]
     queue.rows.allowed.release(3)
-    wait(lambda: len(first.rows) == 3)
+    wait_for(lambda: len(first.rows) == 3)
     assert [row[0, 0, 0] for row in first.rows] == [0, 1, 2] and first.state == "drawing"
     queue.cancel(second.id)
     assert queue.look(third.id)[1] == 1
     queue.rows.allowed.release(5)
-    wait(lambda: queue.rows.begun == [1.0, 3.0])
+    wait_for(lambda: queue.rows.begun == [1.0, 3.0])
     assert first.state == "done" and third.state == "drawing"
     with pytest.raises(KeyError):
         queue.look(second.id)
@@ -97,16 +90,16 @@ def test_pictures_are_drawn_in_turn_and_know_their_place(queue):
 
 def test_a_cancelled_or_abandoned_picture_is_not_drawn_further(queue):
     first, second = submit(queue, 1.0, 2.0)
-    wait(lambda: first.state == "drawing")
+    wait_for(lambda: first.state == "drawing")
     queue.cancel(first.id)
     queue.rows.allowed.release(1)
-    wait(lambda: second.state == "drawing")
+    wait_for(lambda: second.state == "drawing")
     (third,) = submit(queue, 3.0)
     queue.clock.now += 19
     queue.look(third.id)
     queue.clock.now += 2  # nobody looked at the second for 21 seconds
     queue.rows.allowed.release(1)
-    wait(lambda: third.state == "drawing")
+    wait_for(lambda: third.state == "drawing")
     assert len(first.rows) == len(second.rows) == 0
 
 
@@ -116,12 +109,12 @@ def test_an_abandoned_picture_is_not_begun(queue):
     for kept in (first, third):
         queue.look(kept.id)
     queue.rows.allowed.release(8)
-    wait(lambda: queue.rows.begun == [1.0, 3.0])
+    wait_for(lambda: queue.rows.begun == [1.0, 3.0])
 
 
 def test_the_queue_has_a_limit(queue):
     (first,) = submit(queue, 1.0)
-    wait(lambda: first.state == "drawing")
+    wait_for(lambda: first.state == "drawing")
     waiting = submit(queue, *[2.0] * drawing.MAX_WAITING)
     with pytest.raises(drawing.Full, match="20 pictures are waiting"):
         submit(queue, 2.0)
@@ -132,7 +125,7 @@ def test_the_queue_has_a_limit(queue):
 def test_a_failure_does_not_stop_the_next_picture(queue, capfd):
     bad, good = submit(queue, 13, 1.0)
     queue.rows.allowed.release(8)
-    wait(lambda: good.state == "done")
+    wait_for(lambda: good.state == "done")
     assert bad.state == "failed" and "bad luck" in capfd.readouterr().err
 
 
@@ -140,7 +133,7 @@ def test_the_newest_finished_pictures_are_kept(queue, monkeypatch):
     monkeypatch.setattr(drawing, "MAX_KEPT", 2)
     queue.rows.allowed.release(100)
     pictures = submit(queue, *[1.0] * 4)
-    wait(lambda: pictures[-1].state == "done")
+    wait_for(lambda: pictures[-1].state == "done")
     submit(queue, 1.0)
     for dropped in pictures[:2]:
         with pytest.raises(KeyError):
@@ -151,7 +144,7 @@ def test_the_newest_finished_pictures_are_kept(queue, monkeypatch):
 def test_the_queue_stops_in_the_middle_of_a_picture(queue):
     first, second = submit(queue, 1.0, 1.0)
     queue.rows.allowed.release(3)
-    wait(lambda: len(first.rows) == 3)
+    wait_for(lambda: len(first.rows) == 3)
     threading.Timer(0.2, queue.rows.allowed.release).start()  # one row more
     queue.__exit__()
     assert not queue._thread.is_alive() and len(first.rows) == 3 and second.state == "waiting"
@@ -164,7 +157,7 @@ def test_a_grey_model_of_digits_gets_the_chosen_square():
     square = RNG.integers(0, 256, (8, 8, 1), dtype=np.uint8)
     with drawing.Drawer(hparams, build_model(hparams)) as drawer:
         picture = drawer.submit(square, 2, Sampling(), 1)
-        wait(lambda: picture.state == "done")
+        wait_for(lambda: picture.state == "done")
     np.testing.assert_array_equal(picture.others["original"], square)
     np.testing.assert_array_equal(picture.low_res, images.downsample(square, 2))
     assert server._sheet(picture).width > 5 * 128

@@ -4,7 +4,6 @@ import base64
 import gzip
 import io
 import struct
-import time
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from PIL import Image
 import prsr.api
 from prsr.pages.demo import drawing, server
 from prsr.workdir.directory import Workdir
+from tests.runs import wait_for
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
@@ -56,11 +56,9 @@ def draw(client, body, path="/api/pictures", **query):
     """Submits a picture and waits for its end; returns its address and the last answer."""
     answer = client.post(path, query_string=QUERY | query, data=body)
     assert answer.status_code == 202, answer.json
-    address, end = f"/api/pictures/{answer.json['id']}", time.monotonic() + 60
-    while (answer := client.get(address + "?row=0").json)["state"] != "done":
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return address, answer
+    address = f"/api/pictures/{answer.json['id']}"
+    wait_for(lambda: client.get(address + "?row=8").json["state"] == "done")
+    return address, client.get(address + "?row=0").json
 
 
 def pixels(text, *shape):

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import secrets
-import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +15,7 @@ from prsr.pages.study.directory import Algorithm, DataSet, Study
 from prsr.pages.study.protocol import Protocol
 from prsr.system.errors import UserError
 from tests.pages.study import studies
+from tests.runs import wait_for
 
 
 def test_rates_have_the_given_mean_and_deviation():
@@ -110,8 +110,11 @@ def test_a_killed_server_loses_no_answer(tmp_path):
                 pool.submit(answer_until_killed, browser, url, f"w{i}", acknowledged)
                 for i, browser in enumerate(browsers)
             ]
-            while len(acknowledged) < limit and not all(one.done() for one in running):
-                time.sleep(0.01)
+            wait_for(
+                lambda n=limit, asked=running: (
+                    len(acknowledged) >= n or all(r.done() for r in asked)
+                )
+            )
             process.kill()
     sessions = store.read(study)
     assert len(sessions) == 8 and all(session["finished"] for session in sessions)
