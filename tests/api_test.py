@@ -3,7 +3,6 @@
 import pickle
 import shutil
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,7 +14,7 @@ from prsr.hparams import Sampling
 from prsr.sampling import samplers, saved_model
 from prsr.workdir import pretrained
 from prsr.workdir.directory import Workdir
-from tests.conftest import python
+from tests.conftest import other_keras_settings, python
 
 RNG = np.random.default_rng(3)
 LOW_RES = RNG.integers(0, 256, (2, 2, 2, 3), dtype=np.uint8)
@@ -112,9 +111,9 @@ def test_a_given_part_is_kept_and_the_rest_drawn(trained, match_input):
 def test_unusable_given_values_are_rejected(trained, exported, baseline_runs):
     given = np.full((8, 8, 3), -1)
     for wrong in (given[:7], given.astype(float), given - 1, given + 257, [[0]]):
-        with pytest.raises(ValueError, match=r"given must be .*\[8, 8, 3\]"):
+        with pytest.raises(ValueError, match=r"given .*\[8, 8, 3\]"):
             trained.sample(LOW_RES, given=wrong)
-    with pytest.raises(ValueError, match="an export cannot complete"):
+    with pytest.raises(ValueError, match="export"):
         exported.sample(LOW_RES, given=given)
     baseline = prsr.load(baseline_runs / "cross_entropy")
     for call in (
@@ -174,7 +173,7 @@ def test_the_bundled_model_finds_a_face_and_pickles_by_name():
 
 
 def test_only_face_models_accept_align(trained):
-    with pytest.raises(prsr.UserError, match="models of faces"):
+    with pytest.raises(prsr.UserError, match="faces"):
         trained.sample(PICTURE, align=True)
 
 
@@ -189,17 +188,17 @@ def test_a_regression_predicts_but_has_no_probabilities(baseline_runs, tmp_path)
 
 
 def test_a_folder_without_a_model_is_rejected(tmp_path, tiny_export):
-    with pytest.raises(prsr.UserError, match="not a run directory .*an export .*faces"):
+    with pytest.raises(prsr.UserError, match="run directory .*export .*faces"):
         prsr.load(tmp_path / "none")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "saved_model.pb").write_bytes(b"")
-    with pytest.raises(prsr.UserError, match="not written by prsr.export"):
+    with pytest.raises(prsr.UserError, match="prsr.export"):
         prsr.load(tmp_path / "foreign")
     shutil.copytree(tiny_export / "1", tmp_path / "export" / "9")
     shutil.copytree(tiny_export / "1", tmp_path / "export" / "10")
     (tmp_path / "export" / "9" / "saved_model.pb").write_bytes(b"broken")
     assert prsr.load(tmp_path / "export").low_shape == (2, 2, 3)  # the newest version
-    with pytest.raises(prsr.UserError, match="cannot read the export"):
+    with pytest.raises(prsr.UserError, match="export.*9"):
         prsr.load(tmp_path / "export" / "9")
 
 
@@ -228,14 +227,9 @@ def test_importing_and_loading_leave_the_program_as_it_was(tiny_run):
 
 def test_keras_image_format_and_precision_change_no_score(trained, tiny_run):
     expected = trained.log_prob(LOW_RES, HIGH_RES[:2])
-    keras.config.set_image_data_format("channels_first")
-    keras.config.set_floatx("float16")
-    try:
+    with other_keras_settings():
         actual = prsr.load(tiny_run).log_prob(LOW_RES, HIGH_RES[:2])
-        np.testing.assert_allclose(actual, expected, rtol=1e-6)
-    finally:
-        keras.config.set_image_data_format("channels_last")
-        keras.config.set_floatx("float32")
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
 def test_load_expands_a_home_directory(tiny_run, tmp_path, monkeypatch):

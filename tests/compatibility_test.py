@@ -74,16 +74,9 @@ def test_an_evaluation_is_read_and_not_drawn_again(old):
     images = sorted((old / "evaluation" / "images").glob("*/*.npy"))
     before = [path.stat().st_mtime_ns for path in images]
     baselines = f"bicubic,nn,{old}/runs/regression,{old}/runs/cross_entropy"
-    options = ["--tau=1.1,inf", "--samplings=1.2:2", "--match_input", "--num_images=4"]
-    result = succeed(
-        call(
-            "evaluate",
-            f"--workdir={old}/runs/pixel_recursive",
-            f"--output={old}/evaluation",
-            f"--baselines={baselines}",
-            *options,
-        )
-    )
+    options = [f"--output={old}/evaluation", f"--baselines={baselines}", "--tau=1.1,inf"]
+    options += ["--samplings=1.2:2", "--match_input", "--num_images=4"]
+    result = succeed(call("evaluate", f"--workdir={old}/runs/pixel_recursive", *options))
     assert len(images) == 17 and "| Cross-entropy, mean, matched |" in result.stdout
     assert sorted((old / "evaluation" / "images").glob("*/*.npy")) == images
     assert [path.stat().st_mtime_ns for path in images] == before

@@ -135,13 +135,16 @@ def call(command, *arguments):
         contextlib.redirect_stderr(stderr),
         warnings.catch_warnings(),
     ):
-        # runpy's own, of a module that somebody has imported already.
-        warnings.filterwarnings("ignore", f".*'{name}' found in sys.modules", RuntimeWarning)
+        # runpy's own, of modules that somebody has imported already.
+        warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning)
         status = 0
         try:
             runpy.run_module(name, run_name="__main__")
         except SystemExit as end:
             status = end.code or 0
+            if isinstance(status, str):  # as Python does at the end
+                print(status, file=sys.stderr)
+                status = 1
         except Exception:
             status = 1
             traceback.print_exc()
@@ -165,6 +168,19 @@ def assert_one_line(result, *words):
     assert len(errors) == 1 and result.stderr.rstrip().endswith(errors[0]), result.stderr
     for word in words:
         assert word in errors[0], errors[0]
+
+
+@contextlib.contextmanager
+def other_keras_settings():
+    """Within it Keras has another order of axes and another precision, as other projects set."""
+    config = tf.keras.config
+    config.set_image_data_format("channels_first")
+    config.set_floatx("float16")
+    try:
+        yield
+    finally:
+        config.set_image_data_format("channels_last")
+        config.set_floatx("float32")
 
 
 @functools.cache

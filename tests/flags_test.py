@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 
-import keras
 import pytest
 from absl import flags as absl_flags
 
@@ -12,7 +11,7 @@ from prsr import flags
 from prsr.__main__ import COMMANDS
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
 from prsr.system.errors import UserError
-from tests.conftest import call, run, succeed
+from tests.conftest import call, other_keras_settings, run, succeed
 
 
 def command(main, *arguments, define=lambda: None):
@@ -126,13 +125,8 @@ def test_keras_settings_of_other_projects_change_no_image(baseline_runs, tmp_pat
     options = [f"--workdir={baseline_runs / 'cross_entropy'}", "--num_images=1", "--num_samples=1"]
     succeed(run("sample", *options, f"--output={tmp_path / 'one'}", env=environment))
     succeed(call("sample", *options, f"--output={tmp_path / 'two'}"))
-    keras.config.set_image_data_format("channels_first")
-    keras.config.set_floatx("float16")
-    try:
+    with other_keras_settings():
         succeed(call("sample", *options, f"--output={tmp_path / 'three'}"))
-    finally:
-        keras.config.set_image_data_format("channels_last")
-        keras.config.set_floatx("float32")
     images = [path.read_bytes() for path in sorted(tmp_path.glob("*/*_1.png"))]
     assert len(images) == 3 and len(set(images)) == 1
 

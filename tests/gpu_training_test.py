@@ -1,6 +1,5 @@
 """experiments/gpu_training.py on JAX takes the steps of `prsr.train` on TensorFlow."""
 
-import dataclasses
 import importlib.util
 
 import keras
@@ -11,7 +10,7 @@ from prsr.training.trainer import Trainer
 from prsr.workdir.directory import Workdir
 from tests.conftest import ROOT, python
 from tests.runs import images
-from tests.training.trainer_test import HPARAMS
+from tests.training.trainer_test import hparams
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs jax")
 STEPS = 50
@@ -42,12 +41,10 @@ np.savez(f"{folder}/found.npz", **arrays, **scores)
 
 def test_fifty_steps_on_jax_equal_the_trainer_s(tmp_path):
     """Losses agree to 1e-4; weights, average and statistics to 1% of their change."""
-    training = dataclasses.replace(HPARAMS.training, ema=0.9, learning_rate=1e-3, fall_steps=20)
-    training = dataclasses.replace(training, train_steps=60)
-    hparams = dataclasses.replace(HPARAMS, training=training)
-    trainer = Trainer(hparams, images(hparams.data))
+    settings = hparams(ema=0.9, learning_rate=1e-3, fall_steps=20, train_steps=60)
+    trainer = Trainer(settings, images(settings.data))
     run, model = Workdir(tmp_path), trainer.model
-    run.write_hparams(hparams)
+    run.write_hparams(settings)
     run.save_weights(model)
     start = [v.numpy() for v in model.trainable_variables]
     batches = [batch for batch, _ in zip(trainer.batches(), range(STEPS))]

@@ -2,68 +2,47 @@
 
 import pathlib
 import re
-import sys
 
 import pytest
 
 import prsr
 from prsr import __main__ as program
-from tests.conftest import ROOT, TINY, run, succeed
+from tests.conftest import ROOT, TINY, assert_one_line, call, run, succeed
 
 
-@pytest.fixture
-def prsr_(monkeypatch, capsys):
-    """Function of the arguments of `prsr`: its exit status, standard output and standard error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["prsr", *map(str, arguments)])
-        try:
-            status = program.main()
-        except SystemExit as end:
-            status = end.code
-            if isinstance(status, str):  # as Python does at the end
-                print(status, file=sys.stderr)
-                status = 1
-        return status or 0, *capsys.readouterr()
-
-    return call
-
-
-def test_prsr_lists_every_command_in_one_line(prsr_):
+def test_prsr_lists_every_command_in_one_line():
     have_a_main = {
         path.stem
         for path in pathlib.Path(program.__file__).parent.glob("*.py")
         if 'if __name__ == "__main__":' in path.read_text() and path.stem != "__main__"
     }
     assert set(program.COMMANDS) == have_a_main and len(program.COMMANDS) == len(have_a_main)
-    status, listed, _ = prsr_()
-    assert status == 0
-    assert prsr_("--help") == prsr_("-h") == (0, listed, "")
+    listed = succeed(call("__main__")).stdout
+    assert succeed(call("__main__", "--help")).stdout == listed
+    assert succeed(call("__main__", "-h")).stdout == listed
     for command in program.COMMANDS:
         (line,) = re.findall(rf"^  {command} +(.*)$", listed, re.MULTILINE)
         assert 10 < len(line) < 80 and "python" not in line and not line.endswith(".")
 
 
-def test_prsr_prints_its_version(prsr_):
-    assert prsr_("--version") == (0, f"prsr {prsr.__version__}\n", "")
+def test_prsr_prints_its_version():
+    assert succeed(call("__main__", "--version")).stdout == f"prsr {prsr.__version__}\n"
 
 
 @pytest.mark.parametrize("wrong", ["trian", "__main__", "models", "../train", "--workdir=x", ""])
-def test_an_unknown_command_is_one_line(prsr_, wrong):
-    status, stdout, stderr = prsr_(wrong, "--workdir=x")
-    assert status == 1 and not stdout
-    assert stderr.startswith(f"error: '{wrong}' is no command") and stderr.count("\n") == 1
-    assert "train, prepare" in stderr
+def test_an_unknown_command_is_one_line(wrong):
+    result = call("__main__", wrong, "--workdir=x")
+    assert_one_line(result, f"'{wrong}'", "train, prepare")
+    assert result.returncode == 1 and not result.stdout
 
 
-def test_a_command_has_its_own_flags_and_errors(prsr_, tmp_path):
-    _, text, _ = prsr_("export", "--help")
+def test_a_command_has_its_own_flags_and_errors():
+    text = succeed(call("__main__", "export", "--help")).stdout
     assert "\n  --output=..." in text and text.startswith("Writes a SavedModel")
     assert "--train_steps" not in text
-    status, _, error = prsr_("export", "--nope")
-    assert status == 1 and "'nope'" in error
-    assert prsr_("study", "serve", "--nope")[0] == 1
-    assert "prsr.study COMMAND --help" in prsr_("study", "--help")[1]
+    assert_one_line(call("__main__", "export", "--nope"), "'nope'")
+    assert_one_line(call("__main__", "study", "serve", "--nope"), "'nope'")
+    assert "prsr.study COMMAND --help" in succeed(call("__main__", "study", "--help")).stdout
 
 
 def test_prsr_train_runs_as_a_process(tmp_path):

@@ -7,28 +7,28 @@ from matplotlib import pyplot
 from PIL import Image
 
 from prsr import plotting
+from tests.data.pictures import shows
 
 SMALL = np.random.default_rng(0).integers(0, 256, (2, 2, 3), dtype=np.uint8)
 LARGE = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 
 
 def test_a_sheet_repeats_pixels_to_one_size():
-    """Both become 128x128, from 6 pixels on, below 28 for the captions."""
+    """Pictures become 128x128, in their rows and columns; an empty cell stays white."""
     sheet = np.asarray(plotting.sheet([[SMALL, LARGE], [LARGE, None]], ["one", "two"]))
-    assert sheet.shape == (28 + 2 * (128 + 6), 6 + 2 * (128 + 6), 3)
-    for picture, x, y in ((SMALL, 6, 28), (LARGE, 140, 28), (LARGE, 6, 162)):
-        times = 128 // len(picture)
-        expected = picture.repeat(times, 0).repeat(times, 1)
-        np.testing.assert_array_equal(sheet[y : y + 128, x : x + 128], expected)
-    assert (sheet[162:, 140:] == 255).all()  # the empty cell
-    assert (sheet[:28, 6:134] < 255).any()  # its caption
+    height, width = (side // 2 for side in sheet.shape[:2])
+    assert shows(sheet[:, :width], SMALL) and shows(sheet[:, :width], LARGE)
+    assert shows(sheet[:height], LARGE) and not shows(sheet[height:], SMALL)
+    assert (sheet[-128:, -128:] == 255).all()
+    plain = np.asarray(plotting.sheet([[SMALL, LARGE], [LARGE, None]], ["", "two"]))
+    assert plain.shape == sheet.shape and (plain != sheet).any()
 
 
 def test_a_sheet_without_captions_is_lower_and_one_with_notes_higher():
-    plain = plotting.sheet([[LARGE]], [""])
-    assert plain.size == (128 + 12, 128 + 12)
+    plain, captioned = (plotting.sheet([[LARGE]], [text]) for text in ("", "one"))
+    assert plain.width == plain.height == captioned.width < captioned.height
     noted = np.asarray(plotting.sheet([[LARGE]], [""], [["why"]]))
-    assert noted.shape[0] == plain.height + 22 and (noted[-28:] < 255).any()
+    assert shows(noted, LARGE) and (noted[plain.height :] < 255).any()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from prsr.data import image_sets, sources
+from prsr.data import image_sets, pipeline, records, sources
+from prsr.hparams import DataHparams
 from prsr.workdir.directory import Workdir
 
 
@@ -36,18 +37,36 @@ def assert_same_weights(one, other):
         np.testing.assert_array_equal(actual[key], value, err_msg=key)
 
 
+def write_damaged_records(folder, position):
+    """Writes records of drawn letters, one damaged; returns its file and the undamaged content.
+
+    Args:
+        position: place, in the order of training with seed 1, of the image that is damaged.
+    """
+    image_set = images(DataHparams("drawn:200", 8))
+    for split in ("train", "validation"):
+        records.write(folder / f"{split}-00000.tfrecord", image_set.images)
+    file = folder / "train-00000.tfrecord"
+    whole = file.read_bytes()
+    damaged = bytearray(whole)
+    bad = int(pipeline.shuffled(np.int64([position]), len(image_set), seed=1)[0])
+    damaged[bad * (8 * 8 * 3 + 16) + 100] ^= 4
+    file.write_bytes(damaged)
+    return file, whole
+
+
 def steps_logged(workdir):
-    records = Workdir(workdir).read_metrics()
-    return [record["step"] for record in records if "train/nats_per_image" in record]
+    metrics = Workdir(workdir).read_metrics()
+    return [record["step"] for record in metrics if "train/nats_per_image" in record]
 
 
 def summaries(workdir):
     """The `(step, wall time)` of every tag in the TensorBoard files, in their order."""
     tags = {}
     for path in sorted((workdir / "logs").iterdir()):
-        records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+        found = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
         with contextlib.suppress(tf.errors.DataLossError):  # the disk ended in the last record
-            for record in records:
+            for record in found:
                 event = tf.compat.v1.Event.FromString(record)
                 for value in event.summary.value:
                     tags.setdefault(value.tag, []).append((event.step, event.wall_time))

@@ -16,12 +16,7 @@ from prsr.models import likelihood
 from prsr.models.build import build_model
 from prsr.sampling import samplers
 from tests.conftest import assert_one_line, call, succeed
-
-
-def picture(size, seed=0):
-    random = np.random.default_rng(seed)
-    coarse = Image.fromarray(random.integers(0, 256, (3, 3, 3), dtype=np.uint8))
-    return coarse.resize(size, Image.Resampling.BICUBIC)
+from tests.data.pictures import picture, shows
 
 
 def read(path):
@@ -35,9 +30,9 @@ def sample(workdir, *arguments):
 def test_images_of_any_size_in_a_folder_are_sampled(tiny_run, tmp_path):
     """Small and large images become 8x8 through 2x2; a broken one is skipped."""
     (tmp_path / "in" / "deep").mkdir(parents=True)
-    picture((2, 2)).save(tmp_path / "in" / "tiny.png")
-    picture((60, 40), 1).save(tmp_path / "in" / "deep" / "photo.jpg")
-    picture((5, 5), 2).save(tmp_path / "in" / "middling.bmp")
+    picture(size=(2, 2)).save(tmp_path / "in" / "tiny.png")
+    picture(1, (60, 40)).save(tmp_path / "in" / "deep" / "photo.jpg")
+    picture(2, (5, 5)).save(tmp_path / "in" / "middling.bmp")
     (tmp_path / "in" / "broken.png").write_bytes(b"no image")
     out = tmp_path / "out"
     result = sample(tiny_run, f"--input={tmp_path / 'in'}", f"--output={out}", "--num_samples=3")
@@ -56,7 +51,7 @@ def test_images_of_any_size_in_a_folder_are_sampled(tiny_run, tmp_path):
 
 def test_transparent_parts_of_given_are_drawn(tiny_run, tmp_path):
     """Transparent parts lie above, between and below; opaque pixels stay."""
-    picture((2, 2)).save(tmp_path / "a.png")
+    picture(size=(2, 2)).save(tmp_path / "a.png")
     given = np.full((8, 8, 4), 77, np.uint8)
     given[..., 3] = np.random.default_rng(0).choice([0, 128, 255], (8, 8))
     Image.fromarray(given).save(tmp_path / "given.png")
@@ -75,7 +70,7 @@ def test_transparent_parts_of_given_are_drawn(tiny_run, tmp_path):
 @pytest.mark.slow
 def test_other_images_batches_and_devices_change_no_sample(tiny_run, tmp_path):
     for i in range(3):
-        picture((2, 2), i).save(tmp_path / f"{i}.png")
+        picture(i, (2, 2)).save(tmp_path / f"{i}.png")
     one, two = tmp_path / "one", tmp_path / "two"
     options = ["--num_samples=2", "--num_replicas=2"]
     sample(tiny_run, f"--input={tmp_path}", f"--output={one}", *options)
@@ -98,19 +93,19 @@ def test_the_test_split_is_the_default_and_infinite_tau_draws_once(baseline_runs
         (["--input=/no/such.png", "--output=OUT"], ["/no/such.png", "no such file or folder"]),
         (["--input=IN/small.png", "--output=OUT"], ["smaller than 2x2"]),
         (["--input=IN/good.png", "--output=OUT", "--tau=0"], ["tau"]),
-        (["--input=IN/good.png", "--output=IN/good.png"], ["could not write to"]),
-        (["--input=IN/good.png", "--output=OUT", "--workdir=IN"], ["not a run directory"]),
-        (["--input=IN/broken.jpg"], ["not a readable image"]),
+        (["--input=IN/good.png", "--output=IN/good.png"], ["good.png"]),
+        (["--input=IN/good.png", "--output=OUT", "--workdir=IN"], ["run directory"]),
+        (["--input=IN/broken.jpg"], ["broken.jpg"]),
         (["--input=IN/good.png", "--given=IN/good.png"], ["has 2x2 pixels", "8x8"]),
-        (["--input=IN/good.png", "--given=IN/opaque.png"], ["no transparent part"]),
+        (["--input=IN/good.png", "--given=IN/opaque.png"], ["opaque.png", "transparent"]),
     ],
 )
 def test_invalid_flags_end_in_one_line_before_anything_is_drawn(
     tiny_run, tmp_path, arguments, words
 ):
-    picture((2, 2)).save(tmp_path / "good.png")
-    picture((8, 8)).save(tmp_path / "opaque.png")
-    picture((1, 9)).save(tmp_path / "small.png")
+    picture(size=(2, 2)).save(tmp_path / "good.png")
+    picture(size=(8, 8)).save(tmp_path / "opaque.png")
+    picture(size=(1, 9)).save(tmp_path / "small.png")
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     arguments = [
         a.replace("=IN", f"={tmp_path}").replace("=OUT", f"={tmp_path / 'out'}") for a in arguments
@@ -124,7 +119,7 @@ def test_an_output_folder_may_be_the_input_folder(baseline_runs, tmp_path):
     """Run twice in one folder, the command draws the same images, and no samples of samples."""
     folder = tmp_path / "in"
     folder.mkdir()
-    picture((8, 8)).save(folder / "what? 50%.png")
+    picture(size=(8, 8)).save(folder / "what? 50%.png")
     workdir = baseline_runs / "cross_entropy"
     arguments = [f"--input={folder}", f"--output={folder}", "--num_samples=1"]
     first = sample(workdir, *arguments)
@@ -160,7 +155,7 @@ def test_the_grid_and_the_scores_are_of_the_written_images(trained, tmp_path, ca
     hparams, model, sampler = trained
     for name, size in (("large", 8), ("small", 2)):
         (tmp_path / "in").mkdir(exist_ok=True)
-        picture((size, size)).save(tmp_path / "in" / f"{name}.png")
+        picture(size=(size, size)).save(tmp_path / "in" / f"{name}.png")
     chosen, out = inputs.read_inputs(tmp_path / "in", hparams), tmp_path / "out"
     super_resolve(model, sampler, chosen, out)
     assert (out / "nats.json").exists() == model.has_likelihood
@@ -168,10 +163,7 @@ def test_the_grid_and_the_scores_are_of_the_written_images(trained, tmp_path, ca
     bicubic = np.asarray(images.upsample_bicubic(low_res, 4))
     drawn = [read(out / f"large_{k}.png") for k in (1, 2)]
     grid = read(out / "grid.png")
-    for column, expected in enumerate([low_res, bicubic, *drawn, original]):
-        left, step = 6 + column * (128 + 6), 128 // len(expected)
-        cell = grid[28 : 28 + 128, left : left + 128]
-        np.testing.assert_array_equal(cell[step // 2 :: step, step // 2 :: step], expected)
+    assert all(shows(grid, shown) for shown in (low_res, bicubic, *drawn, original))
     assert ("nats per image" in capsys.readouterr().out) == model.has_likelihood
     if model.has_likelihood:
         large, small = [e["nats_per_image"] for e in json.loads((out / "nats.json").read_text())]
@@ -186,7 +178,7 @@ def test_the_grid_is_limited_to_the_first_images(trained, tmp_path, monkeypatch,
     _, model, sampler = trained
     monkeypatch.setattr(command, "_MAX_ROWS", 5)
     super_resolve(model, sampler, many(7), tmp_path, batch_size=4)
-    assert Image.open(tmp_path / "grid.png").height == 28 + 5 * (128 + 6)
+    assert Image.open(tmp_path / "grid.png").height // 128 == 5
     assert len(list(tmp_path.glob("i*.png"))) == 14
     captured = capsys.readouterr()
     assert "14 samples and grid.png (the first 5 of 7 images)" in captured.out

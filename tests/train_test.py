@@ -1,14 +1,12 @@
 """python -m prsr.train as its own process: what a user types, and what goes wrong."""
 
 import os
-import pathlib
 import re
 import shutil
 import signal
 import time
 
 import pytest
-from PIL import Image
 
 from prsr.workdir.directory import Workdir
 from tests.conftest import ROOT, TINY, WHOLE, assert_one_line, call, run, start, succeed
@@ -67,7 +65,7 @@ def test_a_signal_saves_the_run_and_it_continues(uninterrupted, tmp_path, number
     ("arguments", "words"),
     [
         ([], ["--workdir"]),
-        (["--workdir="], ["--workdir is missing"]),
+        (["--workdir="], ["--workdir"]),
         (["--workdir=w", "--trian_steps=5"], ["trian_steps", "train_steps"]),
         (["--workdir=w", "--train_steps=many"], ["train_steps", "many"]),
         (["--workdir=w", "--crop=celba"], ["crop", "center|celeba"]),
@@ -96,25 +94,12 @@ def test_a_missing_data_set_is_not_downloaded(tmp_path):
     assert not (tmp_path / "w" / "settings.json").exists()
 
 
-def test_unusable_images_end_in_one_line(tmp_path):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    arguments = [f"--workdir={tmp_path / 'w'}", *TINY, f"--dataset=folder:{folder}"]
-    assert_one_line(call("train", *arguments), "contains no images")
-    for i in range(4):
-        (folder / f"{i}.jpg").write_bytes(b"no image")
-    assert_one_line(call("train", *arguments), "none of the 2 train images is usable")
-    for i in range(4):
-        Image.new("RGB", (250, 250)).save(folder / f"{i}.jpg")
-    assert_one_line(call("train", *arguments, "--crop=celeba"), "178x218", "250x250")
-
-
 def test_a_second_trainer_in_a_directory_is_refused(tmp_path):
     options = [f"--workdir={tmp_path}", *TINY, "--train_steps=100000", "--log_every=1000"]
     first = start("train", *options)
     try:
         wait_for((tmp_path / "settings.json").exists, first)
-        assert_one_line(call("train", *options), "another process is training")
+        assert_one_line(call("train", *options), str(tmp_path), "training")
     finally:
         first.kill()
         first.communicate()
@@ -124,10 +109,6 @@ def test_a_second_trainer_in_a_directory_is_refused(tmp_path):
 @pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "experiments").glob("*.flags")))
 def test_experiments_describe_models_that_can_be_trained(name, tmp_path):
     """Every flagfile is read and its model built; then the data are looked for."""
-    result = call(
-        "train",
-        f"--flagfile={pathlib.Path('experiments') / name}",
-        f"--workdir={tmp_path}",
-        f"--dataset=folder:{tmp_path}",
-    )
-    assert_one_line(result, "contains no images")
+    options = [f"--flagfile={ROOT / 'experiments' / name}", f"--workdir={tmp_path}"]
+    options.append(f"--dataset=folder:{tmp_path}")
+    assert_one_line(call("train", *options), "contains no images")

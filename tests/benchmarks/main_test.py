@@ -1,4 +1,4 @@
-"""`python -m benchmarks`, as a process."""
+"""`python -m benchmarks`."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.conftest import assert_one_line, call, run, succeed
 def test_quick_sampling_and_pipeline_write_a_report(tmp_path):
     out = tmp_path / "new" / "folder"
     arguments = ("--quick", "--parts=sampling,pipeline", "--batches=2", f"--output={out}")
-    result = succeed(run("benchmarks", *arguments))
+    result = succeed(call("benchmarks", *arguments))
     assert "round 1 of 1" in result.stderr
     assert (out / "benchmark.md").read_text() in result.stdout
     results = json.loads((out / "benchmark.json").read_text())

@@ -1,5 +1,5 @@
 from benchmarks import rounds, sampling
-from tests.benchmarks.training_test import HPARAMS
+from tests.training.trainer_test import HPARAMS
 
 
 def test_the_reference_is_scaled_to_all_sub_pixels(monkeypatch):

@@ -5,16 +5,9 @@ import pytest
 
 from benchmarks import sampling
 from benchmarks import training as benchmark
-from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
+from prsr.hparams import DataHparams, Hparams, ModelHparams
 from prsr.training.trainer import Trainer
-
-HPARAMS = Hparams(
-    ModelHparams(
-        blocks_per_stage=1, conditioning_width=4, prior_width=7, prior_layers=2, prior_hidden=8
-    ),
-    DataHparams(image_size=8),
-    TrainingHparams(global_batch_size=4),
-)
+from tests.training.trainer_test import HPARAMS
 
 
 def test_operations_by_hand():

@@ -197,15 +197,6 @@ def test_a_200_megapixel_jpeg_is_decoded_at_a_reduced_size(recwarn):
     assert not recwarn.list
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("side", [9000, 14000])
-def test_other_images_of_so_many_pixels_are_refused_in_a_line(side):
-    content = encoded(Image.new("1", (side, side)), "PNG")
-    with pytest.raises(ValueError, match="not a readable image: ") as error:
-        decoding.decode(io.BytesIO(content), 1)
-    assert "\n" not in str(error.value)
-
-
 def test_large_images_are_decoded_one_at_a_time(monkeypatch):
     """Large images are decoded one by one, small ones in parallel."""
     small = threading.Barrier(2, timeout=20)

@@ -64,7 +64,7 @@ def test_beyond_the_image_its_edge_is_repeated():
 
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mtcnn", None)
-    with pytest.raises(UserError, match=r"pip install -e '.\[faces\]'"):
+    with pytest.raises(UserError, match=r"\[faces\]"):
         faces.detector()
 
 
@@ -156,7 +156,7 @@ def test_inputs_are_aligned_and_those_without_a_face_skipped(find_eyes, portrait
     Image.fromarray(portrait).save(tmp_path / "true" / "true.png")
     (true,) = inputs.read_inputs(tmp_path / "true" / "true.png", hparams)
     assert distance(found[0].low_res, true.low_res) < 15
-    with pytest.raises(UserError, match="no frontal face found"):
+    with pytest.raises(UserError, match="no frontal face"):
         inputs.read_inputs(tmp_path / "wall.png", hparams, find_eyes)
 
 

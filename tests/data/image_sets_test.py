@@ -53,7 +53,7 @@ def test_unusable_images_are_skipped_and_named(tmp_path, capsys):
 
 def test_a_split_without_a_usable_image_is_refused(tmp_path):
     data = folder_of(tmp_path, [(16, 16), (5, 5), (6, 6)])
-    with pytest.raises(UserError, match="none of the 2 train images is usable"):
+    with pytest.raises(UserError, match="2 train images"):
         load(data)
 
 
@@ -108,5 +108,5 @@ def test_a_source_with_fewer_images_than_names_is_refused():
         def arrays(self, split, start, stop):
             yield from [self.read] * 5
 
-    with pytest.raises(UserError, match=": it has fewer images than it declares"):
+    with pytest.raises(UserError, match="fewer images"):
         list(image_sets.small_images(Short(), DATA, "train", [(0, 9)]))

@@ -93,19 +93,19 @@ def test_truncated_and_foreign_databases_are_refused(tmp_path):
     write_lmdb(tmp_path / "lmdb", pictures(0, 40))
     file = tmp_path / "lmdb" / "data.mdb"
     file.write_bytes(file.read_bytes()[:-9000])
-    with pytest.raises(UserError, match="data.mdb' as an LMDB .*truncated"):
+    with pytest.raises(UserError, match="data.mdb.*truncated"):
         opened(tmp_path / "lmdb")
     file.write_bytes(b"no database" * 1000)
-    with pytest.raises(UserError, match="as an LMDB database"):
+    with pytest.raises(UserError, match="data.mdb"):
         opened(tmp_path / "lmdb")
 
 
 def test_folders_without_one_lsun_category_are_refused(tmp_path):
-    with pytest.raises(UserError, match="expected LSUN's NAME_train_lmdb"):
+    with pytest.raises(UserError, match="NAME_train_lmdb"):
         opened(tmp_path)
     for name in ("bedroom_train_lmdb", "tower_train_lmdb", "bedroom_val_lmdb"):
         write_lmdb(tmp_path / name, pictures(0, 3))
-    with pytest.raises(UserError, match="bedroom_train_lmdb' and 'tower_train_lmdb'"):
+    with pytest.raises(UserError, match="bedroom_train_lmdb.*tower_train_lmdb"):
         opened(tmp_path)
 
 

@@ -60,7 +60,7 @@ def test_a_damaged_file_is_refused_and_written_again(prepared, tmp_path, how):
     damage(copy / "train-00002.tfrecord", how)
     if how == "flipped":
         data = DataHparams(dataset=f"records:{copy}", image_size=8)
-        with pytest.raises(UserError, match="cannot read all of data set.*corrupted"):
+        with pytest.raises(UserError, match="corrupted"):
             load(data)
     else:
         with pytest.raises(UserError, match="train-00002.tfrecord"):
@@ -84,11 +84,11 @@ def test_a_folder_made_with_other_settings_is_refused(prepared, tmp_path):
         (tmp_path / "records.json").write_text(text)
         with pytest.raises(UserError, match="cannot read"):
             preparation.prepare(DATA, 3, tmp_path, 50)
-    with pytest.raises(UserError, match="cannot write to"):
+    with pytest.raises(UserError, match="records.json"):
         preparation.prepare(DATA, 3, tmp_path / "records.json" / "x", 50)
     copy = shutil.copytree(prepared, tmp_path / "copy")
     (copy / "records.json").write_text("[]")
-    with pytest.raises(UserError, match="cannot read .*records.json"):
+    with pytest.raises(UserError, match="records.json"):
         records.Records(copy, "train", 3)
 
 

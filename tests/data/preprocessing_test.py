@@ -110,7 +110,7 @@ def test_an_image_between_the_two_sizes_has_no_original(tmp_path):
     pixels, image = read(tmp_path, (20, 20))
     np.testing.assert_array_equal(image.low_res, images.resize(pixels, (8, 8)))
     assert image.high_res is None
-    with pytest.raises(UserError, match="7x7 is smaller than 8x8"):
+    with pytest.raises(UserError, match="7x7 .*8x8"):
         read(tmp_path, (7, 7))
 
 

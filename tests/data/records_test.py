@@ -61,7 +61,7 @@ def test_images_are_read_by_index(folder):
 
 
 def test_records_of_other_channels_or_splits_are_refused(folder):
-    with pytest.raises(UserError, match="square images with 1 channel"):
+    with pytest.raises(UserError, match="1 channel"):
         records.Records(folder, "train", 1)  # 48 bytes are no square
     with pytest.raises(UserError, match="expected test-00000.tfrecord"):
         records.Records(folder, "test", 3)
@@ -102,7 +102,7 @@ def test_cropped_images_are_not_cropped_again(prepared):
     assert records.made_with(prepared / "records") == made
     other = dataclasses.replace(of_records, crop="mnist")
     for read in (load, lambda data: image_sets.training_set(opened(data), data)):
-        with pytest.raises(UserError, match="made with crop=celeba, but this needs crop=mnist"):
+        with pytest.raises(UserError, match="crop=celeba.* crop=mnist"):
             read(other)
 
 
@@ -111,5 +111,5 @@ def test_a_manifest_with_invalid_settings_is_refused(prepared, tmp_path, change)
     saved = json.loads((prepared / "records" / "records.json").read_text())
     saved["settings"] |= change
     (tmp_path / "records.json").write_text(json.dumps(saved))
-    with pytest.raises(UserError, match="does not say how the records were made"):
+    with pytest.raises(UserError, match="records.json"):
         records.made_with(tmp_path)

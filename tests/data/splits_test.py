@@ -135,7 +135,7 @@ def test_a_digest_is_saved_and_a_damaged_one_refused(tmp_path):
     damaged = (b"", b"no zip", content[:40], content[:-30], content.replace(b"train", b"trail"))
     for content in damaged:
         path.write_bytes(content)
-        with pytest.raises(UserError, match="the digest of a run"):
+        with pytest.raises(UserError, match="splits.npz"):
             splits.Digest.load(path)
 
 
@@ -181,14 +181,14 @@ def test_small_changes_are_printed(known, capsys):
 def test_images_once_trained_on_are_never_test_images(known):
     """Images that were missing for a while are still remembered."""
     check(known, ["a.png"], ["d.png"], ["e.png"]).save(known / "splits.npz")
-    with pytest.raises(UserError, match=r"trained on 2 images .* such as '[bc].png'"):
+    with pytest.raises(UserError, match=r"2 images .*'[bc].png'"):
         check(known, ["a.png"], ["d.png"], ["b.png", "c.png"])
 
 
 def test_unknown_names_are_refused_in_the_run_s_own_data_set(known, capsys):
     """In another data set they are reported as other images."""
     parts = ["x/1.png"], ["x/2.png"], ["y/3.png"]
-    with pytest.raises(UserError, match="none of the 5 images .* 'folder:x'"):
+    with pytest.raises(UserError, match="5 images .*folder:x"):
         check(known, *parts, trained_on="folder:x")
     assert len(check(known, *parts, trained_on="folder:y").trained) == 4
     assert "'folder:x' has none of the 5 images" in capsys.readouterr().err

@@ -86,6 +86,7 @@ def ms_ssim_of_2016(one, other):
 @pytest.mark.parametrize("size", [32, 48])
 def test_ms_ssim_equals_the_definition_of_2016(size):
     original, noisy = photographs(size=size)
+    noisy //= 2  # other luminance, too
     expected = [ms_ssim_of_2016(n, t) for n, t in zip(noisy, original)]
     assert 0.3 < min(expected) < 0.99
     np.testing.assert_allclose(metrics.ms_ssim(noisy, original), expected, atol=2e-4)
@@ -120,5 +121,5 @@ def test_measure_computes_the_metrics_that_exist_at_a_size():
         np.testing.assert_allclose(values, expected, rtol=1e-5, err_msg=name)
     small = metrics.measure(flat(0, 8), flat(0, 8), flat(0, 2), "antialiased")
     assert list(small) == ["psnr", "psnr_uint8_wrap", "consistency"]
-    with pytest.raises(ValueError, match="multiples of 16, got 8x8"):
+    with pytest.raises(ValueError, match="8x8"):
         metrics.ms_ssim(flat(0, 8), flat(0, 8))

@@ -23,7 +23,7 @@ def test_a_folder_with_other_images_is_refused_and_unchanged(tmp_path):
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
     for folder in ("kept", "foreign"):
-        with pytest.raises(UserError, match="choose another folder"):
+        with pytest.raises(UserError, match="another folder"):
             keep(tmp_path / folder, count=4)
     assert mine.exists() and len(keep(tmp_path / "kept", count=5).names) == 5
 
@@ -32,7 +32,7 @@ def test_a_damaged_file_is_named(tmp_path):
     keep(tmp_path)
     path = tmp_path / "images" / "truth" / "00000.npy"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UserError, match="00000.npy' is damaged"):
+    with pytest.raises(UserError, match="00000.npy"):
         keep(tmp_path)
 
 
@@ -60,5 +60,5 @@ def test_images_are_drawn_in_chunks_and_then_read(tmp_path):
     kept.images(Method("all", "All", predict, {}, chunk=None))
     assert asked == [2, 2, 1, 5]
     np.testing.assert_array_equal(results.read_images(tmp_path, "all", 5), first)
-    with pytest.raises(UserError, match="5 of 6 images"):
+    with pytest.raises(UserError, match="5 of 6"):
         results.read_images(tmp_path, "all", 6)

@@ -16,19 +16,13 @@ from prsr.models import (
     layers,
 )
 from tests.conftest import python
+from tests.models.pixel_recursive_test import SMALL
 
-TRUNK = {"channels": 1, "scale": 2, "blocks_per_stage": 2, "width": 4, "normalization": "none"}
+COMMON = {"channels": 1, "scale": 2, "blocks_per_stage": 2, "normalization": "none"}
+TRUNK = {**COMMON, "width": 4}
+PRIOR = {"prior_width": 5, "prior_layers": 2, "prior_hidden": 7}
 SIZES = {
-    PixelRecursiveSuperResolution: {
-        "channels": 1,
-        "scale": 2,
-        "blocks_per_stage": 2,
-        "conditioning_width": 4,
-        "normalization": "none",
-        "prior_width": 5,
-        "prior_layers": 2,
-        "prior_hidden": 7,
-    },
+    PixelRecursiveSuperResolution: {**COMMON, "conditioning_width": 4, **PRIOR},
     ConditioningNetwork: TRUNK,
     PixelIndependent: TRUNK,
     RegressionNetwork: TRUNK,
@@ -63,26 +57,20 @@ def images(count=2):
 
 def trained(kind, **sizes):
     keras.utils.set_random_seed(1)
-    model = kind(blocks_per_stage=1, **sizes)
+    model = kind(**sizes)
     model.compile(optimizer=RMSProp(), run_eagerly=True)
     model.fit(*images(), epochs=2, verbose=0)
     return model
 
 
 def small():
-    return trained(
-        PixelRecursiveSuperResolution,
-        conditioning_width=4,
-        prior_width=6,
-        prior_layers=1,
-        prior_hidden=6,
-    )
+    return trained(PixelRecursiveSuperResolution, **SMALL)
 
 
 MODELS = {
     "pixel_recursive": small,
-    "cross_entropy": lambda: trained(PixelIndependent, width=4),
-    "regression": lambda: trained(RegressionNetwork, width=4),
+    "cross_entropy": lambda: trained(PixelIndependent, blocks_per_stage=1, width=4),
+    "regression": lambda: trained(RegressionNetwork, blocks_per_stage=1, width=4),
 }
 
 LOAD = """

@@ -1,6 +1,7 @@
 """Keras' `fit` and `evaluate` on the models."""
 
 import dataclasses
+import functools
 import math
 
 import keras
@@ -17,7 +18,7 @@ from tests.runs import images
 from tests.training.trainer_test import HPARAMS
 
 ARCHITECTURES = ("pixel_recursive", "cross_entropy", "regression")
-STEPS = 20
+STEPS = 10
 
 
 def hparams(architecture):
@@ -37,22 +38,28 @@ def compiled(architecture="pixel_recursive", **options):
     return model
 
 
-def fitted(architecture, pairs):
-    model = compiled(architecture)
-    # An epoch is a step: what is reported is a mean over the epoch.
-    history = model.fit(pairs, epochs=STEPS, steps_per_epoch=1, verbose=0).history
-    return model, history
+@pytest.fixture(scope="module")
+def fitted(train_set):
+    """For an architecture: a model after some steps of `fit`, and its history."""
+
+    @functools.cache
+    def fit(architecture):
+        model, pairs = compiled(architecture), Trainer(hparams(architecture), train_set).pairs()
+        # An epoch is a step: what is reported is a mean over the epoch.
+        return model, model.fit(pairs, epochs=STEPS, steps_per_epoch=1, verbose=0).history
+
+    return fit
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_fit_equals_the_trainer(train_set, architecture):
+def test_fit_equals_the_trainer(train_set, fitted, architecture):
     """Losses, scores and weights of `fit` on one device are the trainer's."""
     trainer = Trainer(hparams(architecture), train_set)
     batches = iter(trainer.batches())
     expected = [trainer.train_step(next(batches)) for _ in range(STEPS)]
     for scores in expected:
         del scores["gradient_norm"]
-    model, history = fitted(architecture, trainer.pairs())
+    model, history = fitted(architecture)
     np.testing.assert_allclose(
         history["loss"], [float(trainer.model.objective(scores)) for scores in expected], rtol=1e-5
     )
@@ -64,9 +71,9 @@ def test_fit_equals_the_trainer(train_set, architecture):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5, err_msg=a.path)
 
 
-def test_fit_on_two_devices_equals_fit_on_one(train_set):
+def test_fit_on_two_devices_equals_fit_on_one(train_set, fitted):
     trainer = Trainer(hparams("pixel_recursive"), train_set)
-    _, expected = fitted("pixel_recursive", trainer.pairs())
+    _, expected = fitted("pixel_recursive")
     with mirrored().scope():
         model = compiled()
     fresh = FreshStatistics(trainer.statistics_batches)

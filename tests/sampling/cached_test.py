@@ -1,6 +1,5 @@
 import functools
 import threading
-import time
 import types
 from unittest import mock
 
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.sampling import cached, naive, noise
+from tests.runs import wait_for
 
 INFINITY = float("inf")
 pytestmark = pytest.mark.xla
@@ -131,8 +131,7 @@ def test_the_first_call_uses_what_warm_up_compiled(monkeypatch):
     warmed = cached.Sampler(model)
     thread = threading.Thread(target=warmed.warm_up, args=[low_res.shape])
     thread.start()
-    while not traces:
-        time.sleep(0.01)
+    wait_for(lambda: traces)
     drawn = warmed(low_res, seeds, 1.0)
     assert traces == [thread]
     np.testing.assert_array_equal(drawn, sampler(low_res, seeds, 1.0))

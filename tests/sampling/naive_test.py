@@ -1,10 +1,9 @@
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from prsr.models.pixel_recursive import PixelRecursiveSuperResolution
 from prsr.sampling import naive, noise
+from tests.sampling.cached_test import make
 
 
 def rising(images):
@@ -33,17 +32,7 @@ def test_given_values_are_kept_and_fed_back():
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(3)
-    model = PixelRecursiveSuperResolution(
-        scale=2,
-        blocks_per_stage=1,
-        conditioning_width=8,
-        prior_width=9,
-        prior_layers=2,
-        prior_hidden=12,
-    )
-    model((np.zeros((1, 2, 2, 3)), np.zeros((1, 4, 4, 3))))
-    return model
+    return make((2, 2), prior_width=9, prior_hidden=12)
 
 
 LOW_RES = np.random.default_rng(0).integers(0, 256, (3, 2, 2, 3), dtype=np.uint8)

@@ -54,6 +54,7 @@ def on_tensorflow(tmp_path_factory):
         )
         model.build((None, 2, 2, 3))
         model.compile(optimizer=RMSProp(2e-3))
+        model.optimizer.build(model.trainable_variables)
         model.save(folder / "start.keras")
         np.savez(folder / "tensorflow.npz", **on_backend.findings(folder))
 
@@ -114,7 +115,7 @@ def test_a_trained_model_is_saved_and_loaded_alike(found, other):
 def test_another_backend_is_refused_where_tensorflow_is_needed(monkeypatch):
     backend.require_tensorflow("this")
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(UserError, match="this needs TensorFlow as Keras' backend, not jax"):
+    with pytest.raises(UserError, match="this .*TensorFlow.* jax"):
         backend.require_tensorflow("this")
 
 

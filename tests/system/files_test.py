@@ -79,7 +79,7 @@ def test_a_locked_folder_is_refused_to_other_processes(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot write to"), files.lock(tmp_path / "file", "in"):
+    with pytest.raises(UserError, match="file"), files.lock(tmp_path / "file", "in"):
         pass
 
 
@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
 )
 def test_failed_writes_of_python_and_tensorflow_name_path_and_cause(error):
     with (
-        pytest.raises(UserError, match=r"could not write to 'a/b' \(no room\); free some space"),
+        pytest.raises(UserError, match="a/b.*no room"),
         files.disk_errors("a/b"),
     ):
         raise error

@@ -77,6 +77,6 @@ def test_a_run_without_a_readable_checkpoint_is_refused(trainer, uninterrupted, 
     shutil.copytree(uninterrupted / "checkpoints", tmp_path / "checkpoints")
     for path in (tmp_path / "checkpoints").glob("*.index"):
         path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match="no checkpoint .* is readable"):
+    with pytest.raises(UserError, match="no checkpoint"):
         checkpoints.restore(trainer, Workdir(tmp_path))
     assert capsys.readouterr().err.count("trying the one before") == 3

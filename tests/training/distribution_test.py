@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from prsr.data import pipeline, records
-from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
 from prsr.training import distribution
 from prsr.workdir.directory import Workdir
 from tests.conftest import TINY, assert_one_line, run, start, succeed
-from tests.runs import assert_same_weights, images, steps_logged, wait_for_step, weights
+from tests.runs import (
+    assert_same_weights,
+    steps_logged,
+    wait_for_step,
+    weights,
+    write_damaged_records,
+)
 
 TWO = ["host1:2222", "host2:2222"]
 OPTIONS = [*TINY, "--ema=0.9", "--mirror", "--train_steps=12"]
@@ -167,13 +171,7 @@ def test_workers_with_different_flags_are_refused(tmp_path, other):
 @pytest.mark.slow
 def test_an_image_that_one_worker_cannot_read_stops_all(tmp_path):
     """All save before the step that needs the image."""
-    image_set = images(DataHparams("drawn:200", 8))
-    bad = int(pipeline.shuffled(np.int64([4 * 20 + 3]), len(image_set), seed=1)[0])  # in step 21
-    for split in ("train", "validation"):
-        records.write(tmp_path / f"{split}-00000.tfrecord", image_set.images)
-    content = bytearray((tmp_path / "train-00000.tfrecord").read_bytes())
-    content[bad * (8 * 8 * 3 + 16) + 100] ^= 4
-    (tmp_path / "train-00000.tfrecord").write_bytes(content)
+    write_damaged_records(tmp_path, 4 * 20 + 3)  # in step 21
     options = [f"--workdir={tmp_path / 'run'}", *TINY, f"--dataset=records:{tmp_path}"]
     options += ["--checkpoint_every=1000", "--train_steps=30"]
     chief, second = both_refuse(options, options)
@@ -205,12 +203,12 @@ def test_one_machine_has_no_strategy(monkeypatch):
 )
 def test_an_invalid_cluster_is_refused(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UserError, match="TF_CONFIG must be like"):
+    with pytest.raises(UserError, match="TF_CONFIG"):
         distribution.open_strategy()
 
 
 def test_more_replicas_than_gpus_are_refused(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one", "two"])
-    with pytest.raises(UserError, match="expected 3 devices, but this machine has 2 GPU"):
+    with pytest.raises(UserError, match="3 devices.* 2 GPU"):
         distribution.open_strategy(3)

@@ -6,11 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from prsr.data import pipeline, records
-from prsr.hparams import DataHparams
 from prsr.workdir.directory import Workdir
 from tests.conftest import TINY, assert_one_line, call, run, succeed
-from tests.runs import assert_same_weights, images, steps_logged
+from tests.runs import assert_same_weights, steps_logged, write_damaged_records
 
 
 @pytest.fixture
@@ -51,23 +49,16 @@ def test_on_nan_restore_continues_at_a_lower_rate(tiny_run, copy):
 @pytest.mark.slow
 def test_a_damaged_record_costs_no_step(tmp_path):
     """Training stops with everything saved, and continues once the record is repaired."""
-    image_set = images(DataHparams(dataset="drawn:200", image_size=8))
-    bad = int(pipeline.shuffled(np.int64([4 * 20 + 2]), len(image_set), seed=1)[0])  # in step 21
-    for split in ("train", "validation"):
-        records.write(tmp_path / f"{split}-00000.tfrecord", image_set.images)
-    file = tmp_path / "train-00000.tfrecord"
-    whole = file.read_bytes()
+    file, whole = write_damaged_records(tmp_path, 4 * 20 + 2)  # in step 21
     options = [*TINY, "--train_steps=22", "--checkpoint_every=1000", "--sample_images=0"]
     options += ["--eval_every=1000", f"--dataset=records:{tmp_path}"]
-    succeed(call("train", f"--workdir={tmp_path / 'expected'}", *options))
-    place = bad * (8 * 8 * 3 + 16) + 100
-    file.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
-    options += [f"--workdir={tmp_path / 'run'}"]
-    result = call("train", *options)
-    assert_one_line(result, "can no longer be read", "corrupted record", "step 20 is saved")
+    result = call("train", f"--workdir={tmp_path / 'run'}", *options)
+    assert_one_line(result, "corrupted record", "step 20")
     assert steps_logged(tmp_path / "run") == list(range(1, 21))
     file.write_bytes(whole)
-    assert "resuming from step 20" in succeed(call("train", *options)).stderr
+    result = succeed(call("train", f"--workdir={tmp_path / 'run'}", *options))
+    assert "resuming from step 20" in result.stderr
+    succeed(call("train", f"--workdir={tmp_path / 'expected'}", *options))
     assert_same_weights(tmp_path / "expected", tmp_path / "run")
 
 

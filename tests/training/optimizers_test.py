@@ -19,10 +19,7 @@ def test_the_optimizer_equals_tensorflow_1_s():
     optimizer = optimizers.from_hparams(training)
     step = tf.Variable(0, dtype=tf.int64)
     original = tf.compat.v1.train.RMSPropOptimizer(
-        lambda: 4e-4 * 0.5 ** (int(step) // 25),
-        decay=0.95,
-        momentum=0.9,
-        epsilon=1e-8,
+        lambda: 4e-4 * 0.5 ** (int(step) // 25), decay=0.95, momentum=0.9, epsilon=1e-8
     )
     for _ in range(60):
         original.apply_gradients([(gradient(expected), expected)])

@@ -118,17 +118,11 @@ def test_a_baseline_is_trained_on_its_own_loss(trainer_of, kind):
     assert last < 0.98 * first
 
 
-@pytest.mark.parametrize(
-    ("normalization", "rms_start"),
-    [("batch", 1.0), ("batch", 1e6), pytest.param("none", 1.0, marks=pytest.mark.slow)],
-)
-def test_two_replicas_equal_one_device(trainer_of, normalization, rms_start):
-    """Losses, gradient norms and weights, batch statistics included.
-
-    From 1e6, RMSProp does not divide by the gradient's size, which would hide a wrong scale.
-    """
-    rate = 4e-4 * rms_start**0.5
-    settings = hparams(normalization, clip_norm=100.0, rms_start=rms_start, learning_rate=rate)
+@pytest.mark.parametrize("normalization", ["batch", pytest.param("none", marks=pytest.mark.slow)])
+def test_two_replicas_equal_one_device(trainer_of, normalization):
+    """Losses, gradient norms, weights and batch statistics are the same."""
+    # From 1e6 RMSProp does not divide by the gradient's size, which would hide a wrong scale.
+    settings = hparams(normalization, clip_norm=100.0, rms_start=1e6, learning_rate=0.4)
     one, two = trainer_of(settings), trainer_of(settings, mirrored())
     expected, actual = steps(one, 5), steps(two, 5)
     for name in expected[0]:
@@ -215,9 +209,9 @@ def test_a_checkpoint_of_two_devices_loads_on_one(trainer_of, averaged, tmp_path
 
 
 def test_settings_that_devices_cannot_share_are_refused(trainer_of):
-    with pytest.raises(UserError, match="multiple of 2"):
+    with pytest.raises(UserError, match="global_batch_size=5"):
         trainer_of(hparams(global_batch_size=5), mirrored())
-    with pytest.raises(UserError, match="one device only"):
+    with pytest.raises(UserError, match="jit_compile"):
         trainer_of(hparams(jit_compile=True), mirrored())
     settings = hparams(jit_compile=True)
     regression = dataclasses.replace(settings.model, architecture="regression")

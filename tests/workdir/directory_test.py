@@ -23,13 +23,10 @@ def test_missing_weights_and_those_of_another_model_are_refused(tiny_run, tmp_pa
     settings = json.loads((tiny_run / "settings.json").read_text())
     settings["hparams"]["model"]["prior_width"] = 9
     (tmp_path / "settings.json").write_text(json.dumps(settings))
-    assert_one_line(
-        call("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "no weights yet"
-    )
+    arguments = [f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"]
+    assert_one_line(call("sample", *arguments), "no weights yet")
     (tmp_path / "model.weights.h5").write_bytes((tiny_run / "model.weights.h5").read_bytes())
-    assert_one_line(
-        call("sample", f"--workdir={tmp_path}", f"--output={tmp_path / 'o'}"), "model.weights.h5"
-    )
+    assert_one_line(call("sample", *arguments), "model.weights.h5")
 
 
 def test_weights_of_a_deeper_model_are_refused(tiny_run, tmp_path):
@@ -38,7 +35,7 @@ def test_weights_of_a_deeper_model_are_refused(tiny_run, tmp_path):
     settings["hparams"]["model"]["blocks_per_stage"] = 0
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     (tmp_path / "model.weights.h5").write_bytes((tiny_run / "model.weights.h5").read_bytes())
-    with pytest.raises(UserError, match="arrays of other sizes"):
+    with pytest.raises(UserError, match="other sizes"):
         Workdir(tmp_path).load_model()
 
 
@@ -71,7 +68,7 @@ def test_weights_are_kept_when_there_is_no_room(tmp_path, monkeypatch):
     workdir.save_weights(model)
     kept = workdir.weights.read_bytes()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
-    with pytest.raises(OSError, match="bytes free for model.weights.h5"):
+    with pytest.raises(OSError, match="model.weights.h5"):
         workdir.save_weights(model)
     assert workdir.weights.read_bytes() == kept
 

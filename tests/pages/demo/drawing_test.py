@@ -116,7 +116,7 @@ def test_the_queue_has_a_limit(queue):
     (first,) = submit(queue, 1.0)
     wait_for(lambda: first.state == "drawing")
     waiting = submit(queue, *[2.0] * drawing.MAX_WAITING)
-    with pytest.raises(drawing.Full, match="20 pictures are waiting"):
+    with pytest.raises(drawing.Full, match="20 pictures"):
         submit(queue, 2.0)
     queue.cancel(waiting[7].id)
     submit(queue, 2.0)

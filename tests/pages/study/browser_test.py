@@ -121,7 +121,7 @@ def test_a_hidden_page_shows_the_pair_again(browser, served):
     worker.wait(lambda: worker.elements(".shown"))
     page = browser.current_window_handle
     browser.switch_to.new_window("tab")
-    time.sleep(1.5)
+    time.sleep(1.5)  # longer than a pair is shown
     browser.close()
     browser.switch_to.window(page)
     worker.wait_for_pair("Practice 1 of 2")
@@ -164,33 +164,31 @@ def test_the_study_works_behind_a_path(browser, served):
 
 
 @contextlib.contextmanager
-def framed(study, host):
-    """Serves a study for a host's frame; yields the part of its address after the host's."""
-    with studies.serving(study, f"--allow_framing_by={host.rstrip('/')}") as (_, url):
-        yield f"?{url.replace('127.0.0.1', 'localhost')}"
+def framed_worker(browser, path):
+    """A worker whose browser shows a new study in another page's frame."""
+    study = studies.make(path, QUICK, size=32)
+    with hosts.framing() as host:
+        allowed = f"--allow_framing_by={host.rstrip('/')}"
+        with studies.serving(study, allowed) as (_, url):
+            worker = Worker(browser, study, f"{host}?{url.replace('127.0.0.1', 'localhost')}")
+            browser.switch_to.frame("frame")
+            yield worker
+    browser.switch_to.default_content()
 
 
 @in_chromium
 def test_the_study_works_in_a_frame(browser, tmp_path):
-    study = studies.make(tmp_path / "study", QUICK, size=32)
-    with hosts.framing() as host, framed(study, host) as query:
-        worker = Worker(browser, study, host + query)
-        browser.switch_to.frame("frame")
+    with framed_worker(browser, tmp_path / "study") as worker:
         worker.begin()
         worker.answer(by="click")
         worker.wait(worker.answers)
-    browser.switch_to.default_content()
 
 
 def test_a_frame_without_cookies_offers_a_new_window(webkit, tmp_path):
     """WebKit keeps no cookies in frames."""
-    study = studies.make(tmp_path / "study", QUICK, size=32)
-    with hosts.framing() as host, framed(study, host) as query:
-        worker = Worker(webkit, study, host + query)
-        webkit.switch_to.frame("frame")
+    with framed_worker(webkit, tmp_path / "study") as worker:
         worker.wait_for_text("Cookies are needed")
-        assert worker.element("go").text == "Open in a new window" and places(study) == 0
-    webkit.switch_to.default_content()
+        assert worker.element("go").text == "Open in a new window" and places(worker.study) == 0
 
 
 def test_two_tabs_are_one_session(browser, served):

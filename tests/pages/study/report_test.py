@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from prsr.pages.study import report, store
 from prsr.pages.study.protocol import PAIR, SIDES
@@ -32,6 +33,7 @@ def test_a_report_holds_figures_tables_and_answers(tmp_path):
         "report.csv", "report.json", "report.md", "table1_noise.csv", "table1_noise.md",
         "workers.csv",
     ]  # fmt: skip
+    assert Image.open(tmp_path / "report/percent_fooled.png").width == 840
     assert (tmp_path / "report/workers.csv").stat().st_mode & 0o077 == 0
     (done,) = [r for r in json.loads((tmp_path / "report/report.json").read_text())["algorithms"]
                if r["kept"]]  # fmt: skip
