@@ -112,6 +112,7 @@ def test_keras_callbacks_stop_save_and_resume(train_set, tmp_path):
         ),
     ]
     model = compiled()
+    model.run_eagerly = True  # a few steps are taken before a graph is traced
     arguments = {"epochs": 5, "steps_per_epoch": 2, "verbose": 0, "callbacks": callbacks}
     history = model.fit(trainer.pairs(), validation_data=validation, **arguments).history
     assert len(history["loss"]) == 2  # EarlyStopping
