@@ -10,6 +10,7 @@ from prsr.flags import (
     define_path,
     define_trained,
     group,
+    open_images,
     run,
     trained,
     with_dataset,
@@ -73,7 +74,7 @@ def _examples(workdir, hparams):
         return list(zip(names, squares))
     try:
         hparams = with_dataset(hparams)
-        source, _ = workdir.open_images(hparams)
+        source = open_images(workdir, hparams)
         found = inputs.test_inputs(source, hparams, _EXAMPLES)
     except UserError as error:
         print(f"the page starts without example pictures: {error}")

@@ -16,6 +16,7 @@ from prsr.flags import (
     define_trained,
     group,
     numbers,
+    open_images,
     output_folder,
     run,
     trained,
@@ -31,6 +32,9 @@ def define():
     with group("Images"):
         define_dataset()
         flags.DEFINE_integer("num_images", 0, "Number of test images; 0: all", 0)
+        define_path(
+            "people", None, "Lines NAME PERSON, as identity_CelebA.txt: errors then count people"
+        )
         define_path(
             "output", None, "Folder to write to; default RUN/evaluation, required with --model"
         )
@@ -79,7 +83,7 @@ def main():
         )
     for sampling in samplings:
         samplers.check(sampling, hparams)
-    source, _ = workdir.open_images(hparams)
+    source = open_images(workdir, hparams)
     seed, batch_size, downsampling = FLAGS.seed, FLAGS.batch_size, hparams.data.downsampling
     baselines = methods.baseline_methods(FLAGS.baselines, hparams, source, seed, batch_size)
     rows = methods.run_methods(workdir, hparams, model, samplings, seed, batch_size, devices)
@@ -89,11 +93,13 @@ def main():
         rows = rows + [methods.matched(method, downsampling) for method in unmatched]
     names, low_res, high_res = pipeline.test_pairs(source, hparams, FLAGS.num_images or None)
     evaluation = results.Evaluation(output, names, low_res, high_res)
+    people, known = results.read_people(FLAGS.people, names) if FLAGS.people else (None, {})
     paper = table1.paper_for(hparams) if FLAGS.paper == "auto" else FLAGS.paper
     report, measured = table1.evaluate(
-        evaluation, baselines + rows, model, downsampling, paper, batch_size
+        evaluation, baselines + rows, model, downsampling, paper, batch_size, people
     )
-    report = {"run": FLAGS.model or str(workdir.path), **report}
+    history = workdir.read_history()
+    report = {"run": FLAGS.model or str(workdir.path), "history": history, **report, **known}
     print(table1.write(output, report, measured, names))
     print(f"wrote the table, every image and its metrics to {output}")
 

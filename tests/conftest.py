@@ -39,9 +39,9 @@ def choose_xla(request):
     compiling[0] = bool(request.node.get_closest_marker("xla") or is_slow(request.config))
 
 
-# Two logical devices, for the tests of MirroredStrategy; before TensorFlow starts.
+# Eight logical devices, for the tests of MirroredStrategy; before TensorFlow starts.
 tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 8
 )
 
 TINY = [

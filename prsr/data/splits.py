@@ -61,6 +61,35 @@ def assign(names, how="auto"):
     return result
 
 
+def chosen(splits, known, dataset):
+    """Keeps the images that a model's card names, and says on standard error how many there are.
+
+    Args:
+        splits: as `assign` returns them.
+        known: a dict from each of `NAMES` to names without folder and extension, in order.
+        dataset: where the images are, for people.
+
+    Returns:
+        A dict as `splits`, in the splits and the order of `known`; or `splits` itself, if it has
+        none of the test images.
+    """
+    stem_of = {name: pathlib.PurePosixPath(name).stem for part in splits.values() for name in part}
+    name_of = {stem: name for name, stem in stem_of.items()}
+    result = {part: [name_of[stem] for stem in known[part] if stem in name_of] for part in NAMES}
+    if not result["test"]:
+        return splits
+    found = [
+        f"{len(result[part]):,} {part} images ({len(known[part]) - len(result[part]):,} missing)"
+        for part in NAMES
+    ]
+    print(
+        f"of the {len(stem_of):,} images in '{dataset}', only those that the model card names: "
+        f"{', '.join(found)}; --all_images uses all",
+        file=sys.stderr,
+    )
+    return result
+
+
 def keys(names):
     """Returns names in the form that is hashed: Unicode-normalised, without their common folder.
 

@@ -12,6 +12,7 @@ table1.md, .csv, .json    means and standard errors, beside the paper's
 
 import hashlib
 import json
+import pathlib
 
 import numpy as np
 
@@ -110,6 +111,36 @@ class Evaluation:
                 f"'{self.path}', or choose another folder to write to"
             )
         return folder
+
+
+def read_people(path, names):
+    """Returns the person in each image, `[count]` int; an image of nobody known has one of its own.
+
+    Args:
+        path: a file with lines `NAME PERSON`, such as CelebA's `identity_CelebA.txt`.
+        names: names of the images, in any folder and with any extension.
+
+    Returns:
+        `(people, known)`: the array, and for `table1.json` how many images the file names, and how
+        many people are in them.
+
+    Raises:
+        UserError: the file is unreadable, or names none of the images.
+    """
+    try:
+        lines = (line.split() for line in pathlib.Path(path).read_text().splitlines())
+        person_of = {pathlib.PurePosixPath(name).stem: f"person {who}" for name, who in lines}
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--people={path}: expected lines with an image's name and its person, as in CelebA's "
+            f"identity_CelebA.txt ({first_line(error)})"
+        ) from error
+    stems = [pathlib.PurePosixPath(name).stem for name in names]
+    found = [person_of[stem] for stem in stems if stem in person_of]
+    if not found:
+        raise UserError(f"--people={path} names none of the test images, such as '{names[0]}'")
+    people = np.unique([person_of.get(stem, stem) for stem in stems], return_inverse=True)[1]
+    return people, {"people": {"images": len(found), "people": len(set(found))}}
 
 
 def read(path):

@@ -1,5 +1,6 @@
 """Makes Table 1 from every method's images, beside the paper's, in Markdown, CSV and JSON."""
 
+import functools
 import json
 
 from prsr.evaluation import metrics, tables
@@ -48,7 +49,7 @@ def paper_for(hparams):
     return "faces" if data.crop == "celeba" and same else "none"
 
 
-def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
+def evaluate(evaluation, methods, model, downsampling, paper, batch_size, people=None):
     """Draws and measures the images of every method.
 
     Args:
@@ -58,6 +59,7 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
         downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
         paper: one of `PAPER`.
         batch_size: images scored per batch.
+        people: `[count]` int, the person in each image, as for `tables.summary`; or None.
 
     Returns:
         `(report, measured)`: the content of `table1.json`, and a dict from a method's key to its
@@ -70,6 +72,7 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
     low_res, high_res = evaluation.low_res, evaluation.high_res
     shape = high_res.shape[1:]
     rows, measured = [], {}
+    summary = functools.partial(tables.summary, people=people)
     scored = likelihood.Repeated(model) if model.has_likelihood else None
     for method in methods:
         images = evaluation.images(method)
@@ -77,15 +80,16 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
         if scored:
             values["nats_per_image"] = likelihood.nats(scored, low_res, images, batch_size)
         measured[method.key] = values
-        rows.append(row(method, values, shape, paper))
+        rows.append(row(method, values, shape, paper, summary))
         if method.draw_samples:
-            rows[-1]["diversity"] = tables.summary(diversity(method, low_res))
+            first = None if people is None else people[:DIVERSITY_INPUTS]
+            rows[-1]["diversity"] = tables.summary(diversity(method, low_res), first)
     report = {"test_images": len(low_res), "rows": rows}
     if scored:
         report["truth"] = {
             name: {
-                "nats_per_image": tables.summary(nats),
-                "bits_per_dim": tables.summary(losses.bits_per_dim(nats, shape)),
+                "nats_per_image": summary(nats),
+                "bits_per_dim": summary(losses.bits_per_dim(nats, shape)),
             }
             for name, nats in likelihood.scores(scored, low_res, high_res, batch_size).items()
         }
@@ -124,16 +128,17 @@ def diversity(method, low_res):
     return metrics.diversity(method.draw_samples(low_res, DIVERSITY_SAMPLES, bar))
 
 
-def row(method, values, image_shape, paper):
+def row(method, values, image_shape, paper, summary=tables.summary):
     """Returns a row for JSON: means and standard errors, and the paper's numbers if it has the row.
 
-    `values` are what `metrics.measure` returns, perhaps with `"nats_per_image"`.
+    `values` are what `metrics.measure` returns, perhaps with `"nats_per_image"`; `summary` is
+    `tables.summary`, perhaps with its `people`.
     """
     result = {"method": method.key, "title": method.title, "in_paper": method.in_paper}
-    result |= {name: tables.summary(value) for name, value in values.items()}
+    result |= {name: summary(value) for name, value in values.items()}
     if "nats_per_image" in values:
         bits = losses.bits_per_dim(values["nats_per_image"], image_shape)
-        result["bits_per_dim"] = tables.summary(bits)
+        result["bits_per_dim"] = summary(bits)
     if method.key in PAPER[paper]:
         result["paper"] = dict(zip(PAPER_COLUMNS, PAPER[paper][method.key]))
     return result
@@ -159,9 +164,17 @@ def markdown(report):
     table = [line for line, known in zip(lines, in_paper) if known]
     if others := [line for line, known in zip(lines, in_paper) if not known]:
         table += [["**not in the paper:**", *[""] * (len(head) - 1)], *others]
+    independent = "images"
+    if people := report.get("people"):
+        unknown = report["test_images"] - people["images"]
+        independent = f"people ({people['people']} in {people['images']} images"
+        independent += (
+            f"; {unknown} images of unknown people count as one each)" if unknown else ")"
+        )
     notes = [
-        f"Means over {report['test_images']} test images, and standard errors of the means. "
-        f"bits/dim: of each method's images under the model, not of the originals.",
+        f"Means over {report['test_images']} test images, and standard errors of the means for "
+        f"independent {independent}. bits/dim: of each method's images under the model, not of the "
+        f"originals.",
         "\\* Differences and squares modulo 256, a mistake that brings photographs near 29 dB, "
         "whatever the method: the paper's pSNR can only be compared with this column.",
         "\\*\\* Five scales; the window shrinks to an image that is smaller than it.",
@@ -178,6 +191,13 @@ def markdown(report):
             f"{tables.plus_minus(original['nats_per_image'], 0)} nats per image, "
             f"{tables.plus_minus(original['bits_per_dim'], 3)} bits/dim"
         )
+    history = report.get("history", [])
+    fields = list(dict.fromkeys(field for part in history for field in part))
+    parts = tables.to_markdown(
+        ["training", *(f"part {number}" for number in range(1, len(history) + 1))],
+        [[field, *(part.get(field, "") for part in history)] for field in fields],
+    )
+    notes += [parts.rstrip()] if history else []
     return "\n\n".join([tables.to_markdown(head, table).rstrip(), *notes]) + "\n"
 
 

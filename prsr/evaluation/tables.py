@@ -30,8 +30,12 @@ def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def summary(values: npt.ArrayLike) -> Summary:
-    """Computes the mean over images, `[count]`, and its standard error, s / sqrt(n).
+def summary(values: npt.ArrayLike, people: npt.ArrayLike | None = None) -> Summary:
+    """Computes the mean over images, `[count]`, and its standard error.
+
+    The error is s / sqrt(n) if images are independent. With `people`, `[count]`, only images of
+    different people are: the deviations of each person's images are summed before they are squared
+    (Liang and Zeger 1986, with G / (G - 1) for G people), which is the same for one image each.
 
     A number that is not finite or does not exist, such as the error of one value, is None.
     """
@@ -39,8 +43,11 @@ def summary(values: npt.ArrayLike) -> Summary:
     mean = values.mean()
     if not np.isfinite(mean):
         return {"mean": None, "standard_error": None}
-    several = len(values) > 1
-    error = float(values.std(ddof=1) / math.sqrt(len(values))) if several else None
+    of = np.unique(range(len(values)) if people is None else people, return_inverse=True)[1]
+    sums = np.bincount(of, values - mean)
+    count, error = len(sums), None
+    if count > 1:
+        error = math.sqrt(count / (count - 1) * float(np.square(sums).sum())) / len(values)
     return {"mean": float(mean), "standard_error": error}
 
 

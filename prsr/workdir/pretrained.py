@@ -3,7 +3,8 @@
 prsr/weights/NAME/ is a run directory without its history, plus examples and a model card:
 
 settings.json, model.weights.h5   as training left them
-SHA256SUMS                        of these two files, as sha256sum writes it
+images.npz                        the names of the images of each split, in order
+SHA256SUMS                        of these three files, as sha256sum writes it
 examples/                         a few public-domain photographs to try the model on
 MODEL_CARD.md                     data, training, results, limits
 
@@ -14,11 +15,14 @@ replace them too; but the weights are arrays and the settings JSON, so neither c
 import hashlib
 import pathlib
 
+import numpy as np
+
+from prsr.data import splits
 from prsr.system.errors import UserError
 from prsr.workdir.directory import Workdir
 
 _WEIGHTS = pathlib.Path(__file__).parent.parent / "weights"
-_CHECKED = ("settings.json", "model.weights.h5")
+_CHECKED = ("settings.json", "model.weights.h5", "images.npz")
 
 
 def names() -> list[str]:
@@ -58,3 +62,15 @@ def workdir(name: str) -> Workdir:
             f"the bundled model '{name}' is incomplete ({error}); reinstall prsr"
         ) from error
     return Workdir(folder)
+
+
+def images(name: str) -> dict[str, list[str]]:
+    """Returns a dict from a split to the names of a bundled model's images, in their order.
+
+    They are without folder and extension: CelebA's numbers, such as `"000001"`, and LSUN's keys.
+
+    Raises:
+        UserError: as for `workdir`.
+    """
+    with np.load(workdir(name).path / "images.npz") as file:
+        return {split: file[split].astype(str).tolist() for split in splits.NAMES}

@@ -139,6 +139,22 @@ def test_two_replicas_equal_one_device(trainer_of, normalization, rms_start):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-4)
 
 
+def test_eight_replicas_equal_one_device(trainer_of):
+    """Losses, gradient norms and weights, after two steps of eight images."""
+    settings = hparams(global_batch_size=8)
+    settings = dataclasses.replace(
+        settings, model=dataclasses.replace(settings.model, blocks_per_stage=0)
+    )
+    # Unlike collectives, this reduction may stand beside `mirrored` in one process.
+    reduction = tf.distribute.ReductionToOneDevice()
+    eight = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(8)], reduction)
+    one, many = trainer_of(settings), trainer_of(settings, eight)
+    for expected, actual in zip(steps(one, 2), steps(many, 2)):
+        assert actual == pytest.approx(expected, rel=1e-4)
+    for a, b in zip(weights(many), weights(one)):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 @pytest.mark.parametrize("devices", [1, 2])
 def test_devices_score_a_split_of_any_size(trainer_of, train_set, devices):
     trainer = trainer_of(hparams(), mirrored() if devices == 2 else None)

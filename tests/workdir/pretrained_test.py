@@ -8,12 +8,12 @@ import shutil
 import numpy as np
 import pytest
 
-from prsr.data import inputs, pipeline
+from prsr.data import image_sets, inputs, pipeline, splits
 from prsr.models import likelihood, losses
 from prsr.system.errors import UserError
 from prsr.workdir import pretrained
 from tests.conftest import assert_one_line, call, run
-from tests.data.pictures import load
+from tests.data.pictures import load, opened
 
 
 def test_names():
@@ -69,6 +69,22 @@ def test_it_knows_people_whom_it_never_saw(celeba):
     assert joint < 4 and joint < bits(model, low_res, high_res, "conditioning") - 0.5
 
 
+def test_images_of_the_official_zip_are_the_records(celeba):
+    """An image and the record of the same number are equal, pixel for pixel."""
+    known = pretrained.images("faces")
+    assert [len(known[split]) for split in splits.NAMES] == [41340, 5185, 2650]
+    data = pretrained.workdir("faces").read_hparams().data
+    zipped = dataclasses.replace(data, dataset=f"zip:{celeba / 'img_align_celeba.zip'}")
+    source = opened(zipped)
+    source.splits = splits.chosen(source.splits, known, zipped.dataset)
+    recorded = opened(dataclasses.replace(data, dataset=f"records:{celeba / 'records'}"))
+    for split in splits.NAMES:
+        found = image_sets.load(source, data, split, limit=100)
+        places = [known[split].index(name[-10:-4]) for name in found.names]
+        records = recorded.on_disk(split, data).reader()(np.array(places, np.int64))
+        np.testing.assert_array_equal(found.images, records)
+
+
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """A copy of the shipped files that a test may damage."""
@@ -77,7 +93,7 @@ def copy(tmp_path, monkeypatch):
     return tmp_path / "faces"
 
 
-@pytest.mark.parametrize("name", ["model.weights.h5", "settings.json"])
+@pytest.mark.parametrize("name", ["model.weights.h5", "settings.json", "images.npz"])
 def test_changed_files_are_refused(copy, name):
     assert pretrained.workdir("faces").path == copy
     content = bytearray((copy / name).read_bytes())
