@@ -10,7 +10,6 @@ from prsr.flags import (
     define_path,
     define_trained,
     group,
-    open_images,
     run,
     trained,
     with_dataset,
@@ -74,7 +73,7 @@ def _examples(workdir, hparams):
         return list(zip(names, squares))
     try:
         hparams = with_dataset(hparams)
-        source = open_images(workdir, hparams)
+        source, _ = workdir.open_images(hparams, FLAGS.all_images)
         found = inputs.test_inputs(source, hparams, _EXAMPLES)
     except UserError as error:
         print(f"the page starts without example pictures: {error}")

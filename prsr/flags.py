@@ -98,7 +98,7 @@ def define_batch_size(default=16):
 def define_dataset():
     define_path("dataset", None, "The images as KIND:WHERE; by default where training found them")
     flags.DEFINE_bool(
-        "all_images", False, "With --model: all images, not only those the card names"
+        "all_images", False, "With --model: all images, not only those its card names"
     )
 
 
@@ -182,18 +182,6 @@ def with_dataset(hparams):
     if FLAGS.model:
         raise UserError(f"--model={FLAGS.model} needs --dataset, the images to use it on")
     return hparams
-
-
-def open_images(workdir, hparams):
-    """The opened data set of some settings: of a bundled model's, the images its card names."""
-    from prsr.data import splits
-    from prsr.workdir import pretrained
-
-    source, _ = workdir.open_images(hparams)
-    if FLAGS.model and not FLAGS.all_images:
-        known = pretrained.images(FLAGS.model)
-        source.splits = splits.chosen(source.splits, known, hparams.data.dataset)
-    return source
 
 
 def numbers(name):

@@ -152,9 +152,11 @@ def assert_one_line(result, *words):
 
 
 @functools.cache
-def mirrored():
-    # One for all tests: a second one in a process would use the first one's collective keys.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def mirrored(replicas=2):
+    # One for all tests: a second one in a process would use the first one's collective keys, unless
+    # it reduces without collectives.
+    reduction = None if replicas == 2 else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)], reduction)
 
 
 def shared(tmp_path_factory, name, make):

@@ -62,31 +62,24 @@ def assign(names, how="auto"):
 
 
 def chosen(splits, known, dataset):
-    """Keeps the images that a model's card names, and says on standard error how many there are.
+    """Returns only the images that a model's card names, and prints to standard error how many.
 
     Args:
-        splits: as `assign` returns them.
-        known: a dict from each of `NAMES` to names without folder and extension, in order.
-        dataset: where the images are, for people.
-
-    Returns:
-        A dict as `splits`, in the splits and the order of `known`; or `splits` itself, if it has
-        none of the test images.
+        splits: as `assign` returns them; they stay if they have none of the test images.
+        known: maps each of `NAMES` to a bytes array, names without folder and extension. Splits and
+            order of the result are those of `known`.
+        dataset: where the images are, for the message.
     """
     stem_of = {name: pathlib.PurePosixPath(name).stem for part in splits.values() for name in part}
     name_of = {stem: name for name, stem in stem_of.items()}
-    result = {part: [name_of[stem] for stem in known[part] if stem in name_of] for part in NAMES}
+    stems = {part: known[part].astype(str) for part in NAMES}
+    result = {part: [name_of[s] for s in stems[part] if s in name_of] for part in NAMES}
     if not result["test"]:
         return splits
-    found = [
-        f"{len(result[part]):,} {part} images ({len(known[part]) - len(result[part]):,} missing)"
-        for part in NAMES
-    ]
-    print(
-        f"of the {len(stem_of):,} images in '{dataset}', only those that the model card names: "
-        f"{', '.join(found)}; --all_images uses all",
-        file=sys.stderr,
-    )
+    counts = ((part, len(result[part]), len(stems[part])) for part in NAMES)
+    found = ", ".join(f"{n:,} {part} images ({of - n:,} missing)" for part, n, of in counts)
+    where = f"of the {len(stem_of):,} images in '{dataset}', only those that the model card names"
+    print(f"{where}: {found}; --all_images uses all", file=sys.stderr)
     return result
 
 

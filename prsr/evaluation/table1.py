@@ -50,16 +50,10 @@ def paper_for(hparams):
 
 
 def evaluate(evaluation, methods, model, downsampling, paper, batch_size, people=None):
-    """Draws and measures the images of every method.
+    """Draws and measures the images of every `Method` for an `Evaluation`.
 
-    Args:
-        evaluation: an `Evaluation`.
-        methods: list of `Method`.
-        model: the trained model; if it has a likelihood, it scores all images.
-        downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
-        paper: one of `PAPER`.
-        batch_size: images scored per batch.
-        people: `[count]` int, the person in each image, as for `tables.summary`; or None.
+    The model scores all images, `batch_size` at once, if it has a likelihood. `downsampling` is one
+    of `prsr.hparams.DOWNSAMPLING`, `paper` one of `PAPER`, and `people` as for `tables.summary`.
 
     Returns:
         `(report, measured)`: the content of `table1.json`, and a dict from a method's key to its
@@ -82,7 +76,7 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size, people
         measured[method.key] = values
         rows.append(row(method, values, shape, paper, summary))
         if method.draw_samples:
-            first = None if people is None else people[:DIVERSITY_INPUTS]
+            first = people and people[:DIVERSITY_INPUTS]
             rows[-1]["diversity"] = tables.summary(diversity(method, low_res), first)
     report = {"test_images": len(low_res), "rows": rows}
     if scored:
@@ -99,13 +93,8 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size, people
 def write(folder, report, measured, names):
     """Writes `table1.md`, `.csv` and `.json`, and `scores.csv`; returns the table in Markdown.
 
-    Args:
-        folder: `pathlib.Path`.
-        report, measured: as `evaluate` returns them.
-        names: names of the test images.
-
-    Raises:
-        UserError: the disk is full, or the folder is not writable.
+    `report` and `measured` are as from `evaluate`, `names` are the test images'. Raises `UserError`
+    if the disk is full, or the folder, a `pathlib.Path`, is not writable.
     """
     table = markdown(report)
     texts = {
@@ -132,7 +121,7 @@ def row(method, values, image_shape, paper, summary=tables.summary):
     """Returns a row for JSON: means and standard errors, and the paper's numbers if it has the row.
 
     `values` are what `metrics.measure` returns, perhaps with `"nats_per_image"`; `summary` is
-    `tables.summary`, perhaps with its `people`.
+    `tables.summary`, perhaps with `people`.
     """
     result = {"method": method.key, "title": method.title, "in_paper": method.in_paper}
     result |= {name: summary(value) for name, value in values.items()}
@@ -164,17 +153,10 @@ def markdown(report):
     table = [line for line, known in zip(lines, in_paper) if known]
     if others := [line for line, known in zip(lines, in_paper) if not known]:
         table += [["**not in the paper:**", *[""] * (len(head) - 1)], *others]
-    independent = "images"
-    if people := report.get("people"):
-        unknown = report["test_images"] - people["images"]
-        independent = f"people ({people['people']} in {people['images']} images"
-        independent += (
-            f"; {unknown} images of unknown people count as one each)" if unknown else ")"
-        )
     notes = [
         f"Means over {report['test_images']} test images, and standard errors of the means for "
-        f"independent {independent}. bits/dim: of each method's images under the model, not of the "
-        f"originals.",
+        f"independent {report.get('independent', 'images')}. bits/dim: of each method's images "
+        f"under the model, not of the originals.",
         "\\* Differences and squares modulo 256, a mistake that brings photographs near 29 dB, "
         "whatever the method: the paper's pSNR can only be compared with this column.",
         "\\*\\* Five scales; the window shrinks to an image that is smaller than it.",
@@ -191,13 +173,11 @@ def markdown(report):
             f"{tables.plus_minus(original['nats_per_image'], 0)} nats per image, "
             f"{tables.plus_minus(original['bits_per_dim'], 3)} bits/dim"
         )
-    history = report.get("history", [])
-    fields = list(dict.fromkeys(field for part in history for field in part))
-    parts = tables.to_markdown(
-        ["training", *(f"part {number}" for number in range(1, len(history) + 1))],
-        [[field, *(part.get(field, "") for part in history)] for field in fields],
-    )
-    notes += [parts.rstrip()] if history else []
+    if history := report.get("history"):
+        fields = dict.fromkeys(field for part in history for field in part)
+        lines = [[field, *(part.get(field, "") for part in history)] for field in fields]
+        parts = [f"part {number}" for number in range(1, len(history) + 1)]
+        notes.append(tables.to_markdown(["training", *parts], lines).rstrip())
     return "\n\n".join([tables.to_markdown(head, table).rstrip(), *notes]) + "\n"
 
 

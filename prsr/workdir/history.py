@@ -17,13 +17,10 @@ Part = dict[str, Any]
 def extended(
     history: list[Part], hparams: Hparams, program: str, precision: str, first_step: int, step: int
 ) -> list[Part]:
-    """Returns a history with the steps that a program has taken since it started.
+    """Returns a history with the steps that a program, such as `"prsr.train"`, has taken.
 
-    Args:
-        history: the parts so far, which may end in this program's earlier steps.
-        program: such as `"prsr.train"`.
-        precision: of products, such as `"float32"`.
-        first_step, step: steps that the run had taken when the program started, and now.
+    It started at `first_step` and is at `step`; `history` may end in its earlier steps. `precision`
+    is that of products, such as `"float32"`.
 
     Returns:
         A new list. Each part has `first_step`, `steps`, `batch`, `images` (counted as often as they

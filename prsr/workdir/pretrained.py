@@ -3,7 +3,7 @@
 prsr/weights/NAME/ is a run directory without its history, plus examples and a model card:
 
 settings.json, model.weights.h5   as training left them
-images.npz                        the names of the images of each split, in order
+images.npz                        the images of each split: CelebA's numbers, LSUN's keys
 SHA256SUMS                        of these three files, as sha256sum writes it
 examples/                         a few public-domain photographs to try the model on
 MODEL_CARD.md                     data, training, results, limits
@@ -15,9 +15,6 @@ replace them too; but the weights are arrays and the settings JSON, so neither c
 import hashlib
 import pathlib
 
-import numpy as np
-
-from prsr.data import splits
 from prsr.system.errors import UserError
 from prsr.workdir.directory import Workdir
 
@@ -31,16 +28,9 @@ def names() -> list[str]:
 
 
 def workdir(name: str) -> Workdir:
-    """Returns the run directory of a bundled model, after verifying its checksums.
+    """Returns the run directory of one of `names()`, to be read, after verifying its checksums.
 
-    Args:
-        name: one of `names()`.
-
-    Returns:
-        A `prsr.workdir.directory.Workdir`; only read it.
-
-    Raises:
-        UserError: there is no such model, or its files were changed.
+    Raises `UserError` if there is no such model, or its files were changed.
     """
     if name not in names():
         raise UserError(
@@ -62,15 +52,3 @@ def workdir(name: str) -> Workdir:
             f"the bundled model '{name}' is incomplete ({error}); reinstall prsr"
         ) from error
     return Workdir(folder)
-
-
-def images(name: str) -> dict[str, list[str]]:
-    """Returns a dict from a split to the names of a bundled model's images, in their order.
-
-    They are without folder and extension: CelebA's numbers, such as `"000001"`, and LSUN's keys.
-
-    Raises:
-        UserError: as for `workdir`.
-    """
-    with np.load(workdir(name).path / "images.npz") as file:
-        return {split: file[split].astype(str).tolist() for split in splits.NAMES}

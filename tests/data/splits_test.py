@@ -60,6 +60,7 @@ def test_names_that_are_not_official(name):
 def test_a_card_chooses_images_in_its_own_splits_and_order(capsys):
     """Folders and extensions do not matter; without its test images, a data set stays as it is."""
     known = {"train": ["a", "gone"], "validation": ["b"], "test": ["d", "gone too", "c"]}
+    known = {split: np.array(stems, "S") for split, stems in known.items()}
     names = {"train": ["x/c.png", "x/e.jpg"], "validation": ["y/d.jpg", "y/b.jpg"], "test": ["a"]}
     expected = {"train": ["a"], "validation": ["y/b.jpg"], "test": ["y/d.jpg", "x/c.png"]}
     assert splits.chosen(names, known, "zip:x") == expected

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from prsr.data import image_sets, inputs, pipeline, splits
+from prsr.data import image_sets, inputs, pipeline
 from prsr.models import likelihood, losses
 from prsr.system.errors import UserError
 from prsr.workdir import pretrained
@@ -71,18 +71,19 @@ def test_it_knows_people_whom_it_never_saw(celeba):
 
 def test_images_of_the_official_zip_are_the_records(celeba):
     """An image and the record of the same number are equal, pixel for pixel."""
-    known = pretrained.images("faces")
-    assert [len(known[split]) for split in splits.NAMES] == [41340, 5185, 2650]
-    data = pretrained.workdir("faces").read_hparams().data
-    zipped = dataclasses.replace(data, dataset=f"zip:{celeba / 'img_align_celeba.zip'}")
-    source = opened(zipped)
-    source.splits = splits.chosen(source.splits, known, zipped.dataset)
+    workdir = pretrained.workdir("faces")
+    hparams = workdir.read_hparams()
+    data = dataclasses.replace(hparams.data, dataset=f"zip:{celeba / 'img_align_celeba.zip'}")
+    source, _ = workdir.open_images(dataclasses.replace(hparams, data=data))
     recorded = opened(dataclasses.replace(data, dataset=f"records:{celeba / 'records'}"))
-    for split in splits.NAMES:
+    numbers = np.load(workdir.path / "images.npz")
+    for split, count in (("train", 41340), ("validation", 5185), ("test", 2650)):
+        known = numbers[split].astype(int).tolist()
         found = image_sets.load(source, data, split, limit=100)
-        places = [known[split].index(name[-10:-4]) for name in found.names]
-        records = recorded.on_disk(split, data).reader()(np.array(places, np.int64))
-        np.testing.assert_array_equal(found.images, records)
+        places = [known.index(int(name[-10:-4])) for name in found.names]
+        records = recorded.on_disk(split, data)
+        assert len(found) == 100 and len(known) == len(records) == count
+        np.testing.assert_array_equal(found.images, records.reader()(np.array(places)))
 
 
 @pytest.fixture
