@@ -128,13 +128,8 @@ def test_replicas_equal_one_device(trainer_of, replicas, normalization, rms_star
 
     From 1e6, RMSProp does not divide by the gradient's size, which would hide a wrong scale.
     """
-    settings = hparams(
-        normalization,
-        global_batch_size=8,
-        clip_norm=100.0,
-        rms_start=rms_start,
-        learning_rate=4e-4 * rms_start**0.5,
-    )
+    options = {"global_batch_size": 8, "clip_norm": 100.0, "rms_start": rms_start}
+    settings = hparams(normalization, learning_rate=4e-4 * rms_start**0.5, **options)
     if replicas == 8:  # each is traced, which takes seconds
         smaller = dataclasses.replace(settings.model, blocks_per_stage=0)
         settings = dataclasses.replace(settings, model=smaller)

@@ -30,34 +30,22 @@ def test_examples():
     assert all(e.low_res.shape == (8, 8, 3) and e.high_res.shape == (32, 32, 3) for e in examples)
 
 
-def test_bedrooms_know_their_examples():
-    """The deeper bedroom model loads, and needs less than 5 bits/dim for rooms it never saw."""
-    workdir = pretrained.workdir("bedrooms")
+@pytest.mark.parametrize("name", ["faces", "bedrooms"])
+def test_it_knows_its_examples_looks_at_its_input_and_has_a_history(name):
+    workdir = pretrained.workdir(name)
     hparams, model = workdir.load_model()
-    assert hparams.model.blocks_per_stage == 10 and len(workdir.read_history()) == 4
     examples = inputs.read_inputs(workdir.path / "examples", hparams)
-    low_res, high_res = (
-        np.stack([getattr(e, name) for e in examples]) for name in ("low_res", "high_res")
-    )
+    low_res, high_res = (np.stack(x) for x in zip(*((e.low_res, e.high_res) for e in examples)))
     joint = bits(model, low_res, high_res)
-    assert joint < 5 and joint < bits(model, low_res[::-1], high_res) - 0.2
+    assert joint < 5 and joint < bits(model, low_res, high_res, "conditioning") - 0.5
+    assert joint < bits(model, low_res[::-1], high_res) - 0.2
+    parts = [part["images"] for part in workdir.read_history()]
+    assert parts[:3] == [48000, 562800, 1473600]  # bedrooms began with faces
 
 
 def bits(model, low_res, high_res, name="joint"):
     nats = np.mean(model.scores(low_res, high_res)[name])
     return losses.bits_per_dim(nats, high_res.shape[1:])
-
-
-def test_it_knows_the_examples():
-    workdir = pretrained.workdir("faces")
-    hparams, model = workdir.load_model()
-    examples = inputs.read_inputs(workdir.path / "examples", hparams)
-    low_res, high_res = (
-        np.stack([getattr(e, name) for e in examples]) for name in ("low_res", "high_res")
-    )
-    joint = bits(model, low_res, high_res)
-    assert joint < bits(model, low_res, high_res, "conditioning") - 0.5
-    assert joint < bits(model, low_res[::-1], high_res) - 0.2  # it looks at its input
 
 
 def test_it_knows_people_whom_it_never_saw(celeba):
@@ -76,13 +64,10 @@ def test_images_of_the_official_zip_are_the_records(celeba):
     data = dataclasses.replace(hparams.data, dataset=f"zip:{celeba / 'img_align_celeba.zip'}")
     source, _ = workdir.open_images(dataclasses.replace(hparams, data=data))
     recorded = opened(dataclasses.replace(data, dataset=f"records:{celeba / 'records'}"))
-    numbers = np.load(workdir.path / "images.npz")
-    for split, count in (("train", 41340), ("validation", 5185), ("test", 2650)):
-        known = numbers[split].astype(int).tolist()
-        found = image_sets.load(source, data, split, limit=100)
-        places = [known.index(int(name[-10:-4])) for name in found.names]
-        records = recorded.on_disk(split, data)
-        assert len(found) == 100 and len(known) == len(records) == count
+    for split, numbers in np.load(workdir.path / "images.npz").items():
+        found, records = image_sets.load(source, data, split, 100), recorded.on_disk(split, data)
+        places = [numbers.tolist().index(name[-10:-4].encode()) for name in found.names]
+        assert len(places) == 100 and len(numbers) == len(records)
         np.testing.assert_array_equal(found.images, records.reader()(np.array(places)))
 
 
@@ -170,12 +155,12 @@ def test_results_come_out_again(celeba):
     """Of the originals: the likelihood needs no draw."""
     hparams, model = pretrained.workdir("faces").load_model()
     data = dataclasses.replace(hparams.data, dataset=f"records:{celeba / 'records'}")
-    low_res, high_res = pipeline.evaluation_arrays(load(data, "test"), data, 4)
     found = results()
-    assert len(low_res) == found["data"]["test_images"] == 360
+    count = found["data"]["test_images"]
+    low_res, high_res = pipeline.evaluation_arrays(load(data, "test", limit=count), data, 4)
     for name, nats in likelihood.scores(model, low_res, high_res, 32).items():
         kept = found["truth"][name]["bits_per_dim"]
         bits_per_dim = losses.bits_per_dim(nats, (32, 32, 3))
         assert np.mean(bits_per_dim) == pytest.approx(kept["mean"], abs=1e-3)
-        error = np.std(bits_per_dim, ddof=1) / np.sqrt(360)
+        error = np.std(bits_per_dim, ddof=1) / np.sqrt(count)
         assert error == pytest.approx(kept["standard_error"], abs=1e-3)
