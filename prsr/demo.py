@@ -73,7 +73,7 @@ def _examples(workdir, hparams):
         return list(zip(names, squares))
     try:
         hparams = with_dataset(hparams)
-        source, _ = workdir.open_images(hparams)
+        source, _ = workdir.open_images(hparams, FLAGS.all_images)
         found = inputs.test_inputs(source, hparams, _EXAMPLES)
     except UserError as error:
         print(f"the page starts without example pictures: {error}")

@@ -32,6 +32,9 @@ def define():
         define_dataset()
         flags.DEFINE_integer("num_images", 0, "Number of test images; 0: all", 0)
         define_path(
+            "people", None, "Lines NAME PERSON, as identity_CelebA.txt: errors then count people"
+        )
+        define_path(
             "output", None, "Folder to write to; default RUN/evaluation, required with --model"
         )
     with group("Rows"):
@@ -79,7 +82,7 @@ def main():
         )
     for sampling in samplings:
         samplers.check(sampling, hparams)
-    source, _ = workdir.open_images(hparams)
+    source, _ = workdir.open_images(hparams, FLAGS.all_images)
     seed, batch_size, downsampling = FLAGS.seed, FLAGS.batch_size, hparams.data.downsampling
     baselines = methods.baseline_methods(FLAGS.baselines, hparams, source, seed, batch_size)
     rows = methods.run_methods(workdir, hparams, model, samplings, seed, batch_size, devices)
@@ -88,12 +91,16 @@ def main():
         unmatched = baselines + (rows if is_baseline else [])
         rows = rows + [methods.matched(method, downsampling) for method in unmatched]
     names, low_res, high_res = pipeline.test_pairs(source, hparams, FLAGS.num_images or None)
+    people, independent = None, "images"
+    if FLAGS.people:
+        people, independent = results.read_people(FLAGS.people, names)
     evaluation = results.Evaluation(output, names, low_res, high_res)
     paper = table1.paper_for(hparams) if FLAGS.paper == "auto" else FLAGS.paper
     report, measured = table1.evaluate(
-        evaluation, baselines + rows, model, downsampling, paper, batch_size
+        evaluation, baselines + rows, model, downsampling, paper, batch_size, people
     )
-    report = {"run": FLAGS.model or str(workdir.path), **report}
+    about = {"run": FLAGS.model or str(workdir.path), "history": workdir.read_history()}
+    report = {**about, "independent": independent, **report}
     print(table1.write(output, report, measured, names))
     print(f"wrote the table, every image and its metrics to {output}")
 

@@ -59,7 +59,7 @@ def main():
     hparams, model = workdir.load_model()
     hparams.model.require_prior("draw the figures")
     hparams = with_dataset(hparams)
-    source, _ = workdir.open_images(hparams)
+    source, _ = workdir.open_images(hparams, FLAGS.all_images)
     chosen = paper_figures.chosen(FLAGS.figures, hparams.data.pairs)
     count = max(paper_figures.images_needed(name, FLAGS.num_images) for name in chosen)
     _, low_res, high_res = pipeline.test_pairs(source, hparams, count)

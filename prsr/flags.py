@@ -97,6 +97,9 @@ def define_batch_size(default=16):
 
 def define_dataset():
     define_path("dataset", None, "The images as KIND:WHERE; by default where training found them")
+    flags.DEFINE_bool(
+        "all_images", False, "With --model: all images, not only those its card names"
+    )
 
 
 def define_replicas():

@@ -39,9 +39,9 @@ def choose_xla(request):
     compiling[0] = bool(request.node.get_closest_marker("xla") or is_slow(request.config))
 
 
-# Two logical devices, for the tests of MirroredStrategy; before TensorFlow starts.
+# Eight logical devices, for the tests of MirroredStrategy; before TensorFlow starts.
 tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 8
 )
 
 TINY = [
@@ -184,9 +184,11 @@ def other_keras_settings():
 
 
 @functools.cache
-def mirrored():
-    # One for all tests: a second one in a process would use the first one's collective keys.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def mirrored(replicas=2):
+    # One for all tests: a second one in a process would use the first one's collective keys, unless
+    # it reduces without collectives.
+    reduction = None if replicas == 2 else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)], reduction)
 
 
 def shared(tmp_path_factory, name, make):

@@ -8,11 +8,13 @@ import pytest
 from PIL import Image
 
 from prsr import images
+from prsr.data import sources
 from prsr.evaluation import metrics, tables
 from prsr.hparams import Sampling
 from prsr.sampling import samplers
 from prsr.workdir.directory import Workdir
 from tests.conftest import assert_one_line, call, succeed
+from tests.data.pictures import picture
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ def test_rows_that_are_not_in_the_paper_come_last(tiny_run, tmp_path):
     arguments += ["--samplings=1.1:2,1.1", "--match_input"]
     result = succeed(call("evaluate", f"--workdir={tiny_run}", *arguments))
     table = [line.split("|")[1].strip() for line in result.stdout.splitlines() if "|" in line]
-    assert table[2:] == [
+    assert table[2:8] == [
         *("Bicubic", "tau = 1.1", "**not in the paper:**"),
         *("tau = 1.1, guidance 2, matched", "tau = 1.1, matched", "Bicubic, matched"),
     ]
@@ -105,6 +107,38 @@ def test_rows_that_are_not_in_the_paper_come_last(tiny_run, tmp_path):
     sampling = Sampling(1.1, 2.0, match_input=True)
     expected = samplers.draw_samples(sampler, low_res, 1, 1, sampling, 16)[:, 0]
     np.testing.assert_array_equal(read(tmp_path, "tau_1.1_guidance_2_matched"), expected)
+
+
+def test_errors_count_people_and_the_table_tells_the_training(tiny_run, tmp_path):
+    """A file names the person in each image; an image that it does not name counts as one."""
+    people, output = tmp_path / "people.txt", tmp_path / "out"
+    arguments = [f"--workdir={tiny_run}", "--tau=inf", "--baselines=bicubic"]
+    arguments += [f"--output={output}", f"--people={people}"]
+    first, second, *others = sources.open_source("drawn:60", "auto", 3).splits["test"]
+    for lines, word in (("somebody.png 1", first), ("a line of five words", "NAME PERSON")):
+        people.write_text(lines)
+        assert_one_line(call("evaluate", *arguments), "--people", word)
+    people.write_text(f"{first}.jpg 7\n{second}.jpg 7\n")
+    table = succeed(call("evaluate", *arguments)).stdout
+    assert "independent people (1 in 2 images; any other" in table
+    report = json.loads((output / "table1.json").read_text())
+    scores = [float(line["psnr"]) for line in csv.DictReader((output / "scores.csv").open())]
+    count = 2 + len(others)
+    expected = tables.summary(scores[:count], [0, *range(count - 1)])
+    assert report["rows"][0]["psnr"] == pytest.approx(expected, rel=1e-4)
+    assert report["history"] == Workdir(tiny_run).read_history()
+    assert "| program | prsr.train |" in table and "| images | 24 |" in table
+
+
+@pytest.mark.parametrize("all_images", [False, True])
+def test_a_bundled_model_is_evaluated_on_the_images_of_its_card(tmp_path, all_images):
+    names = ["182641", "182752", "000002", "000003"]  # the first two are test images
+    for name in names:
+        picture(size=(178, 218)).save(tmp_path / f"{name}.jpg")
+    arguments = ["--model=faces", f"--dataset=folder:{tmp_path}", f"--output={tmp_path / 'out'}"]
+    result = call("evaluate", *arguments, "--baselines=no_run", *["--all_images"] * all_images)
+    assert "no run in 'no_run'" in result.stderr  # before anything is drawn
+    assert ("2 test images (2,648 missing)" in result.stderr) == (not all_images)
 
 
 def test_a_baseline_can_be_matched_but_not_guided(baseline_runs, tmp_path):

@@ -61,6 +61,28 @@ def assign(names, how="auto"):
     return result
 
 
+def chosen(splits, known, dataset):
+    """Returns only the images that a model's card names, and prints to standard error how many.
+
+    Args:
+        splits: as `assign` returns them; they stay if they have none of the test images.
+        known: maps each of `NAMES` to a bytes array, names without folder and extension. Splits and
+            order of the result are those of `known`.
+        dataset: where the images are, for the message.
+    """
+    stem_of = {name: pathlib.PurePosixPath(name).stem for part in splits.values() for name in part}
+    name_of = {stem: name for name, stem in stem_of.items()}
+    stems = {part: known[part].astype(str) for part in NAMES}
+    result = {part: [name_of[s] for s in stems[part] if s in name_of] for part in NAMES}
+    if not result["test"]:
+        return splits
+    counts = ((part, len(result[part]), len(stems[part])) for part in NAMES)
+    found = ", ".join(f"{n:,} {part} images ({of - n:,} missing)" for part, n, of in counts)
+    where = f"of the {len(stem_of):,} images in '{dataset}', only those that the model card names"
+    print(f"{where}: {found}; --all_images uses all", file=sys.stderr)
+    return result
+
+
 def keys(names):
     """Returns names in the form that is hashed: Unicode-normalised, without their common folder.
 

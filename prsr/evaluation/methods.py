@@ -71,15 +71,11 @@ def matched(method, downsampling):
 
 
 def run_methods(workdir, hparams, model, samplings, seed, batch_size, devices=()):
-    """Returns a list of the methods of a run: one for each sampling, or a baseline's.
+    """Returns a list of the methods of a `Workdir`: one for each sampling, or a baseline's.
 
-    Args:
-        workdir: a `Workdir`.
-        hparams, model: as `workdir.load_model` returns them.
-        samplings: list of `prsr.hparams.Sampling`; ignored for a baseline.
-        seed: seed of the samples.
-        batch_size: samples per batch; does not affect the images.
-        devices: devices that share each batch, as for `prsr.sampling.samplers.Sampler`.
+    `hparams` and `model` are as from `workdir.load_model`. `samplings`, a list of
+    `prsr.hparams.Sampling`, are ignored for a baseline. Neither `batch_size` nor the `devices` that
+    share a batch affect the images.
     """
     weights = {"weights_sha256": hashlib.sha256(workdir.weights.read_bytes()).hexdigest()}
     sampler = samplers.Sampler(model, hparams.data.downsampling, devices=devices)
@@ -141,15 +137,12 @@ def _mean(model):
 
 
 def baseline_methods(names, hparams, source, seed, batch_size):
-    """Returns a list of the methods that a model is compared with.
+    """Returns a list of the methods that a model with these `Hparams` is compared with.
 
     Args:
         names: each `"bicubic"`, `"nn"`, or the run directory of a trained baseline.
-        hparams: the `Hparams` of the model they are compared with.
-        source: the opened data set, as from `Workdir.open_images`; "nn" searches its training
-            images.
-        seed: seed of the cross-entropy model's samples.
-        batch_size: images per batch; does not affect the images.
+        source: as from `Workdir.open_images`; "nn" searches its training images.
+        seed, batch_size: of the cross-entropy model's samples; the latter does not affect them.
 
     Raises:
         UserError: a run is not a baseline, is one for other images, or was trained on the test

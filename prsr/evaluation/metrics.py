@@ -109,9 +109,7 @@ def consistency(estimate, low_res, downsampling="antialiased"):
     It is the mean squared error on [0, 1] between the input and the downsampled estimate.
     Paper: the text says "L2 distance"; Table 1's caption says MSE.
 
-    Args:
-        estimate, low_res: as above.
-        downsampling: how the input was made, one of `prsr.hparams.DOWNSAMPLING`.
+    `downsampling` is how the input was made, one of `prsr.hparams.DOWNSAMPLING`.
     """
     scale = estimate.shape[1] // low_res.shape[1]
     reduced = np.asarray(images.downsample(estimate, scale, downsampling), np.float64)

@@ -16,14 +16,8 @@ def find_nearest(database, count, low_res):
     wins. The database is read once, block by block, for all inputs, so memory holds only a few
     blocks, whatever its size.
 
-    Args:
-        database: iterable of `(low_res, high_res)`: uint8 blocks of equal length, except for the
-            last, as from `pipeline.blocks`.
-        count: number of images in the database, for the progress.
-        low_res: `[batch, height, width, channels]` uint8.
-
-    Returns:
-        `[batch, height * scale, width * scale, channels]` uint8 array.
+    `database` and its `count` are as from `pipeline.blocks`. `low_res` is `[batch, height, width,
+    channels]` uint8, the result `[batch, height * scale, width * scale, channels]`.
     """
     searches = [
         Search(low_res[start : start + _QUERIES]) for start in range(0, len(low_res), _QUERIES)
@@ -59,9 +53,8 @@ class Search:
     def add(self, block):
         """Searches one more block of the database, `[count, height, width, channels]` uint8.
 
-        Returns:
-            `(nearer, index)`, int arrays of equal length: the inputs for which the block has a
-            nearer image than all before, and the index of the first nearest one in the block.
+        Returns two int arrays of equal length: the inputs for which the block has a nearer image
+        than all before, and the index of the first nearest one in the block.
         """
         nearer, index, self._best = _search(self._queries, self._best, block)
         return nearer.numpy(), index.numpy()

@@ -25,14 +25,9 @@ _TAUS, _GUIDANCE = (1.0, 1.2, 1.35, 1.5), (0.0, 1.0, 2.0, 3.0, 5.0)  # of the fi
 
 
 def chosen(names, pairs):
-    """Checks the requested figures; with none, returns all that a run can have.
+    """Returns the names if a run with such `pairs` can have these figures; with None, all it can.
 
-    Args:
-        names: some of `FIGURES`, or None.
-        pairs: one of `prsr.hparams.PAIRS`; MNIST corners have only figure 2.
-
-    Raises:
-        UserError: a name is not a figure that such a run can have.
+    MNIST corners have only figure 2. Raises `UserError` for others.
     """
     possible = [name for name in FIGURES if (name == "2") == (pairs != "downsampled")]
     for name in names or []:
@@ -79,17 +74,9 @@ class PaperFigures:
     batch_size: int
 
     def save(self, name, folder):
-        """Draws a figure and writes it as PNG and PDF.
+        """Writes one of `FIGURES` as PNG and PDF to a folder, a `pathlib.Path`.
 
-        Args:
-            name: one of `FIGURES`.
-            folder: `pathlib.Path`.
-
-        Returns:
-            The path of both files without extension.
-
-        Raises:
-            UserError: `folder` is not writable.
+        Returns the path without extension. Raises `UserError` if the folder is not writable.
         """
         rows, captions, notes = self._layout(name)
         path = folder / (f"figure{name}" if name.isdecimal() else name)

@@ -12,6 +12,7 @@ table1.md, .csv, .json    means and standard errors, beside the paper's
 
 import hashlib
 import json
+import pathlib
 
 import numpy as np
 
@@ -46,11 +47,7 @@ class Evaluation:
             partial.write_text("".join(f"{name}\n" for name in names))
 
     def check(self, methods):
-        """Rejects methods that cannot be stored here, before any image is drawn.
-
-        Raises:
-            UserError: two have the same key, or the directory holds images made in another way.
-        """
+        """Raises `UserError` for methods that cannot be stored here, before any image is drawn."""
         keys = [method.key for method in methods]
         for method in methods:
             if keys.count(method.key) > 1:
@@ -61,11 +58,7 @@ class Evaluation:
             self._claim(method.key, method.made_by, method.chunk or len(self.names))
 
     def images(self, method):
-        """Returns a method's images, `[count, size, size, channels]` uint8, drawn or read.
-
-        Raises:
-            UserError: the directory holds images made in another way.
-        """
+        """Returns a method's images, `[count, size, size, channels]` uint8, drawn or read."""
         chunk = method.chunk or len(self.names)
         bar = progress.Progress(method.title, len(self.names))
         return self._keep(method.key, method.made_by, chunk, self.low_res, method.predict, bar)
@@ -112,14 +105,38 @@ class Evaluation:
         return folder
 
 
-def read(path):
-    """Reads a finished evaluation: the dict of `table1.json`, and the test images' names.
+def read_people(path, names):
+    """Reads who is in each image from lines `NAME PERSON`, such as CelebA's `identity_CelebA.txt`.
 
-    Args:
-        path: `pathlib.Path` of its directory.
+    Names count without folder and extension. Someone else is in each image that is not named.
+
+    Returns:
+        `(people, independent)`: `[count]` strings for `tables.summary`, and a text for the table.
 
     Raises:
-        UserError: there is no report, or it is damaged.
+        UserError: the file is unreadable, or names none of the images.
+    """
+    try:
+        lines = map(str.split, pathlib.Path(path).read_text("utf-8").splitlines())
+        person_of = {pathlib.PurePosixPath(name).stem: f"person {who}" for name, who in lines}
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--people={path} expects lines NAME PERSON, one per image ({first_line(error)})"
+        ) from error
+    stems = [pathlib.PurePosixPath(name).stem for name in names]
+    known = [person_of[stem] for stem in stems if stem in person_of]
+    if not known:
+        raise UserError(f"--people={path} names none of the test images, such as '{names[0]}'")
+    independent = (
+        f"people ({len(set(known))} in {len(known)} images; any other image counts as one)"
+    )
+    return [person_of.get(stem, stem) for stem in stems], independent
+
+
+def read(path):
+    """Reads the finished evaluation in a `pathlib.Path`: the dict of `table1.json`, and the names.
+
+    Raises `UserError` if there is no report, or it is damaged.
     """
     try:
         report = json.loads((path / "table1.json").read_text())
@@ -137,13 +154,7 @@ def read(path):
 def read_images(path, key, count):
     """Reads a method's images, `[count, size, size, channels]` uint8, from a finished evaluation.
 
-    Args:
-        path: `pathlib.Path` of its directory.
-        key: key of the method, or `"input"` or `"truth"`.
-        count: number of test images.
-
-    Raises:
-        UserError: there are none, or they are damaged.
+    `key` is the method's, or `"input"` or `"truth"`. Raises `UserError` if there are not `count`.
     """
     parts = sorted((path / "images" / key).glob("*.npy"))
     pictures = [_load(part) for part in parts]

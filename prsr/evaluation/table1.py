@@ -1,5 +1,6 @@
 """Makes Table 1 from every method's images, beside the paper's, in Markdown, CSV and JSON."""
 
+import functools
 import json
 
 from prsr.evaluation import metrics, tables
@@ -48,16 +49,11 @@ def paper_for(hparams):
     return "faces" if data.crop == "celeba" and same else "none"
 
 
-def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
-    """Draws and measures the images of every method.
+def evaluate(evaluation, methods, model, downsampling, paper, batch_size, people=None):
+    """Draws and measures the images of every `Method` for an `Evaluation`.
 
-    Args:
-        evaluation: an `Evaluation`.
-        methods: list of `Method`.
-        model: the trained model; if it has a likelihood, it scores all images.
-        downsampling: how inputs are made, one of `prsr.hparams.DOWNSAMPLING`.
-        paper: one of `PAPER`.
-        batch_size: images scored per batch.
+    The model scores all images, `batch_size` at once, if it has a likelihood. `downsampling` is one
+    of `prsr.hparams.DOWNSAMPLING`, `paper` one of `PAPER`, and `people` as for `tables.summary`.
 
     Returns:
         `(report, measured)`: the content of `table1.json`, and a dict from a method's key to its
@@ -70,6 +66,7 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
     low_res, high_res = evaluation.low_res, evaluation.high_res
     shape = high_res.shape[1:]
     rows, measured = [], {}
+    summary = functools.partial(tables.summary, people=people)
     scored = likelihood.Repeated(model) if model.has_likelihood else None
     for method in methods:
         images = evaluation.images(method)
@@ -77,15 +74,16 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
         if scored:
             values["nats_per_image"] = likelihood.nats(scored, low_res, images, batch_size)
         measured[method.key] = values
-        rows.append(row(method, values, shape, paper))
+        rows.append(row(method, values, shape, paper, summary))
         if method.draw_samples:
-            rows[-1]["diversity"] = tables.summary(diversity(method, low_res))
+            first = people and people[:DIVERSITY_INPUTS]
+            rows[-1]["diversity"] = tables.summary(diversity(method, low_res), first)
     report = {"test_images": len(low_res), "rows": rows}
     if scored:
         report["truth"] = {
             name: {
-                "nats_per_image": tables.summary(nats),
-                "bits_per_dim": tables.summary(losses.bits_per_dim(nats, shape)),
+                "nats_per_image": summary(nats),
+                "bits_per_dim": summary(losses.bits_per_dim(nats, shape)),
             }
             for name, nats in likelihood.scores(scored, low_res, high_res, batch_size).items()
         }
@@ -95,13 +93,8 @@ def evaluate(evaluation, methods, model, downsampling, paper, batch_size):
 def write(folder, report, measured, names):
     """Writes `table1.md`, `.csv` and `.json`, and `scores.csv`; returns the table in Markdown.
 
-    Args:
-        folder: `pathlib.Path`.
-        report, measured: as `evaluate` returns them.
-        names: names of the test images.
-
-    Raises:
-        UserError: the disk is full, or the folder is not writable.
+    `report` and `measured` are as from `evaluate`, `names` are the test images'. Raises `UserError`
+    if the disk is full, or the folder, a `pathlib.Path`, is not writable.
     """
     table = markdown(report)
     texts = {
@@ -124,16 +117,17 @@ def diversity(method, low_res):
     return metrics.diversity(method.draw_samples(low_res, DIVERSITY_SAMPLES, bar))
 
 
-def row(method, values, image_shape, paper):
+def row(method, values, image_shape, paper, summary=tables.summary):
     """Returns a row for JSON: means and standard errors, and the paper's numbers if it has the row.
 
-    `values` are what `metrics.measure` returns, perhaps with `"nats_per_image"`.
+    `values` are what `metrics.measure` returns, perhaps with `"nats_per_image"`; `summary` is
+    `tables.summary`, perhaps with `people`.
     """
     result = {"method": method.key, "title": method.title, "in_paper": method.in_paper}
-    result |= {name: tables.summary(value) for name, value in values.items()}
+    result |= {name: summary(value) for name, value in values.items()}
     if "nats_per_image" in values:
         bits = losses.bits_per_dim(values["nats_per_image"], image_shape)
-        result["bits_per_dim"] = tables.summary(bits)
+        result["bits_per_dim"] = summary(bits)
     if method.key in PAPER[paper]:
         result["paper"] = dict(zip(PAPER_COLUMNS, PAPER[paper][method.key]))
     return result
@@ -160,8 +154,9 @@ def markdown(report):
     if others := [line for line, known in zip(lines, in_paper) if not known]:
         table += [["**not in the paper:**", *[""] * (len(head) - 1)], *others]
     notes = [
-        f"Means over {report['test_images']} test images, and standard errors of the means. "
-        f"bits/dim: of each method's images under the model, not of the originals.",
+        f"Means over {report['test_images']} test images, and standard errors of the means for "
+        f"independent {report.get('independent', 'images')}. bits/dim: of each method's images "
+        f"under the model, not of the originals.",
         "\\* Differences and squares modulo 256, a mistake that brings photographs near 29 dB, "
         "whatever the method: the paper's pSNR can only be compared with this column.",
         "\\*\\* Five scales; the window shrinks to an image that is smaller than it.",
@@ -178,6 +173,11 @@ def markdown(report):
             f"{tables.plus_minus(original['nats_per_image'], 0)} nats per image, "
             f"{tables.plus_minus(original['bits_per_dim'], 3)} bits/dim"
         )
+    if history := report.get("history"):
+        fields = dict.fromkeys(field for part in history for field in part)
+        lines = [[field, *(part.get(field, "") for part in history)] for field in fields]
+        parts = [f"part {number}" for number in range(1, len(history) + 1)]
+        notes.append(tables.to_markdown(["training", *parts], lines).rstrip())
     return "\n\n".join([tables.to_markdown(head, table).rstrip(), *notes]) + "\n"
 
 

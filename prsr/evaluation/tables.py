@@ -30,8 +30,21 @@ def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def summary(values: npt.ArrayLike) -> Summary:
-    """Computes the mean over images, `[count]`, and its standard error, s / sqrt(n).
+def standard_error(values: npt.NDArray, people: Sequence | None = None) -> float | None:
+    """Computes the standard error of the mean over images, `[count]`, of independent people.
+
+    Without `people`, `[count]`, it is s / sqrt(n). Else each person's deviations are added before
+    they are squared (Liang and Zeger 1986, times G / (G - 1) for G people), which is the same if
+    everyone has one image. One person has no error: None.
+    """
+    groups = np.unique(range(len(values)) if people is None else people, return_inverse=True)[1]
+    sums = np.bincount(groups, values - values.mean())
+    variance = float(np.square(sums).sum()) / max(len(sums) - 1, 1) * len(sums)
+    return math.sqrt(variance) / len(values) if len(sums) > 1 else None
+
+
+def summary(values: npt.ArrayLike, people: Sequence | None = None) -> Summary:
+    """Computes the mean over images, `[count]`, and its `standard_error`.
 
     A number that is not finite or does not exist, such as the error of one value, is None.
     """
@@ -39,9 +52,7 @@ def summary(values: npt.ArrayLike) -> Summary:
     mean = values.mean()
     if not np.isfinite(mean):
         return {"mean": None, "standard_error": None}
-    several = len(values) > 1
-    error = float(values.std(ddof=1) / math.sqrt(len(values))) if several else None
-    return {"mean": float(mean), "standard_error": error}
+    return {"mean": float(mean), "standard_error": standard_error(values, people)}
 
 
 def plus_minus(value: Summary | None, digits: int, times: float = 1) -> str:

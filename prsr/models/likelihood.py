@@ -31,16 +31,10 @@ def _traced_later(function):
 
 
 def scores(model, low_res, high_res, batch_size):
-    """Scores images with a model's `scores`.
+    """Scores images by a model's `scores`: a dict of `[count]` floats with its keys and units.
 
-    Args:
-        model: has `scores`.
-        low_res: `[count, height, width, channels]` uint8.
-        high_res: `[count, height * scale, width * scale, channels]` uint8.
-        batch_size: images per batch.
-
-    Returns:
-        A dict of `[count]` float arrays, with the keys and units of the model's `scores`.
+    `low_res` is `[count, height, width, channels]`, `high_res` `[count, height * scale, width *
+    scale, channels]`, both uint8; `batch_size` of them are scored at once.
     """
     parts = list(_by_batches(model.scores, low_res, high_res, batch_size))
     return {

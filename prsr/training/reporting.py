@@ -36,9 +36,10 @@ class Reporter:
         means = {name: total / self.count for name, total in self.totals.items()}
         rate = self.count / (time.monotonic() - self.started)
         self.totals, self.count, self.started = collections.Counter(), 0, time.monotonic()
-        scores = self.trainer.model.readable(means, self.trainer.image_shape)
+        norm = means.pop("gradient_norm")
+        scores = self._readable(means)
         record = {f"train/{name}": value for name, value in scores.items()}
-        record["train/gradient_norm"] = means["gradient_norm"]
+        record["train/gradient_norm"] = norm
         record["learning_rate"] = self.trainer.learning_rate
         record["steps_per_second"] = rate
         record["examples_per_second"] = rate * self.trainer.hparams.training.global_batch_size
@@ -52,7 +53,7 @@ class Reporter:
 
     def validated(self, step, means, count):
         """Prints and records the result of `Trainer.evaluate` for `count` images."""
-        scores = self.trainer.model.readable(means, self.trainer.image_shape)
+        scores = self._readable(means)
         self._write(step, {f"validation/{name}": value for name, value in scores.items()})
         images = progress.counted(count, "image")
         print(f"step {step:,}: validation on {images}: {_line(scores)}", file=sys.stderr)
@@ -63,6 +64,12 @@ class Reporter:
             record["step"] == step and any(name.startswith("validation/") for name in record)
             for record in self.workdir.read_metrics()
         )
+
+    def _readable(self, means):
+        """Adds what is optimised: for the paper's model CE(A + B) + CE(A), the sum 2A + B."""
+        model, weight = self.trainer.model, self.trainer.hparams.training.conditioning_weight
+        scores = model.readable(means, self.trainer.image_shape)
+        return {**scores, "loss": model.objective(means, weight)}
 
     def _write(self, step, record):
         if not self.trainer.is_chief:

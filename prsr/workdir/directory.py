@@ -21,6 +21,7 @@ from typing import Any
 
 import h5py
 import keras
+import numpy as np
 
 from prsr.data import splits
 from prsr.hparams import Hparams
@@ -83,13 +84,16 @@ class Workdir:
         with files.disk_errors(self.path), files.replacing(self.settings) as partial:
             partial.write_text(json.dumps(settings, indent=2) + "\n")
 
-    def open_images(self, hparams: Hparams) -> tuple[Any, splits.Digest | None]:
+    def open_images(
+        self, hparams: Hparams, all_images: bool = False
+    ) -> tuple[Any, splits.Digest | None]:
         """Opens a data set and compares its images with the run's digest, if it has one.
 
         Prints any changes to standard error.
 
         Args:
             hparams: the run's settings, with the data set to use.
+            all_images: whether a bundled model gets all images, not only those its card names.
 
         Returns:
             `(source, digest)`: a `prsr.data.sources.Source`, and the digest to save with
@@ -102,6 +106,9 @@ class Workdir:
 
         data = hparams.data
         source = sources.open_source(data.dataset, data.split, hparams.model.channels)
+        if (known := self.path / "images.npz").exists() and not all_images:
+            with np.load(known) as names:
+                source.splits = splits.chosen(source.splits, names, data.dataset)
         own = self.read_hparams().data.dataset if self.settings.exists() else None
         return source, splits.check(self.splits, source, data.dataset, own)
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from prsr.hparams import Hparams
-from prsr.system.version import __version__
+from prsr.system.version import __version__, commit
 
 Part = dict[str, Any]
 
@@ -17,23 +17,21 @@ Part = dict[str, Any]
 def extended(
     history: list[Part], hparams: Hparams, program: str, precision: str, first_step: int, step: int
 ) -> list[Part]:
-    """Returns a history with the steps that a program has taken since it started.
+    """Returns a history with the steps that a program, such as `"prsr.train"`, has taken.
 
-    Args:
-        history: the parts so far, which may end in this program's earlier steps.
-        program: such as `"prsr.train"`.
-        precision: of products, such as `"float32"`.
-        first_step, step: steps that the run had taken when the program started, and now.
+    It started at `first_step` and is at `step`; `history` may end in its earlier steps. `precision`
+    is that of products, such as `"float32"`.
 
     Returns:
         A new list. Each part has `first_step`, `steps`, `batch`, `images` (counted as often as they
         were seen), `learning_rate` (at its start), `halve_every`, `fall_steps`, `ema`, `precision`,
-        `program`, `version`, `backend` and `dataset`.
+        `program`, `version`, `commit`, `backend` and `dataset`.
     """
     training = hparams.training
     part = {
         "program": program,
         "version": __version__,
+        "commit": commit(),
         "backend": keras.backend.backend(),
         "precision": precision,
         "dataset": hparams.data.dataset,
@@ -49,11 +47,6 @@ def extended(
     steps = step - first_step
     counts = {"first_step": first_step, "steps": steps, "images": steps * part["batch"]}
     return [*history, {**part, **counts}] if steps else history
-
-
-def images(history: list[Part]) -> int:
-    """Returns how many images were seen, each as often as it was."""
-    return sum(part["images"] for part in history)
 
 
 def _end(part):

@@ -3,7 +3,8 @@
 prsr/weights/NAME/ is a run directory without its history, plus examples and a model card:
 
 settings.json, model.weights.h5   as training left them
-SHA256SUMS                        of these two files, as sha256sum writes it
+images.npz                        the images of each split: CelebA's numbers, LSUN's keys
+SHA256SUMS                        of these three files, as sha256sum writes it
 examples/                         a few public-domain photographs to try the model on
 MODEL_CARD.md                     data, training, results, limits
 
@@ -18,7 +19,7 @@ from prsr.system.errors import UserError
 from prsr.workdir.directory import Workdir
 
 _WEIGHTS = pathlib.Path(__file__).parent.parent / "weights"
-_CHECKED = ("settings.json", "model.weights.h5")
+_CHECKED = ("settings.json", "model.weights.h5", "images.npz")
 
 
 def names() -> list[str]:
@@ -27,16 +28,9 @@ def names() -> list[str]:
 
 
 def workdir(name: str) -> Workdir:
-    """Returns the run directory of a bundled model, after verifying its checksums.
+    """Returns the run directory of one of `names()`, to be read, after verifying its checksums.
 
-    Args:
-        name: one of `names()`.
-
-    Returns:
-        A `prsr.workdir.directory.Workdir`; only read it.
-
-    Raises:
-        UserError: there is no such model, or its files were changed.
+    Raises `UserError` if there is no such model, or its files were changed.
     """
     if name not in names():
         raise UserError(

@@ -57,6 +57,19 @@ def test_names_unlike_celeba_s_are_hashed(name):
         splits.assign([name], "celeba")
 
 
+def test_a_card_chooses_images_in_its_own_splits_and_order(capsys):
+    """Folders and extensions do not matter; without its test images, a data set stays as it is."""
+    known = {"train": ["a", "gone"], "validation": ["b"], "test": ["d", "gone too", "c"]}
+    known = {split: np.array(stems, "S") for split, stems in known.items()}
+    names = {"train": ["x/c.png", "x/e.jpg"], "validation": ["y/d.jpg", "y/b.jpg"], "test": ["a"]}
+    expected = {"train": ["a"], "validation": ["y/b.jpg"], "test": ["y/d.jpg", "x/c.png"]}
+    assert splits.chosen(names, known, "zip:x") == expected
+    found = capsys.readouterr().err
+    assert "of the 5 images" in found and "2 test images (1 missing)" in found
+    others = {**names, "train": [], "validation": []}
+    assert splits.chosen(others, known, "zip:x") == others and not capsys.readouterr().err
+
+
 WORDS = [unicodedata.normalize("NFC", f"M\u00fcller {i:03d}.jpg") for i in range(300)]
 
 

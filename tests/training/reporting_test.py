@@ -16,6 +16,7 @@ def test_tensorboard_shows_scalars_and_images(tiny_run):
     for name in ("joint", "conditioning", "prior"):
         assert tags[f"train/bits_per_dim/{name}"] == [1, 2, 3, 4, 5, 6]
         assert tags[f"validation/bits_per_dim/{name}"] == [4, 6]
+    assert tags["train/loss"] == [1, 2, 3, 4, 5, 6] and tags["validation/loss"] == [4, 6]
     assert {"learning_rate", "examples_per_second", "input, samples, original"} <= tags.keys()
 
 
@@ -57,6 +58,8 @@ def test_means_and_speed_by_hand(reporter, capsys):
     assert record["train/bits_per_dim/joint"] == pytest.approx(2.0)
     assert record["train/bits_per_dim/conditioning"] == pytest.approx(4.0)
     assert record["train/gradient_norm"] == pytest.approx(2.0)
+    # Equation 8's sum, CE(A + B) + CE(A), in nats per image of four dimensions.
+    assert record["train/loss"] == pytest.approx((2.0 + 4.0) * 4 * np.log(2))
     assert (record["steps_per_second"], record["examples_per_second"]) == (2.0, 8.0)
     assert capsys.readouterr().err == (
         "step 2 of 10: 2.000 bits/dim (A alone 4.000, B alone 2.000); 2 steps/s, 0:00:04 left\n"
@@ -74,6 +77,7 @@ def test_a_validation_is_remembered(reporter, capsys):
     assert not reporter.has_validated(2)
     reporter.trainer.model = RegressionNetwork(1, blocks_per_stage=0)
     reporter.validated(2, {"squared_error": 0.4}, 7)
+    assert reporter.workdir.read_metrics()[-1]["validation/loss"] == 0.4
     assert reporter.has_validated(2) and not reporter.has_validated(1)
     assert "step 2: validation on 7 images: mean squared error 0.10000" in capsys.readouterr().err
     reporter.trainer.is_chief = False  # another machine writes

@@ -118,12 +118,23 @@ def test_a_baseline_is_trained_on_its_own_loss(trainer_of, kind):
     assert last < 0.98 * first
 
 
-@pytest.mark.parametrize("normalization", ["batch", pytest.param("none", marks=pytest.mark.slow)])
-def test_two_replicas_equal_one_device(trainer_of, normalization):
-    """Losses, gradient norms, weights and batch statistics are the same."""
-    # From 1e6 RMSProp does not divide by the gradient's size, which would hide a wrong scale.
-    settings = hparams(normalization, clip_norm=100.0, rms_start=1e6, learning_rate=0.4)
-    one, two = trainer_of(settings), trainer_of(settings, mirrored())
+@pytest.mark.parametrize(
+    ("replicas", "normalization", "rms_start"),
+    [(2, "batch", 1.0), (2, "batch", 1e6), (8, "none", 1e6)]
+    + [pytest.param(2, "none", 1.0, marks=pytest.mark.slow)],
+)
+def test_replicas_equal_one_device(trainer_of, replicas, normalization, rms_start):
+    """Losses, gradient norms, weights and batch statistics are the same.
+
+    From 1e6, RMSProp does not divide by the gradient's size, which would hide a wrong scale.
+    """
+    options = {"global_batch_size": 8, "clip_norm": 100.0, "rms_start": rms_start}
+    settings = hparams(normalization, learning_rate=4e-4 * rms_start**0.5, **options)
+    if replicas == 8:  # each is traced, which takes seconds
+        smaller = dataclasses.replace(settings.model, blocks_per_stage=0)
+        settings = dataclasses.replace(settings, model=smaller)
+    strategy = mirrored() if replicas == 2 else mirrored(replicas)
+    one, two = trainer_of(settings), trainer_of(settings, strategy)
     expected, actual = steps(one, 5), steps(two, 5)
     for name in expected[0]:
         np.testing.assert_allclose(

@@ -32,4 +32,4 @@ def test_other_settings_or_another_program_begin_a_part():
     parts = history.extended(parts, larger, "gpu_training", "tensorfloat32", 5, 5)  # nothing yet
     parts = history.extended(parts, settings(learning_rate=1e-4), "gpu_training", "float32", 5, 7)
     assert [part["steps"] for part in parts] == [10, 5, 2]
-    assert history.images(parts) == 10 * 4 + 5 * 64 + 2 * 32
+    assert sum(part["images"] for part in parts) == 10 * 4 + 5 * 64 + 2 * 32

@@ -8,12 +8,12 @@ import shutil
 import numpy as np
 import pytest
 
-from prsr.data import inputs, pipeline
+from prsr.data import image_sets, inputs, pipeline
 from prsr.models import likelihood, losses
 from prsr.system.errors import UserError
 from prsr.workdir import pretrained
 from tests.conftest import assert_one_line, call, run, succeed
-from tests.data.pictures import load
+from tests.data.pictures import load, opened
 
 
 def test_two_models_are_bundled():
@@ -41,7 +41,8 @@ def test_a_bundled_model_knows_its_examples(name, blocks, parts):
     workdir = pretrained.workdir(name)
     hparams, model = workdir.load_model()
     assert hparams.model.blocks_per_stage == blocks
-    assert len(workdir.read_history()) == parts
+    history = [part["images"] for part in workdir.read_history()]
+    assert len(history) == parts and history[:3] == [48_000, 562_800, 1_473_600]
     examples = inputs.read_inputs(workdir.path / "examples", hparams)
     low_res, high_res = map(np.stack, zip(*((e.low_res, e.high_res) for e in examples)))
     joint = bits(model, low_res, high_res)
@@ -58,6 +59,20 @@ def test_the_face_model_knows_test_images(celeba):
     assert joint < 4 and joint < bits(model, low_res, high_res, "conditioning") - 0.5
 
 
+def test_images_of_the_official_zip_are_the_records(celeba):
+    """An image and the record of the same number are equal, pixel for pixel."""
+    workdir = pretrained.workdir("faces")
+    hparams = workdir.read_hparams()
+    data = dataclasses.replace(hparams.data, dataset=f"zip:{celeba / 'img_align_celeba.zip'}")
+    source, _ = workdir.open_images(dataclasses.replace(hparams, data=data))
+    recorded = opened(dataclasses.replace(data, dataset=f"records:{celeba / 'records'}"))
+    for split, numbers in np.load(workdir.path / "images.npz").items():
+        found, records = image_sets.load(source, data, split, 100), recorded.on_disk(split, data)
+        places = [numbers.tolist().index(name[-10:-4].encode()) for name in found.names]
+        assert len(places) == 100 and len(numbers) == len(records)
+        np.testing.assert_array_equal(found.images, records.reader()(np.array(places)))
+
+
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """A copy of the shipped files that a test may damage."""
@@ -66,7 +81,7 @@ def copy(tmp_path, monkeypatch):
     return tmp_path / "faces"
 
 
-@pytest.mark.parametrize("name", ["model.weights.h5", "settings.json"])
+@pytest.mark.parametrize("name", ["model.weights.h5", "settings.json", "images.npz"])
 def test_changed_files_are_refused(copy, name):
     assert pretrained.workdir("faces").path == copy
     content = bytearray((copy / name).read_bytes())
@@ -137,12 +152,12 @@ def test_results_can_be_computed_again(celeba):
     """The originals' likelihoods need no draw."""
     hparams, model = pretrained.workdir("faces").load_model()
     data = dataclasses.replace(hparams.data, dataset=f"records:{celeba / 'records'}")
-    low_res, high_res = pipeline.evaluation_arrays(load(data, "test"), data, 4)
     found = results()
-    assert len(low_res) == found["data"]["test_images"] == 360
+    count = found["data"]["test_images"]
+    low_res, high_res = pipeline.evaluation_arrays(load(data, "test", limit=count), data, 4)
     for name, nats in likelihood.scores(model, low_res, high_res, 32).items():
         kept = found["truth"][name]["bits_per_dim"]
         bits_per_dim = losses.bits_per_dim(nats, (32, 32, 3))
         assert np.mean(bits_per_dim) == pytest.approx(kept["mean"], abs=1e-3)
-        error = np.std(bits_per_dim, ddof=1) / np.sqrt(360)
+        error = np.std(bits_per_dim, ddof=1) / np.sqrt(count)
         assert error == pytest.approx(kept["standard_error"], abs=1e-3)
