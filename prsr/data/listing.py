@@ -13,7 +13,7 @@ from prsr.system.errors import UserError
 _AVIF = (".avif",) if "avif" in features.get_supported() else ()  # since Pillow 11.3
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".mpo"),
-    *(".png", ".apng", ".webp", ".bmp", ".gif", *_AVIF),
+    *(".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".hif", *_AVIF),
 )
 
 # Files and folders of operating systems, disks and editors. Hidden ones start with a dot.

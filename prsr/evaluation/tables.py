@@ -3,18 +3,27 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
+# Texts that spreadsheets take for formulas, numbers, dates or truth values.
+_CONVERTED = re.compile(
+    r"[=+@'\t\r\n-].*|true|false|(?=.*\d)"
+    r"(?:[\W\d_]|e|[ap]m|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*+)*+",
+    re.IGNORECASE | re.DOTALL,
+)
+
 
 class Summary(TypedDict):
-    """A mean over images and its standard error; None if not finite."""
+    """A mean over images and its standard error; None if not finite. `exact` counts others."""
 
     mean: float | None
     standard_error: float | None
+    exact: NotRequired[int]
 
 
 def to_markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -24,28 +33,41 @@ def to_markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Formats a table as CSV, quoted where needed; None becomes an empty cell."""
+    """Formats a table as CSV, quoted where needed; None becomes an empty cell.
+
+    A text that a spreadsheet would convert, or that begins with an apostrophe, is preceded by an
+    apostrophe. Pass numbers as numbers.
+    """
     text = io.StringIO()
-    csv.writer(text).writerows([head, *rows])
+    csv.writer(text).writerows([head, *(map(_cell, row) for row in rows)])
     return text.getvalue()
 
 
-def summary(values: npt.ArrayLike) -> Summary:
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and _CONVERTED.fullmatch(value) else value
+
+
+def summary(values: npt.ArrayLike, infinite_if_exact: bool = False) -> Summary:
     """Computes the mean over images, `[count]`, and its standard error, s / sqrt(n).
 
-    A number that is not finite or does not exist, such as the error of one value, is None.
+    A number that is not finite or does not exist, such as the error of one value, is None. With
+    `infinite_if_exact`, infinite values are those of exact images: counted and left out.
     """
     values = np.asarray(values, np.float64)
-    mean = values.mean()
-    if not np.isfinite(mean):
-        return {"mean": None, "standard_error": None}
-    several = len(values) > 1
-    error = float(values.std(ddof=1) / math.sqrt(len(values))) if several else None
-    return {"mean": float(mean), "standard_error": error}
+    exact = np.isposinf(values) & infinite_if_exact
+    values = values[~exact]
+    found: Summary = {"mean": None, "standard_error": None}
+    if len(values) and np.isfinite(values).all():
+        found["mean"] = float(values.mean())
+        if len(values) > 1:
+            found["standard_error"] = float(values.std(ddof=1) / math.sqrt(len(values)))
+    if exact.any():
+        found["exact"] = int(exact.sum())
+    return found
 
 
 def plus_minus(value: Summary | None, digits: int, times: float = 1) -> str:
-    """Formats the result of `summary`: the mean, and its error if there is one.
+    """Formats the result of `summary`: the mean, its error if there is one, and exact images.
 
     Args:
         value: as `summary` returns it; None becomes an empty cell.
@@ -54,9 +76,11 @@ def plus_minus(value: Summary | None, digits: int, times: float = 1) -> str:
     """
     if value is None:
         return ""
-    if value["mean"] is None:
-        return "inf"
-    text = f"{times * value['mean']:.{digits}f}"
-    if value["standard_error"] is not None:
-        text += f" ± {times * value['standard_error']:.{digits}f}"
-    return text
+    parts = []
+    if value["mean"] is not None:
+        parts.append(f"{times * value['mean']:.{digits}f}")
+        if value["standard_error"] is not None:
+            parts[0] += f" ± {times * value['standard_error']:.{digits}f}"
+    if "exact" in value:
+        parts.append(f"{value['exact']:,} exact")
+    return ", ".join(parts) or "not finite"
