@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import sys
+import warnings
 
 from absl import flags, logging
 
@@ -287,6 +288,8 @@ def run(main, define, argv=None, needs_tensorflow=True):
 
     `argv` is by default the program's; a command without TensorFlow starts faster.
     """
+    if argv is None:
+        _use_utf8()
     argv = sys.argv if argv is None else argv
     with defined(define):
         if {"-h", "--help"} & set(argv[1:]):
@@ -294,6 +297,15 @@ def run(main, define, argv=None, needs_tensorflow=True):
             sys.exit()
         parse(argv)
         sys.exit(_call(main, needs_tensorflow))
+
+
+def _use_utf8():
+    """Starts the program again in Python's UTF-8 mode if arguments and names have another encoding.
+
+    Python itself does so in the locales C and POSIX, unless it was told not to.
+    """
+    if os.name == "posix" and sys.getfilesystemencoding() != "utf-8":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 @contextlib.contextmanager
@@ -358,6 +370,7 @@ def _call(main, needs_tensorflow):
     logging.use_absl_handler()
     logging.set_verbosity(logging.ERROR)
     progress.say_once.cache_clear()
+    warnings.filterwarnings("ignore", module="PIL")  # damaged images are named, but once
     with contextlib.suppress(AttributeError):  # a terminal may not know all of a file's name
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -101,6 +101,7 @@ def _opened(file):
 
 
 def _open(file):
+    file.seek(0)
     head = file.read(64)
     file.seek(0)
     if head.startswith(_PNG):

@@ -71,7 +71,7 @@ class Manifest:
         """
         path = folder / MANIFEST
         try:
-            saved = json.loads(path.read_text())
+            saved = json.loads(path.read_text("utf-8"))
             entries = {
                 name: {key: int(entry[key]) for key in ("images", "skipped")}
                 for name, entry in saved["files"].items()
@@ -93,8 +93,7 @@ class Manifest:
             "settings": self.settings,
             "files": dict(sorted(self.files.items())),
         }
-        with files.replacing(folder / MANIFEST) as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n")
+        files.write_text(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
 
 
 def made_with(folder):

@@ -152,7 +152,7 @@ class _Folder(Source):
             raise UserError(
                 f"'{where}' contains no images ({', '.join(listing.EXTENSIONS)}) at any depth"
             )
-        self.splits = splits.assign(names, split)
+        self.splits = splits.assign(names, split, self.read)
 
     def read(self, name):
         return decoding.decode(self.folder / name, self.channels)
@@ -172,7 +172,8 @@ class _Zip(Source):
                     raise UserError(f"'{where}': two of the files contain '{name}'")
                 self.members[name] = member
         self.lock = threading.Lock()  # all readers share one file position
-        self.splits = splits.assign(listing.targets(sorted(self.members), where), split)
+        names = listing.targets(sorted(self.members), where)
+        self.splits = splits.assign(names, split, self.read)
 
     @classmethod
     def _open(cls, path):
@@ -340,8 +341,9 @@ class _Lmdb(Source):
         self.databases = {part: lsun.database(path) for part, path in paths.items()}
         self.is_one = "all" in paths
         if self.is_one:
+            read = functools.partial(self._read, self.databases["all"])
+            self.splits = splits.assign(list(self.databases["all"].keys), split, read)
             self.databases = dict.fromkeys(splits.NAMES, self.databases["all"])
-            self.splits = splits.assign(list(self.databases["train"].keys), split)
 
     def names(self, split):
         return self.splits[split] if self.is_one else self.databases[split].keys

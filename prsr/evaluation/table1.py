@@ -112,8 +112,7 @@ def write(folder, report, measured, names):
     }
     with files.disk_errors(folder):
         for name, text in texts.items():
-            with files.replacing(folder / name) as partial:
-                partial.write_text(text)
+            files.write_text(folder / name, text)
     return table
 
 
@@ -172,8 +171,8 @@ def markdown(report):
             f"\\*\\*\\* Root mean squared difference of two samples of one input, on [0, 1]: "
             f"{DIVERSITY_SAMPLES} samples of each of the first {DIVERSITY_INPUTS} inputs."
         )
-    if any("exact" in row.get("psnr", {}) for row in rows):
-        notes.append("Exact images have an infinite pSNR. They are counted, not averaged.")
+    if any("exact" in value for row in rows for value in row.values() if isinstance(value, dict)):
+        notes.append("Exact: images of infinite pSNR (\\* modulo 256), which the means leave out.")
     titles = {"joint": "A + B", "conditioning": "A alone", "prior": "B alone"}
     for name, original in report.get("truth", {}).items():
         notes.append(

@@ -3,6 +3,7 @@
 import io
 import logging
 import struct
+import sys
 import threading
 import time
 import warnings
@@ -17,7 +18,7 @@ from prsr.data import decoding
 from tests.data.pictures import encoded, picture
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_decodes(kind):
     array = decoding.decode(io.BytesIO(encoded(picture(), kind)), 3)
     assert array.shape == (48, 40, 3) and array.dtype == np.uint8
@@ -35,7 +36,7 @@ def test_transparency_lies_on_white():
     assert (decoding.decode(io.BytesIO(clear), 3) == 255).all()
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
 @pytest.mark.parametrize("keep", [0.0, 0.02, 0.5])
 def test_truncated_files_are_refused(kind, keep):
     content = encoded(picture(size=(200, 200)), kind)
@@ -43,7 +44,7 @@ def test_truncated_files_are_refused(kind, keep):
         decoding.decode(io.BytesIO(content[: int(len(content) * keep)]), 3)
 
 
-@pytest.mark.parametrize("kind", ["TIFF", "PPM", "EPS", "ICO"])
+@pytest.mark.parametrize("kind", ["PPM", "EPS", "ICO"])
 def test_formats_that_are_not_documented_are_not_opened(kind):
     """For some of them, Pillow starts other programs."""
     with pytest.raises(ValueError, match="not a readable image"):
@@ -84,7 +85,29 @@ def test_every_orientation(orientation):
     content = with_exif([], orientation)
     with Image.open(io.BytesIO(content)) as image:
         expected = np.asarray(ImageOps.exif_transpose(image) if 0 < orientation < 9 else image)
-    np.testing.assert_array_equal(decoding.decode(io.BytesIO(content), 3), expected)
+        tiff = encoded(image, "TIFF", exif=image.getexif())
+    for file in (content, tiff):
+        np.testing.assert_array_equal(decoding.decode(io.BytesIO(file), 3), expected)
+
+
+def test_the_first_page_of_a_tiff_of_16_bits():
+    page = Image.fromarray(np.array([[0, 257, 65535]], np.uint16))
+    content = encoded(page, "TIFF", save_all=True, append_images=[picture()])
+    assert decoding.decode(io.BytesIO(content), 1)[0, :, 0].tolist() == [0, 1, 255]
+
+
+def test_heic(monkeypatch):
+    """Upright; without pillow-heif, the error names it. Pillow itself learns no format."""
+    heif = pytest.importorskip("pillow_heif")
+    content, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    heif.from_pillow(picture(size=(60, 40))).save(content, exif=exif.tobytes())
+    assert decoding.decode(content, 3).shape == (60, 40, 3)
+    assert "HEIF" not in Image.OPEN
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    content.seek(0)
+    with pytest.raises(ValueError, match="pip install pillow-heif"):
+        decoding.decode(content, 3)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -151,13 +174,45 @@ def test_numbers_that_are_no_intensities_are_refused(mode, value):
         decoding.from_pil(image, 3)
 
 
+def chunk(kind, content):
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+BOMB = b"x\0\0" + zlib.compress(bytes(2**24))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        chunk(b"iCCP", BOMB),
+        chunk(b"zTXt", BOMB),
+        chunk(b"iTXt", b"x\0\1\0\0" + BOMB),
+        chunk(b"tEXt", bytes(70 * 2**20)),
+        chunk(b"gAMA", b""),
+        chunk(b"tEXt", b"")[:-4] + b"none",
+    ],
+    ids=["profile", "text", "international", "long", "short", "checksum"],
+)
+def test_metadata_of_a_png_do_not_matter(metadata):
+    content = encoded(picture(), "PNG")
+    for place in (33, len(content) - 12):  # after the header, and at the end
+        changed = io.BytesIO(content[:place] + metadata + content[place:])
+        np.testing.assert_array_equal(decoding.decode(changed, 3), picture())
+
+
+@pytest.mark.parametrize("xmp", [False, True])
+def test_the_orientation_of_a_png(xmp):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(picture(size=(60, 40)), "PNG", **({} if xmp else {"exif": exif}))
+    text = b'XML:com.adobe.xmp\0\0\0\0\0<rdf:Description tiff:Orientation="6"/>'
+    content = content[:33] + chunk(b"iTXt", text) * xmp + content[33:]
+    assert decoding.decode(io.BytesIO(content), 3).shape == (60, 40, 3)
+
+
 def png(color_type, bits, rows, transparent):
     """A PNG of raw rows, with a transparent colour: Pillow cannot write every kind."""
-
-    def chunk(kind, content):
-        checksum = zlib.crc32(kind + content)
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
-
     width = len(rows[0]) * 8 // bits // {0: 1, 2: 3}[color_type]
     header = struct.pack(">2I5B", width, len(rows), bits, color_type, 0, 0, 0)
     data = zlib.compress(b"".join(b"\0" + row for row in rows))
@@ -222,11 +277,11 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch):
         return upright(image, channels)
 
     monkeypatch.setattr(decoding, "_upright", meet)
-    monkeypatch.setattr(decoding, "_LARGE", 20)
-    contents = [encoded(Image.new("L", (side, side)), "PNG") for side in (8, 4, 4, 8)]
+    monkeypatch.setattr(decoding, "_LARGE", 500)
+    contents = [encoded(Image.new("L", (side, side)), "PNG") for side in (40, 4, 4, 40)]
     with futures.ThreadPoolExecutor(4) as threads:
         shapes = threads.map(lambda c: decoding.decode(io.BytesIO(c), 1).shape[0], contents)
-        assert list(shapes) == [8, 4, 4, 8]
+        assert list(shapes) == [40, 4, 4, 40]
 
 
 def test_nothing_of_the_whole_program_is_changed():

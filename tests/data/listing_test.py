@@ -44,15 +44,15 @@ def test_every_ending_that_is_read(tmp_path, ending):
 
 
 def test_other_files_are_counted_by_extension_once(tmp_path, capsys):
-    fill(tmp_path, "a.png", "b.heic", "deep/c.HEIC", "d.tif", "notes.txt", "README")
+    fill(tmp_path, "a.png", "b.dng", "deep/c.DNG", "d.psd", "notes.txt", "README")
     for _ in range(2):
         assert listing.find_images(tmp_path) == ["a.png"]
     (line,) = capsys.readouterr().err.splitlines()
-    for words in ("skipped 5", ".heic: 2", ".tif: 1", ".txt: 1", "no extension: 1"):
+    for words in ("skipped 5", ".dng: 2", ".psd: 1", ".txt: 1", "no extension: 1"):
         assert words in line
-    names = ["x/a.png", "x/b.heic", "__MACOSX/x/._a.png", "x/", "x/deep/c.webp"]
+    names = ["x/a.png", "x/b.dng", "__MACOSX/x/._a.png", "x/", "x/deep/c.webp"]
     assert listing.images_among(names, "a.zip") == ["x/a.png", "x/deep/c.webp"]
-    assert "'a.zip': skipped 1 other files (.heic: 1)\n" in capsys.readouterr().err
+    assert "'a.zip': skipped 1 other files (.dng: 1)\n" in capsys.readouterr().err
 
 
 def test_links_are_followed_and_loops_end(tmp_path, capsys):
@@ -99,6 +99,23 @@ def test_of_sr3_s_pairs_the_originals_are_taken(tmp_path, capsys):
     fill(tmp_path, *folders)
     source = sources.open_source(f"folder:{tmp_path}", "auto", 3)
     assert {name for part in source.splits.values() for name in part} == set(folders[:4])
+
+
+@pytest.mark.parametrize(
+    ("originals", "reduced"),
+    [
+        ("DIV2K_train_HR/1.png", "DIV2K_train_LR_bicubic/X4/1x4.png"),
+        ("x/GTmod12/1.png", "x/LRbicx4/1.png"),
+        ("1.png", "lq/1.png"),
+        ("img_001_SRF_4_HR.png", "img_001_SRF_4_LR.png"),
+        ("Canon_HR.png", "Canon_LR4.png"),
+    ],
+)
+def test_reduced_copies_are_not_used_beside_originals(originals, reduced, capsys):
+    assert listing.targets([originals, reduced], "here") == [originals]
+    assert f"such as '{reduced}'" in capsys.readouterr().err
+    for alone in (originals, reduced):
+        assert listing.targets([alone, "LRU.png"], "here")
 
 
 def test_of_several_sizes_the_largest_is_taken():

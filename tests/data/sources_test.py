@@ -56,7 +56,7 @@ def test_several_zips_are_one_set(tmp_path):
             for name in names:
                 shades[name] = len(shades) + 1
                 content = io.BytesIO()
-                Image.new("RGB", (4, 4), (shades[name],) * 3).save(content, "PNG")
+                Image.new("RGB", (178, 218), (shades[name],) * 3).save(content, "PNG")
                 archive.writestr(name, content.getvalue())
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
         archive.writestr("w/000003.png", content.getvalue())

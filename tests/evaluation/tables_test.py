@@ -1,3 +1,6 @@
+import csv
+import io
+import json
 import math
 
 import pytest
@@ -11,4 +14,41 @@ def test_the_mean_and_its_error_by_hand():
     assert found["standard_error"] == pytest.approx(math.sqrt(5 / 3) / 2)  # s = sqrt(5 / 3)
     assert tables.plus_minus(found, 1, times=100) == "250.0 ± 64.5"
     assert tables.summary([1.0]) == {"mean": 1.0, "standard_error": None}
-    assert tables.summary([1.0, math.inf]) == {"mean": None, "standard_error": None}
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([1.0, 3.0, math.inf], "2.0 ± 1.0, 1 exact"),
+        ([math.inf] * 1000, "1,000 exact"),
+        ([math.nan, 1.0], "not finite"),
+    ],
+)
+def test_exact_images_are_counted_and_the_rest_averaged(values, text):
+    found = json.loads(json.dumps(tables.summary(values, infinite_if_exact=True), allow_nan=False))
+    assert tables.plus_minus(found, 1) == text
+    assert tables.plus_minus(tables.summary([math.inf]), 1) == "not finite"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "745090E8",
+        "-6ZUuA",
+        "=1+1.png",
+        "@a",
+        "+1",
+        "\ta",
+        "007",
+        "1-2",
+        "5-Mar",
+        "SEPT2",
+        "TRUE",
+        "'",
+    ],
+)
+def test_a_spreadsheet_takes_a_text_as_a_text(text):
+    """It begins with an apostrophe. Numbers, and texts that no spreadsheet converts, do not."""
+    plain = ["000001.jpg", "tau_1.1", "A1B2C3", "", 1.5, -2, 'a,\u2028\n"b']
+    head, row = csv.reader(io.StringIO(tables.to_csv(["x"], [[text, *plain]]), newline=""))
+    assert row == [f"'{text}", *map(str, plain)]
