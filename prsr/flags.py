@@ -288,8 +288,9 @@ def run(main, define, argv=None, needs_tensorflow=True):
 
     `argv` is by default the program's; a command without TensorFlow starts faster.
     """
-    if argv is None:
-        _use_utf8()
+    if argv is None and os.name == "posix" and sys.getfilesystemencoding() != "utf-8":
+        # In UTF-8 mode, which Python chooses in the locale POSIX, too, unless told not to.
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     argv = sys.argv if argv is None else argv
     with defined(define):
         if {"-h", "--help"} & set(argv[1:]):
@@ -297,15 +298,6 @@ def run(main, define, argv=None, needs_tensorflow=True):
             sys.exit()
         parse(argv)
         sys.exit(_call(main, needs_tensorflow))
-
-
-def _use_utf8():
-    """Starts the program again in Python's UTF-8 mode if arguments and names have another encoding.
-
-    Python itself does so in the locales C and POSIX, unless it was told not to.
-    """
-    if os.name == "posix" and sys.getfilesystemencoding() != "utf-8":
-        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 @contextlib.contextmanager

@@ -141,11 +141,12 @@ def _without_metadata(file):
 @contextlib.contextmanager
 def _quiet_libtiff():
     """Keeps libtiff from printing, too, the errors that Pillow raises."""
-    set_handler = getattr(ctypes.CDLL(Image.core.__file__), "TIFFSetErrorHandler", None)
-    if set_handler is None:  # not exported in every build
+    handler = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+    try:
+        set_handler = handler(("TIFFSetErrorHandler", ctypes.CDLL(Image.core.__file__)))
+    except AttributeError:  # not exported in every build
         yield
         return
-    set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
     with _libtiff:
         before = set_handler(None)
         try:

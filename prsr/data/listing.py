@@ -127,18 +127,17 @@ def targets(names, where):
             matched = {name for kind in kinds.values() for name in kind}
             unlike = [name for name in names if name not in matched and is_image(name)]
             return sorted([*kinds[best], *unlike])
-    originals = {name.lower() for name in names if "hr" in name.lower()}
+    lower = {name.lower() for name in names}
     reduced = [
         name
         for name in names
         if _REDUCED & words(name.rpartition("/")[0])
-        or "lr" in name.lower()
-        and _LR.sub("hr", name.lower()) in originals
+        or _LR.search(name.lower())
+        and _LR.sub("hr", name.lower()) in lower
     ]
     if not 0 < len(reduced) < len(names):
         return names
     progress.say_once(
-        f"'{where}': using {len(names) - len(reduced):,} images, not {len(reduced):,} others that "
-        f"are reduced copies by their names (LR), such as '{reduced[0]}'"
+        f"'{where}': left out {len(reduced):,} reduced copies (LR), such as '{reduced[0]}'"
     )
     return sorted(set(names) - set(reduced))

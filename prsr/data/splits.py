@@ -72,13 +72,8 @@ def assign(names, how="auto", read=None):
 def keys(names):
     """Returns names in the form that is hashed: Unicode-normalised, without their common folder.
 
-    So a folder, a zip of it and a copy on another system are split the same way.
-
-    Args:
-        names: relative paths with forward slashes.
-
-    Returns:
-        A list of strings.
+    So a folder, a zip of it and a copy on another system are split the same way. `names` are
+    relative paths with forward slashes.
     """
     names = [unicodedata.normalize("NFC", name) for name in names]
     folders = [name.split("/")[:-1] for name in names]
@@ -99,18 +94,21 @@ def _folders(names):
     A word of a folder's name counts, as in DIV2K_train_HR, if others name another split; a whole
     name always does. The folder may be nested: bedroom/train/0001.jpg.
     """
-    by_word = [_folder(key, listing.words) for key in keys(names)]
+    by_word = [_outermost(key, listing.words) for key in keys(names)]
     if len({*by_word} - {None}) > 1:
         return by_word
-    return [_folder(name, lambda part: {part.lower()}) for name in names]
+    return [_outermost(name, lambda folder: {folder.lower()}) for name in names]
 
 
-def _folder(name, words):
-    for part in pathlib.PurePosixPath(name).parts[:-1]:
-        found = {_WORDS[word] for word in words(part) if word in _WORDS}
-        if len(found) == 1:
-            return found.pop()
-    return None
+def _outermost(name, words):
+    folders = pathlib.PurePosixPath(name).parts[:-1]
+    return next(filter(None, (of_folder(folder, words) for folder in folders)), None)
+
+
+def of_folder(name, words=listing.words):
+    """Returns the split that the words of a folder's name mean; None without one, or with two."""
+    found = {_WORDS[word] for word in words(name) if word in _WORDS}
+    return found.pop() if len(found) == 1 else None
 
 
 _BY_NAME = {"celeba": _celeba, "folders": _folders}

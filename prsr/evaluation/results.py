@@ -111,13 +111,9 @@ class Evaluation:
 
 
 def read(path):
-    """Reads a finished evaluation: the dict of `table1.json`, and the test images' names.
+    """Reads a finished evaluation's folder: the dict of `table1.json`, and the images' names.
 
-    Args:
-        path: `pathlib.Path` of its directory.
-
-    Raises:
-        UserError: there is no report, or it is damaged.
+    Raises `UserError` if there is no report, or it is damaged.
     """
     try:
         report = json.loads((path / "table1.json").read_text("utf-8"))
@@ -136,15 +132,9 @@ def read(path):
 
 
 def read_images(path, key, count):
-    """Reads a method's images, `[count, size, size, channels]` uint8, from a finished evaluation.
+    """Reads a method's images, `[count, size, size, channels]` uint8, from an evaluation's folder.
 
-    Args:
-        path: `pathlib.Path` of its directory.
-        key: key of the method, or `"input"` or `"truth"`.
-        count: number of test images.
-
-    Raises:
-        UserError: there are none, or they are damaged.
+    `key` is the method's, or `"input"` or `"truth"`. Raises `UserError` if there are no `count`.
     """
     parts = sorted((path / "images" / key).glob("*.npy"))
     pictures = [_load(part) for part in parts]

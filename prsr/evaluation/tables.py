@@ -67,20 +67,13 @@ def summary(values: npt.ArrayLike, infinite_if_exact: bool = False) -> Summary:
 
 
 def plus_minus(value: Summary | None, digits: int, times: float = 1) -> str:
-    """Formats the result of `summary`: the mean, its error if there is one, and exact images.
-
-    Args:
-        value: as `summary` returns it; None becomes an empty cell.
-        digits: number of decimals.
-        times: factor for both, such as 100 for percent.
-    """
+    """Formats a `summary`, with so many decimals and `times` a factor; None is an empty cell."""
     if value is None:
         return ""
-    parts = []
-    if value["mean"] is not None:
-        parts.append(f"{times * value['mean']:.{digits}f}")
-        if value["standard_error"] is not None:
-            parts[0] += f" ± {times * value['standard_error']:.{digits}f}"
-    if "exact" in value:
-        parts.append(f"{value['exact']:,} exact")
-    return ", ".join(parts) or "not finite"
+    exact = f"{value['exact']:,} exact" if "exact" in value else ""
+    if value["mean"] is None:
+        return exact or "not finite"
+    text = f"{times * value['mean']:.{digits}f}"
+    if value["standard_error"] is not None:
+        text += f" ± {times * value['standard_error']:.{digits}f}"
+    return text + (exact and f", {exact}")
