@@ -26,7 +26,7 @@ _SYSTEM_FILES = {
 _SR3 = re.compile(r"(?:.*/)?(hr_\d+|lr_\d+|sr_\d+_\d+)[_/]\d+(?:\.\w+)?")
 _SIZES = re.compile(r"(\d+)-\d{5,}")  # the keys of StyleGAN2-PyTorch's databases
 _REDUCED = {"lr", "lq", "lowres"}  # words in the names of folders, such as DIV2K's
-_LR = re.compile(r"(?<![a-z])lr(x?\d+)?(?![a-z])")
+_COPY = re.compile(r"(?<![a-z])lr(x?\d+)?(?![a-z])|(?<=\d)x[2348](?=\.\w+$)")  # or 0001x4.png
 
 
 def find_images(folder):
@@ -105,12 +105,18 @@ def _tell(where, skipped, most=10):
         progress.say_once(f"'{where}': skipped {skipped.total():,} other files ({kinds}{more})")
 
 
+def _original(name):
+    """Returns which file this one is a reduced copy of by its name, in small letters, or None."""
+    original, changes = _COPY.subn(lambda m: "hr" if "lr" in m[0] else "", name.lower())
+    return original if changes else None
+
+
 def targets(names, where):
     """Selects the largest images of a set that also contains resized copies of them.
 
     It recognises the sets of SR3's `prepare_data.py` (`hr_32`, `lr_8`, and the blurred `sr_8_32`),
     as folders or one database, databases that hold each picture in several sizes, folders with LR
-    in their names, as in DIV2K, and pairs such as `a_HR.png` and `a_LR.png`. The choice is printed
+    in their names, as in DIV2K, and pairs such as `a_HR.png` and `a_LR.png`. Its choice is printed
     to standard error; `where` is the set's name there.
     """
     for pattern, chosen in ((_SR3, "hr_"), (_SIZES, "")):
@@ -131,9 +137,7 @@ def targets(names, where):
     reduced = [
         name
         for name in names
-        if _REDUCED & words(name.rpartition("/")[0])
-        or _LR.search(name.lower())
-        and _LR.sub("hr", name.lower()) in lower
+        if _REDUCED & words(name.rpartition("/")[0]) or _original(name) in lower
     ]
     if not 0 < len(reduced) < len(names):
         return names

@@ -64,6 +64,9 @@ def assign(names, how="auto", read=None):
         held = {name for name in train if _hash(key_of[name]) < 0.05 * 2**64} or {train[0]}
         result["validation"] = [name for name in train if name in held]
         result["train"] = [name for name in train if name not in held]
+        progress.say_once(
+            f"without a folder for validation, {len(held):,} training images validate"
+        )
     if how == "folders" and not result["test"]:
         result["test"] = result["validation"]
     return result
