@@ -47,13 +47,6 @@ def test_a_picture_of_another_size(scale, limit):
     assert distance(faces.align(scaled, faces.EYES * factors), ALIGNED) < limit
 
 
-def test_a_large_picture_is_averaged_not_sampled():
-    """Stripes of one pixel, three times too large, are grey."""
-    stripes = np.zeros((3 * CELEBA_HEIGHT, 3 * CELEBA_WIDTH, 3), np.uint8)
-    stripes[:, ::2] = 255
-    assert faces.align(stripes, 3 * faces.EYES).std() < 20
-
-
 def test_outside_of_the_picture_its_edge_goes_on():
     inner = ALIGNED[50:180, 30:150]
     aligned = faces.align(inner, faces.EYES - (30, 50))

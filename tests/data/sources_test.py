@@ -266,24 +266,14 @@ def test_tfds_without_a_network_or_quota_leads_to_the_zip(unprepared, monkeypatc
     assert "celeba" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["img\\000001.jpg", "img\\170000.jpg", "img\\190000.jpg"], [1, 1, 1]),
-        (
-            ["set\\train\\a.png", "set\\train\\b.png", "set\\val\\c.png", "set\\test\\d.png"],
-            [2, 1, 1],
-        ),
-        ([".\\train\\a.png", "./val/b.png", "train\\x\\c.png"], [2, 1, 1]),
-    ],
-)
-def test_a_zip_of_windows(tmp_path, names, expected):
+def test_a_zip_of_windows(tmp_path):
+    names = [".\\train\\a.png", "./val/b.png", "train\\x\\c.png", "test\\d.png"]
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for i, name in enumerate(names):
             info = zipfile.ZipInfo("x")
             info.filename = name
             archive.writestr(info, encoded(picture(i), "PNG"))
     source = opened(f"zip:{tmp_path / 'a.zip'}")
-    assert counts(source) == expected
+    assert counts(source) == [2, 1, 1]
     for split in source.splits:
         assert all(read().shape == (48, 40, 3) for read in source.arrays(split))

@@ -10,11 +10,11 @@ from prsr.evaluation.results import Evaluation
 from prsr.system.errors import UserError
 
 
-def keep(tmp_path, count=5, size=16, names=None):
+def keep(tmp_path, count=5, size=16, names="01234"):
     rng = np.random.default_rng(0)
     high_res = rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8)
     low_res = np.asarray(images.downsample(high_res, 4))
-    return Evaluation(tmp_path, names or [f"{i}" for i in range(count)], low_res, high_res)
+    return Evaluation(tmp_path, list(names)[:count], low_res, high_res)
 
 
 def test_images_of_other_test_sets_and_files_of_others_stay(tmp_path):
