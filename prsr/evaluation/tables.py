@@ -19,7 +19,7 @@ _CONVERTED = re.compile(
 
 
 class Summary(TypedDict):
-    """A mean over images and its standard error; None if not finite. `exact` counts others."""
+    """A mean over images and its standard error, None if not finite; how many are exact."""
 
     mean: float | None
     standard_error: float | None
@@ -67,7 +67,7 @@ def summary(values: npt.ArrayLike, infinite_if_exact: bool = False) -> Summary:
 
 
 def plus_minus(value: Summary | None, digits: int, times: float = 1) -> str:
-    """Formats a `summary`, with so many decimals and `times` a factor; None is an empty cell."""
+    """Formats a `summary`, multiplied by `times`, to `digits` decimals; None is an empty cell."""
     if value is None:
         return ""
     exact = f"{value['exact']:,} exact" if "exact" in value else ""

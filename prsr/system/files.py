@@ -59,7 +59,7 @@ def _delete(path: pathlib.Path) -> None:
 
 
 def write_text(path: pathlib.Path, text: str, mode: int = 0o666) -> None:
-    """Writes UTF-8 as `replacing` does; what no Unicode is, in a file's name, becomes `\\udcXX`."""
+    """Writes UTF-8 as `replacing` does; bytes of names that are not UTF-8 become `\\udcXX`."""
     with replacing(path) as partial:
         partial.touch(mode)
         partial.write_text(text, "utf-8", "backslashreplace", newline="")

@@ -93,7 +93,7 @@ def test_a_folder_that_was_made_otherwise(prepared, tmp_path):
         records.Records(copy, "train", 3)
 
 
-def test_what_version_0_2_began_is_continued_and_what_0_1_began_is_refused(prepared, tmp_path):
+def test_what_version_0_2_began_is_continued(prepared, tmp_path):
     copy = shutil.copytree(prepared, tmp_path / "copy")
     manifest = copy / "records.json"
     saved = json.loads(manifest.read_text())
@@ -103,7 +103,3 @@ def test_what_version_0_2_began_is_continued_and_what_0_1_began_is_refused(prepa
     manifest.write_text(json.dumps(saved))
     assert preparation.prepare(DATA, 3, copy, 50)["train"] == (4, 186, 0)
     assert content(copy) == content(prepared)
-    del saved["settings"]["root"]  # version 0.1 hashed whole paths, and did not say so
-    manifest.write_text(json.dumps(saved))
-    with pytest.raises(UserError, match="root=None"):
-        preparation.prepare(DATA, 3, copy, 50)
