@@ -150,10 +150,8 @@ def write(results, folder):
         results: what `benchmarks.suite.measure` yields.
         folder: `pathlib.Path`; created if missing.
     """
-    with files.replacing(folder / "benchmark.json") as partial:
-        partial.write_text(json.dumps(results, indent=2) + "\n")
-    with files.replacing(folder / "benchmark.md") as partial:
-        partial.write_text(markdown(results))
+    files.write_text(folder / "benchmark.json", json.dumps(results, indent=2) + "\n")
+    files.write_text(folder / "benchmark.md", markdown(results))
     plot(results, folder / "benchmark.png")
 
 

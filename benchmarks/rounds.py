@@ -54,7 +54,7 @@ def in_own_process(function, *arguments):
 def peak_gib():
     """Peak memory of this process so far, in GiB."""
     # getrusage would count what the parent held when it started this process.
-    status = pathlib.Path("/proc/self/status").read_text()
+    status = pathlib.Path("/proc/self/status").read_text("utf-8")
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
 
 

@@ -51,7 +51,7 @@ def main(_):
             pen.text(middle, str(place + 1), fill="black", font=font, anchor="mm")
         sheet.save(folder / f"sheet_{start // on_sheet + 1}.png")
     key = {i + 1: [label, int(number)] for i, (label, number) in enumerate(zip(labels, numbers))}
-    (folder / "key.json").write_text(json.dumps(key, indent=1) + "\n")
+    (folder / "key.json").write_text(json.dumps(key, indent=1) + "\n", "utf-8")
     print(f"wrote {len(labels)} images and their key to {folder}")
 
 

@@ -3,11 +3,12 @@
     python experiments/guidance_search.py --dataset=zip:img_align_celeba.zip --output=runs/guidance
 
 Draws two samples of each image with the face model, in every way that `ways` lists, and prints a
-table. Writes it to table.md, and ten samples of each way to faces.npy, their ways to names.txt.
+table. Writes it to table.md, and ten samples of each way to faces.npy, their ways to names.json.
 Takes an hour on two cores.
 """
 
 import dataclasses
+import json
 import pathlib
 import types
 from collections.abc import Callable
@@ -173,11 +174,11 @@ def main(_):
         ]
         lines.append(f"| {way.name} | " + " | ".join(numbers) + " |")
         print(lines[-1], flush=True)
-        (folder / "table.md").write_text("\n".join(lines) + "\n")
+        (folder / "table.md").write_text("\n".join(lines) + "\n", "utf-8")
         names.append(way.name)
         faces.append(matched[:20:2])
         np.save(folder / "faces.npy", np.stack(faces))
-    (folder / "names.txt").write_text("\n".join(names) + "\n")
+    (folder / "names.json").write_text(json.dumps(names) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import sys
+import warnings
 
 from absl import flags, logging
 
@@ -290,6 +291,9 @@ def run(main, define, argv=None, needs_tensorflow=True):
 
     `argv` is by default the program's; a command without TensorFlow starts faster.
     """
+    if argv is None and os.name == "posix" and sys.getfilesystemencoding() != "utf-8":
+        # In UTF-8 mode, which Python chooses in the locale POSIX, too, unless told not to.
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     argv = sys.argv if argv is None else argv
     with defined(define):
         if {"-h", "--help"} & set(argv[1:]):
@@ -361,6 +365,7 @@ def _call(main, needs_tensorflow):
     logging.use_absl_handler()
     logging.set_verbosity(logging.ERROR)
     progress.say_once.cache_clear()
+    warnings.filterwarnings("ignore", module="PIL")  # damaged images are named, but once
     with contextlib.suppress(AttributeError):  # a terminal may not know all of a file's name
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

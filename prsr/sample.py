@@ -131,8 +131,8 @@ def super_resolve(
                 report += _score(scored, group, batch_size)
     finally:
         if report:
-            with files.disk_errors(output), files.replacing(output / "nats.json") as partial:
-                partial.write_text(json.dumps(report, indent=2) + "\n")
+            with files.disk_errors(output):
+                files.write_text(output / "nats.json", json.dumps(report, indent=2) + "\n")
     part = f" (the first {num_rows} of {len(inputs):,} images)" if num_rows < len(inputs) else ""
     count = progress.counted(len(inputs) * num_samples, "sample")
     print(f"wrote {count} and grid.png{part} to {output}")

@@ -53,7 +53,7 @@ def test_measured_images_are_kept(evaluated):
     """Their metrics can be computed again from the directory alone."""
     folder, _, _ = evaluated
     report = json.loads((folder / "table1.json").read_text())
-    names = (folder / "names.txt").read_text().split()
+    names = json.loads((folder / "names.json").read_text())
     originals, bicubic = read(folder, "truth"), read(folder, "bicubic")
     assert len(originals) == len(names) == report["test_images"]
     np.testing.assert_array_equal(bicubic, images.upsample_bicubic(read(folder, "input"), 4))

@@ -108,6 +108,7 @@ PICTURES = [
     encoded("WEBP", "RGBA", lossless=True, exif=EXIF),
     encoded("WEBP", "RGB"),
     encoded("BMP", "P"),
+    encoded("TIFF", "RGB", compression="tiff_lzw"),
     encoded("BMP", "RGB"),
     encoded("GIF", "P", transparency=3, save_all=True, append_images=[Image.new("P", (5, 5))]),
 ]

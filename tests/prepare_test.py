@@ -1,6 +1,7 @@
 """python -m prsr.prepare, also killed, at once and without room."""
 
 import json
+import os
 import resource
 import signal
 
@@ -32,6 +33,22 @@ def test_unusable_images_are_counted(tmp_path):
     np.testing.assert_array_equal(images(tmp_path / "records", "train"), expected)
     data = DataHparams(f"folder:{folder}", 8)
     assert preparation.prepare(data, 3, tmp_path / "records", 2)["train"] == (1, 2, 3)
+
+
+def test_names_and_output_do_not_depend_on_the_locale(tmp_path):
+    folder = tmp_path / "\u00fc\u4e2d"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}\u00e4.png").write_bytes(letter(i, "PNG"))
+    flagfile = tmp_path / "flags"
+    flagfile.write_text(f"--dataset=folder:{folder}\n--image_size=8\n", "utf-8")
+    for name, locale in (("a", "C.UTF-8"), ("b", "POSIX")):
+        variables = {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        options = [f"--flagfile={flagfile}", f"--output={folder / name}"]
+        result = run("prepare", *options, env={**os.environ, **variables})
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.endswith(f"--dataset=records:{folder / name}\n")
+    assert content(folder / "a") == content(folder / "b")
 
 
 def test_a_killed_preparation_continues(prepared, tmp_path):

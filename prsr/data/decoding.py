@@ -1,21 +1,28 @@
 """Decodes image files and PIL images to uint8 arrays, safely and the right way up."""
 
 import contextlib
+import ctypes
+import io
 import math
 import os
 import threading
 
 import numpy as np
-from PIL import Image, ImageCms, JpegImagePlugin
+from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from prsr.data import listing
+from prsr.system.errors import first_line
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # for some others, Pillow runs external programs
-_FILE_FORMATS = FORMATS + (("AVIF",) if ".avif" in listing.EXTENSIONS else ())
+_FILE_FORMATS = (*FORMATS, "TIFF", *(["AVIF"] if ".avif" in listing.EXTENSIONS else []))
+_PNG = b"\x89PNG\r\n\x1a\n"
+# The chunks of a PNG that determine its pixels and its orientation.
+_PNG_CHUNKS = b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"iTXtXML:com.adobe.xmp\0\0"
 MAX_PIXELS = 2**26  # 67 million
 _MAX_JPEG_PIXELS = 2**28  # 268 million, reduced during decoding
-_LARGE = 2**24  # pixels; Pillow uses up to 20 bytes for each
-_large_images = threading.Lock()  # decoded one at a time
+_LARGE = 2**24  # pixels, for each of which Pillow uses up to 20 bytes; or bytes of a file
+_large_images = threading.RLock()  # decoded one at a time
+_libtiff = threading.Lock()
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,10 +41,11 @@ def decode(file, channels):
 
     A JPEG of more than 67 million pixels is reduced to a quarter of its width and height during
     decoding; one of more than 268 million pixels is rejected. All threads together decode one image
-    of more than 17 million pixels at a time, which takes at most 3 GB.
+    of more than 17 million pixels or bytes at a time, which takes at most 3 GB.
 
     Args:
-        file: path or binary file of a JPEG, PNG, WebP, BMP, GIF or AVIF.
+        file: path or binary file of a JPEG, PNG, WebP, BMP, GIF, TIFF (its first page), AVIF or
+            HEIC, which needs the package pillow-heif.
         channels: 1 for grey, 3 for RGB.
 
     Returns:
@@ -53,9 +61,9 @@ def decode(file, channels):
 def decode_with_alpha(file, channels):
     """Like `decode`, but also returns the opacity, `[height, width]` uint8: 255 is opaque."""
     with _opened(file) as image:
-        orientation = _orientation(image)
+        array = _upright(image, channels)
         alpha = _eight_bits(image).convert("RGBA").getchannel("A")
-        return _upright(image, channels), np.asarray(_turned(alpha, orientation))
+        return array, np.asarray(_turned(alpha, _orientation(image)))
 
 
 def from_pil(image, channels):
@@ -67,7 +75,13 @@ def from_pil(image, channels):
 @contextlib.contextmanager
 def _opened(file):
     """Opens an image file, and waits for the memory that its pixels may need."""
-    with _readable(), _open(file) as image:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_readable())
+        if not hasattr(file, "read"):
+            file = stack.enter_context(open(file, "rb"))
+        if _length(file) > _LARGE:
+            stack.enter_context(_large_images)
+        image = stack.enter_context(_open(file))
         width, height = image.size
         size = width * height
         is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
@@ -78,19 +92,67 @@ def _opened(file):
         if math.prod(image.size) > MAX_PIXELS:
             raise ValueError(f"it has too many pixels ({width}x{height})")
         # A progressive JPEG takes 6 bytes for each pixel, however much it is reduced.
-        is_large = math.prod(image.size) > _LARGE or "progressive" in image.info and size > _LARGE
-        with _large_images if is_large else contextlib.nullcontext():
-            _scale_transparency(image)
-            yield image
+        if math.prod(image.size) > _LARGE or "progressive" in image.info and size > _LARGE:
+            stack.enter_context(_large_images)
+        if image.format == "TIFF":
+            stack.enter_context(_quiet_libtiff())
+        _scale_transparency(image)
+        yield image
 
 
 def _open(file):
+    file.seek(0)
+    head = file.read(64)
+    file.seek(0)
+    if head.startswith(_PNG):
+        file = _without_metadata(file)
+    elif head[4:8] == b"ftyp" and b"avi" not in head:
+        try:
+            from pillow_heif import HeifImageFile  # an extra
+        except ImportError as error:
+            raise ValueError(f"HEIC needs {error.name}: pip install pillow-heif") from error
+        return HeifImageFile(file)
     try:  # not by Image.open, which takes the photographs of some phones for attacks
         return JpegImagePlugin.JpegImageFile(file)
     except SyntaxError:  # another format
-        if hasattr(file, "seek"):
-            file.seek(0)
+        file.seek(0)
+    try:
         return Image.open(file, formats=_FILE_FORMATS)
+    except UnidentifiedImageError:  # whose message names a Python object
+        raise ValueError("unknown format, or a damaged header") from None
+
+
+def _without_metadata(file):
+    """Returns a PNG without texts, profiles and such, which Pillow rejects if large."""
+    kept, place, end = io.BytesIO(), len(_PNG), _length(file)
+    kept.write(_PNG)
+    while place < end:
+        file.seek(place)
+        head = file.read(30)
+        length = int.from_bytes(head[:4]) + 12
+        if head[4:].startswith(_PNG_CHUNKS):
+            file.seek(place)
+            kept.write(file.read(min(length, end - place)))
+        place += length
+    kept.seek(0)
+    return kept
+
+
+@contextlib.contextmanager
+def _quiet_libtiff():
+    """Keeps libtiff from printing, too, the errors that Pillow raises."""
+    handler = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+    try:
+        set_handler = handler(("TIFFSetErrorHandler", ctypes.CDLL(Image.core.__file__)))
+    except AttributeError:  # not exported in every build
+        yield
+        return
+    with _libtiff:
+        before = set_handler(None)
+        try:
+            yield
+        finally:
+            set_handler(before)
 
 
 def _length(file):
@@ -111,8 +173,8 @@ def _scale_transparency(image):
 
 
 def _upright(image, channels):
-    orientation = _orientation(image)
     image.load()
+    orientation = _orientation(image)  # not before, because Pillow turns TIFFs while it loads them
     image = _eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
@@ -141,7 +203,7 @@ def _readable():
     except FileNotFoundError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on broken files
-        raise ValueError(f"not a readable image: {error}") from error
+        raise ValueError(f"not a readable image: {first_line(error)}") from error
 
 
 def to_channels(image, channels):

@@ -13,7 +13,7 @@ from prsr.system.errors import UserError
 _AVIF = (".avif",) if "avif" in features.get_supported() else ()  # since Pillow 11.3
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".mpo"),
-    *(".png", ".apng", ".webp", ".bmp", ".gif", *_AVIF),
+    *(".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".hif", *_AVIF),
 )
 
 # Files and folders of operating systems, disks and editors. Hidden ones start with a dot.
@@ -25,6 +25,8 @@ _SYSTEM_FILES = {
 # SR3's prepare_data.py: hr_128, lr_16 and sr_16_128 (lr_16 enlarged), as folders or before keys.
 _SR3 = re.compile(r"(?:.*/)?(hr_\d+|lr_\d+|sr_\d+_\d+)[_/]\d+(?:\.\w+)?")
 _SIZES = re.compile(r"(\d+)-\d{5,}")  # the keys of StyleGAN2-PyTorch's databases
+_REDUCED = {"lr", "lq", "lowres"}  # words in the names of folders, such as DIV2K's
+_COPY = re.compile(r"(?<![a-z])lr(x?\d+)?(?![a-z])|(?<=\d)x[2348](?=\.\w+$)")  # or 0001x4.png
 
 
 def find_images(folder):
@@ -81,6 +83,11 @@ def is_user_file(name):
     return not name.startswith(".") and name.lower() not in _SYSTEM_FILES
 
 
+def words(name):
+    """Returns the words of a name: div, k, train and hr of "DIV2K_trainHR"."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
+
+
 def is_image(name):
     """Whether a file's extension is that of a readable image."""
     return _extension(name) in EXTENSIONS
@@ -98,12 +105,19 @@ def _tell(where, skipped, most=10):
         progress.say_once(f"'{where}': skipped {skipped.total():,} other files ({kinds}{more})")
 
 
+def _original(name):
+    """Returns which file this one is a reduced copy of by its name, in small letters, or None."""
+    original, changes = _COPY.subn(lambda m: "hr" if "lr" in m[0] else "", name.lower())
+    return original if changes else None
+
+
 def targets(names, where):
     """Selects the largest images of a set that also contains resized copies of them.
 
     It recognises the sets of SR3's `prepare_data.py` (`hr_32`, `lr_8`, and the blurred `sr_8_32`),
-    as folders or one database, and databases that hold each picture in several sizes. The choice is
-    printed to standard error; `where` is the set's name there.
+    as folders or one database, databases that hold each picture in several sizes, folders with LR
+    in their names, as in DIV2K, and pairs such as `a_HR.png` and `a_LR.png`. Its choice is printed
+    to standard error; `where` is the set's name there.
     """
     for pattern, chosen in ((_SR3, "hr_"), (_SIZES, "")):
         kinds = collections.defaultdict(list)
@@ -119,4 +133,15 @@ def targets(names, where):
             matched = {name for kind in kinds.values() for name in kind}
             unlike = [name for name in names if name not in matched and is_image(name)]
             return sorted([*kinds[best], *unlike])
-    return names
+    lower = {name.lower() for name in names}
+    reduced = [
+        name
+        for name in names
+        if _REDUCED & words(name.rpartition("/")[0]) or _original(name) in lower
+    ]
+    if not 0 < len(reduced) < len(names):
+        return names
+    progress.say_once(
+        f"'{where}': left out {len(reduced):,} reduced copies (LR), such as '{reduced[0]}'"
+    )
+    return sorted(set(names) - set(reduced))

@@ -1,62 +1,25 @@
 """Reads LSUN's databases and similar ones: LMDB files whose values are image files."""
 
-import collections.abc
 import pathlib
-import re
 import weakref
 
-import numpy as np
-
-from prsr.data import listing
+from prsr.data import listing, splits
 from prsr.system.errors import UserError, first_line
-
-_SPLITS = {"train": "train", "val": "validation", "test": "test"}
-
-
-class Keys(collections.abc.Sequence):
-    """The keys of a database as names, stored compactly: three million take 150 MB."""
-
-    def __init__(self, keys):
-        joined, ends = bytearray(), [0]
-        for key in keys:
-            joined += key
-            ends.append(len(joined))
-        self._joined, self._ends = bytes(joined), np.array(ends)
-
-    def __len__(self):
-        return len(self._ends) - 1
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        key = self._joined[self._ends[index] : self._ends[index + 1]]
-        return key.decode(errors="surrogateescape")
 
 
 def databases(where):
-    """Finds the databases in a folder.
+    """Returns a dict from a split's name to its database in the folder `where`.
 
-    Args:
-        where: a database, or a folder with one for training and one for validation, named as in
-            LSUN (`bedroom_train_lmdb` and `bedroom_val_lmdb`).
-
-    Returns:
-        A dict from a split's name to the path of its database. A single database has the key
-        `"all"`; its images still need to be split.
-
-    Raises:
-        UserError: there are no databases, or several for one split.
+    They are named as in LSUN (`bedroom_train_lmdb`, `bedroom_val_lmdb`). If `where` is a database
+    itself, its key is `"all"`. Raises `UserError` without databases, or with several for one split.
     """
     folder = pathlib.Path(where)
     if (folder / "data.mdb").is_file() or folder.is_file():
         return {"all": folder}
     found = {}
     for path in sorted(folder.glob("*/data.mdb")):
-        for word in re.split(r"[_\W]", path.parent.name.lower()):
-            if word in _SPLITS:
-                found.setdefault(_SPLITS[word], []).append(path.parent)
+        if split := splits.of_folder(path.parent.name):
+            found.setdefault(split, []).append(path.parent)
     several = next((paths for paths in found.values() if len(paths) > 1), None)
     if several:
         raise UserError(
@@ -89,15 +52,7 @@ def database(path):
 
 
 class Database:
-    """One LMDB file, opened for reading; use `database` to open it.
-
-    Args:
-        path: `pathlib.Path` of the file, or of its folder.
-        file: `pathlib.Path` of the file.
-
-    Attributes:
-        keys: a sequence of the names of all images.
-    """
+    """One LMDB file, opened by `database`; `keys` is a list of the names of all images."""
 
     def __init__(self, path, file):
         try:
@@ -116,10 +71,11 @@ class Database:
                 self._environment.close()
                 raise ValueError("it is truncated")  # reading further would crash the process
             with self._environment.begin() as transaction:
-                cursor = transaction.cursor()
-                self.keys = Keys(cursor.iternext(keys=True, values=False))
-                if transaction.get(b"length") is not None:  # the count that SR3 and others write
-                    self.keys = listing.targets([key for key in self.keys if key != "length"], path)
+                keys = transaction.cursor().iternext(keys=True, values=False)
+                self.keys = [key.decode(errors="surrogateescape") for key in keys]
+            if "length" in self.keys:  # the count that SR3 and others write
+                self.keys.remove("length")
+                self.keys = listing.targets(self.keys, path)
         except (lmdb.Error, OSError, ValueError) as error:
             raise UserError(
                 f"cannot read '{file}' as an LMDB database: {first_line(error)}"

@@ -107,18 +107,10 @@ def evaluation_arrays(image_set, data, scale):
 
 
 def test_pairs(source, hparams, count=None):
-    """Returns the first images of a run's test split as pairs.
+    """Returns the first `count` images (None: all) of a source's test split as pairs.
 
-    Args:
-        source: as `prsr.data.sources.open_source` returns it.
-        hparams: `prsr.hparams.Hparams`.
-        count: number of images, or None for all.
-
-    Returns:
-        `(names, low_res, high_res)`: a list, and the arrays of `evaluation_arrays`.
-
-    Raises:
-        UserError: as for `prsr.data.image_sets.load`.
+    `(names, low_res, high_res)` are a list and the arrays of `evaluation_arrays`. Errors are those
+    of `prsr.data.image_sets.load`.
     """
     test_set = image_sets.load(source, hparams.data, "test", count)
     return test_set.names, *evaluation_arrays(test_set, hparams.data, hparams.model.scale)

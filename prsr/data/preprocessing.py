@@ -58,23 +58,14 @@ def crop(image, kind):
 
 
 def stored_size(data):
-    """Returns the height and width of `stored` images: for corners the digit's, half the image's.
-
-    Args:
-        data: `prsr.hparams.DataHparams`.
-    """
+    """Returns the side of `stored` images: for corners the digit's, half the image's."""
     return data.image_size // 2 if data.pairs == "corners" else data.image_size
 
 
 def stored(square, data):
-    """Resizes a cropped image to the size that is stored, quantises it and reduces its levels.
+    """Resizes a cropped image, `[side, side, channels]` uint8, and reduces its levels.
 
-    Args:
-        square: `[side, side, channels]` uint8.
-        data: `prsr.hparams.DataHparams`.
-
-    Returns:
-        `[size, size, channels]` uint8 tensor, where `size` is `stored_size(data)`.
+    Returns a uint8 tensor `[size, size, channels]`, where `size` is `stored_size(data)`.
     """
     size = stored_size(data)
     return images.reduce_levels(images.resize(square, (size, size)), data.levels)

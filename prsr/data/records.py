@@ -61,17 +61,13 @@ class Manifest:
 
     @classmethod
     def read(cls, folder):
-        """Reads the manifest of a folder; None if another program wrote the records.
+        """Reads the manifest of a folder, a `pathlib.Path`; None if another program wrote it.
 
-        Args:
-            folder: `pathlib.Path` of the folder of records.
-
-        Raises:
-            UserError: the file is invalid.
+        Raises `UserError` if the file is invalid.
         """
         path = folder / MANIFEST
         try:
-            saved = json.loads(path.read_text())
+            saved = json.loads(path.read_text("utf-8"))
             entries = {
                 name: {key: int(entry[key]) for key in ("images", "skipped")}
                 for name, entry in saved["files"].items()
@@ -93,22 +89,13 @@ class Manifest:
             "settings": self.settings,
             "files": dict(sorted(self.files.items())),
         }
-        with files.replacing(folder / MANIFEST) as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n")
+        files.write_text(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
 
 
 def made_with(folder):
-    """Returns the settings that determine the images in some records.
+    """Returns a dict of `crop`, `image_size` and `channels` of the records in a folder.
 
-    Args:
-        folder: folder of the records.
-
-    Returns:
-        A dict of `"crop"`, `"image_size"` and `"channels"`, as given to `prsr.prepare`; empty for
-        records of another program.
-
-    Raises:
-        UserError: `records.json` is invalid.
+    It is empty for records of another program. Raises `UserError` if `records.json` is invalid.
     """
     manifest = Manifest.read(pathlib.Path(folder))
     if manifest is None:

@@ -1,8 +1,6 @@
 """Opens data sets by `KIND:WHERE`, with one class for each kind of source."""
 
-import collections.abc
 import contextlib
-import dataclasses
 import functools
 import gzip
 import io
@@ -106,22 +104,9 @@ class Source:
         return splits.Digest.of(self.splits) if self.splits else None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Numbered(collections.abc.Sequence):
-    """Names for images without names: a prefix and a number."""
-
-    prefix: str
-    digits: int
-    count: int
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, index):
-        numbers = range(self.count)[index]
-        if isinstance(index, slice):
-            return [self[number] for number in numbers]
-        return f"{self.prefix}/{numbers:0{self.digits}d}"
+def _numbered(prefix, digits, count):
+    """Returns names for images without names."""
+    return [f"{prefix}/{number:0{digits}d}" for number in range(count)]
 
 
 class _Drawn(Source):
@@ -152,7 +137,7 @@ class _Folder(Source):
             raise UserError(
                 f"'{where}' contains no images ({', '.join(listing.EXTENSIONS)}) at any depth"
             )
-        self.splits = splits.assign(names, split)
+        self.splits = splits.assign(names, split, self.read)
 
     def read(self, name):
         return decoding.decode(self.folder / name, self.channels)
@@ -172,7 +157,8 @@ class _Zip(Source):
                     raise UserError(f"'{where}': two of the files contain '{name}'")
                 self.members[name] = member
         self.lock = threading.Lock()  # all readers share one file position
-        self.splits = splits.assign(listing.targets(sorted(self.members), where), split)
+        names = listing.targets(sorted(self.members), where)
+        self.splits = splits.assign(names, split, self.read)
 
     @classmethod
     def _open(cls, path):
@@ -296,14 +282,7 @@ class _Records(Source):
         return split if split != "test" or has_test else "validation"
 
     def check(self, data):
-        """Rejects records that were cropped or resized differently than a model expects.
-
-        Args:
-            data: `prsr.hparams.DataHparams`. The crop `"center"` accepts any.
-
-        Raises:
-            UserError: a setting differs.
-        """
+        """Rejects records that were cropped or resized otherwise; `crop="center"` accepts any."""
         for name in ("crop", "image_size"):
             made, wanted = self.made_with.get(name), getattr(data, name)
             if made not in (None, wanted) and wanted != "center":
@@ -322,7 +301,7 @@ class _Records(Source):
         return splits.Digest.load(path) if path.is_file() else None
 
     def names(self, split):
-        return _Numbered(self._stored(split), 8, len(self.files(split)))
+        return _numbered(self._stored(split), 8, len(self.files(split)))
 
     def arrays(self, split, start=0, stop=None):
         blocks = self.files(split).blocks(1024, start).as_numpy_iterator()
@@ -340,8 +319,9 @@ class _Lmdb(Source):
         self.databases = {part: lsun.database(path) for part, path in paths.items()}
         self.is_one = "all" in paths
         if self.is_one:
+            read = functools.partial(self._read, self.databases["all"])
+            self.splits = splits.assign(list(self.databases["all"].keys), split, read)
             self.databases = dict.fromkeys(splits.NAMES, self.databases["all"])
-            self.splits = splits.assign(list(self.databases["train"].keys), split)
 
     def names(self, split):
         return self.splits[split] if self.is_one else self.databases[split].keys
@@ -379,7 +359,7 @@ class _Tfds(Source):
 
     def names(self, split):
         count = self.builder.info.splits[self.instructions[split]].num_examples
-        return _Numbered(self.instructions[split], 6, count)
+        return _numbered(self.instructions[split], 6, count)
 
     def arrays(self, split, start=0, stop=None):
         feature = self.builder.info.features["image"]

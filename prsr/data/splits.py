@@ -1,5 +1,6 @@
 """Assigns images to the training, validation and test splits, and detects later changes."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -11,51 +12,61 @@ import unicodedata
 
 import numpy as np
 
+from prsr.data import listing
 from prsr.system import progress
 from prsr.system.errors import UserError
 
 NAMES = ("train", "validation", "test")
 
-_FOLDERS = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
+_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 # CelebA's list_eval_partition.txt: 000001 to 162770, 182637 and 202599.
 _CELEBA_NAME = re.compile(r"\d{6}\.(jpg|png)", re.IGNORECASE)
 _CELEBA_LAST = {"train": 162_770, "validation": 182_637, "test": 202_599}
+_CELEBA_SHAPE = (218, 178)
 
 
-def assign(names, how="auto"):
-    """Splits images by their names alone.
+def assign(names, how="auto", read=None):
+    """Splits images by their names.
 
     Args:
         names: distinct relative paths with forward slashes.
         how: one of `prsr.hparams.SPLITS`. `"auto"` uses CelebA's official partition if every file
-            has an official name, else folders named train, val and test if every file is in one,
-            else the hash. If only some files fit, it says so on standard error.
+            has an official name and some that are read have the official size, else folders for
+            train, val and test if every file is in one, else the hash, which it says on standard
+            error.
+        read: function from a name to an image, `[height, width, channels]`; None reads none.
 
     Returns:
         A dict from each of `NAMES` to a list, in the order of their `keys`. If there is no test
-        folder, validation also serves as test, as for LSUN.
+        folder, validation also serves as test, as for LSUN. If there is none for validation, 5% of
+        the training images are taken.
 
     Raises:
         UserError: `how` does not fit the names.
     """
     if how == "auto":
-        how = _first_that_fits(names)
+        how = _first_that_fits(names, read)
     elif how in _BY_NAME and (strays := _strays(names, how)):
         raise UserError(
             f"split={how} cannot place '{strays[0]}': expected {_EXPECTED[how]}; use split=hash"
         )
     key_of = dict(zip(names, keys(names)))
     ordered = sorted(names, key=lambda name: (key_of[name], name))
-    split_of = _by_hash(key_of) if how == "hash" else {n: _BY_NAME[how](n) for n in names}
+    split_of = _by_hash(key_of) if how == "hash" else dict(zip(names, _BY_NAME[how](names)))
     result = {split: [] for split in NAMES}
     for name in ordered:
         result[split_of[name]].append(name)
+    if how == "folders" and not result["validation"] and len(train := result["train"]) > 1:
+        held = {name for name in train if _hash(key_of[name]) < 0.05 * 2**64} or {train[0]}
+        result["validation"] = [name for name in train if name in held]
+        result["train"] = [name for name in train if name not in held]
+        progress.say_once(
+            f"without a folder for validation, {len(held):,} training images validate"
+        )
     if how == "folders" and not result["test"]:
         result["test"] = result["validation"]
     return result
@@ -86,13 +97,8 @@ def chosen(splits, known, dataset):
 def keys(names):
     """Returns names in the form that is hashed: Unicode-normalised, without their common folder.
 
-    So a folder, a zip of it and a copy on another system are split the same way.
-
-    Args:
-        names: relative paths with forward slashes.
-
-    Returns:
-        A list of strings.
+    So a folder, a zip of it and a copy on another system are split the same way. `names` are
+    relative paths with forward slashes.
     """
     names = [unicodedata.normalize("NFC", name) for name in names]
     folders = [name.split("/")[:-1] for name in names]
@@ -100,43 +106,70 @@ def keys(names):
     return [name[sum(len(part) + 1 for part in common) :] for name in names]
 
 
-def _celeba(name):
-    file_name = pathlib.PurePosixPath(name).name
-    if not _CELEBA_NAME.fullmatch(file_name):
-        return None
-    number = int(file_name[:6])
-    return next((split for split in NAMES if 0 < number <= _CELEBA_LAST[split]), None)
+def _celeba(names):
+    """Returns CelebA's official split of each name, or None."""
+    files = [pathlib.PurePosixPath(name).name for name in names]
+    numbers = [int(file[:6]) if _CELEBA_NAME.fullmatch(file) else 0 for file in files]
+    return [next((s for s in NAMES if 0 < n <= _CELEBA_LAST[s]), None) for n in numbers]
 
 
-def _folder(name):
-    # The folder may be nested: bedroom/train/0001.jpg.
-    parts = (part.lower() for part in pathlib.PurePosixPath(name).parts[:-1])
-    return next((_FOLDERS[part] for part in parts if part in _FOLDERS), None)
+def _folders(names):
+    """Returns the split that each name's outermost such folder is for, or None.
+
+    A word of a folder's name counts, as in DIV2K_train_HR, if others name another split; a whole
+    name always does. The folder may be nested: bedroom/train/0001.jpg.
+    """
+    by_word = [_outermost(key, listing.words) for key in keys(names)]
+    if len({*by_word} - {None}) > 1:
+        return by_word
+    return [_outermost(name, lambda folder: {folder.lower()}) for name in names]
 
 
-_BY_NAME = {"celeba": _celeba, "folders": _folder}
+def _outermost(name, words):
+    folders = pathlib.PurePosixPath(name).parts[:-1]
+    return next(filter(None, (of_folder(folder, words) for folder in folders)), None)
+
+
+def of_folder(name, words=listing.words):
+    """Returns the split that the words of a folder's name mean; None without one, or with two."""
+    found = {_WORDS[word] for word in words(name) if word in _WORDS}
+    return found.pop() if len(found) == 1 else None
+
+
+_BY_NAME = {"celeba": _celeba, "folders": _folders}
 _EXPECTED = {
     "celeba": "CelebA's names, 000001.jpg to 202599.jpg",
-    "folders": "every image in a folder named train, val or test",
+    "folders": "every image in a folder for train, val or test",
 }
 
 
 def _strays(names, how):
-    return [name for name in names if _BY_NAME[how](name) is None]
+    return [name for name, split in zip(names, _BY_NAME[how](names)) if split is None]
 
 
-def _first_that_fits(names):
+def _first_that_fits(names, read):
+    reasons = ""
     for kind in _BY_NAME:
         strays = _strays(names, kind)
-        if not strays:
+        other = None if strays or kind != "celeba" else _other_size(names, read)
+        if not strays and not other:
             return kind
-        if len(strays) < len(names):
-            progress.say_once(
-                f"split=auto cannot use split={kind} for these {len(names):,} images: "
-                f"{len(strays):,} of them do not fit, such as '{strays[0]}'; remove them, or set "
-                f"split yourself"
-            )
+        if other or len(strays) < len(names):
+            stray = other or f"{len(strays):,} of them do not fit, such as '{strays[0]}'"
+            reasons += f"; split={kind} cannot be used: {stray}"
+    progress.say_once(
+        f"split=auto: {len(names):,} images are split 90:5:5 by a hash of their names{reasons}"
+    )
     return "hash"
+
+
+def _other_size(names, read):
+    """Says which of some images has not the size of CelebA's; unreadable ones do not count."""
+    for name in sorted(names)[:: len(names) // 16 + 1] if read else ():
+        with contextlib.suppress(OSError, ValueError):
+            if (shape := read(name).shape[:2]) != _CELEBA_SHAPE:
+                return f"'{name}' has {shape[1]}x{shape[0]} pixels, not 178x218"
+    return None
 
 
 def _hash(key):

@@ -147,8 +147,7 @@ def report(runs, source, folder, num_images, tau, classifier_epochs, batch_size)
     with files.disk_errors(folder):
         texts = {"corners.md": table, "corners.json": json.dumps(rows, indent=2) + "\n"}
         for name, text in texts.items():
-            with files.replacing(folder / name) as partial:
-                partial.write_text(text)
+            files.write_text(folder / name, text)
         with files.replacing(folder / "corners.npz") as partial, open(partial, "wb") as file:
             np.savez_compressed(file, labels=labels, input=low_res, **drawn)
         images.save(plotting.sheet(cells, captions), folder / "figure2.png")

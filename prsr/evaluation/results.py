@@ -5,7 +5,7 @@ The output directory holds:
 images/METHOD/00000.npy   256 images each (of the search all), uint8 [count, size, size,
                           channels], with first.png, to look at some, and made_by.json, what
                           they depend on; METHOD is also `input` and `truth` (the originals)
-names.txt                 the test images' names, in the same order
+names.json                the test images' names, in the same order
 scores.csv                every image's metrics and nats
 table1.md, .csv, .json    means and standard errors, beside the paper's
 """
@@ -43,8 +43,7 @@ class Evaluation:
         self._test_set = {"test_images": len(names), "test_images_sha256": digest}
         self._keep("input", {}, CHUNK, low_res, np.asarray)
         self._keep("truth", {}, CHUNK, high_res, np.asarray)
-        with files.replacing(path / "names.txt") as partial:
-            partial.write_text("".join(f"{name}\n" for name in names))
+        files.write_text(path / "names.json", json.dumps(names, indent=0) + "\n")
 
     def check(self, methods):
         """Raises `UserError` for methods that cannot be stored here, before any image is drawn."""
@@ -90,9 +89,8 @@ class Evaluation:
         note = folder / "made_by.json"
         try:
             if not any(folder.glob("*")):
-                with files.replacing(note) as partial:
-                    partial.write_text(json.dumps(made_by, indent=2) + "\n")
-            same = json.loads(note.read_text()) == made_by
+                files.write_text(note, json.dumps(made_by, indent=2) + "\n")
+            same = json.loads(note.read_text("utf-8")) == made_by
         except (OSError, ValueError) as error:
             raise UserError(
                 f"cannot use '{folder}' ({first_line(error)}); choose another folder"
@@ -134,13 +132,16 @@ def read_people(path, names):
 
 
 def read(path):
-    """Reads the finished evaluation in a `pathlib.Path`: the dict of `table1.json`, and the names.
+    """Reads a finished evaluation's folder: the dict of `table1.json`, and the images' names.
 
     Raises `UserError` if there is no report, or it is damaged.
     """
     try:
-        report = json.loads((path / "table1.json").read_text())
-        names = (path / "names.txt").read_text().splitlines()
+        report = json.loads((path / "table1.json").read_text("utf-8"))
+        if (path / "names.json").exists():
+            names = json.loads((path / "names.json").read_text("utf-8"))
+        else:  # of earlier versions
+            names = (path / "names.txt").read_text("utf-8").split("\n")[:-1]
     except FileNotFoundError as error:
         raise UserError(
             f"'{path}' does not hold a finished evaluation; make one with "
@@ -152,7 +153,7 @@ def read(path):
 
 
 def read_images(path, key, count):
-    """Reads a method's images, `[count, size, size, channels]` uint8, from a finished evaluation.
+    """Reads a method's images, `[count, size, size, channels]` uint8, from an evaluation's folder.
 
     `key` is the method's, or `"input"` or `"truth"`. Raises `UserError` if there are not `count`.
     """

@@ -105,8 +105,7 @@ def write(folder, report, measured, names):
     }
     with files.disk_errors(folder):
         for name, text in texts.items():
-            with files.replacing(folder / name) as partial:
-                partial.write_text(text)
+            files.write_text(folder / name, text)
     return table
 
 
@@ -124,7 +123,8 @@ def row(method, values, image_shape, paper, summary=tables.summary):
     `tables.summary`, perhaps with `people`.
     """
     result = {"method": method.key, "title": method.title, "in_paper": method.in_paper}
-    result |= {name: summary(value) for name, value in values.items()}
+    for name, value in values.items():
+        result[name] = summary(value, infinite_if_exact=name.startswith("psnr"))
     if "nats_per_image" in values:
         bits = losses.bits_per_dim(values["nats_per_image"], image_shape)
         result["bits_per_dim"] = summary(bits)
@@ -166,6 +166,8 @@ def markdown(report):
             f"\\*\\*\\* Root mean squared difference of two samples of one input, on [0, 1]: "
             f"{DIVERSITY_SAMPLES} samples of each of the first {DIVERSITY_INPUTS} inputs."
         )
+    if any("exact" in value for row in rows for value in row.values() if isinstance(value, dict)):
+        notes.append("Exact: images of infinite pSNR (\\* modulo 256), which the means leave out.")
     titles = {"joint": "A + B", "conditioning": "A alone", "prior": "B alone"}
     for name, original in report.get("truth", {}).items():
         notes.append(
@@ -195,7 +197,7 @@ def to_csv(report):
         for name, value in entry.items():
             if isinstance(value, dict) and "mean" in value:
                 line[name] = value["mean"]
-                line[f"{name}_standard_error"] = value["standard_error"]
+                line |= {f"{name}_{key}": number for key, number in value.items() if key != "mean"}
         for name, value in entry.get("paper", {}).items():
             if name == "percent_fooled":
                 value, line["paper_percent_fooled_error"] = value or (None, None)
@@ -209,7 +211,7 @@ def _by_image(names, measured):
     lines = []
     for method, values in measured.items():
         for i, name in enumerate(names):
-            numbers = {key: f"{value[i]:.6g}" for key, value in values.items()}
+            numbers = {key: float(f"{value[i]:.6g}") for key, value in values.items()}
             lines.append({"image": name, "method": method, **numbers})
     return _aligned(lines)
 

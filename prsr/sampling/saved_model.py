@@ -58,7 +58,7 @@ def export(hparams, model, folder, jit_compile=True):
             tf.saved_model.save(module, str(written), signatures)
             (written / _SETTINGS).parent.mkdir()
             settings = {"prsr": __version__, "hparams": hparams.to_dict()}
-            (written / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
+            (written / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
             written.rename(version)
     return version
 
@@ -143,7 +143,7 @@ class Export:
         if not (self.folder / _SETTINGS).is_file():
             raise UserError(f"'{self.folder}' was not written by prsr.export: no {_SETTINGS}")
         try:
-            settings = json.loads((self.folder / _SETTINGS).read_text())
+            settings = json.loads((self.folder / _SETTINGS).read_text("utf-8"))
             self.hparams = Hparams.from_dict(settings["hparams"])
             self._loaded = tf.saved_model.load(str(self.folder))
         except Exception as error:  # TensorFlow raises many kinds

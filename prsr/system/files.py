@@ -58,6 +58,13 @@ def _delete(path: pathlib.Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def write_text(path: pathlib.Path, text: str, mode: int = 0o666) -> None:
+    """Writes UTF-8 as `replacing` does; bytes of names that are not UTF-8 become `\\udcXX`."""
+    with replacing(path) as partial:
+        partial.touch(mode)
+        partial.write_text(text, "utf-8", "backslashreplace", newline="")
+
+
 @contextlib.contextmanager
 def lock(folder: pathlib.Path, doing: str) -> Iterator[None]:
     """Makes a folder, locks it against other processes, and deletes what killed ones left.

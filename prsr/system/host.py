@@ -22,7 +22,9 @@ def cores() -> int:
 def _groups() -> list[pathlib.Path]:
     """Returns the folders of this process' control groups (version 2), innermost first."""
     try:
-        path = re.search(r"^0::/(.*)$", (_ROOT / "proc/self/cgroup").read_text(), re.M)
+        path = re.search(
+            r"^0::/(.*)$", (_ROOT / "proc/self/cgroup").read_text("utf-8", "replace"), re.M
+        )
     except OSError:
         path = None
     if path is None:
@@ -34,7 +36,7 @@ def _groups() -> list[pathlib.Path]:
 def _number(path: pathlib.Path, pattern: str) -> float:
     """Returns the first number that a pattern finds in a file; infinity if there is none."""
     try:
-        found = re.search(pattern, path.read_text(), re.M)
+        found = re.search(pattern, path.read_text("utf-8", "replace"), re.M)
     except OSError:
         return math.inf
     return float(found[1]) if found else math.inf

@@ -13,7 +13,7 @@ def silenced() -> Iterator[None]:
     """Silences standard error inside the context, for libraries and new processes as well."""
     kept = os.dup(2)
     try:
-        with open(os.devnull, "w") as nowhere:
+        with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:

@@ -98,7 +98,7 @@ def _several_machines(addresses):
         flush=True,
     )
     # TensorFlow waits forever, and blocks all other Python threads meanwhile.
-    nowhere = open(os.devnull, "w")  # noqa: SIM115 (discards the traceback)
+    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (discards the traceback)
     faulthandler.dump_traceback_later(_MAX_WAIT, exit=True, file=nowhere)
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python handlers cannot run meanwhile
     terminate = signal.getsignal(signal.SIGTERM)

@@ -58,7 +58,7 @@ class Workdir:
             UserError: there is no run here, or its settings are unreadable.
         """
         try:
-            hparams = Hparams.from_dict(json.loads(self.settings.read_text())["hparams"])
+            hparams = Hparams.from_dict(json.loads(self.settings.read_text("utf-8"))["hparams"])
             hparams.check()
             return hparams
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -75,14 +75,14 @@ class Workdir:
     def read_history(self) -> list[Part]:
         """Returns how the model was trained (`prsr.workdir.history`); empty if nobody knows."""
         try:
-            return json.loads(self.settings.read_text())["history"]
+            return json.loads(self.settings.read_text("utf-8"))["history"]
         except (OSError, ValueError, KeyError):
             return []
 
     def write_hparams(self, hparams: Hparams, history: Sequence[Part] = ()) -> None:
         settings = {"prsr": __version__, "hparams": hparams.to_dict(), "history": list(history)}
-        with files.disk_errors(self.path), files.replacing(self.settings) as partial:
-            partial.write_text(json.dumps(settings, indent=2) + "\n")
+        with files.disk_errors(self.path):
+            files.write_text(self.settings, json.dumps(settings, indent=2) + "\n")
 
     def open_images(
         self, hparams: Hparams, all_images: bool = False
@@ -177,7 +177,7 @@ class Workdir:
         read_weights(self.weights, model)
 
     def append_metrics(self, record: dict[str, Any]) -> None:
-        with open(self.metrics, "a") as file:
+        with open(self.metrics, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
@@ -185,7 +185,7 @@ class Workdir:
         if not self.metrics.exists():
             return []
         records = []
-        for line in self.metrics.read_text(errors="replace").splitlines():
+        for line in self.metrics.read_text("utf-8", "replace").splitlines():
             with contextlib.suppress(ValueError):  # the run was killed while writing this line
                 records.append(json.loads(line))
         return records
@@ -193,8 +193,7 @@ class Workdir:
     def forget_metrics_after(self, step: int) -> None:
         """Drops records written after the checkpoint from which the run resumes."""
         kept = [json.dumps(line) + "\n" for line in self.read_metrics() if line["step"] <= step]
-        with files.replacing(self.metrics) as partial:
-            partial.write_text("".join(kept))
+        files.write_text(self.metrics, "".join(kept))
 
 
 def read_weights(path: pathlib.Path, model: keras.Model) -> None:

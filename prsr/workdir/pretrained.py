@@ -39,7 +39,7 @@ def workdir(name: str) -> Workdir:
         )
     folder = _WEIGHTS / name
     try:
-        lines = (folder / "SHA256SUMS").read_text().splitlines()
+        lines = (folder / "SHA256SUMS").read_text("utf-8").splitlines()
         digests = {file: digest for digest, file in map(str.split, lines)}
         for file in _CHECKED:
             if hashlib.sha256((folder / file).read_bytes()).hexdigest() != digests.get(file):

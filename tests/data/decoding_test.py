@@ -3,6 +3,7 @@
 import io
 import logging
 import struct
+import sys
 import threading
 import time
 import warnings
@@ -17,7 +18,7 @@ from prsr.data import decoding
 from tests.data.pictures import encoded, picture
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_every_supported_format_is_decoded(kind):
     array = decoding.decode(io.BytesIO(encoded(picture(), kind)), 3)
     assert array.shape == (48, 40, 3) and array.dtype == np.uint8
@@ -35,7 +36,7 @@ def test_transparent_pixels_become_white():
     assert (decoding.decode(io.BytesIO(clear), 3) == 255).all()
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
 @pytest.mark.parametrize("keep", [0.0, 0.02, 0.5])
 def test_truncated_files_are_refused(kind, keep):
     content = encoded(picture(size=(200, 200)), kind)
@@ -43,7 +44,7 @@ def test_truncated_files_are_refused(kind, keep):
         decoding.decode(io.BytesIO(content[: int(len(content) * keep)]), 3)
 
 
-@pytest.mark.parametrize("kind", ["TIFF", "PPM", "EPS", "ICO"])
+@pytest.mark.parametrize("kind", ["PPM", "EPS", "ICO"])
 def test_undocumented_formats_are_refused(kind):
     """Pillow would start other programs for some of them."""
     with pytest.raises(ValueError, match="not a readable image"):
@@ -59,13 +60,8 @@ def with_exif(entries, orientation=6):
 
 BROKEN_TAGS = {
     "a fraction without a denominator": struct.pack("<HHII", 0x011A, 5, 1, 8),
-    "a text of no length": struct.pack("<HHII", 0x010F, 2, 0, 0),
     "a text beyond the end": struct.pack("<HHII", 0x0110, 2, 9000, 70000),
-    "a count of floats as text": struct.pack("<HHI4s", 0x9003, 2, 4, b"\xff\xfe\0\0"),
-    "an unknown type": struct.pack("<HHII", 0x0131, 99, 1, 0),
     "a directory nowhere": struct.pack("<HHII", 0x8769, 4, 1, 99999),
-    "a number where a text belongs": struct.pack("<HHII", 0x010E, 3, 1, 7),
-    "a text where a number belongs": struct.pack("<HHI4s", 0x0100, 2, 4, b"abc\0"),
     "a thousand widths": struct.pack("<HHII", 0x0100, 4, 1000, 8),
 }
 
@@ -84,14 +80,29 @@ def test_every_exif_orientation_is_applied(orientation):
     content = with_exif([], orientation)
     with Image.open(io.BytesIO(content)) as image:
         expected = np.asarray(ImageOps.exif_transpose(image) if 0 < orientation < 9 else image)
-    np.testing.assert_array_equal(decoding.decode(io.BytesIO(content), 3), expected)
+        others = [encoded(image, kind, exif=image.getexif()) for kind in ("TIFF", "PNG")]
+    for file in (content, *others):
+        np.testing.assert_array_equal(decoding.decode(io.BytesIO(file), 3), expected)
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("exif", [b"nonsense", b"II*\0\xff\xff\xff\xff", b""])
-def test_invalid_exif_leaves_the_image_unchanged(exif):
-    content = encoded(picture(size=(60, 40)), "JPEG", exif=b"Exif\0\0" + exif)
-    assert decoding.decode(io.BytesIO(content), 3).shape == (40, 60, 3)
+def test_the_first_page_of_a_16_bit_tiff_is_read():
+    page = Image.fromarray(np.array([[0, 257, 65535]], np.uint16))
+    content = encoded(page, "TIFF", save_all=True, append_images=[picture()])
+    assert decoding.decode(io.BytesIO(content), 1)[0, :, 0].tolist() == [0, 1, 255]
+
+
+def test_heic_is_read_upright_where_pillow_heif_is_installed(monkeypatch):
+    """Without it, the error names it. Pillow itself learns no format."""
+    heif = pytest.importorskip("pillow_heif")
+    content, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    heif.from_pillow(picture(size=(60, 40))).save(content, exif=exif.tobytes())
+    assert decoding.decode(content, 3).shape == (60, 40, 3)
+    assert "HEIF" not in Image.OPEN
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    content.seek(0)
+    with pytest.raises(ValueError, match="pip install pillow-heif"):
+        decoding.decode(content, 3)
 
 
 def of_mode(mode):
@@ -151,13 +162,40 @@ def test_values_out_of_range_are_refused(mode, value):
         decoding.from_pil(image, 3)
 
 
+def chunk(kind, content):
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+BOMB = b"x\0\0" + zlib.compress(bytes(2**24))
+
+
+METADATA = {
+    "profile": chunk(b"iCCP", BOMB),
+    "text": chunk(b"zTXt", BOMB),
+    "long": chunk(b"tEXt", bytes(70 * 2**20)),
+    "short": chunk(b"gAMA", b""),
+    "checksum": chunk(b"tEXt", b"")[:-4] + b"none",
+}
+
+
+@pytest.mark.parametrize("what", METADATA)
+def test_metadata_of_a_png_do_not_matter(what):
+    content = encoded(picture(), "PNG")
+    for place in (33, len(content) - 12):  # after the header, and at the end
+        changed = io.BytesIO(content[:place] + METADATA[what] + content[place:])
+        np.testing.assert_array_equal(decoding.decode(changed, 3), picture())
+
+
+def test_the_orientation_of_a_png_in_its_xmp():
+    text = chunk(b"iTXt", b'XML:com.adobe.xmp\0\0\0\0\0<rdf:Description tiff:Orientation="6"/>')
+    content = encoded(picture(size=(60, 40)), "PNG")
+    content = content[:33] + text + content[33:]
+    assert decoding.decode(io.BytesIO(content), 3).shape == (60, 40, 3)
+
+
 def png(color_type, bits, rows, transparent):
     """A PNG of raw rows, with a transparent colour: Pillow cannot write every kind."""
-
-    def chunk(kind, content):
-        checksum = zlib.crc32(kind + content)
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
-
     width = len(rows[0]) * 8 // bits // {0: 1, 2: 3}[color_type]
     header = struct.pack(">2I5B", width, len(rows), bits, color_type, 0, 0, 0)
     data = zlib.compress(b"".join(b"\0" + row for row in rows))
@@ -213,11 +251,11 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch):
         return upright(image, channels)
 
     monkeypatch.setattr(decoding, "_upright", meet)
-    monkeypatch.setattr(decoding, "_LARGE", 20)
-    contents = [encoded(Image.new("L", (side, side)), "PNG") for side in (8, 4, 4, 8)]
+    monkeypatch.setattr(decoding, "_LARGE", 500)
+    contents = [encoded(Image.new("L", (side, side)), "PNG") for side in (40, 4, 4, 40)]
     with futures.ThreadPoolExecutor(4) as threads:
         shapes = threads.map(lambda c: decoding.decode(io.BytesIO(c), 1).shape[0], contents)
-        assert list(shapes) == [8, 4, 4, 8]
+        assert list(shapes) == [40, 4, 4, 40]
 
 
 def test_decoding_changes_no_logger_or_warning_filter():

@@ -44,15 +44,15 @@ def test_every_listed_extension_is_read(tmp_path, ending):
 
 
 def test_other_files_are_counted_by_extension_once(tmp_path, capsys):
-    fill(tmp_path, "a.png", "b.heic", "deep/c.HEIC", "d.tif", "notes.txt", "README")
+    fill(tmp_path, "a.png", "b.dng", "deep/c.DNG", "d.psd", "notes.txt", "README")
     for _ in range(2):
         assert listing.find_images(tmp_path) == ["a.png"]
     (line,) = capsys.readouterr().err.splitlines()
-    for words in ("skipped 5", ".heic: 2", ".tif: 1", ".txt: 1", "no extension: 1"):
+    for words in ("skipped 5", ".dng: 2", ".psd: 1", ".txt: 1", "no extension: 1"):
         assert words in line
-    names = ["x/a.png", "x/b.heic", "__MACOSX/x/._a.png", "x/", "x/deep/c.webp"]
+    names = ["x/a.png", "x/b.dng", "__MACOSX/x/._a.png", "x/", "x/deep/c.webp"]
     assert listing.images_among(names, "a.zip") == ["x/a.png", "x/deep/c.webp"]
-    assert "'a.zip': skipped 1 other files (.heic: 1)\n" in capsys.readouterr().err
+    assert "'a.zip': skipped 1 other files (.dng: 1)\n" in capsys.readouterr().err
 
 
 def test_links_are_followed_and_loops_end(tmp_path, capsys):
@@ -99,6 +99,21 @@ def test_only_the_originals_of_sr3_s_pairs_are_read(tmp_path, capsys):
     fill(tmp_path, *folders)
     source = sources.open_source(f"folder:{tmp_path}", "auto", 3)
     assert {name for part in source.splits.values() for name in part} == set(folders[:4])
+
+
+def test_reduced_copies_are_not_used_beside_originals(capsys):
+    for pair in (
+        "DIV2K_train_HR/1.png DIV2K_train_LR_bicubic/X4/1x4.png",
+        "x/GTmod12/1.png x/LRbicx4/1.png",
+        "1.png lq/1.png",
+        "Canon_001_HR.png Canon_001_LR4.png",
+        "0001.png 0001x4.png",
+    ):
+        original, reduced = pair.split()
+        assert listing.targets([original, reduced], "here") == [original]
+        assert f"such as '{reduced}'" in capsys.readouterr().err
+        for names in ([original], [reduced], ["clr.png", "CLR2.png", original]):
+            assert listing.targets(names, "here") is names
 
 
 def test_only_the_largest_of_several_sizes_is_read():

@@ -102,7 +102,3 @@ def test_records_of_version_0_2_are_continued_and_those_of_0_1_refused(prepared,
     manifest.write_text(json.dumps(saved))
     assert preparation.prepare(DATA, 3, copy, 50)["train"] == (4, 186, 0)
     assert content(copy) == content(prepared)
-    del saved["settings"]["root"]  # version 0.1 hashed whole paths, and did not say so
-    manifest.write_text(json.dumps(saved))
-    with pytest.raises(UserError, match="root=None"):
-        preparation.prepare(DATA, 3, copy, 50)

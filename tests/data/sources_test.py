@@ -44,7 +44,7 @@ def test_several_zips_are_one_set(tmp_path):
             for name in names:
                 shades[name] = len(shades) + 1
                 content = io.BytesIO()
-                Image.new("RGB", (4, 4), (shades[name],) * 3).save(content, "PNG")
+                Image.new("RGB", (178, 218), (shades[name],) * 3).save(content, "PNG")
                 archive.writestr(name, content.getvalue())
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
         archive.writestr("w/000003.png", content.getvalue())
@@ -256,24 +256,14 @@ def test_a_failed_tfds_download_of_celeba_names_the_zip(unprepared, monkeypatch,
     assert "celeba" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["img\\000001.jpg", "img\\170000.jpg", "img\\190000.jpg"], [1, 1, 1]),
-        (
-            ["set\\train\\a.png", "set\\train\\b.png", "set\\val\\c.png", "set\\test\\d.png"],
-            [2, 1, 1],
-        ),
-        ([".\\train\\a.png", "./val/b.png", "train\\x\\c.png"], [2, 1, 1]),
-    ],
-)
-def test_a_zip_with_backslashes_is_split_by_its_folders(tmp_path, names, expected):
+def test_a_zip_with_backslashes_is_split_by_its_folders(tmp_path):
+    names = [".\\train\\a.png", "./val/b.png", "train\\x\\c.png", "test\\d.png"]
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for i, name in enumerate(names):
             info = zipfile.ZipInfo("x")
             info.filename = name
             archive.writestr(info, encoded(picture(i), "PNG"))
     source = opened(f"zip:{tmp_path / 'a.zip'}")
-    assert counts(source) == expected
+    assert counts(source) == [2, 1, 1]
     for split in source.splits:
         assert all(read().shape == (48, 40, 3) for read in source.arrays(split))

@@ -27,6 +27,36 @@ def test_folders_name_the_split():
     assert result["validation"] == result["test"] == names[2:]
 
 
+def test_words_in_the_names_of_folders():
+    for folders in (
+        "DIV2K_train_HR DIV2K_valid_HR",
+        "train2017 val2017 test2017",
+        "x/TRAINING_set x/Dev x/Testing",
+        "test-project/trainA/test test-project/validB/train",
+    ):
+        names = [f"{folder}/1.png" for folder in folders.split()]
+        found = [name for part in splits.assign(names).values() for name in part]
+        assert found == (names + names[-1:])[:3]
+    alone = [f"train_station/{i}.png" for i in range(3)]
+    assert splits.assign(alone) == splits.assign(alone, "hash")
+
+
+def test_without_a_folder_for_validation_some_training_images_validate():
+    names = [f"Training/{i}.png" for i in range(400)] + [f"Testing/{i}.png" for i in range(9)]
+    parts = splits.assign(names)
+    assert set(parts["test"]) == set(names[400:]) and 5 < len(parts["validation"]) < 40
+    assert sorted(parts["train"] + parts["validation"]) == sorted(names[:400])
+
+
+def test_official_names_of_another_size(capsys):
+    """Such as VOC's 000001.jpg."""
+    names = [f"{i:06d}.jpg" for i in range(1, 60)]
+    progress.say_once.cache_clear()
+    found = splits.assign(names, read=lambda name: np.zeros((375, 500, 3)))
+    assert found == splits.assign(names, "hash") and "500x375" in capsys.readouterr().err
+    assert splits.assign(names, read=lambda name: np.zeros((218, 178, 3)))["train"] == names
+
+
 def test_hash_does_not_depend_on_the_other_images():
     names = [f"{i}.png" for i in range(2000)]
     everything = splits.assign(names)
@@ -109,7 +139,10 @@ def test_auto_names_the_files_that_prevent_an_official_split(names, kind, capsys
     (line,) = capsys.readouterr().err.splitlines()
     assert f"split={kind}" in line and "1 of them" in line and "'cover.jpg'" in line
     splits.assign(WORDS)
-    assert capsys.readouterr().err == ""
+    assert (
+        capsys.readouterr().err
+        == "split=auto: 300 images are split 90:5:5 by a hash of their names\n"
+    )
 
 
 def digest(*parts):

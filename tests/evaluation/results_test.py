@@ -10,11 +10,11 @@ from prsr.evaluation.results import Evaluation
 from prsr.system.errors import UserError
 
 
-def keep(tmp_path, count=5, size=16):
+def keep(tmp_path, count=5, size=16, names="01234"):
     rng = np.random.default_rng(0)
     high_res = rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8)
     low_res = np.asarray(images.downsample(high_res, 4))
-    return Evaluation(tmp_path, [f"{i}" for i in range(count)], low_res, high_res)
+    return Evaluation(tmp_path, list(names)[:count], low_res, high_res)
 
 
 def test_a_folder_with_other_images_is_refused_and_unchanged(tmp_path):
@@ -26,6 +26,16 @@ def test_a_folder_with_other_images_is_refused_and_unchanged(tmp_path):
         with pytest.raises(UserError, match="another folder"):
             keep(tmp_path / folder, count=4)
     assert mine.exists() and len(keep(tmp_path / "kept", count=5).names) == 5
+
+
+def test_any_names_of_images_are_read_again(tmp_path):
+    names = ["a\u2028b", "c\nd", "e\vf", "\u00fc", "\udcff"]
+    keep(tmp_path, names=names)
+    (tmp_path / "table1.json").write_text("{}")
+    assert results.read(tmp_path) == ({}, names)
+    (tmp_path / "names.json").unlink()  # earlier versions wrote lines
+    (tmp_path / "names.txt").write_text("a\u2028b\nc\n", "utf-8")
+    assert results.read(tmp_path)[1] == ["a\u2028b", "c"]
 
 
 def test_a_damaged_file_is_named(tmp_path):

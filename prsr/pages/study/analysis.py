@@ -158,7 +158,7 @@ def to_csv(report):
     for row in report["algorithms"]:
         mean_and_error = row["fooled"] or {"mean": None, "standard_error": None}
         shares = [*mean_and_error.values(), *(row["interval"] or (None, None))]
-        percents = [None if share is None else f"{100 * share:.4g}" for share in shares]
+        percents = [None if share is None else float(f"{100 * share:.4g}") for share in shares]
         paper = row["paper_percent"] or (None, None)
         counts = [row[name] for name in STATUSES]
         rows.append([row["data"], row["method"], *percents, *paper, *counts, row["answers"]])

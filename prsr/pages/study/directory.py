@@ -86,7 +86,7 @@ class Study:
                 f"python -m prsr.study prepare --study={path} --evaluations=RUN/evaluation"
             )
         try:
-            content = json.loads(file.read_text())
+            content = json.loads(file.read_text("utf-8"))
             content["protocol"] = Protocol(**content["protocol"])
             content["data_sets"] = [DataSet(**entry) for entry in content["data_sets"]]
             content["algorithms"] = [Algorithm(**entry) for entry in content["algorithms"]]
@@ -123,8 +123,7 @@ class Study:
         """Writes study.json. Call it last: a study that has one is complete."""
         content = dataclasses.asdict(self)
         del content["path"]
-        with files.replacing(self.path / "study.json") as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n")
+        files.write_text(self.path / "study.json", json.dumps(content, indent=1) + "\n")
 
     def picture(self, data, method, number):
         """`pathlib.Path` of an image's PNG."""
@@ -153,7 +152,7 @@ class Study:
     def consent(self):
         """The paragraphs a worker reads first."""
         try:
-            text = (self.path / "consent.txt").read_text()
+            text = (self.path / "consent.txt").read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(
                 f"'{self.path / 'consent.txt'}' cannot be read ({first_line(error)})"
@@ -164,10 +163,8 @@ class Study:
         """The admin page's password, created on first use."""
         file = self.path / "admin_token"
         if not file.exists():
-            with files.replacing(file) as partial:
-                partial.touch(mode=0o600)
-                partial.write_text(secrets.token_urlsafe(24) + "\n")
-        return file.read_text().strip()
+            files.write_text(file, secrets.token_urlsafe(24) + "\n", mode=0o600)
+        return file.read_text("utf-8").strip()
 
 
 def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
@@ -197,8 +194,7 @@ def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
                 with files.replacing(study.picture(data, method, number)) as partial:
                     _save(image, partial)
     if not (path / "consent.txt").exists():
-        with files.replacing(path / "consent.txt") as partial:
-            partial.write_text(CONSENT)
+        files.write_text(path / "consent.txt", CONSENT)
     study.write()
     return study
 

@@ -45,9 +45,8 @@ def write(study, output, figure_images, seed):
             images.save(sheet, output / f"figure7_{data.name}.png")
             plotting.save_pdf(rows, captions, output / f"figure7_{data.name}.pdf", notes)
     for name, content in texts.items():
-        with files.replacing(output / name) as partial:
-            partial.touch(mode=0o600 if name == "workers.csv" else 0o666)
-            partial.write_text(content)
+        mode = 0o600 if name == "workers.csv" else 0o666
+        files.write_text(output / name, content, mode)
     if any(row["fooled"] for row in summary["algorithms"]):
         label = "% fooled" + (" (simulated workers)" if study.simulated else "")
         plotting.intervals(_bars(summary), label, output / "percent_fooled.png")

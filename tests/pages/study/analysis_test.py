@@ -75,7 +75,7 @@ def test_markdown_and_csv_hold_the_summary():
     line = "| noise | tau = 1 | 25.0 ± 14.4 | 0.0 to 50.0 | 11.0 ± 0.1 | 3 | 2 | 1 |"
     assert line in analysis.markdown(summary)
     (row,) = csv.DictReader(analysis.to_csv(summary).splitlines())
-    assert row["percent_fooled"] == "25" and row["standard_error"] == "14.43"
+    assert row["percent_fooled"] == "25.0" and row["standard_error"] == "14.43"
     assert (row["kept"], row["missed"], row["unfinished"]) == ("3", "2", "1")
     workers = list(csv.DictReader(analysis.workers_csv(SESSIONS).splitlines()))
     found = [(worker["status"], worker["code"]) for worker in workers[3:5]]
