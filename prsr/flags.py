@@ -18,7 +18,7 @@ import sys
 from absl import flags, logging
 
 from prsr.hparams import DataHparams, Hparams, ModelHparams, Sampling, Schedule, TrainingHparams
-from prsr.system import backend, progress
+from prsr.system import backend, files, progress
 from prsr.system.errors import UserError, cause
 
 FLAGS = flags.FLAGS
@@ -49,7 +49,7 @@ class _Path(flags.ArgumentParser):
 
 class _Paths(flags.ListParser):
     def parse(self, argument):
-        return [_Path().parse(path) for path in super().parse(argument)]
+        return argument if isinstance(argument, list) else files.split(_Path().parse(argument))
 
 
 def define_path(name, default, help, required=False):
