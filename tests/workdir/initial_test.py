@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from prsr.models import RMSProp
 from prsr.models.build import build_model
 from prsr.system.errors import UserError
 from prsr.workdir import initial
@@ -24,6 +25,18 @@ def test_a_run_or_its_file_has_the_weights(tiny_run, name):
     for mine, theirs in zip(model.variables, expected.variables):
         np.testing.assert_array_equal(mine, theirs)
     assert initial.model_settings(str(tiny_run / name)) == ({} if name else vars(hparams.model))
+
+
+def test_weights_saved_after_fit_begin_a_run(tiny_run, tmp_path):
+    """The file holds the optimizer's arrays, too, which are ignored."""
+    hparams, expected = Workdir(tiny_run).load_model()
+    expected.compile(optimizer=RMSProp(), run_eagerly=True)
+    expected.fit(np.zeros((4, 2, 2, 3)), np.zeros((4, 8, 8, 3)), verbose=0)
+    expected.save_weights(tmp_path / "fitted.weights.h5")
+    model = build_model(hparams)
+    initial.load(str(tmp_path / "fitted.weights.h5"), model)
+    for mine, theirs in zip(model.variables, expected.variables):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_what_is_no_model_is_refused():
