@@ -130,6 +130,7 @@ class Loop:
         if trainer.is_chief:
             with self._disk_errors():
                 workdir.forget_metrics_after(self.step)
+                reporting.forget_summaries_after(self.step, workdir.logs)
                 self._writer = tf.summary.create_file_writer(str(workdir.logs))
         self._reporter = reporting.Reporter(trainer, workdir, self._writer)
         batches = iter(trainer.batches(self.step))
