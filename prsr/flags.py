@@ -287,13 +287,27 @@ def run(main, define, argv=None, needs_tensorflow=True):
 
     `argv` is by default the program's; a command without TensorFlow starts faster.
     """
+    _leave_process_1()
     argv = sys.argv if argv is None else argv
-    with defined(define):
+    with progress.unread(), defined(define):
         if {"-h", "--help"} & set(argv[1:]):
             print(_help(main.__doc__ or main.__globals__["__doc__"]))
             sys.exit()
         parse(argv)
         sys.exit(_call(main, needs_tensorflow))
+
+
+def _leave_process_1():
+    """Where this is process 1, as in a container, a child process goes on and gets its signals.
+
+    Linux ignores signals to process 1 that it has no handler for: `docker stop` would wait.
+    """
+    if os.getpid() != 1 or not (child := os.fork()):
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    sys.exit(status if status >= 0 else 128 - status)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 import importlib
 import json
 import os
+import signal
+import sys
 
 import keras
 import pytest
@@ -12,7 +14,7 @@ from prsr import flags
 from prsr.__main__ import COMMANDS
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
 from prsr.system.errors import UserError
-from tests.conftest import call, run, succeed
+from tests.conftest import call, run, start, succeed
 
 
 def command(main, *arguments, define=lambda: None):
@@ -55,6 +57,44 @@ def test_an_error_of_the_program_is_raised():
     with pytest.raises(ZeroDivisionError):
         flags.run(main, lambda: None, ["command"], needs_tensorflow=False)
     assert "debug" not in absl_flags.FLAGS
+
+
+def test_nobody_reading_is_no_reason_to_stop(monkeypatch):
+    """A command whose output is a closed pipe does all of its work, and ends with status 0."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = []
+
+    def main():
+        for stream in (sys.stdout, sys.stderr):
+            print("nobody reads this", file=stream, flush=True)
+            print("nor this", file=stream)
+        done.append(True)
+
+    with open(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        monkeypatch.setattr(sys, "stderr", closed)
+        assert not command(main) and done
+
+
+PROCESS_1 = """
+import os, time
+from prsr import flags
+def main():
+    print("ready", flush=True)
+    time.sleep(600)
+os.getpid = lambda: 1
+flags.run(main, lambda: None, ["command"], needs_tensorflow=False)
+"""
+
+
+def test_process_1_of_a_container_ends_at_once():
+    """It has a child that does the work; both end, with a shell's status for the signal."""
+    process = start("", program=["-c", PROCESS_1])
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 def define_all():

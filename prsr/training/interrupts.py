@@ -33,7 +33,8 @@ def collected():
                 with contextlib.suppress(OSError):  # the terminal may be gone
                     os.write(2, f"{signal.Signals(number).name}: saving, then exiting\n".encode())
             elif time.monotonic() - first > 1:
-                os.write(2, b"exiting now; run the same command to resume from the last save\n")
+                with contextlib.suppress(OSError):
+                    os.write(2, b"exiting now; the same command resumes from the last save\n")
                 os._exit(128 + number)
             caught.append(number)
         os.close(reader)
