@@ -4,6 +4,7 @@ A command has two functions: `define()` defines its flags; `main()` does the wor
 or an exit status. `run(main, define)` calls both, so importing a command does nothing.
 """
 
+import codecs
 import contextlib
 import dataclasses
 import gc
@@ -288,7 +289,7 @@ def run(main, define, argv=None, needs_tensorflow=True):
     `argv` is by default the program's; a command without TensorFlow starts faster.
     """
     _leave_process_1()
-    argv = sys.argv if argv is None else argv
+    argv = [_dashed(argument) for argument in (sys.argv if argv is None else argv)]
     with progress.unread(), defined(define):
         if {"-h", "--help"} & set(argv[1:]):
             print(_help(main.__doc__ or main.__globals__["__doc__"]))
@@ -355,10 +356,55 @@ def _help(description):
     return parser.format_help().strip()
 
 
+def _dashed(argument):
+    """An argument with the hyphens that a text processor made a dash."""
+    return re.sub(r"^-*[\u2010-\u2015\u2212]-*(?=[a-z])", "--", argument)
+
+
+def _with_files(argv, parents=()):
+    """Yields the arguments of a command line, with those in a flagfile in place of its name."""
+    rest = iter(argv)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if name.lstrip("-") != "flagfile" or not name.startswith("-"):
+            yield argument
+            continue
+        path = _Path().parse(value if equals else next(rest, ""))
+        if path in parents:
+            raise ValueError(f"--flagfile={path} contains itself")
+        yield from _with_files(_lines(path), (*parents, path))
+
+
+_LINE = re.compile(
+    r"""(--?[\w-]+)  (?:\s*(=)\s*|\s+|$)  # a name
+    (?:(["'])(.*?)\3|(.*?))  \s*  # a value, which may be quoted
+    (?:(?<=\s)\#.*)?  # a comment""",
+    re.VERBOSE,
+)
+
+
+def _lines(path):
+    """Yields the arguments in a flagfile, one a line; raises ValueError if it is none."""
+    content = pathlib.Path(path).read_bytes()
+    is_utf_16 = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    try:
+        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--flagfile={path} is not UTF-8 text: {error}") from error
+    for number, line in enumerate(map(str.strip, re.split(r"\r\n?|\n", text)), 1):
+        match = _LINE.fullmatch(_dashed(line))
+        if match:
+            name, equals, _, quoted, plain = match.groups(default="")
+            value = quoted or plain
+            yield f"{name}={value}" if equals or value else name
+        elif line and not line.startswith(("#", "//")):
+            raise ValueError(f"--flagfile={path}, line {number}: '{line}' is not like --name=value")
+
+
 def parse(argv):
     """Sets the flags from a command line; a mistake ends the process in one line."""
     try:
-        rest = FLAGS(argv)
+        rest = FLAGS(list(_with_files(argv)))
     except (flags.Error, OSError, ValueError) as error:
         # What absl puts before some of its messages, where it says nothing.
         text = re.sub(r"^ERROR:: |flags? (\S+=(None)?(, )?)+: ", "", str(error))

@@ -149,6 +149,50 @@ def test_home_and_variables_are_expanded_as_by_a_shell(monkeypatch, typed, path)
     assert listed == ["nn", "A=/home/me/run"]
 
 
+def test_commas_of_existing_paths_do_not_split_lists(tmp_path):
+    paths = [tmp_path / "a, b", tmp_path / "c=d,e"]
+    for path in paths:
+        path.mkdir()
+    given = ["nn", str(paths[0]), f"X={paths[1]}", "no"]
+    made = value_of(lambda: flags.FLAGS.baselines, f"--baselines={','.join(given)}")
+    assert made == given
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_flagfiles_are_read_as_they_were_meant(tmp_path, encoding):
+    """Byte-order marks, comments after values, quotes, spaces, dashes, and another flagfile."""
+    (tmp_path / "other.flags").write_text("--seed=7")
+    lines = [
+        "# a comment",
+        "--train_steps=5  # some",
+        "--workdir='runs/#1 # a'\t# quoted",
+        "\u2014dataset = folder:a#b\u2028c ü",
+        '--crop="celeba"',
+        "--mirror # a switch",
+        "--image_size 16",
+        f"  --flagfile={tmp_path}/other.flags",
+    ]
+    path = tmp_path / "my.flags"
+    path.write_text("\r\n".join(lines), encoding)
+
+    def make():
+        return flags.FLAGS.workdir, flags.FLAGS.seed, flags.hparams_from_flags()
+
+    workdir, seed, hparams = value_of(make, f"\u2013flagfile={path}", "--seed=8")
+    assert (workdir, seed, hparams.training.train_steps) == ("runs/#1 # a", 8, 5)
+    expected = DataHparams("folder:a#b\u2028c ü", image_size=16, crop="celeba", mirror=True)
+    assert hparams.data == expected
+
+
+@pytest.mark.parametrize("line", ["workdir=x", "--flagfile=FILE", "\xff"])
+def test_a_flagfile_that_is_none_is_named(tmp_path, line, capsys):
+    """A line without dashes, a file that contains itself, another encoding: one line says where."""
+    path = tmp_path / "my.flags"
+    path.write_bytes(line.replace("FILE", str(path)).encode("latin-1"))
+    assert command(lambda: None, f"--flagfile={path}", define=define_all) == 1
+    assert str(path) in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["1,x", "", "0", "-1", "nan"])
 def test_lists_of_numbers_are_positive(text, capsys):
     define = lambda: absl_flags.DEFINE_list("tau", [], "")  # noqa: E731

@@ -17,6 +17,8 @@ _MAX_BYTES = 200  # of a name, which leaves room for a prefix and an extension
 _PARTIAL = ".partial-"  # how the names of unfinished files begin
 _FORBIDDEN = re.compile(r"""[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]|%(?=[0-9A-Fa-f]{2})""")
 
+_NAME = re.compile(r"^[\w.-]+=")
+
 
 def portable(name: str) -> str:
     """Returns a file name, without extension, that is valid on every file system.
@@ -38,11 +40,7 @@ def split(paths: str) -> list[str]:
     parts, found = paths.split(",") if paths else [], []
     while parts:
         joined = [",".join(parts[:count]) for count in range(len(parts), 0, -1)]
-        exist = (
-            text
-            for text in joined
-            if os.path.exists(text) or os.path.exists(text.partition("=")[2])
-        )
+        exist = (x for x in joined if os.path.exists(x) or os.path.exists(_NAME.sub("", x)))
         found.append(next(exist, parts[0].strip()))
         parts = parts[found[-1].count(",") + 1 :]
     return found
