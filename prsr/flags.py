@@ -4,7 +4,6 @@ A command has two functions: `define()` defines its flags; `main()` does the wor
 or an exit status. `run(main, define)` calls both, so importing a command does nothing.
 """
 
-import codecs
 import contextlib
 import dataclasses
 import gc
@@ -299,16 +298,15 @@ def run(main, define, argv=None, needs_tensorflow=True):
 
 
 def _leave_process_1():
-    """Where this is process 1, as in a container, a child process goes on and gets its signals.
+    """Where this is process 1, as in a container, a child goes on, and gets its signals.
 
     Linux ignores signals to process 1 that it has no handler for: `docker stop` would wait.
     """
-    if os.getpid() != 1 or not (child := os.fork()):
-        return
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, lambda number, _: os.kill(child, number))
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    sys.exit(status if status >= 0 else 128 - status)
+    if os.getpid() == 1 and (child := os.fork()):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, lambda number, _: os.kill(child, number))
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        sys.exit(status if status >= 0 else 128 - status)
 
 
 @contextlib.contextmanager
@@ -361,44 +359,34 @@ def _dashed(argument):
     return re.sub(r"^-*[\u2010-\u2015\u2212]-*(?=[a-z])", "--", argument)
 
 
+_LINE = re.compile(
+    r"""(--?[\w-]+)(?:\s*(=)\s*|\s+|$)(?:(["'])(.*?)\3|(.*?))\s*(?:(?<=\s)#.*)?"""
+)  # a name, a value that may be quoted, and a comment
+
+
 def _with_files(argv, parents=()):
     """Yields the arguments of a command line, with those in a flagfile in place of its name."""
     rest = iter(argv)
     for argument in rest:
         name, equals, value = argument.partition("=")
-        if name.lstrip("-") != "flagfile" or not name.startswith("-"):
+        if name in ("--flagfile", "-flagfile"):
+            path = _Path().parse(value if equals else next(rest, ""))
+            if path in parents:
+                raise ValueError(f"--flagfile={path} contains itself")
+            yield from _with_files(_lines(path), (*parents, path))
+        else:
             yield argument
-            continue
-        path = _Path().parse(value if equals else next(rest, ""))
-        if path in parents:
-            raise ValueError(f"--flagfile={path} contains itself")
-        yield from _with_files(_lines(path), (*parents, path))
-
-
-_LINE = re.compile(
-    r"""(--?[\w-]+)  (?:\s*(=)\s*|\s+|$)  # a name
-    (?:(["'])(.*?)\3|(.*?))  \s*  # a value, which may be quoted
-    (?:(?<=\s)\#.*)?  # a comment""",
-    re.VERBOSE,
-)
 
 
 def _lines(path):
-    """Yields the arguments in a flagfile, one a line; raises ValueError if it is none."""
-    content = pathlib.Path(path).read_bytes()
-    is_utf_16 = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    try:
-        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"--flagfile={path} is not UTF-8 text: {error}") from error
-    for number, line in enumerate(map(str.strip, re.split(r"\r\n?|\n", text)), 1):
-        match = _LINE.fullmatch(_dashed(line))
-        if match:
-            name, equals, _, quoted, plain = match.groups(default="")
-            value = quoted or plain
-            yield f"{name}={value}" if equals or value else name
-        elif line and not line.startswith(("#", "//")):
-            raise ValueError(f"--flagfile={path}, line {number}: '{line}' is not like --name=value")
+    """Yields the arguments in a flagfile, one a line; raises ValueError where it is none."""
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        for number, line in enumerate(map(str.strip, file), 1):
+            if match := _LINE.fullmatch(_dashed(line)):
+                name, equals, _, quoted, plain = match.groups(default="")
+                yield f"{name}={quoted or plain}" if equals or quoted or plain else name
+            elif line and not line.startswith(("#", "//")):
+                raise ValueError(f"--flagfile={path}, line {number}: {line!r} is no --name=value")
 
 
 def parse(argv):
@@ -407,7 +395,7 @@ def parse(argv):
         rest = FLAGS(list(_with_files(argv)))
     except (flags.Error, OSError, ValueError) as error:
         # What absl puts before some of its messages, where it says nothing.
-        text = re.sub(r"^ERROR:: |flags? (\S+=(None)?(, )?)+: ", "", str(error))
+        text = re.sub(r"^flags? (\S+=(None)?(, )?)+: ", "", str(error))
         fail(f"{text} (--help lists the flags)")
     if len(rest) > 1:
         fail(f"unexpected argument '{rest[1]}'; flags look like --name=value")

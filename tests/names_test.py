@@ -54,7 +54,8 @@ def test_every_command_in_a_folder_with_an_odd_name(odd, tiny_run, baseline_runs
     expected = prsr.load(tiny_run).sample(low_res, seed=1)
     np.testing.assert_array_equal(prsr.load(odd / "export").sample(low_res, seed=1), expected)
     use("demo", run, photos, f"--regression={odd / 'regression'}")
-    use("study", "prepare", study, f"--evaluations={odd / 'evaluation'}", "--workers=1")
+    evaluations = f"--evaluations={odd / 'evaluation'},X={odd / 'evaluation'}"
+    use("study", "prepare", study, evaluations, "--workers=1")
     use("study", "serve", study)
     use("study", "simulate", study, f"{output}simulated", "--fooled=regression=1,tau_1.1=9")
     corners = [f"--workdir={odd / 'corners'}", "--pairs=corners", "--train_steps=1"]

@@ -25,7 +25,7 @@ class _Unread:
     """A text stream that drops what cannot be written, such as after `head` has read enough."""
 
     def __init__(self, stream):
-        self._stream = stream or open(os.devnull, "w")  # noqa: SIM115 (there may be no stream)
+        self._stream = stream
 
     def __getattr__(self, name):
         return getattr(self._stream, name)
@@ -40,22 +40,20 @@ class _Unread:
         try:
             function(*arguments)
         except OSError:
-            with open(os.devnull, "w") as nowhere:  # for other writers, and what is buffered
+            with open(os.devnull, "w") as nowhere:  # for what is buffered, and for libraries
                 os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
 @contextlib.contextmanager
 def unread() -> Iterator[None]:
     """Within it, printing never fails: nobody reading is no reason to stop."""
-    with (
-        contextlib.redirect_stdout(_Unread(sys.stdout)),
-        contextlib.redirect_stderr(_Unread(sys.stderr)),
-    ):
+    out, err = (stream and _Unread(stream) for stream in (sys.stdout, sys.stderr))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             yield
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            print(end="", flush=True)
+            print(end="", flush=True, file=sys.stderr)
 
 
 @functools.cache

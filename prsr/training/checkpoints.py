@@ -40,16 +40,15 @@ def restore(trainer, workdir):
     with files.without_wildcards(workdir.checkpoints) as folder:
         newest = _restore_newest(trainer, workdir, folder) if trainer.is_chief else None
         (step,), *_ = trainer.all_gather([-1 if newest is None else newest])
-        if step >= 0 and not trainer.is_chief:
-            path = workdir.checkpoints / f"ckpt-{step}"
-            try:
-                _read(trainer, folder / path.name)
-            except Exception as error:  # as below
-                raise UserError(
-                    f"the chief resumes from {path}, which this worker cannot read "
-                    f"({first_line(error)}); put the run directory in a folder that all workers "
-                    f"share"
-                ) from error
+        try:
+            if step >= 0 and not trainer.is_chief:
+                _read(trainer, folder / f"ckpt-{step}")
+        except Exception as error:  # as below
+            raise UserError(
+                f"the chief resumes from {workdir.checkpoints}/ckpt-{step}, which this worker "
+                f"cannot read ({first_line(error)}); put the run directory in a folder that all "
+                f"workers share"
+            ) from error
     return step if step >= 0 else None
 
 

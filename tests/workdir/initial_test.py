@@ -17,26 +17,22 @@ OWN = [
 STILL = [*OWN, "--learning_rate=1e-30", "--train_steps=1", "--sample_images=0", "--ema=0"]
 
 
-@pytest.mark.parametrize("name", ["", "model.weights.h5"])
-def test_a_run_or_its_file_has_the_weights(tiny_run, name):
+@pytest.mark.parametrize("kind", ["run", "file", "file saved after fit"])
+def test_a_run_or_a_file_has_the_weights(tiny_run, tmp_path, kind):
+    """What `save_weights` writes after `fit` also holds the optimizer's arrays."""
     hparams, expected = Workdir(tiny_run).load_model()
     model = build_model(hparams)
-    initial.load(str(tiny_run / name), model)
+    where = tiny_run if kind == "run" else tiny_run / "model.weights.h5"
+    if kind == "file saved after fit":
+        where = tmp_path / "x.weights.h5"
+        expected.compile(optimizer=RMSProp(), run_eagerly=True)
+        expected.fit(np.zeros((4, 2, 2, 3)), np.zeros((4, 8, 8, 3)), verbose=0)
+        expected.save_weights(where)
+    initial.load(str(where), model)
     for mine, theirs in zip(model.variables, expected.variables):
         np.testing.assert_array_equal(mine, theirs)
-    assert initial.model_settings(str(tiny_run / name)) == ({} if name else vars(hparams.model))
-
-
-def test_weights_saved_after_fit_begin_a_run(tiny_run, tmp_path):
-    """The file holds the optimizer's arrays, too, which are ignored."""
-    hparams, expected = Workdir(tiny_run).load_model()
-    expected.compile(optimizer=RMSProp(), run_eagerly=True)
-    expected.fit(np.zeros((4, 2, 2, 3)), np.zeros((4, 8, 8, 3)), verbose=0)
-    expected.save_weights(tmp_path / "fitted.weights.h5")
-    model = build_model(hparams)
-    initial.load(str(tmp_path / "fitted.weights.h5"), model)
-    for mine, theirs in zip(model.variables, expected.variables):
-        np.testing.assert_array_equal(mine, theirs)
+    settings = vars(hparams.model) if kind == "run" else {}
+    assert initial.model_settings(str(where)) == settings
 
 
 def test_what_is_no_model_is_refused():
