@@ -58,5 +58,9 @@ def test_every_command_in_a_folder_with_an_odd_name(odd, tiny_run, baseline_runs
     use("study", "prepare", study, evaluations, "--workers=1")
     use("study", "serve", study)
     use("study", "simulate", study, f"{output}simulated", "--fooled=regression=1,tau_1.1=9")
-    corners = [f"--workdir={odd / 'corners'}", "--pairs=corners", "--train_steps=1"]
-    use("corners", *corners_test.ARGUMENTS, *corners, "--num_images=1", "--classifier_epochs=1")
+
+
+@pytest.mark.slow
+def test_corners_in_a_folder_with_an_odd_name(odd):
+    arguments = [f"--workdir={odd}", "--pairs=corners", "--train_steps=1", "--num_images=1"]
+    succeed(call("corners", *corners_test.ARGUMENTS, *arguments, "--classifier_epochs=1"))

@@ -7,7 +7,8 @@ import threading
 import time
 
 # Ctrl-C; kill, and machines that shut down; a closed terminal; SLURM's warning of the time limit.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")  # Windows lacks the last two
+SIGNALS = tuple(number for number in signal.Signals if number.name in _NAMES)
 
 
 @contextlib.contextmanager
