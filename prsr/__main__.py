@@ -4,6 +4,7 @@ import importlib
 import runpy
 import sys
 
+from prsr.system import progress
 from prsr.system.version import __version__
 
 # In the order of docs/commands.md.
@@ -34,7 +35,8 @@ def main():
     """Runs the command that the first argument names."""
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in ("--help", "-h"):
-        print(overview())
+        with progress.unread():
+            print(overview())
     elif command == "--version":
         print(f"prsr {__version__}")
     elif command in COMMANDS:

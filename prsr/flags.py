@@ -19,7 +19,7 @@ import warnings
 from absl import flags, logging
 
 from prsr.hparams import DataHparams, Hparams, ModelHparams, Sampling, Schedule, TrainingHparams
-from prsr.system import backend, progress
+from prsr.system import backend, files, progress
 from prsr.system.errors import UserError, cause
 
 FLAGS = flags.FLAGS
@@ -50,7 +50,7 @@ class _Path(flags.ArgumentParser):
 
 class _Paths(flags.ListParser):
     def parse(self, argument):
-        return [_Path().parse(path) for path in super().parse(argument)]
+        return argument if isinstance(argument, list) else files.split(_Path().parse(argument))
 
 
 def define_path(name, default, help, required=False):
@@ -294,13 +294,26 @@ def run(main, define, argv=None, needs_tensorflow=True):
     if argv is None and os.name == "posix" and sys.getfilesystemencoding() != "utf-8":
         # In UTF-8 mode, which Python chooses in the locale POSIX, too, unless told not to.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
-    argv = sys.argv if argv is None else argv
-    with defined(define):
+    _leave_process_1()
+    argv = [_dashed(argument) for argument in (sys.argv if argv is None else argv)]
+    with progress.unread(), defined(define):
         if {"-h", "--help"} & set(argv[1:]):
             print(_help(main.__doc__ or main.__globals__["__doc__"]))
             sys.exit()
         parse(argv)
         sys.exit(_call(main, needs_tensorflow))
+
+
+def _leave_process_1():
+    """Where this is process 1, as in a container, a child goes on, and gets its signals.
+
+    Linux ignores signals to process 1 that it has no handler for: `docker stop` would wait.
+    """
+    if os.getpid() == 1 and (child := os.fork()):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, lambda number, _: os.kill(child, number))
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        sys.exit(status if status >= 0 else 128 - status)
 
 
 @contextlib.contextmanager
@@ -348,13 +361,48 @@ def _help(description):
     return parser.format_help().strip()
 
 
+def _dashed(argument):
+    """An argument with the hyphens that a text processor made a dash."""
+    return re.sub(r"^-*[\u2010-\u2015\u2212]-*(?=[a-z])", "--", argument)
+
+
+_LINE = re.compile(
+    r"""(--?[\w-]+)(?:\s*(=)\s*|\s+|$)(?:(["'])(.*?)\3|(.*?))\s*(?:(?<=\s)#.*)?"""
+)  # a name, a value that may be quoted, and a comment
+
+
+def _with_files(argv, parents=()):
+    """Yields the arguments of a command line, with those in a flagfile in place of its name."""
+    rest = iter(argv)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if name in ("--flagfile", "-flagfile"):
+            path = _Path().parse(value if equals else next(rest, ""))
+            if path in parents:
+                raise ValueError(f"--flagfile={path} contains itself")
+            yield from _with_files(_lines(path), (*parents, path))
+        else:
+            yield argument
+
+
+def _lines(path):
+    """Yields the arguments in a flagfile, one a line; raises ValueError where it is none."""
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        for number, line in enumerate(map(str.strip, file), 1):
+            if match := _LINE.fullmatch(_dashed(line)):
+                name, equals, _, quoted, plain = match.groups(default="")
+                yield f"{name}={quoted or plain}" if equals or quoted or plain else name
+            elif line and not line.startswith(("#", "//")):
+                raise ValueError(f"--flagfile={path}, line {number}: {line!r} is no --name=value")
+
+
 def parse(argv):
     """Sets the flags from a command line; a mistake ends the process in one line."""
     try:
-        rest = FLAGS(argv)
+        rest = FLAGS(list(_with_files(argv)))
     except (flags.Error, OSError, ValueError) as error:
         # What absl puts before some of its messages, where it says nothing.
-        text = re.sub(r"^ERROR:: |flags? (\S+=(None)?(, )?)+: ", "", str(error))
+        text = re.sub(r"^flags? (\S+=(None)?(, )?)+: ", "", str(error))
         fail(f"{text} (--help lists the flags)")
     if len(rest) > 1:
         fail(f"unexpected argument '{rest[1]}'; flags look like --name=value")

@@ -108,7 +108,7 @@ class Change(NamedTuple):
 # A process whose unfinished files have the same names in every run.
 SAME_NAMES = (
     "-c",
-    "import os, runpy; os.getpid = lambda: 1; "
+    "import os, runpy; os.getpid = lambda: 2; "
     "runpy.run_module('prsr.train', run_name='__main__', alter_sys=True)",
 )
 CALLS = ("openat", "write", "pwrite64", "rename", "unlink", "mkdir", "rmdir", "ftruncate")

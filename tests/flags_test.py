@@ -3,6 +3,8 @@
 import importlib
 import json
 import os
+import signal
+import sys
 
 import pytest
 from absl import flags as absl_flags
@@ -11,7 +13,7 @@ from prsr import flags
 from prsr.__main__ import COMMANDS
 from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
 from prsr.system.errors import UserError
-from tests.conftest import call, other_keras_settings, run, succeed
+from tests.conftest import call, other_keras_settings, run, start, succeed
 
 
 def command(main, *arguments, define=lambda: None):
@@ -54,6 +56,44 @@ def test_an_error_of_the_program_is_raised():
     with pytest.raises(ZeroDivisionError):
         flags.run(main, lambda: None, ["command"], needs_tensorflow=False)
     assert "debug" not in absl_flags.FLAGS
+
+
+def test_nobody_reading_is_no_reason_to_stop(monkeypatch):
+    """A command whose output is a closed pipe does all of its work, and ends with status 0."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = []
+
+    def main():
+        for stream in (sys.stdout, sys.stderr):
+            print("nobody reads this", file=stream, flush=True)
+            print("nor this", file=stream)
+        done.append(True)
+
+    with open(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        monkeypatch.setattr(sys, "stderr", closed)
+        assert not command(main) and done
+
+
+PROCESS_1 = """
+import os, time
+from prsr import flags
+def main():
+    print("ready", flush=True)
+    time.sleep(600)
+os.getpid = lambda: 1
+flags.run(main, lambda: None, ["command"], needs_tensorflow=False)
+"""
+
+
+def test_process_1_of_a_container_ends_at_once():
+    """It has a child that does the work; both end, with a shell's status for the signal."""
+    process = start("", program=["-c", PROCESS_1])
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 def define_all():
@@ -106,6 +146,40 @@ def test_home_and_variables_are_expanded_as_by_a_shell(monkeypatch, typed, path)
     assert value_of(lambda: flags.FLAGS.dataset, f"--dataset={typed}") == path
     listed = value_of(lambda: flags.FLAGS.baselines, "--baselines=nn,A=~/run")
     assert listed == ["nn", "A=/home/me/run"]
+
+
+def test_flagfiles_are_read_as_they_were_meant(tmp_path):
+    """Byte-order marks, comments after values, quotes, spaces, dashes, and another flagfile."""
+    (tmp_path / "other.flags").write_text("--seed=7")
+    lines = [
+        "# a comment",
+        "--train_steps=5  # some",
+        "--workdir='runs/#1 # a'\t# quoted",
+        "\u2014dataset = folder:a#b\u2028c ü",
+        '--crop="celeba"',
+        "--mirror # a switch",
+        "--image_size 16",
+        f"  --flagfile={tmp_path}/other.flags",
+    ]
+    path = tmp_path / "my.flags"
+    path.write_text("\r\n".join(lines), "utf-8-sig")
+
+    def make():
+        return flags.FLAGS.workdir, flags.FLAGS.seed, flags.hparams_from_flags()
+
+    workdir, seed, hparams = value_of(make, f"\u2013flagfile={path}", "--seed=8")
+    assert (workdir, seed, hparams.training.train_steps) == ("runs/#1 # a", 8, 5)
+    expected = DataHparams("folder:a#b\u2028c ü", image_size=16, crop="celeba", mirror=True)
+    assert hparams.data == expected
+
+
+@pytest.mark.parametrize("line", ["workdir=x", "--flagfile=FILE", "\xff\xfe-\0"])
+def test_a_flagfile_that_is_none_is_named(tmp_path, line, capsys):
+    """A line without dashes, a file that contains itself, UTF-16: one line names the file."""
+    path = tmp_path / "my.flags"
+    path.write_bytes(line.replace("FILE", str(path)).encode("latin-1"))
+    assert command(lambda: None, f"--flagfile={path}", define=define_all) == 1
+    assert str(path) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["1,x", "", "0", "-1", "nan"])

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from prsr.data import image_sets, pipeline, records, sources
 from prsr.hparams import DataHparams
+from prsr.system import files
 from prsr.workdir.directory import Workdir
 
 
@@ -22,10 +23,12 @@ def weights(workdir):
     """Everything that training goes on from: weights, statistics, slots, step."""
     indices = (workdir / "checkpoints").glob("ckpt-*.index")
     newest = max(indices, key=lambda index: int(index.stem[5:]))
-    reader = tf.train.load_checkpoint(str(newest.with_suffix("")))
-    keys = sorted(reader.get_variable_to_shape_map())
-    # How many checkpoints were written is no part of it.
-    result = {key: reader.get_tensor(key) for key in keys if key.startswith(("model/", "optim"))}
+    with files.without_wildcards(newest.parent) as folder:
+        reader = tf.train.load_checkpoint(str(folder / newest.stem))
+        keys = sorted(reader.get_variable_to_shape_map())
+        # How many checkpoints were written is no part of it.
+        keys = [key for key in keys if key.startswith(("model/", "optim"))]
+        result = {key: reader.get_tensor(key) for key in keys}
     _, model = Workdir(workdir).load_model()
     return {**result, **{i: v.numpy() for i, v in enumerate(model.variables)}}
 

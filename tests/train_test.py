@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from prsr.workdir.directory import Workdir
 from tests.conftest import ROOT, TINY, WHOLE, assert_one_line, call, run, start, succeed
@@ -41,7 +42,13 @@ def test_a_killed_run_continues_to_the_same_weights(uninterrupted, tmp_path):
     result = succeed(call("train", f"--workdir={tmp_path}", *WEIGHTS_ALONE))
     assert re.search(r"resuming from step [36912]+", result.stderr)
     assert_same_weights(uninterrupted, tmp_path)
-    assert steps_logged(tmp_path) == steps_logged(uninterrupted)
+    assert steps_logged(tmp_path) == steps_logged(uninterrupted) == shown(tmp_path)
+
+
+def shown(workdir):
+    """The steps of a score that TensorBoard shows."""
+    events = EventAccumulator(str(workdir / "logs"), size_guidance={"tensors": 0}).Reload()
+    return [event.step for event in events.Tensors("train/bits_per_dim/joint")]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from prsr.data import decoding, letters, listing, lsun, preprocessing, records, splits
-from prsr.system import progress
+from prsr.system import files, progress
 from prsr.system.errors import UserError, first_line
 
 
@@ -148,10 +148,8 @@ class _Zip(Source):
 
     def __init__(self, where, split, channels):
         super().__init__(where, split, channels)
-        # One file, or several separated by commas; a file's name may also contain a comma.
-        paths = [where] if pathlib.Path(where).is_file() else where.split(",")
         self.members = {}
-        for path in paths:
+        for path in files.split(where):
             for name, member in self._open(path).items():
                 if name in self.members:
                     raise UserError(f"'{where}': two of the files contain '{name}'")

@@ -145,7 +145,8 @@ class Export:
         try:
             settings = json.loads((self.folder / _SETTINGS).read_text("utf-8"))
             self.hparams = Hparams.from_dict(settings["hparams"])
-            self._loaded = tf.saved_model.load(str(self.folder))
+            with files.without_wildcards(self.folder) as path:
+                self._loaded = tf.saved_model.load(str(path))
         except Exception as error:  # TensorFlow raises many kinds
             raise UserError(
                 f"cannot read the export '{self.folder}': {first_line(error)}"

@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -15,6 +16,8 @@ from prsr.system.errors import UserError, first_line
 _MAX_BYTES = 200  # of a name, which leaves room for a prefix and an extension
 _PARTIAL = ".partial-"  # how the names of unfinished files begin
 _FORBIDDEN = re.compile(r"""[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]|%(?=[0-9A-Fa-f]{2})""")
+
+_NAME = re.compile(r"^[\w.-]+=")
 
 
 def portable(name: str) -> str:
@@ -30,6 +33,17 @@ def portable(name: str) -> str:
         return content.decode()
     checksum = hashlib.blake2b(content, digest_size=4).hexdigest()
     return f"{content[: _MAX_BYTES - 9].decode(errors='ignore')}~{checksum}"
+
+
+def split(paths: str) -> list[str]:
+    """Splits PATH,PATH or NAME=PATH,NAME=PATH; a comma may also be part of an existing path."""
+    parts, found = paths.split(",") if paths else [], []
+    while parts:
+        joined = [",".join(parts[:count]) for count in range(len(parts), 0, -1)]
+        exist = (x for x in joined if os.path.exists(x) or os.path.exists(_NAME.sub("", x)))
+        found.append(next(exist, parts[0].strip()))
+        parts = parts[found[-1].count(",") + 1 :]
+    return found
 
 
 @contextlib.contextmanager
@@ -51,6 +65,21 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     except BaseException:
         _delete(partial)
         raise
+
+
+@contextlib.contextmanager
+def without_wildcards(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a path of a folder in which TensorFlow can read checkpoints, whatever its name.
+
+    TensorFlow takes the path of a checkpoint as a pattern, so a folder called `[a]` is not found.
+    """
+    if not set(str(folder)) & (set("[*?\\") - {os.sep}):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        link = pathlib.Path(temporary, "folder")
+        link.symlink_to(folder.absolute(), target_is_directory=True)
+        yield link
 
 
 def _delete(path: pathlib.Path) -> None:

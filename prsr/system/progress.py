@@ -1,4 +1,4 @@
-"""Prints progress and the time left to standard error."""
+"""Prints progress and the time left to standard error, whether or not anybody reads."""
 
 import contextlib
 import functools
@@ -19,6 +19,41 @@ def silenced() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+class _Unread:
+    """A text stream that drops what cannot be written, such as after `head` has read enough."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        self._attempt(self._stream.write, text)
+
+    def flush(self):
+        self._attempt(self._stream.flush)
+
+    def _attempt(self, function, *arguments):
+        try:
+            function(*arguments)
+        except OSError:
+            with open(os.devnull, "w") as nowhere:  # for what is buffered, and for libraries
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+@contextlib.contextmanager
+def unread() -> Iterator[None]:
+    """Within it, printing never fails: nobody reading is no reason to stop."""
+    out, err = (stream and _Unread(stream) for stream in (sys.stdout, sys.stderr))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            yield
+        finally:
+            print(end="", flush=True)
+            print(end="", flush=True, file=sys.stderr)
 
 
 @functools.cache

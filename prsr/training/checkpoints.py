@@ -5,6 +5,7 @@ import sys
 
 import tensorflow as tf
 
+from prsr.system import files
 from prsr.system.errors import UserError, first_line
 
 _KEPT = 3
@@ -18,32 +19,37 @@ def steps(workdir):
 
 
 def write(trainer, workdir):
-    """Writes the checkpoint of this step unless it exists, and deletes old ones."""
-    if trainer.step not in steps(workdir):
-        trainer.checkpoint.write(str(workdir.checkpoints / f"ckpt-{trainer.step}"))
-    for step in steps(workdir)[:-_KEPT]:
+    """Writes the checkpoint of this step, keeps the two before, and deletes all others."""
+    trainer.checkpoint.write(str(workdir.checkpoints / f"ckpt-{trainer.step}"))
+    found = steps(workdir)
+    # Later ones are damaged, or training would have resumed from them.
+    kept = [step for step in found if step <= trainer.step][-_KEPT:]
+    for step in set(found).difference(kept):
         for path in workdir.checkpoints.glob(f"ckpt-{step}.*"):
             path.unlink()
-    # Leftovers of killed runs, no longer needed once a newer checkpoint is complete.
-    for path in workdir.checkpoints.glob("broken-*"):
-        path.unlink()
-    for folder in workdir.checkpoints.glob("ckpt-*_temp"):
+    for folder in workdir.checkpoints.glob("ckpt-*_temp"):  # a killed run's
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def restore(trainer, workdir):
-    """Loads the newest readable checkpoint; with several machines, the chief chooses it."""
-    newest = _restore_newest(trainer, workdir) if trainer.is_chief else 0
-    (step,), *_ = trainer.all_gather([newest])
-    if step and not trainer.is_chief:
-        path = workdir.checkpoints / f"ckpt-{step}"
+    """Loads the newest undamaged checkpoint, which the chief chooses, and returns its step.
+
+    Returns None if there is none. Raises `UserError` if all are damaged, and `OSError` if one
+    cannot be opened.
+    """
+    with files.without_wildcards(workdir.checkpoints) as folder:
+        newest = _restore_newest(trainer, workdir, folder) if trainer.is_chief else None
+        (step,), *_ = trainer.all_gather([-1 if newest is None else newest])
         try:
-            _read(trainer, path)
+            if step >= 0 and not trainer.is_chief:
+                _read(trainer, folder / f"ckpt-{step}")
         except Exception as error:  # as below
             raise UserError(
-                f"the chief resumes from {path}, which this worker cannot read "
-                f"({first_line(error)}); put the run directory in a folder that all workers share"
+                f"the chief resumes from {workdir.checkpoints}/ckpt-{step}, which this worker "
+                f"cannot read ({first_line(error)}); put the run directory in a folder that all "
+                f"workers share"
             ) from error
+    return step if step >= 0 else None
 
 
 def _read(trainer, path):
@@ -56,20 +62,20 @@ def _read(trainer, path):
     checkpoint.read(str(path)).assert_consumed()
 
 
-def _restore_newest(trainer, workdir):
-    """Loads the newest readable checkpoint and returns its step, or 0 if there is none."""
+def _restore_newest(trainer, workdir, folder):
+    """Loads the newest undamaged checkpoint and returns its step, or None if there is none."""
     found = steps(workdir)
     for step in reversed(found):
         path = workdir.checkpoints / f"ckpt-{step}"
+        for file in workdir.checkpoints.glob(f"{path.name}.*"):
+            file.open("rb").close()  # what cannot be opened is not damaged
         try:
-            _read(trainer, path)
+            _read(trainer, folder / path.name)
         except Exception as error:  # broken files raise IndexError and others
             print(
                 f"cannot resume from {path} ({first_line(error)}); trying the one before",
                 file=sys.stderr,
             )
-            for broken in workdir.checkpoints.glob(f"ckpt-{step}.*"):
-                broken.rename(broken.with_name(f"broken-{broken.name}"))
         else:
             print(f"resuming from step {step:,} ({path})", file=sys.stderr)
             return step
@@ -78,4 +84,4 @@ def _restore_newest(trainer, workdir):
             f"no checkpoint in {workdir.checkpoints} is readable, so this run cannot be resumed; "
             f"train in another run directory"
         )
-    return 0
+    return None

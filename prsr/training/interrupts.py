@@ -7,7 +7,8 @@ import threading
 import time
 
 # Ctrl-C; kill, and machines that shut down; a closed terminal; SLURM's warning of the time limit.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")  # Windows lacks the last two
+SIGNALS = tuple(number for number in signal.Signals if number.name in _NAMES)
 
 
 @contextlib.contextmanager
@@ -33,7 +34,8 @@ def collected():
                 with contextlib.suppress(OSError):  # the terminal may be gone
                     os.write(2, f"{signal.Signals(number).name}: saving, then exiting\n".encode())
             elif time.monotonic() - first > 1:
-                os.write(2, b"exiting now; run the same command to resume from the last save\n")
+                with contextlib.suppress(OSError):
+                    os.write(2, b"exiting now; the same command resumes from the last save\n")
                 os._exit(128 + number)
             caught.append(number)
         os.close(reader)

@@ -117,7 +117,7 @@ class Loop:
             tf.errors.OpError: another worker was lost (`prsr.training.distribution.LOST`).
         """
         trainer, workdir, schedule = self.trainer, self.workdir, self.schedule
-        checkpoints.restore(trainer, workdir)
+        self.resumed = checkpoints.restore(trainer, workdir)
         trainer.rate_factor.assign(min(float(trainer.rate_factor.numpy()), self.max_rate_factor))
         self.step = self.first_step = trainer.step
         self.history = workdir.read_history()
@@ -130,6 +130,7 @@ class Loop:
         if trainer.is_chief:
             with self._disk_errors():
                 workdir.forget_metrics_after(self.step)
+                reporting.forget_summaries_after(self.step, workdir.logs)
                 self._writer = tf.summary.create_file_writer(str(workdir.logs))
         self._reporter = reporting.Reporter(trainer, workdir, self._writer)
         batches = iter(trainer.batches(self.step))
@@ -223,8 +224,9 @@ class Loop:
             precision = "mixed bfloat16" if hparams.training.mixed_precision else "float32"
             done = self.first_step, self.step
             parts = history.extended(self.history, hparams, "prsr.train", precision, *done)
-            with self._disk_errors():
-                checkpoints.write(self.trainer, self.workdir)
+            if self.step != self.resumed:
+                with self._disk_errors():
+                    checkpoints.write(self.trainer, self.workdir)
             with self.trainer.evaluation_weights(), self._disk_errors():
                 self.workdir.save_weights(self.trainer.model)
                 self.workdir.write_hparams(hparams, parts)

@@ -10,6 +10,19 @@ import tensorflow as tf
 from prsr.system import files, progress
 
 
+def forget_summaries_after(step, logs):
+    """Drops TensorBoard's events written after the checkpoint from which the run resumes."""
+    for path in logs.glob("events.*"):
+        events = []
+        with contextlib.suppress(tf.errors.DataLossError):  # killed while writing the last one
+            events += tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+        kept = [event for event in events if tf.compat.v1.Event.FromString(event).step <= step]
+        if kept != events:
+            with files.replacing(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
+                for event in kept:
+                    writer.write(event)
+
+
 class Reporter:
     """Prints scores and speed, and records them in a `Workdir` and with a `SummaryWriter`."""
 

@@ -203,10 +203,12 @@ def read_weights(path: pathlib.Path, model: keras.Model) -> None:
         UserError: it holds the weights of another model, or is damaged.
     """
     try:
-        sizes = []
+        found = {}
         with h5py.File(path) as file:
             # Links are not followed, so arrays in other files count as missing.
-            file.visititems(lambda _, item: sizes.append(getattr(item, "size", None)))
+            file.visititems(lambda name, item: found.update({name: getattr(item, "size", None)}))
+        # After `fit`, the file also holds the optimizer's arrays, which Keras then ignores.
+        sizes = [size for name, size in found.items() if not name.startswith("optimizer/")]
         sizes = sorted(size for size in sizes if size is not None)
         expected = sorted(math.prod(variable.shape) for variable in model.variables)
         if sizes != expected:  # Keras accepts surplus or oversized weights

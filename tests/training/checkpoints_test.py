@@ -69,7 +69,6 @@ def test_damage_to_a_checkpoint_is_noticed(trainer, uninterrupted, tmp_path, cap
         assert f"resuming from step {12 if noticed else 14} " in said
         for expected, actual in zip(saved[12 if noticed else 14], state(trainer)):
             np.testing.assert_array_equal(actual, expected, err_msg=f"case {case}: {said}")
-        assert (copy / "checkpoints" / f"broken-{path.name}").exists() == noticed
     assert harmless < 40  # an index ends in unused bytes; there is nothing else that is
 
 
@@ -80,3 +79,25 @@ def test_a_run_without_a_readable_checkpoint_is_refused(trainer, uninterrupted, 
     with pytest.raises(UserError, match="no checkpoint"):
         checkpoints.restore(trainer, Workdir(tmp_path))
     assert capsys.readouterr().err.count("trying the one before") == 3
+    assert len(checkpoints.steps(Workdir(tmp_path))) == 3
+
+
+def test_damaged_checkpoints_go_when_an_earlier_step_is_saved(trainer, uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted / "checkpoints", tmp_path / "checkpoints")
+    for step in (12, 14):
+        (tmp_path / "checkpoints" / f"ckpt-{step}.index").write_bytes(b"")
+    workdir = Workdir(tmp_path)
+    assert checkpoints.restore(trainer, workdir) == 9
+    assert checkpoints.steps(workdir) == [9, 12, 14]
+    checkpoints.write(trainer, workdir)
+    assert checkpoints.steps(workdir) == [9]
+
+
+def test_a_checkpoint_that_cannot_be_opened_is_an_error(trainer, uninterrupted, tmp_path):
+    """The file is named; training does not continue from an earlier checkpoint."""
+    shutil.copytree(uninterrupted / "checkpoints", tmp_path / "checkpoints")
+    path = tmp_path / "checkpoints" / "ckpt-14.data-00000-of-00001"
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(OSError, match=path.name):
+        checkpoints.restore(trainer, Workdir(tmp_path))

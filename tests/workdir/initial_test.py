@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from prsr.models import RMSProp
 from prsr.models.build import build_model
 from prsr.system.errors import UserError
 from prsr.workdir import initial
@@ -16,14 +17,22 @@ OWN = [
 STILL = [*OWN, "--learning_rate=1e-30", "--train_steps=1", "--sample_images=0", "--ema=0"]
 
 
-@pytest.mark.parametrize("name", ["", "model.weights.h5"])
-def test_weights_load_from_a_run_or_its_file(tiny_run, name):
+@pytest.mark.parametrize("kind", ["run", "file", "file saved after fit"])
+def test_weights_load_from_a_run_or_its_file(tiny_run, tmp_path, kind):
+    """What `save_weights` writes after `fit` also holds the optimizer's arrays."""
     hparams, expected = Workdir(tiny_run).load_model()
     model = build_model(hparams)
-    initial.load(str(tiny_run / name), model)
+    where = tiny_run if kind == "run" else tiny_run / "model.weights.h5"
+    if kind == "file saved after fit":
+        where = tmp_path / "x.weights.h5"
+        expected.compile(optimizer=RMSProp(), run_eagerly=True)
+        expected.fit(np.zeros((4, 2, 2, 3)), np.zeros((4, 8, 8, 3)), verbose=0)
+        expected.save_weights(where)
+    initial.load(str(where), model)
     for mine, theirs in zip(model.variables, expected.variables):
         np.testing.assert_array_equal(mine, theirs)
-    assert initial.model_settings(str(tiny_run / name)) == ({} if name else vars(hparams.model))
+    settings = vars(hparams.model) if kind == "run" else {}
+    assert initial.model_settings(str(where)) == settings
 
 
 def test_a_path_without_a_model_is_refused():

@@ -1,6 +1,7 @@
 """From evaluated runs to a study directory."""
 
 import pathlib
+import re
 
 import numpy as np
 
@@ -29,9 +30,11 @@ def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
     data_sets, pictures, algorithms = [], {}, []
     for entry in evaluations:
         name, equals, place = entry.partition("=")
-        source = pathlib.Path(place if equals else entry)
+        if not equals or pathlib.Path(entry).exists():
+            name, place = "", entry
+        source = pathlib.Path(place)
         table, names = results.read(source)
-        name = name if equals else pathlib.Path(table["run"]).name
+        name = name or re.sub(r"^[.-]|[^\w.-]", "_", pathlib.Path(table["run"]).name, flags=re.A)
         if name in pictures:
             raise UserError(f"two evaluations are called '{name}'; name them: NAME=DIR,NAME=DIR")
         studied = _algorithms(name, source, table, methods)

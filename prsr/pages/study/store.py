@@ -97,8 +97,10 @@ class Store:
             )
             self._database.row_factory = sqlite3.Row
             self._execute = self._database.execute
-            self._execute("PRAGMA journal_mode = WAL")
-            self._execute("PRAGMA synchronous = FULL")  # on disk, not only in the cache
+            # A copy of the file has every answer: none waits in another file, as with WAL.
+            self._execute("PRAGMA journal_mode = DELETE")
+            # On disk, not only in the cache; simulated answers can be made again.
+            self._execute(f"PRAGMA synchronous = {'OFF' if study.simulated else 'EXTRA'}")
             with self._transaction():
                 if self._execute("SELECT 1 FROM sqlite_master").fetchone() is None:
                     for statement in _SCHEMA.split(";"):

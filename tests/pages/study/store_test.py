@@ -210,6 +210,16 @@ def test_answers_of_another_study_or_version_are_refused(study, store, change, w
             use(study)
 
 
+def test_a_copy_of_the_file_has_every_answer(study, store, clock):
+    """Of answers.db alone, while the server runs."""
+    finish(store, clock, studies.begin(store))
+    expected = sessions(store)
+    content = study.answers.read_bytes()
+    store.close()
+    study.answers.write_bytes(content)
+    assert sessions(store) == expected and len(expected[0]["answers"]) == 6
+
+
 def test_a_damaged_database_is_refused(study):
     study.answers.write_bytes(b"not a database, though it is long enough to be one" * 100)
     for use in (studies.open_store, store_module.read):
