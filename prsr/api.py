@@ -74,12 +74,13 @@ class _Model:
         self,
         image: Images,
         num_samples: int = 1,
-        tau: float = 1.1,
+        tau: float | None = None,
         seed: int = 1,
         align: bool = False,
-        guidance: float = 0.0,
-        match_input: bool = False,
+        guidance: float | None = None,
+        match_input: bool | None = None,
         given: Given = None,
+        as_in_the_paper: bool = False,
     ) -> Images: ...
 
     @overload
@@ -87,26 +88,31 @@ class _Model:
         self,
         image: Image.Image,
         num_samples: int = 1,
-        tau: float = 1.1,
+        tau: float | None = None,
         seed: int = 1,
         align: bool = False,
-        guidance: float = 0.0,
-        match_input: bool = False,
+        guidance: float | None = None,
+        match_input: bool | None = None,
         given: Given = None,
+        as_in_the_paper: bool = False,
     ) -> list[Image.Image]: ...
 
     def sample(
         self,
         image,
         num_samples=1,
-        tau=1.1,
+        tau=None,
         seed=1,
         align=False,
-        guidance=0.0,
-        match_input=False,
+        guidance=None,
+        match_input=None,
         given=None,
+        as_in_the_paper=False,
     ):
         """Draws samples from p(y | x), the same images as `prsr.sample` with these settings.
+
+        Where `tau`, `guidance` or `match_input` is None, `hparams.sampling` has it: what a bundled
+        model recommends, and otherwise the paper's.
 
         Args:
             image: x, as a PIL image or an array `[height, width, channels]`, which `low_res`
@@ -122,6 +128,8 @@ class _Model:
             given: `[high, high, channels]` integers for each sample to complete: values to keep,
                 0..255, and -1 where to draw. Drawn values depend only on given values that come
                 earlier in the drawing order, never on those below.
+            as_in_the_paper: whether None stands for the paper's settings (tau 1.1, no guidance, no
+                matching) for a bundled model, too.
 
         Returns:
             For a PIL image, a list of PIL images; for one array, `[num_samples, high, high,
@@ -131,6 +139,10 @@ class _Model:
             ValueError: an argument is invalid, or there is no face to align.
             UserError: as for `low_res`.
         """
+        wanted = {"tau": tau, "guidance": guidance, "match_input": match_input}
+        wanted = {name: value for name, value in wanted.items() if value is not None}
+        default = Sampling() if as_in_the_paper else self.hparams.sampling
+        tau, guidance, match_input = (vars(default) | wanted).values()
         whole = all(isinstance(number, numbers.Integral) for number in (num_samples, seed))
         real = all(isinstance(number, numbers.Real) for number in (tau, guidance))
         if not (whole and num_samples > 0 and real and isinstance(match_input, bool)):

@@ -193,15 +193,19 @@ def numbers(name):
     return values
 
 
-def sampling_from_flags(hparams):
+def sampling_from_flags(hparams, recommended=()):
     """The `prsr.hparams.Sampling` that the flags describe, for a model with these settings.
+
+    Args:
+        recommended: a dict of values in place of the flags' defaults.
 
     Raises:
         UserError: a number is out of bounds, or this model cannot be sampled so.
     """
     from prsr.sampling import samplers
 
-    sampling = _from_flags(Sampling)
+    given = {name: x for name, x in dict(recommended).items() if not FLAGS[name].present}
+    sampling = _from_flags(Sampling, given)
     samplers.check(sampling, hparams)
     return sampling
 

@@ -1,6 +1,6 @@
 """Super-resolves images.
 
-python -m prsr.sample --model=faces --input=FILE_OR_FOLDER --output=samples
+python -m prsr.sample --model=faces --input=FILE_OR_FOLDER
 """
 
 import itertools
@@ -24,10 +24,13 @@ from prsr.flags import (
     sampling_from_flags,
     trained,
 )
+from prsr.hparams import Sampling
 from prsr.system import backend, files, progress
 from prsr.system.errors import UserError
 
 _MAX_ROWS = 64  # of the grid
+_FRAME, _LAST_FRAME = 90, 3000  # milliseconds of an animation
+_NOT_YET = 228  # light grey, where an animation has not drawn
 
 
 def define():
@@ -44,8 +47,12 @@ def define():
             "given", None, "High-resolution image to continue: only its transparent parts are drawn"
         )
         define_path("output", "samples", "Folder to write to")
+        flags.DEFINE_bool("animate", False, "Also write NAME_rows.png: samples growing row by row")
     define_sampling()
     with group("Sampling"):
+        flags.DEFINE_bool(
+            "as_in_the_paper", False, "Use the defaults above where a bundled model recommends others"
+        )
         flags.DEFINE_integer("num_samples", 4, "Samples per image; one if --tau=inf", 1)
         flags.DEFINE_integer(
             "seed", 1, "Seed; sample k of an image depends on the seed, k and the image"
@@ -64,7 +71,13 @@ def main():
     if FLAGS.align and FLAGS.input is None:
         raise UserError("--align needs --input, the image or folder to find faces in")
     hparams = workdir.read_hparams()
-    sampling = sampling_from_flags(hparams)
+    recommended = {} if FLAGS.as_in_the_paper else vars(hparams.sampling)
+    sampling = sampling_from_flags(hparams, recommended)
+    if Sampling(**recommended) != Sampling():
+        print(
+            f"drawing with {sampling.title}: what the model recommends, unless a flag differs "
+            f"(--as_in_the_paper: {Sampling().title})"
+        )
     num_samples = 1 if math.isinf(sampling.tau) else FLAGS.num_samples
     given = None if FLAGS.given is None else inputs.read_given(FLAGS.given, hparams)
     # Finding faces takes seconds; meanwhile the sampler compiles, for as many as there may be.
@@ -79,7 +92,7 @@ def main():
     threading.Thread(target=sampler.warm_up, args=[shape]).start()
     workdir.load_weights(model)
     chosen = chosen or inputs.read_inputs(FLAGS.input, hparams, find_eyes)
-    options = num_samples, sampling, FLAGS.seed, FLAGS.batch_size, given
+    options = num_samples, sampling, FLAGS.seed, FLAGS.batch_size, given, FLAGS.animate
     super_resolve(model, sampler, chosen, pathlib.Path(FLAGS.output), *options)
 
 
@@ -96,13 +109,23 @@ def _chosen(workdir, hparams):
 
 
 def super_resolve(
-    model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given=None
+    model,
+    sampler,
+    inputs,
+    output,
+    num_samples,
+    sampling,
+    seed,
+    batch_size,
+    given=None,
+    animate=False,
 ):
     """Draws samples and writes them as PNGs, with a grid of the first inputs and the likelihoods.
 
     Writes `NAME_K.png` for sample K of each input as soon as its batch is drawn, `grid.png` (input,
     bicubic, samples, and any original) as soon as its rows are drawn, and `nats.json` at the end,
-    also if interrupted. Prints the likelihoods, if the model has any.
+    also if interrupted; with `animate` also `NAME_rows.png` for each input. Prints the likelihoods,
+    if the model has any.
 
     `inputs` are a list of `prsr.data.inputs.Input`; `sampler`, `num_samples`, `sampling`, `seed`,
     `batch_size` and `given` are as for `prsr.sampling.samplers.draw_samples`.
@@ -121,6 +144,8 @@ def super_resolve(
     try:
         # The images of as many inputs as fit in a batch are scored together.
         while group := list(itertools.islice(drawn, max(1, batch_size // (num_samples + 2)))):
+            for image, pictures in group if animate else ():
+                _write_animation(image, pictures, output)
             if len(rows) < num_rows:
                 rows += [{"input": image.low_res, **pictures} for image, pictures in group]
                 if len(rows) >= num_rows:
@@ -170,6 +195,24 @@ def _write_grid(rows, output):
     rows = [[row.get(caption) for caption in captions] for row in rows]
     with files.disk_errors(output):
         images.save(plotting.sheet(rows, captions), output / "grid.png")
+
+
+def _write_animation(image, pictures, output):
+    """Writes NAME_rows.png, an animated PNG of an input's row of the grid, whose samples grow."""
+    from prsr import images, plotting
+
+    frames, size = [], len(pictures["bicubic"])
+    for row in range(size + 1):
+        shown = {"input": image.low_res, **pictures}
+        for name in shown:
+            if name.startswith("sample"):
+                shown[name] = shown[name].copy()
+                shown[name][row:] = _NOT_YET
+        frames.append(plotting.sheet([list(shown.values())], list(shown)))
+    with files.disk_errors(output):
+        options = {"save_all": True, "append_images": frames[1:]}
+        options["duration"] = [_FRAME] * size + [_LAST_FRAME]
+        images.save(frames[0], output / f"{image.name}_rows.png", **options)
 
 
 def _score(scored, group, batch_size):
