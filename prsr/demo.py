@@ -1,7 +1,9 @@
 """Serves a web page to try a model on.
 
-python -m prsr.demo --model=faces
+python -m prsr.demo
 """
+
+import contextlib
 
 from prsr.flags import (
     FLAGS,
@@ -20,7 +22,7 @@ _EXAMPLES = 6
 
 
 def define():
-    define_trained()
+    define_trained(required=False)
     with group("Page"):
         define_dataset()
         define_path(
@@ -31,43 +33,66 @@ def define():
 
 def main():
     from prsr.pages import web
-    from prsr.pages.demo import drawing, server
-    from prsr.workdir.directory import Workdir
+    from prsr.pages.demo import server
+    from prsr.workdir import pretrained
 
-    workdir = trained()
-    hparams, model = workdir.load_model()
+    if FLAGS.workdir:
+        workdirs = {"run": trained()}
+    else:
+        names = [FLAGS.model or "faces", *pretrained.names()]
+        workdirs = {name: pretrained.workdir(name) for name in names}
+    choices = {name: _choice(workdir, not i) for i, (name, workdir) in enumerate(workdirs.items())}
+    drawers = [choice.drawer for choice in choices.values()]
+    drawers[0].model  # noqa: B018 (the others are loaded when they are chosen)
+    app = server.create_app(choices, FLAGS.allow_framing_by)
+    listening = web.listening(app, FLAGS.host, FLAGS.port, connections=200)
+    with listening as (address, serve_forever), contextlib.ExitStack() as stack:
+        for drawer in drawers:
+            stack.push(drawer)  # stops it at the end
+        drawers[0].start()
+        print(f"open {address} (Ctrl-C stops it)", flush=True)
+        serve_forever()
+    print("stopped")
+
+
+def _choice(workdir, is_first):
+    """The `server.Choice` of a run; `--dataset` and `--regression` are for the first one."""
+    from prsr.pages.demo import drawing, server
+
+    hparams = workdir.read_hparams()
     hparams.model.require_prior("be shown on the page (a regression can be: --regression)")
     if hparams.data.pairs != "downsampled":
         raise UserError(
             f"--workdir={workdir.path} is a run of --pairs={hparams.data.pairs}, not "
             f"super-resolution; the page needs --pairs=downsampled"
         )
-    regression = None
-    if FLAGS.regression:
-        others, regression = Workdir(FLAGS.regression).load_model()
-        sizes = [(h.data.image_size, h.model.scale, h.model.channels) for h in (hparams, others)]
-        if others.model.architecture != "regression" or sizes[0] != sizes[1]:
-            raise UserError(
-                f"--regression={FLAGS.regression} is not a run of --architecture=regression with "
-                f"this model's sizes"
-            )
-    examples = _examples(workdir, hparams)
-    drawer = drawing.Drawer(hparams, model, regression)
-    app = server.create_app(drawer, examples, *_faces(hparams), FLAGS.allow_framing_by)
-    listening = web.listening(app, FLAGS.host, FLAGS.port, connections=200)
-    with listening as (address, serve_forever), drawer:
-        print(f"open {address} (Ctrl-C stops it)", flush=True)
-        serve_forever()
-    print("stopped")
+    regression = _regression(hparams) if is_first and FLAGS.regression else None
+    drawer = drawing.Drawer(hparams, lambda: workdir.load_model()[1], regression)
+    examples = _examples(workdir, hparams, FLAGS.dataset if is_first else None)
+    return server.Choice(drawer, examples, *_faces(hparams))
 
 
-def _examples(workdir, hparams):
+def _regression(hparams):
+    """The model of `--regression`, which must have the sizes of the other one."""
+    from prsr.workdir.directory import Workdir
+
+    others, regression = Workdir(FLAGS.regression).load_model()
+    sizes = [(h.data.image_size, h.model.scale, h.model.channels) for h in (hparams, others)]
+    if others.model.architecture != "regression" or sizes[0] != sizes[1]:
+        raise UserError(
+            f"--regression={FLAGS.regression} is not a run of --architecture=regression with "
+            f"this model's sizes"
+        )
+    return regression
+
+
+def _examples(workdir, hparams, dataset):
     """The page's first pictures, bundled or of the test split, as names and square images."""
     from prsr.data import decoding, inputs, preprocessing
 
-    if FLAGS.model is not None and not FLAGS.dataset:
-        paths = sorted((workdir.path / "examples").glob("*.jpg"))
-        names = [path.stem.replace("_", " ").title() for path in paths]
+    paths = sorted((workdir.path / "examples").glob("*"))
+    if paths and not dataset:
+        names = [" ".join(x[0].upper() + x[1:] for x in path.stem.split("_")) for path in paths]
         pictures = [decoding.decode(path, hparams.model.channels) for path in paths]
         squares = [preprocessing.crop(picture, hparams.data.crop) for picture in pictures]
         return list(zip(names, squares))

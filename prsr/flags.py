@@ -68,14 +68,14 @@ def define_workdir():
     define_path("workdir", None, "Run directory: settings, weights, logs (required)", required=True)
 
 
-def define_trained():
+def define_trained(required=True):
     """`--workdir` or `--model`: a trained model, which `trained` opens."""
     with group("Model"):
         flags.DEFINE_string("model", None, "A bundled model: faces or bedrooms")
         define_path("workdir", None, "Or your own: the run directory of a trained model")
     flags.register_multi_flags_validator(
         ["workdir", "model"],
-        lambda given: bool(given["workdir"]) != bool(given["model"]),
+        lambda given: sum(map(bool, given.values())) in ((1,) if required else (0, 1)),
         "give either --model=faces or --workdir=RUN, a run of your own",
     )
 

@@ -51,7 +51,9 @@ def define():
     define_sampling()
     with group("Sampling"):
         flags.DEFINE_bool(
-            "as_in_the_paper", False, "Use the defaults above where a bundled model recommends others"
+            "as_in_the_paper",
+            False,
+            "Use the defaults above where a bundled model recommends others",
         )
         flags.DEFINE_integer("num_samples", 4, "Samples per image; one if --tau=inf", 1)
         flags.DEFINE_integer(

@@ -1,4 +1,4 @@
-"""The queue of pictures to super-resolve, and the one thread that draws them, row by row.
+"""The queue of pictures to super-resolve with a model, and the thread that draws them, row by row.
 
 One picture is drawn at a time, always as a batch of `MAX_SAMPLES` samples. That costs little
 more than one sample, and it is compiled only once.
@@ -24,7 +24,6 @@ from prsr.models.pixel_recursive import Logits, guided
 from prsr.sampling import cached, noise, projection, samplers
 from prsr.system.errors import first_line
 
-BEST = Sampling(1.2, 2.0, True)  # found by experiments/guidance_search.py, on validation images
 MAX_SAMPLES = 8
 MAX_WAITING = 20
 MAX_KEPT = 100  # finished pictures, for people still looking at them
@@ -72,22 +71,22 @@ class Picture:
 
 
 class Drawer:
-    """Draws pictures in the order in which they arrive.
+    """Draws pictures in the order in which they arrive, once it has been started.
 
     Args:
         hparams: the model's `prsr.hparams.Hparams`.
-        model: a `PixelRecursiveSuperResolution`.
+        load: function that returns the `PixelRecursiveSuperResolution`, called when it is needed.
         regression: a `RegressionNetwork` of the same sizes, or None.
         clock: function that returns seconds.
     """
 
-    def __init__(self, hparams, model, regression=None, clock=time.monotonic):
+    def __init__(self, hparams, load, regression=None, clock=time.monotonic):
         # Pictures arrive as the square that the user chose, so they are not cropped again.
         self.hparams = dataclasses.replace(
             hparams, data=dataclasses.replace(hparams.data, crop="center")
         )
         self.clock = clock
-        self._model, self._sample_rows = model, cached.Sampler(model).rows
+        self._load = load
         self._compare = tf.function(self._compare_networks, autograph=False)
         self._cached_inside = functools.lru_cache(MAX_INSIDES)(self._look_inside)
         self._looking_inside = threading.Lock()
@@ -98,19 +97,35 @@ class Drawer:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self.ready = False
 
+    @functools.cached_property
+    def model(self):
+        return self._load()
+
+    @functools.cached_property
+    def _sample_rows(self):
+        return cached.Sampler(self.model).rows
+
+    def start(self):
+        """Starts loading the model and drawing, unless it was done before."""
+        with self._changed:
+            if self._thread.ident is None:
+                # The first picture, which nobody sees, compiles what drawing needs.
+                size, channels = self.hparams.data.image_size, self.hparams.model.channels
+                low_res = np.zeros((size // self.hparams.model.scale,) * 2 + (channels,), np.uint8)
+                matched = Sampling(match_input=True)
+                self._enqueue(Picture(low_res, None, 1, matched, 1)).looked = float("inf")
+                self._thread.start()
+
     def __enter__(self):
-        # The first picture, which nobody sees, compiles what drawing needs.
-        size, channels = self.hparams.data.image_size, self.hparams.model.channels
-        low_res = np.zeros((size // self.hparams.model.scale,) * 2 + (channels,), np.uint8)
-        self._enqueue(Picture(low_res, None, 1, BEST, 1)).looked = float("inf")
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *_):
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join(30)  # XLA's compiler cannot be interrupted
+        if self._thread.ident is not None:
+            self._thread.join(30)  # XLA's compiler cannot be interrupted
 
     def submit(self, image, num_samples, sampling, seed):
         """Queues the middle square of an image, `[height, width, channels]` uint8, as a `Picture`.
@@ -179,7 +194,7 @@ class Drawer:
 
     def _compare_networks(self, low_res, high_res, tau, guidance):
         """`prsr.models.inspection.compare` of the distributions that are drawn from."""
-        logits = self._model((low_res, high_res), guidance=guidance)
+        logits = self.model((low_res, high_res), guidance=guidance)
         drawn = guided(logits.conditioning, guidance), logits.prior, logits.joint
         return inspection.compare(Logits(*(tau * each for each in drawn)), high_res)
 
@@ -248,7 +263,7 @@ class Drawer:
             picture.matched = np.asarray(matched)
         pictures = np.concatenate([np.stack([*picture.others.values()]), picture.samples()])
         repeated = low_res.repeat(len(pictures), 0)
-        nats = likelihood.nats(self._model, repeated, pictures, len(pictures)).tolist()
+        nats = likelihood.nats(self.model, repeated, pictures, len(pictures)).tolist()
         picture.nats = {**dict(zip(picture.others, nats)), "samples": nats[len(others) :]}
         picture.state = "done"
 

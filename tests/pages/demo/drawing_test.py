@@ -43,7 +43,7 @@ class Rows:
 @pytest.fixture
 def queue(trained):
     """A drawer that draws a row for each release of `queue.rows.allowed`."""
-    drawer = drawing.Drawer(*trained, clock=studies.Clock())
+    drawer = drawing.Drawer(trained[0], lambda: trained[1], clock=studies.Clock())
     drawer.rows = drawer._sample_rows = Rows()
     drawer.rows.allowed.release(8)  # the warm-up
     with drawer:
@@ -67,7 +67,7 @@ def wait(condition):
 
 def test_samples_are_the_sampler_s(trained):
     hparams, model = trained
-    with drawing.Drawer(hparams, model) as drawer:
+    with drawing.Drawer(hparams, lambda: model) as drawer:
         picture = drawer.submit(LOW_RES, 3, Sampling(0.9), 5)
         wait(lambda: picture.state == "done")
     seeds = noise.image_seeds(LOW_RES, 5, 3)
@@ -162,7 +162,7 @@ def test_a_grey_model_that_crops_digits_is_shown_the_square_that_was_chosen():
     model = ModelHparams(channels=1, scale=2, prior_hidden=4, **sizes)
     hparams = Hparams(model, DataHparams(image_size=8, crop="mnist"))
     square = RNG.integers(0, 256, (8, 8, 1), dtype=np.uint8)
-    with drawing.Drawer(hparams, build_model(hparams)) as drawer:
+    with drawing.Drawer(hparams, lambda: build_model(hparams)) as drawer:
         picture = drawer.submit(square, 2, Sampling(), 1)
         wait(lambda: picture.state == "done")
     np.testing.assert_array_equal(picture.others["original"], square)
