@@ -5,30 +5,21 @@ python -m prsr.demo
 
 import contextlib
 
-from prsr.flags import (
-    FLAGS,
-    define_address,
-    define_dataset,
-    define_path,
-    define_trained,
-    group,
-    run,
-    trained,
-    with_dataset,
-)
+from prsr import flags
+from prsr.flags import FLAGS
 from prsr.system.errors import UserError
 
 _EXAMPLES = 6
 
 
 def define():
-    define_trained(required=False)
-    with group("Page"):
-        define_dataset()
-        define_path(
+    flags.define_trained(required=False)
+    with flags.group("Page"):
+        flags.define_dataset()
+        flags.define_path(
             "regression", None, "Run directory of a trained regression to show beside the samples"
         )
-    define_address()
+    flags.define_address()
 
 
 def main():
@@ -37,7 +28,7 @@ def main():
     from prsr.workdir import pretrained
 
     if FLAGS.workdir:
-        workdirs = {"run": trained()}
+        workdirs = {"run": flags.trained()}
     else:
         names = [FLAGS.model or "faces", *pretrained.names()]
         workdirs = {name: pretrained.workdir(name) for name in names}
@@ -97,7 +88,7 @@ def _examples(workdir, hparams, dataset):
         squares = [preprocessing.crop(picture, hparams.data.crop) for picture in pictures]
         return list(zip(names, squares))
     try:
-        hparams = with_dataset(hparams)
+        hparams = flags.with_dataset(hparams)
         source, _ = workdir.open_images(hparams)
         found = inputs.test_inputs(source, hparams, _EXAMPLES)
     except UserError as error:
@@ -120,4 +111,4 @@ def _faces(hparams):
 
 
 if __name__ == "__main__":
-    run(main, define)
+    flags.run(main, define)

@@ -10,58 +10,45 @@ import pathlib
 import tempfile
 import threading
 
-from absl import flags
+from absl.flags import DEFINE_bool, DEFINE_integer
 
-from prsr.flags import (
-    FLAGS,
-    define_batch_size,
-    define_path,
-    define_replicas,
-    define_sampling,
-    define_trained,
-    group,
-    run,
-    sampling_from_flags,
-    trained,
-)
+from prsr import flags
+from prsr.flags import FLAGS
 from prsr.hparams import Sampling
 from prsr.system import backend, files, progress
 from prsr.system.errors import UserError
 
 _MAX_ROWS = 64  # of the grid
 _FRAME, _LAST_FRAME = 90, 3000  # milliseconds of an animation
-_NOT_YET = 228  # light grey, where an animation has not drawn
 
 
 def define():
-    define_trained()
-    with group("Images"):
-        define_path(
+    flags.define_trained()
+    with flags.group("Images"):
+        flags.define_path(
             "input",
             None,
             "Image or folder; by default the bundled photographs or the run's test images",
         )
-        flags.DEFINE_bool("align", False, "Find the face in each image and crop it as for training")
-        flags.DEFINE_integer("num_images", 8, "Without --input: number of images", 1)
-        define_path(
+        DEFINE_bool("align", False, "Find the face in each image and crop it as for training")
+        DEFINE_integer("num_images", 8, "Without --input: number of images", 1)
+        flags.define_path(
             "given", None, "High-resolution image to continue: only its transparent parts are drawn"
         )
-        define_path("output", "samples", "Folder to write to")
-        flags.DEFINE_bool("animate", False, "Also write NAME_rows.png: samples growing row by row")
-    define_sampling()
-    with group("Sampling"):
-        flags.DEFINE_bool(
+        flags.define_path("output", "samples", "Folder to write to")
+        DEFINE_bool("animate", False, "Also write NAME_rows.png: samples growing row by row")
+    flags.define_sampling()
+    with flags.group("Sampling"):
+        DEFINE_bool(
             "as_in_the_paper",
             False,
             "Use the defaults above where a bundled model recommends others",
         )
-        flags.DEFINE_integer("num_samples", 4, "Samples per image; one if --tau=inf", 1)
-        flags.DEFINE_integer(
-            "seed", 1, "Seed; sample k of an image depends on the seed, k and the image"
-        )
-    with group("Speed"):
-        define_batch_size()
-        define_replicas()
+        DEFINE_integer("num_samples", 4, "Samples per image; one if --tau=inf", 1)
+        DEFINE_integer("seed", 1, "Seed; sample k of an image depends on the seed, k and the image")
+    with flags.group("Speed"):
+        flags.define_batch_size()
+        flags.define_replicas()
 
 
 def main():
@@ -69,17 +56,16 @@ def main():
     from prsr.sampling import samplers
 
     devices = backend.devices(FLAGS.num_replicas)
-    workdir = trained()
+    workdir = flags.trained()
     if FLAGS.align and FLAGS.input is None:
         raise UserError("--align needs --input, the image or folder to find faces in")
     hparams = workdir.read_hparams()
-    recommended = {} if FLAGS.as_in_the_paper else vars(hparams.sampling)
-    sampling = sampling_from_flags(hparams, recommended)
-    if Sampling(**recommended) != Sampling():
-        print(
-            f"drawing with {sampling.title}: what the model recommends, unless a flag differs "
-            f"(--as_in_the_paper: {Sampling().title})"
-        )
+    paper = Sampling()
+    recommended = paper if FLAGS.as_in_the_paper else hparams.sampling
+    sampling = flags.sampling_from_flags(hparams, vars(recommended))
+    if recommended != paper:
+        why = f"recommended for this model (--as_in_the_paper: {paper.title})"
+        print(f"drawing with {sampling.title}: {why}")
     num_samples = 1 if math.isinf(sampling.tau) else FLAGS.num_samples
     given = None if FLAGS.given is None else inputs.read_given(FLAGS.given, hparams)
     # Finding faces takes seconds; meanwhile the sampler compiles, for as many as there may be.
@@ -94,8 +80,11 @@ def main():
     threading.Thread(target=sampler.warm_up, args=[shape]).start()
     workdir.load_weights(model)
     chosen = chosen or inputs.read_inputs(FLAGS.input, hparams, find_eyes)
-    options = num_samples, sampling, FLAGS.seed, FLAGS.batch_size, given, FLAGS.animate
-    super_resolve(model, sampler, chosen, pathlib.Path(FLAGS.output), *options)
+    options = num_samples, sampling, FLAGS.seed, FLAGS.batch_size, given
+    output = pathlib.Path(FLAGS.output)
+    rows = super_resolve(model, sampler, chosen, output, *options)
+    for image, row in zip(chosen, rows if FLAGS.animate else ()):
+        _animate(row, output / f"{image.name}_rows.png")
 
 
 def _chosen(workdir, hparams):
@@ -111,26 +100,19 @@ def _chosen(workdir, hparams):
 
 
 def super_resolve(
-    model,
-    sampler,
-    inputs,
-    output,
-    num_samples,
-    sampling,
-    seed,
-    batch_size,
-    given=None,
-    animate=False,
+    model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given=None
 ):
     """Draws samples and writes them as PNGs, with a grid of the first inputs and the likelihoods.
 
     Writes `NAME_K.png` for sample K of each input as soon as its batch is drawn, `grid.png` (input,
     bicubic, samples, and any original) as soon as its rows are drawn, and `nats.json` at the end,
-    also if interrupted; with `animate` also `NAME_rows.png` for each input. Prints the likelihoods,
-    if the model has any.
+    also if interrupted. Prints the likelihoods, if the model has any.
 
     `inputs` are a list of `prsr.data.inputs.Input`; `sampler`, `num_samples`, `sampling`, `seed`,
     `batch_size` and `given` are as for `prsr.sampling.samplers.draw_samples`.
+
+    Returns:
+        The rows of the grid, dicts from captions to uint8 images.
 
     Raises:
         UserError: `output` is not writable.
@@ -146,8 +128,6 @@ def super_resolve(
     try:
         # The images of as many inputs as fit in a batch are scored together.
         while group := list(itertools.islice(drawn, max(1, batch_size // (num_samples + 2)))):
-            for image, pictures in group if animate else ():
-                _write_animation(image, pictures, output)
             if len(rows) < num_rows:
                 rows += [{"input": image.low_res, **pictures} for image, pictures in group]
                 if len(rows) >= num_rows:
@@ -163,6 +143,7 @@ def super_resolve(
     part = f" (the first {num_rows} of {len(inputs):,} images)" if num_rows < len(inputs) else ""
     count = progress.counted(len(inputs) * num_samples, "sample")
     print(f"wrote {count} and grid.png{part} to {output}")
+    return rows[:num_rows]
 
 
 def _draw(model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given):
@@ -199,22 +180,22 @@ def _write_grid(rows, output):
         images.save(plotting.sheet(rows, captions), output / "grid.png")
 
 
-def _write_animation(image, pictures, output):
-    """Writes NAME_rows.png, an animated PNG of an input's row of the grid, whose samples grow."""
+def _animate(row, path):
+    """Writes a row of the grid as an animated PNG, in which the samples grow row by row."""
+    import numpy as np
+
     from prsr import images, plotting
 
-    frames, size = [], len(pictures["bicubic"])
-    for row in range(size + 1):
-        shown = {"input": image.low_res, **pictures}
-        for name in shown:
-            if name.startswith("sample"):
-                shown[name] = shown[name].copy()
-                shown[name][row:] = _NOT_YET
-        frames.append(plotting.sheet([list(shown.values())], list(shown)))
-    with files.disk_errors(output):
-        options = {"save_all": True, "append_images": frames[1:]}
-        options["duration"] = [_FRAME] * size + [_LAST_FRAME]
-        images.save(frames[0], output / f"{image.name}_rows.png", **options)
+    frames, size = [], len(row["bicubic"])
+    for drawn in range(size + 1):
+        later = np.arange(size)[:, None, None] >= drawn
+        shown = {
+            name: np.where(later, np.uint8(228), x) for name, x in row.items() if "sample" in name
+        }
+        frames.append(plotting.sheet([list((row | shown).values())], list(row)))
+    times = [_FRAME] * size + [_LAST_FRAME]
+    with files.disk_errors(path):
+        images.save(frames[0], path, save_all=True, append_images=frames[1:], duration=times)
 
 
 def _score(scored, group, batch_size):
@@ -239,4 +220,4 @@ def _score(scored, group, batch_size):
 
 
 if __name__ == "__main__":
-    run(main, define)
+    flags.run(main, define)
