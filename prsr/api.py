@@ -4,7 +4,7 @@ import contextlib
 import numbers
 import os
 import pathlib
-from typing import overload
+from typing import TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,6 @@ from prsr.workdir import pretrained
 from prsr.workdir.directory import Workdir
 
 Images = npt.NDArray[np.uint8]
-Given = npt.NDArray[np.integer] | None
 Box = tuple[int, int, int, int]
 
 _BATCH = 16  # samples per batch; does not affect the images
@@ -39,6 +38,16 @@ def load(where: str | os.PathLike[str]) -> "TrainedModel | ExportedModel":
         f"'{where}' is not a run directory (with settings.json), an export (with "
         f"1/saved_model.pb), or a bundled model ({', '.join(pretrained.names())})"
     )
+
+
+class _Options(TypedDict, total=False):
+    tau: float | None
+    seed: int
+    align: bool
+    guidance: float | None
+    match_input: bool | None
+    given: npt.NDArray[np.integer] | None
+    as_in_the_paper: bool
 
 
 class _Model:
@@ -71,36 +80,19 @@ class _Model:
 
     @overload
     def sample(
-        self,
-        image: Images,
-        num_samples: int = 1,
-        tau: float | None = None,
-        seed: int = 1,
-        align: bool = False,
-        guidance: float | None = None,
-        match_input: bool | None = None,
-        given: Given = None,
-        as_in_the_paper: bool = False,
+        self, image: Images, num_samples: int = 1, **options: Unpack["_Options"]
     ) -> Images: ...
 
     @overload
     def sample(
-        self,
-        image: Image.Image,
-        num_samples: int = 1,
-        tau: float | None = None,
-        seed: int = 1,
-        align: bool = False,
-        guidance: float | None = None,
-        match_input: bool | None = None,
-        given: Given = None,
-        as_in_the_paper: bool = False,
+        self, image: Image.Image, num_samples: int = 1, **options: Unpack["_Options"]
     ) -> list[Image.Image]: ...
 
     def sample(
         self,
         image,
         num_samples=1,
+        *,
         tau=None,
         seed=1,
         align=False,

@@ -33,8 +33,8 @@ def main():
         names = [FLAGS.model or "faces", *pretrained.names()]
         workdirs = {name: pretrained.workdir(name) for name in names}
     choices = {name: _choice(workdir, not i) for i, (name, workdir) in enumerate(workdirs.items())}
-    drawers = [choice.drawer for choice in choices.values()]
-    drawers[0].model  # noqa: B018 (the others are loaded when they are chosen)
+    drawers = [drawer for drawer, *_ in choices.values()]
+    _ = drawers[0].model  # the others are loaded when they are chosen
     app = server.create_app(choices, FLAGS.allow_framing_by)
     listening = web.listening(app, FLAGS.host, FLAGS.port, connections=200)
     with listening as (address, serve_forever), contextlib.ExitStack() as stack:
@@ -47,8 +47,9 @@ def main():
 
 
 def _choice(workdir, is_first):
-    """The `server.Choice` of a run; `--dataset` and `--regression` are for the first one."""
-    from prsr.pages.demo import drawing, server
+    """One of `server.create_app`'s; `--dataset` and `--regression` are for the first one."""
+    from prsr.data import inputs
+    from prsr.pages.demo import drawing
 
     hparams = workdir.read_hparams()
     hparams.model.require_prior("be shown on the page (a regression can be: --regression)")
@@ -59,8 +60,13 @@ def _choice(workdir, is_first):
         )
     regression = _regression(hparams) if is_first and FLAGS.regression else None
     drawer = drawing.Drawer(hparams, lambda: workdir.load_model()[1], regression)
-    examples = _examples(workdir, hparams, FLAGS.dataset if is_first else None)
-    return server.Choice(drawer, examples, *_faces(hparams))
+    examples, find_eyes = _examples(workdir, hparams, FLAGS.dataset if is_first else None), None
+    if inputs.knows_faces(hparams):
+        try:
+            find_eyes = inputs.eye_finder(hparams)
+        except UserError:
+            print("the page does not find faces; pip install -e '.[faces]' installs what it needs")
+    return drawer, examples, find_eyes
 
 
 def _regression(hparams):
@@ -95,19 +101,6 @@ def _examples(workdir, hparams, dataset):
         print(f"the page starts without example pictures: {error}")
         return []
     return [(f"test image {i + 1}", one.high_res) for i, one in enumerate(found)]
-
-
-def _faces(hparams):
-    """Whether this is a model of faces, and a face finder, or None if it is not installed."""
-    from prsr.data import inputs
-
-    if not inputs.knows_faces(hparams):
-        return False, None
-    try:
-        return True, inputs.eye_finder(hparams)
-    except UserError:
-        print("the page does not find faces; pip install -e '.[faces]' installs what that needs")
-        return True, None
 
 
 if __name__ == "__main__":

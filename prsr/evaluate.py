@@ -75,9 +75,7 @@ def main():
         rows = rows + [methods.matched(method, downsampling) for method in unmatched]
     names, low_res, high_res = pipeline.test_pairs(source, hparams, FLAGS.num_images or None)
     evaluation = results.Evaluation(output, names, low_res, high_res)
-    paper = FLAGS.paper
-    if paper == "auto":
-        paper = FLAGS.model or table1.paper_for(hparams)
+    paper = FLAGS.paper if FLAGS.paper != "auto" else FLAGS.model or table1.paper_for(hparams)
     report, measured = table1.evaluate(
         evaluation, baselines + rows, model, downsampling, paper, batch_size
     )

@@ -64,8 +64,7 @@ def main():
     recommended = paper if FLAGS.as_in_the_paper else hparams.sampling
     sampling = flags.sampling_from_flags(hparams, vars(recommended))
     if recommended != paper:
-        why = f"recommended for this model (--as_in_the_paper: {paper.title})"
-        print(f"drawing with {sampling.title}: {why}")
+        print(f"drawing with {sampling.title} (recommended; --as_in_the_paper: {paper.title})")
     num_samples = 1 if math.isinf(sampling.tau) else FLAGS.num_samples
     given = None if FLAGS.given is None else inputs.read_given(FLAGS.given, hparams)
     # Finding faces takes seconds; meanwhile the sampler compiles, for as many as there may be.
@@ -117,6 +116,7 @@ def super_resolve(
     Raises:
         UserError: `output` is not writable.
     """
+    from prsr import images
     from prsr.models import likelihood
 
     with files.disk_errors(output):  # before anything is drawn
@@ -131,7 +131,8 @@ def super_resolve(
             if len(rows) < num_rows:
                 rows += [{"input": image.low_res, **pictures} for image, pictures in group]
                 if len(rows) >= num_rows:
-                    _write_grid(rows[:num_rows], output)
+                    with files.disk_errors(output):
+                        images.save(_sheet(rows[:num_rows]), output / "grid.png")
             if scored:
                 if not report:
                     print("nats per image (bits/dim) under the model:")
@@ -170,29 +171,26 @@ def _draw(model, sampler, inputs, output, num_samples, sampling, seed, batch_siz
         yield image, pictures
 
 
-def _write_grid(rows, output):
-    """Writes grid.png from dicts of captions and pictures, where only originals may be missing."""
-    from prsr import images, plotting
+def _sheet(rows):
+    """Arranges dicts from captions to pictures, where only originals may be missing."""
+    from prsr import plotting
 
     captions = list(max(rows, key=len))
-    rows = [[row.get(caption) for caption in captions] for row in rows]
-    with files.disk_errors(output):
-        images.save(plotting.sheet(rows, captions), output / "grid.png")
+    return plotting.sheet([[row.get(name) for name in captions] for row in rows], captions)
 
 
 def _animate(row, path):
     """Writes a row of the grid as an animated PNG, in which the samples grow row by row."""
     import numpy as np
 
-    from prsr import images, plotting
+    from prsr import images
 
     frames, size = [], len(row["bicubic"])
     for drawn in range(size + 1):
         later = np.arange(size)[:, None, None] >= drawn
-        shown = {
-            name: np.where(later, np.uint8(228), x) for name, x in row.items() if "sample" in name
-        }
-        frames.append(plotting.sheet([list((row | shown).values())], list(row)))
+        hidden = {name: np.where(later, np.uint8(228), x) for name, x in row.items()}
+        samples = {name: x for name, x in hidden.items() if name.startswith("sample")}
+        frames.append(_sheet([row | samples]))
     times = [_FRAME] * size + [_LAST_FRAME]
     with files.disk_errors(path):
         images.save(frames[0], path, save_all=True, append_images=frames[1:], duration=times)

@@ -27,13 +27,11 @@ from prsr.system.errors import first_line
 MAX_SAMPLES = 8
 MAX_WAITING = 20
 MAX_KEPT = 100  # finished pictures, for people still looking at them
-MAX_INSIDES = 16  # cached results of `Drawer.inside`: less than 1 MB each
-MAX_SECONDS = 5.0  # to wait for a turn in `Drawer.inside`
 PATIENCE = 20.0  # seconds after which a picture that nobody asks for is dropped
 
 
 class Full(Exception):
-    """Too many pictures are waiting or being looked into, so no more are accepted now."""
+    """Too many pictures are waiting, so no more are accepted now."""
 
 
 class Gone(KeyError):
@@ -81,15 +79,9 @@ class Drawer:
     """
 
     def __init__(self, hparams, load, regression=None, clock=time.monotonic):
-        # Pictures arrive as the square that the user chose, so they are not cropped again.
-        self.hparams = dataclasses.replace(
-            hparams, data=dataclasses.replace(hparams.data, crop="center")
-        )
-        self.clock = clock
+        self.hparams, self.clock = hparams, clock
         self._load = load
         self._compare = tf.function(self._compare_networks, autograph=False)
-        self._cached_inside = functools.lru_cache(MAX_INSIDES)(self._look_inside)
-        self._looking_inside = threading.Lock()
         self._regression = regression and samplers.Sampler(regression)
         self._pictures = collections.OrderedDict()  # by id, in order of arrival
         self._changed = threading.Condition()
@@ -110,10 +102,10 @@ class Drawer:
         with self._changed:
             if self._thread.ident is None:
                 # The first picture, which nobody sees, compiles what drawing needs.
-                size, channels = self.hparams.data.image_size, self.hparams.model.channels
-                low_res = np.zeros((size // self.hparams.model.scale,) * 2 + (channels,), np.uint8)
-                matched = Sampling(match_input=True)
-                self._enqueue(Picture(low_res, None, 1, matched, 1)).looked = float("inf")
+                low_size = self.hparams.data.image_size // self.hparams.model.scale
+                low_res = np.zeros((low_size, low_size, self.hparams.model.channels), np.uint8)
+                picture = Picture(low_res, None, 1, Sampling(match_input=True), 1)
+                self._enqueue(picture).looked = float("inf")
                 self._thread.start()
 
     def __enter__(self):
@@ -133,7 +125,9 @@ class Drawer:
         An image of the low-resolution size is used as it is. Raises ValueError if the image is
         too small, Full if too many pictures are waiting.
         """
-        made = preprocessing.preprocess(image, self.hparams)
+        # The user chose this square, so it is not cropped again.
+        data = dataclasses.replace(self.hparams.data, crop="center")
+        made = preprocessing.preprocess(image, dataclasses.replace(self.hparams, data=data))
         return self._enqueue(Picture(made.low_res, made.high_res, num_samples, sampling, seed))
 
     def continue_from(self, id, given, sampling, seed):
@@ -165,7 +159,7 @@ class Drawer:
         """What A, B and A + B predict for each sub-pixel of an image of a finished picture.
 
         The image is called `name` in `Picture.shown`; the distributions are those of drawing with
-        `tau` and `guidance`, both finite. Raises Gone or Full.
+        `tau` and `guidance`, both finite. Raises Gone.
 
         Returns:
             Bytes, gzip of three little-endian arrays, one after the other:
@@ -180,14 +174,6 @@ class Drawer:
         picture, _ = self.look(id)
         if picture.state != "done" or name not in picture.shown().keys() - {"input"}:
             raise Gone(id)
-        if not self._looking_inside.acquire(timeout=MAX_SECONDS):
-            raise Full("too many people are looking inside pictures; try again in a moment")
-        try:
-            return self._cached_inside(picture, name, tau, guidance)
-        finally:
-            self._looking_inside.release()
-
-    def _look_inside(self, picture, name, tau, guidance):
         pair = picture.low_res[None], picture.shown()[name][None]
         numbers = tf.constant(tau, tf.float32), tf.constant(guidance, tf.float32)
         return _pack({key: x[0].numpy() for key, x in self._compare(*pair, *numbers).items()})

@@ -1,24 +1,22 @@
 """The server behind the web page for trying out models.
 
-GET    /                the page, which lets one choose a model; /?model=MODEL chooses it
-GET    /api/models      the models' names; the page begins with the first
+GET    /                    the page; /?model=MODEL chooses a model
+GET    /api/models          the models' names; the page begins with the first
 
-The first request below /api/MODEL/ starts to load the model:
+The first request below /api/MODEL/ begins to load the model. The settings of sampling are in the
+query: tau, guidance, match_input, seed.
 
-GET    about            what the page needs to know about the model
-GET    examples/N       an example picture for a first try, as PNG
-POST   eyes             send an image, get the positions of the eyes of its largest face
-POST   pictures?tau=&guidance=&match_input=&num_samples=&seed=   send an image, get the id of the
-                        picture to be drawn
-POST   pictures/ID?keep=N&tau=&guidance=&match_input=&seed=   send an image's pixels, get the id of
-                        one new sample of ID's input, which keeps the first N pixels
-GET    pictures/ID?row=R   its state and the rows drawn so far, from R on; if R = 0, the images
-                        shown beside them; once it is done, the nats, and the samples if they were
-                        matched
-DELETE pictures/ID      drops it, as nobody is waiting for it any more
+GET    about                what the page needs to know about the model
+GET    examples/N           an example picture for a first try, as PNG
+POST   eyes                 an image; the answer has the positions of the eyes of its largest face
+POST   pictures             an image, and `num_samples` to draw; the answer has the picture's id
+POST   pictures/ID          an image's pixels, of which a new sample of ID's input keeps the first
+                            `keep`; the answer has the new id
+GET    pictures/ID?row=R    its state, the rows from R on, the images beside them if R = 0, and once
+                            it is done, the nats, and the samples if they were matched
+DELETE pictures/ID          drops it, as nobody is waiting for it any more
 GET    pictures/ID/grid.png   everything shown, in one image, once it is done
-GET    pictures/ID/inside/NAME?tau=&guidance=   `Drawer.inside`: the predictions of A, B and A + B
-                        for its image NAME
+GET    pictures/ID/inside/NAME   `Drawer.inside`: what A, B and A + B predict for its image NAME
 
 An image is a request body of at most `_MAX_BYTES`: JPEG, PNG, WebP, BMP or GIF. It is kept in
 memory only. Pixels are uint8, ordered by rows, columns, channels, and base64 in answers. Errors
@@ -31,38 +29,29 @@ import io
 import math
 import sys
 import threading
-from collections.abc import Callable
-from typing import NamedTuple
 
 import flask
 import numpy as np
 from PIL import Image
 
 from prsr import images, plotting
-from prsr.data import decoding, faces
+from prsr.data import decoding, faces, inputs
 from prsr.hparams import Sampling
 from prsr.models import losses
 from prsr.pages import web
-from prsr.pages.demo.drawing import MAX_SAMPLES, Drawer, Full, Gone
+from prsr.pages.demo.drawing import MAX_SAMPLES, Full, Gone
 
 _MAX_BYTES = 2 * 2**20
 _MAX_PIXELS = 2**20  # the page sends fewer, and decoding takes far more memory than the file
-
-
-class Choice(NamedTuple):
-    """A model to choose on the page."""
-
-    drawer: Drawer
-    examples: list  # of names and images, `[height, width, channels]` uint8
-    of_faces: bool = False  # whether it was trained on faces aligned as CelebA's are
-    find_eyes: Callable | None = None  # what `prsr.data.faces.detector` returned
 
 
 def create_app(choices, framed_by=()):
     """Creates the page and the API that it calls, a `flask.Flask`.
 
     Args:
-        choices: dict from the models' names to `Choice`s.
+        choices: dict from a model's name to its `prsr.pages.demo.drawing.Drawer`; its examples, a
+            list of names and images, `[height, width, channels]` uint8; and what
+            `prsr.data.faces.detector` returned, or None.
         framed_by: as `prsr.pages.web.application`.
     """
     app = web.application("prsr.pages.demo", _MAX_BYTES, framed_by)
@@ -101,8 +90,8 @@ def create_app(choices, framed_by=()):
     return app
 
 
-def _api(drawer, examples, of_faces, find_eyes):
-    """The API of a `Choice`, a `flask.Blueprint`."""
+def _api(drawer, examples, find_eyes):
+    """The API of a model, a `flask.Blueprint`."""
     api = flask.Blueprint("api", __name__)
     hparams = drawer.hparams
     size, channels = hparams.data.image_size, hparams.model.channels
@@ -120,7 +109,7 @@ def _api(drawer, examples, of_faces, find_eyes):
             "best": dataclasses.asdict(hparams.sampling),
             "paper": dataclasses.asdict(Sampling()),
             "examples": [name for name, _ in examples],
-            "eyes": faces.EYES_IN_CROP.tolist() if of_faces else None,
+            "eyes": faces.EYES_IN_CROP.tolist() if inputs.knows_faces(hparams) else None,
             "finds_eyes": find_eyes is not None,
         }
 
@@ -135,12 +124,8 @@ def _api(drawer, examples, of_faces, find_eyes):
         if find_eyes is None:
             flask.abort(404, "this server does not look for faces")
         image = _image(3)
-        if not looking_for_eyes.acquire(timeout=1):
-            flask.abort(503, "too many people are looking for faces; try again in a moment")
-        try:
+        with looking_for_eyes:
             count, found = find_eyes(image)
-        finally:
-            looking_for_eyes.release()
         if not count:
             flask.abort(422, "no frontal face found; move the picture by hand")
         return {"eyes": found.tolist()}

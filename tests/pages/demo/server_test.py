@@ -48,7 +48,7 @@ def drawer(tiny_run):
 
 @pytest.fixture(scope="module")
 def app(drawer):
-    return server.create_app({"run": server.Choice(drawer, [("one", PICTURE)], False, find_eyes)})
+    return server.create_app({"run": (drawer, [("one", PICTURE)], find_eyes)})
 
 
 @pytest.fixture
@@ -154,9 +154,7 @@ def test_inside_a_picture_are_the_distributions_of_a_b_and_their_sum(client, dra
     np.testing.assert_allclose(maps[2], by_a / (by_a + by_b), atol=0.01)
 
 
-def test_looking_inside_is_limited_to_what_is_shown_and_waits_for_its_turn(
-    client, drawer, monkeypatch
-):
+def test_looking_inside_is_limited_to_what_is_shown(client):
     address, _ = draw(client, encoded(PICTURE))
 
     def look(name, address=address, **query):
@@ -168,10 +166,6 @@ def test_looking_inside_is_limited_to_what_is_shown_and_waits_for_its_turn(
         assert missing.status_code == 404
     for wrong in ({"tau": "inf"}, {"tau": "0"}, {"guidance": "-1"}):
         assert look("original", **wrong).status_code == 400
-    monkeypatch.setattr(drawing, "MAX_SECONDS", 0.01)
-    with drawer._looking_inside:
-        answer = look("original")
-    assert answer.status_code == 503 and "people are looking inside" in answer.json["error"]
 
 
 def test_other_sites_may_link_to_the_page_but_not_use_its_api(client):
@@ -188,7 +182,7 @@ def test_eyes(client, app, drawer):
     assert client.post("/api/run/eyes", data=encoded(PICTURE)).json == {"eyes": [[1, 2], [3, 2]]}
     black = client.post("/api/run/eyes", data=encoded(PICTURE * 0))
     assert black.status_code == 422 and "no frontal face" in black.json["error"]
-    without = server.create_app({"run": server.Choice(drawer, [])}).test_client()
+    without = server.create_app({"run": (drawer, [], None)}).test_client()
     assert without.post("/api/run/eyes", data=encoded(PICTURE)).status_code == 404
 
 

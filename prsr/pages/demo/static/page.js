@@ -28,16 +28,15 @@ function explain() {
   $("tau").disabled = $("greedy").checked;
   const are = (kept) => ["tau", "guidance", "match_input"].every((name) => String(kept[name]) === String(now[name]));
   $("paper").checked = are(about.paper);
-  const parts = are(about.best) ? ["Recommended for this model."] : [];
-  if (Number(now.guidance) > 0) {
-    parts.push(`Guidance ${now.guidance}: the input counts ${1 + Number(now.guidance)} times as much as in the paper.`);
-  }
-  if (now.match_input) {
-    parts.push("Matching: each finished sample is changed just enough to reduce to the input again.");
-  }
-  $("manner").textContent = now.match_input || Number(now.guidance) > 0
-    ? parts.join(" ") + " Colours and shapes agree with the input; samples vary less."
-    : "No guidance or matching, as in the paper: samples vary more and may drift away from the input.";
+  const guided = Number(now.guidance) > 0;
+  $("manner").textContent = [
+    are(about.best) && !are(about.paper) && "Recommended for this model.",
+    guided && `Guidance ${now.guidance}: the input counts ${1 + Number(now.guidance)} times as much as in the paper.`,
+    now.match_input && "Matching: each finished sample is changed just enough to reduce to the input again.",
+    guided || now.match_input
+      ? "Colours and shapes agree with the input; samples vary less."
+      : "No guidance or matching, as in the paper: samples vary more and may drift away from the input.",
+  ].filter(Boolean).join(" ");
 }
 
 $("paper").onchange = () => set($("paper").checked ? about.paper : about.best);
