@@ -329,6 +329,20 @@ def test_draw_on(page):
     assert not page.element("undo").is_enabled()
 
 
+def test_another_model_is_chosen(page):
+    """Bedrooms have their own examples, a plain square, and here the paper's settings."""
+    page.elements("#models a")[1].click()
+    page.wait(lambda: len(page.elements("#examples img")) == 4)
+    page.elements("#examples button")[1].click()
+    page.wait_until_done()
+    assert "model=bedrooms#x=" in page.run("return location.href")
+    assert "Drag the picture" in page.element("advice").text
+    assert not page.element("find").is_displayed() and not page.element("paper").is_displayed()
+    example = next(iter(sorted(pretrained.workdir("bedrooms").path.glob("examples/*05*"))))
+    expected = prsr.load("bedrooms").sample(np.asarray(Image.open(example)), 4)
+    np.testing.assert_array_equal(page.image("sample 4"), expected[3])
+
+
 def test_as_in_the_paper(page):
     page.give(GREY)
     now = "return [$('tau').value, $('guidance').value, $('match').checked]"

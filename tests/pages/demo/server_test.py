@@ -83,6 +83,19 @@ def test_about(client):
     assert client.get("/api/run/examples/1").status_code == 404
 
 
+def test_a_model_is_loaded_once_it_is_chosen(drawer):
+    loaded = []
+    other = drawing.Drawer(drawer.hparams, lambda: loaded.append(1) or drawer.model)
+    app = server.create_app({"run": (drawer, [], None), "other": (other, [], None)})
+    client, end = app.test_client(), time.monotonic() + 60
+    assert client.get("/api/models").json == ["run", "other"] and not loaded
+    while not client.get("/api/other/about").json["ready"]:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert loaded == [1]
+    other.__exit__()
+
+
 def test_a_picture(client, drawer):
     address, answer = draw(client, encoded(PICTURE))
     picture, _ = drawer.look(address.rsplit("/")[-1])
