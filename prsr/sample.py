@@ -188,9 +188,9 @@ def _animate(row, path):
     frames, size = [], len(row["bicubic"])
     for drawn in range(size + 1):
         later = np.arange(size)[:, None, None] >= drawn
-        hidden = {name: np.where(later, np.uint8(228), x) for name, x in row.items()}
-        samples = {name: x for name, x in hidden.items() if name.startswith("sample")}
-        frames.append(_sheet([row | samples]))
+        samples = {name: x for name, x in row.items() if name.startswith("sample")}
+        hidden = {name: np.where(later, np.uint8(228), x) for name, x in samples.items()}
+        frames.append(_sheet([row | hidden]))
     times = [_FRAME] * size + [_LAST_FRAME]
     with files.disk_errors(path):
         images.save(frames[0], path, save_all=True, append_images=frames[1:], duration=times)

@@ -103,7 +103,8 @@ def test_sample_without_a_run_or_a_picture(tmp_path):
     out = tmp_path / "out"
     options = [f"--output={out}", "--num_images=1", "--num_samples=2", "--animate"]
     result = run("sample", "--model=faces", *options)
-    assert "tau = 1.2, guidance 2, matched (recommended" in result.stdout, result.stderr
+    assert result.returncode == 0, result.stderr
+    assert "tau = 1.2, guidance 2, matched (recommended" in result.stdout
     example = sorted(pretrained.workdir("faces").path.glob("examples/*.jpg"))[0].stem
     names = {path.name for path in out.iterdir()}
     written = {f"{example}_{end}.png" for end in (1, 2, "rows")}
