@@ -2,9 +2,10 @@
 
 prsr/weights/NAME/ is a run directory without its history, plus examples and a model card:
 
-settings.json, model.weights.h5   as training left them
+settings.json                     of the training, and the sampling that is recommended
+model.weights.h5                  as training left them
 SHA256SUMS                        of these two files, as sha256sum writes it
-examples/                         a few public-domain photographs to try the model on
+examples/                         a few images to try the model on
 MODEL_CARD.md                     data, training, results, limits
 
 The checksums detect damaged or mismatched files. They do not protect against an attacker, who could
