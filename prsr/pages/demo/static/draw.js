@@ -165,7 +165,7 @@ async function draw() {
   $("grid").href = `${api}pictures/${id}/grid.png`;
   $("grid").hidden = $("units").hidden = false;
   showSelected();
-  lookInside();
+  await lookInside();
 }
 
 function still(name, text) {

@@ -263,7 +263,7 @@ async function drawOn() {
   if (!answer) return;
   finish(figure, id, answer.nats.samples[0], answer.dimensions);
   showSelected();
-  lookInside();
+  await lookInside();
 }
 
 const isPainting = () => $("paint").getAttribute("aria-pressed") === "true";
