@@ -103,9 +103,6 @@ class _Model:
     ):
         """Draws samples from p(y | x), the same images as `prsr.sample` with these settings.
 
-        Where `tau`, `guidance` or `match_input` is None, `hparams.sampling` has it: what a bundled
-        model recommends, and otherwise the paper's.
-
         Args:
             image: x, as a PIL image or an array `[height, width, channels]`, which `low_res`
                 prepares; or several inputs `[count, low, low, channels]`, used as they are.
@@ -120,8 +117,9 @@ class _Model:
             given: `[high, high, channels]` integers for each sample to complete: values to keep,
                 0..255, and -1 where to draw. Drawn values depend only on given values that come
                 earlier in the drawing order, never on those below.
-            as_in_the_paper: whether None stands for the paper's settings (tau 1.1, no guidance, no
-                matching) for a bundled model, too.
+            as_in_the_paper: tau, guidance and match_input are by default (None) those of
+                `hparams.sampling`: what a bundled model recommends, or the paper's (1.1, 0, False).
+                True: the paper's.
 
         Returns:
             For a PIL image, a list of PIL images; for one array, `[num_samples, high, high,

@@ -28,7 +28,7 @@ def define():
         flags.define_path(
             "input",
             None,
-            "Image or folder; by default the bundled photographs or the run's test images",
+            "Image or folder; by default the model's examples or the run's test images",
         )
         DEFINE_bool("align", False, "Find the face in each image and crop it as for training")
         DEFINE_integer("num_images", 8, "Without --input: number of images", 1)

@@ -2,8 +2,7 @@
 
 prsr/weights/NAME/ is a run directory without its history, plus examples and a model card:
 
-settings.json                     of the training, and the sampling that is recommended
-model.weights.h5                  as training left them
+settings.json, model.weights.h5   as training left them, with the recommended sampling
 SHA256SUMS                        of these two files, as sha256sum writes it
 examples/                         a few images to try the model on
 MODEL_CARD.md                     data, training, results, limits

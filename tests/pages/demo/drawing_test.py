@@ -110,15 +110,6 @@ def test_a_cancelled_or_abandoned_picture_is_not_drawn_further(queue):
     assert len(first.rows) == len(second.rows) == 0
 
 
-def test_an_abandoned_picture_is_not_begun(queue):
-    first, second, third = submit(queue, 1.0, 2.0, 3.0)
-    queue.clock.now += 21
-    for kept in (first, third):
-        queue.look(kept.id)
-    queue.rows.allowed.release(8)
-    wait(lambda: queue.rows.begun == [1.0, 3.0])
-
-
 def test_the_queue_has_a_limit(queue):
     (first,) = submit(queue, 1.0)
     wait(lambda: first.state == "drawing")

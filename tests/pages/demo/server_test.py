@@ -5,7 +5,6 @@ import dataclasses
 import gzip
 import io
 import struct
-import time
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ import prsr.api
 from prsr.hparams import Sampling
 from prsr.pages.demo import drawing, server
 from prsr.workdir.directory import Workdir
+from tests.pages.demo.drawing_test import wait
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
@@ -60,11 +60,9 @@ def draw(client, body, path="/api/run/pictures", **query):
     """Submits a picture and waits for its end; returns its address and the last answer."""
     answer = client.post(path, query_string=QUERY | query, data=body)
     assert answer.status_code == 202, answer.json
-    address, end = f"/api/run/pictures/{answer.json['id']}", time.monotonic() + 60
-    while (answer := client.get(address + "?row=0").json)["state"] != "done":
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return address, answer
+    address = f"/api/run/pictures/{answer.json['id']}"
+    wait(lambda: client.get(address + "?row=0").json["state"] == "done")
+    return address, client.get(address + "?row=0").json
 
 
 def pixels(text, *shape):
@@ -86,12 +84,10 @@ def test_about(client):
 def test_a_model_is_loaded_once_it_is_chosen(drawer):
     loaded = []
     other = drawing.Drawer(drawer.hparams, lambda: loaded.append(1) or drawer.model)
-    app = server.create_app({"run": (drawer, [], None), "other": (other, [], None)})
-    client, end = app.test_client(), time.monotonic() + 60
+    choices = {"run": (drawer, [], None), "other": (other, [], None)}
+    client = server.create_app(choices).test_client()
     assert client.get("/api/models").json == ["run", "other"] and not loaded
-    while not client.get("/api/other/about").json["ready"]:
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    wait(lambda: client.get("/api/other/about").json["ready"])
     assert loaded == [1]
     other.__exit__()
 
