@@ -23,7 +23,7 @@ def load(where: str | os.PathLike[str]) -> TrainedModel | ExportedModel:
 
     Args:
         where: a run directory of `prsr.train`, a folder written by `prsr.export` (its newest
-            version is loaded), or the name of a bundled model: `"faces"`.
+            version is loaded), or the name of a bundled model: `"faces"` or `"bedrooms"`.
 
     Returns:
         A `prsr.api.TrainedModel` or `prsr.api.ExportedModel`, with the same methods. It can be

@@ -4,7 +4,7 @@ import contextlib
 import numbers
 import os
 import pathlib
-from typing import overload
+from typing import TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,6 @@ from prsr.workdir import pretrained
 from prsr.workdir.directory import Workdir
 
 Images = npt.NDArray[np.uint8]
-Given = npt.NDArray[np.integer] | None
 Box = tuple[int, int, int, int]
 
 _BATCH = 16  # samples per batch; does not affect the images
@@ -39,6 +38,16 @@ def load(where: str | os.PathLike[str]) -> "TrainedModel | ExportedModel":
         f"'{where}' is not a run directory (with settings.json), an export (with "
         f"1/saved_model.pb), or a bundled model ({', '.join(pretrained.names())})"
     )
+
+
+class _Options(TypedDict, total=False):
+    tau: float | None
+    seed: int
+    align: bool
+    guidance: float | None
+    match_input: bool | None
+    given: npt.NDArray[np.integer] | None
+    as_in_the_paper: bool
 
 
 class _Model:
@@ -71,40 +80,26 @@ class _Model:
 
     @overload
     def sample(
-        self,
-        image: Images,
-        num_samples: int = 1,
-        tau: float = 1.1,
-        seed: int = 1,
-        align: bool = False,
-        guidance: float = 0.0,
-        match_input: bool = False,
-        given: Given = None,
+        self, image: Images, num_samples: int = 1, **options: Unpack["_Options"]
     ) -> Images: ...
 
     @overload
     def sample(
-        self,
-        image: Image.Image,
-        num_samples: int = 1,
-        tau: float = 1.1,
-        seed: int = 1,
-        align: bool = False,
-        guidance: float = 0.0,
-        match_input: bool = False,
-        given: Given = None,
+        self, image: Image.Image, num_samples: int = 1, **options: Unpack["_Options"]
     ) -> list[Image.Image]: ...
 
     def sample(
         self,
         image,
         num_samples=1,
-        tau=1.1,
+        *,
+        tau=None,
         seed=1,
         align=False,
-        guidance=0.0,
-        match_input=False,
+        guidance=None,
+        match_input=None,
         given=None,
+        as_in_the_paper=False,
     ):
         """Draws samples from p(y | x), the same images as `prsr.sample` with these settings.
 
@@ -122,6 +117,9 @@ class _Model:
             given: `[high, high, channels]` integers for each sample to complete: values to keep,
                 0..255, and -1 where to draw. Drawn values depend only on given values that come
                 earlier in the drawing order, never on those below.
+            as_in_the_paper: tau, guidance and match_input are by default (None) those of
+                `hparams.sampling`: what a bundled model recommends, or the paper's (1.1, 0, False).
+                True: the paper's.
 
         Returns:
             For a PIL image, a list of PIL images; for one array, `[num_samples, high, high,
@@ -131,6 +129,10 @@ class _Model:
             ValueError: an argument is invalid, or there is no face to align.
             UserError: as for `low_res`.
         """
+        wanted = {"tau": tau, "guidance": guidance, "match_input": match_input}
+        wanted = {name: value for name, value in wanted.items() if value is not None}
+        default = Sampling() if as_in_the_paper else self.hparams.sampling
+        tau, guidance, match_input = (vars(default) | wanted).values()
         whole = all(isinstance(number, numbers.Integral) for number in (num_samples, seed))
         real = all(isinstance(number, numbers.Real) for number in (tau, guidance))
         if not (whole and num_samples > 0 and real and isinstance(match_input, bool)):

@@ -3,65 +3,51 @@
 python -m prsr.evaluate --workdir=RUN --baselines=bicubic,nn,REGRESSION_RUN
 """
 
-from absl import flags
+from absl.flags import DEFINE_bool, DEFINE_enum, DEFINE_integer, DEFINE_list
 
-from prsr.flags import (
-    FLAGS,
-    define_batch_size,
-    define_dataset,
-    define_path,
-    define_paths,
-    define_replicas,
-    define_seed,
-    define_trained,
-    group,
-    numbers,
-    output_folder,
-    run,
-    trained,
-    with_dataset,
-)
+from prsr import flags
+from prsr.flags import FLAGS
 from prsr.hparams import Sampling
 from prsr.system import backend
 from prsr.system.errors import UserError
 
 
 def define():
-    define_trained()
-    with group("Images"):
-        define_dataset()
-        flags.DEFINE_integer("num_images", 0, "Number of test images; 0: all", 0)
-        define_path(
+    flags.define_trained()
+    with flags.group("Images"):
+        flags.define_dataset()
+        DEFINE_integer("num_images", 0, "Number of test images; 0: all", 0)
+        flags.define_path(
             "people", None, "Lines NAME PERSON, as identity_CelebA.txt: errors then count people"
         )
-        define_path(
+        flags.define_path(
             "output", None, "Folder to write to; default RUN/evaluation, required with --model"
         )
-    with group("Rows"):
-        flags.DEFINE_list(
+    with flags.group("Rows"):
+        DEFINE_list(
             "tau", ["1.0", "1.1", "1.2", "inf"], "Inverse temperatures, a row each; inf is greedy"
         )
-        flags.DEFINE_list(
+        DEFINE_list(
             "samplings", [], "Rows the paper does not have: TAU[:GUIDANCE], such as 1.2:2,1.2:3"
         )
-        flags.DEFINE_bool(
+        DEFINE_bool(
             "match_input", False, "Match the rows of --samplings, and add matched baselines"
         )
-        define_paths(
+        flags.define_paths(
             "baselines",
             ["bicubic", "nn"],
             "bicubic, nn (nearest neighbour), and run directories of trained baselines",
         )
-        flags.DEFINE_enum(
+        DEFINE_enum(
             "paper",
             "auto",
             ["auto", "faces", "bedrooms", "none"],
             "The paper's numbers to show beside ours: auto, faces, bedrooms or none",
         )
-        define_seed()
-    with group("Speed"):
-        define_batch_size()
-        define_replicas()
+        flags.define_seed()
+    with flags.group("Speed"):
+        flags.define_batch_size()
+        flags.define_replicas()
 
 
 def main():
@@ -70,11 +56,11 @@ def main():
     from prsr.sampling import samplers
 
     devices = backend.devices(FLAGS.num_replicas)
-    workdir = trained()
-    output = output_folder("evaluation")
+    workdir = flags.trained()
+    output = flags.output_folder("evaluation")
     samplings = _samplings()
     hparams, model = workdir.load_model()
-    hparams = with_dataset(hparams)
+    hparams = flags.with_dataset(hparams)
     if hparams.data.pairs != "downsampled":
         raise UserError(
             f"--workdir={workdir.path} was trained with --pairs={hparams.data.pairs}, which is "
@@ -95,7 +81,7 @@ def main():
     if FLAGS.people:
         people, independent = results.read_people(FLAGS.people, names)
     evaluation = results.Evaluation(output, names, low_res, high_res)
-    paper = table1.paper_for(hparams) if FLAGS.paper == "auto" else FLAGS.paper
+    paper = FLAGS.paper if FLAGS.paper != "auto" else FLAGS.model or table1.paper_for(hparams)
     report, measured = table1.evaluate(
         evaluation, baselines + rows, model, downsampling, paper, batch_size, people
     )
@@ -107,7 +93,7 @@ def main():
 
 def _samplings():
     """The `prsr.hparams.Sampling` of each row: the paper's, then those of `--samplings`."""
-    samplings = [Sampling(tau) for tau in numbers("tau")]
+    samplings = [Sampling(tau) for tau in flags.numbers("tau")]
     for text in FLAGS.samplings:
         tau, _, guidance = text.partition(":")
         try:
@@ -120,4 +106,4 @@ def _samplings():
 
 
 if __name__ == "__main__":
-    run(main, define)
+    flags.run(main, define)

@@ -3,62 +3,48 @@
 python -m prsr.figures --workdir=RUN --figures=1,6 --baselines=bicubic,nn,REGRESSION_RUN
 """
 
-from absl import flags
+from absl.flags import DEFINE_integer, DEFINE_list
 
-from prsr.flags import (
-    FLAGS,
-    define_batch_size,
-    define_dataset,
-    define_path,
-    define_paths,
-    define_sampling,
-    define_seed,
-    define_trained,
-    group,
-    output_folder,
-    run,
-    sampling_from_flags,
-    trained,
-    with_dataset,
-)
+from prsr import flags
+from prsr.flags import FLAGS
 
 
 def define():
-    define_trained()
-    with group("Figures"):
-        flags.DEFINE_list(
+    flags.define_trained()
+    with flags.group("Figures"):
+        DEFINE_list(
             "figures",
             None,
             "Any of 1, 2, 4, 5, 6, temperature, guidance, bits, appendix; default: all that fit",
         )
-        define_paths(
+        flags.define_paths(
             "baselines",
             ["bicubic", "nn"],
             "For figures 2 and 6: bicubic, nn, and run directories of trained baselines",
         )
-        flags.DEFINE_integer(
+        DEFINE_integer(
             "num_images", 8, "Test images per figure; 3 times as many in 4, 10 times in appendix", 1
         )
-        flags.DEFINE_integer("num_samples", 6, "Samples per input in figures 2 and 5", 1)
-        define_dataset()
-        define_path(
+        DEFINE_integer("num_samples", 6, "Samples per input in figures 2 and 5", 1)
+        flags.define_dataset()
+        flags.define_path(
             "output", None, "Folder to write to; default RUN/figures, required with --model"
         )
-    define_sampling(1.2)
-    with group("Sampling"):
-        define_seed()
-        define_batch_size()
+    flags.define_sampling(1.2)
+    with flags.group("Sampling"):
+        flags.define_seed()
+        flags.define_batch_size()
 
 
 def main():
     from prsr.data import pipeline
     from prsr.evaluation import methods, paper_figures
 
-    workdir = trained()
-    output = output_folder("figures")
+    workdir = flags.trained()
+    output = flags.output_folder("figures")
     hparams, model = workdir.load_model()
     hparams.model.require_prior("draw the figures")
-    hparams = with_dataset(hparams)
+    hparams = flags.with_dataset(hparams)
     source, _ = workdir.open_images(hparams, FLAGS.all_images)
     chosen = paper_figures.chosen(FLAGS.figures, hparams.data.pairs)
     count = max(paper_figures.images_needed(name, FLAGS.num_images) for name in chosen)
@@ -73,7 +59,7 @@ def main():
         high_res=high_res,
         num_images=FLAGS.num_images,
         num_samples=FLAGS.num_samples,
-        sampling=sampling_from_flags(hparams),
+        sampling=flags.sampling_from_flags(hparams),
         downsampling=hparams.data.downsampling,
         seed=seed,
         batch_size=batch_size,
@@ -83,4 +69,4 @@ def main():
 
 
 if __name__ == "__main__":
-    run(main, define)
+    flags.run(main, define)

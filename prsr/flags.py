@@ -69,14 +69,14 @@ def define_workdir():
     define_path("workdir", None, "Run directory: settings, weights, logs (required)", required=True)
 
 
-def define_trained():
+def define_trained(required=True):
     """`--workdir` or `--model`: a trained model, which `trained` opens."""
     with group("Model"):
         flags.DEFINE_string("model", None, "A bundled model: faces or bedrooms")
         define_path("workdir", None, "Or your own: the run directory of a trained model")
     flags.register_multi_flags_validator(
         ["workdir", "model"],
-        lambda given: bool(given["workdir"]) != bool(given["model"]),
+        lambda given: sum(map(bool, given.values())) in ((1,) if required else (0, 1)),
         "give either --model=faces or --workdir=RUN, a run of your own",
     )
 
@@ -197,15 +197,19 @@ def numbers(name):
     return values
 
 
-def sampling_from_flags(hparams):
+def sampling_from_flags(hparams, recommended=()):
     """The `prsr.hparams.Sampling` that the flags describe, for a model with these settings.
+
+    Args:
+        recommended: a dict of values in place of the flags' defaults.
 
     Raises:
         UserError: a number is out of bounds, or this model cannot be sampled so.
     """
     from prsr.sampling import samplers
 
-    sampling = _from_flags(Sampling)
+    given = {name: x for name, x in dict(recommended).items() if not FLAGS[name].present}
+    sampling = _from_flags(Sampling, given)
     samplers.check(sampling, hparams)
     return sampling
 

@@ -211,7 +211,10 @@ class Sampling(Section):
 
     tau: float = setting(1.1, TAU, above=0, high=math.inf)
     guidance: float = setting(
-        0.0, "How closely samples follow the input: 0 as in the paper, 2 to 3 closely", low=0
+        0.0,
+        "How closely samples follow the input: 0 as in the paper, 2 to 3 closely (diffusers' scale "
+        "is 1 + guidance)",
+        low=0,
     )
     match_input: bool = setting(
         False, "Change each sample as little as possible so that it reduces to its input"
@@ -240,11 +243,12 @@ class Sampling(Section):
 
 @dataclasses.dataclass(frozen=True)
 class Hparams:
-    """All settings of a run."""
+    """All settings of a run. Its `sampling` is the paper's, or what a bundled model recommends."""
 
     model: ModelHparams = ModelHparams()
     data: DataHparams = DataHparams()
     training: TrainingHparams = TrainingHparams()
+    sampling: Sampling = Sampling()
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -256,7 +260,7 @@ class Hparams:
         Raises:
             KeyError, TypeError, ValueError: `settings` is not what `to_dict` returns.
         """
-        sections = dataclasses.fields(cls)
+        sections, settings = dataclasses.fields(cls), {"sampling": {}, **settings}
         return cls(**{one.name: _read(one.type, settings[one.name]) for one in sections})
 
     def check(self) -> None:
@@ -264,7 +268,7 @@ class Hparams:
 
         The networks' constructors check the rest.
         """
-        for section in (self.model, self.data, self.training):
+        for section in (self.model, self.data, self.training, self.sampling):
             section.check()
         data, scale = self.data, self.model.scale
         if data.pairs != "downsampled" and data.image_size % (4 * scale):

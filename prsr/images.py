@@ -81,9 +81,9 @@ def to_pil(picture):
     return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
 
 
-def save(image, path):
-    """Writes a PIL image as the PNG `path`, atomically; its folder is made."""
+def save(image, path, **options):
+    """Writes a PIL image as the PNG `path`, atomically; its folder is made. `options` are PIL's."""
     with files.replacing(path) as partial:
         note = PngImagePlugin.PngInfo()
         note.add_text("Software", SOFTWARE)
-        image.save(partial, format="PNG", pnginfo=note)
+        image.save(partial, format="PNG", pnginfo=note, **options)

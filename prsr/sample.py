@@ -1,6 +1,6 @@
 """Super-resolves images.
 
-python -m prsr.sample --model=faces --input=FILE_OR_FOLDER --output=samples
+python -m prsr.sample --model=faces --input=FILE_OR_FOLDER
 """
 
 import itertools
@@ -10,49 +10,45 @@ import pathlib
 import tempfile
 import threading
 
-from absl import flags
+from absl.flags import DEFINE_bool, DEFINE_integer
 
-from prsr.flags import (
-    FLAGS,
-    define_batch_size,
-    define_path,
-    define_replicas,
-    define_sampling,
-    define_trained,
-    group,
-    run,
-    sampling_from_flags,
-    trained,
-)
+from prsr import flags
+from prsr.flags import FLAGS
+from prsr.hparams import Sampling
 from prsr.system import backend, files, progress
 from prsr.system.errors import UserError
 
 _MAX_ROWS = 64  # of the grid
+_FRAME, _LAST_FRAME = 90, 3000  # milliseconds of an animation
 
 
 def define():
-    define_trained()
-    with group("Images"):
-        define_path(
+    flags.define_trained()
+    with flags.group("Images"):
+        flags.define_path(
             "input",
             None,
-            "Image or folder; by default the bundled photographs or the run's test images",
+            "Image or folder; by default the model's examples or the run's test images",
         )
-        flags.DEFINE_bool("align", False, "Find the face in each image and crop it as for training")
-        flags.DEFINE_integer("num_images", 8, "Without --input: number of images", 1)
-        define_path(
+        DEFINE_bool("align", False, "Find the face in each image and crop it as for training")
+        DEFINE_integer("num_images", 8, "Without --input: number of images", 1)
+        flags.define_path(
             "given", None, "High-resolution image to continue: only its transparent parts are drawn"
         )
-        define_path("output", "samples", "Folder to write to")
-    define_sampling()
-    with group("Sampling"):
-        flags.DEFINE_integer("num_samples", 4, "Samples per image; one if --tau=inf", 1)
-        flags.DEFINE_integer(
-            "seed", 1, "Seed; sample k of an image depends on the seed, k and the image"
+        flags.define_path("output", "samples", "Folder to write to")
+        DEFINE_bool("animate", False, "Also write NAME_rows.png: samples growing row by row")
+    flags.define_sampling()
+    with flags.group("Sampling"):
+        DEFINE_bool(
+            "as_in_the_paper",
+            False,
+            "Use the defaults above where a bundled model recommends others",
         )
-    with group("Speed"):
-        define_batch_size()
-        define_replicas()
+        DEFINE_integer("num_samples", 4, "Samples per image; one if --tau=inf", 1)
+        DEFINE_integer("seed", 1, "Seed; sample k of an image depends on the seed, k and the image")
+    with flags.group("Speed"):
+        flags.define_batch_size()
+        flags.define_replicas()
 
 
 def main():
@@ -60,11 +56,15 @@ def main():
     from prsr.sampling import samplers
 
     devices = backend.devices(FLAGS.num_replicas)
-    workdir = trained()
+    workdir = flags.trained()
     if FLAGS.align and FLAGS.input is None:
         raise UserError("--align needs --input, the image or folder to find faces in")
     hparams = workdir.read_hparams()
-    sampling = sampling_from_flags(hparams)
+    paper = Sampling()
+    recommended = paper if FLAGS.as_in_the_paper else hparams.sampling
+    sampling = flags.sampling_from_flags(hparams, vars(recommended))
+    if recommended != paper:
+        print(f"drawing with {sampling.title} (recommended; --as_in_the_paper: {paper.title})")
     num_samples = 1 if math.isinf(sampling.tau) else FLAGS.num_samples
     given = None if FLAGS.given is None else inputs.read_given(FLAGS.given, hparams)
     # Finding faces takes seconds; meanwhile the sampler compiles, for as many as there may be.
@@ -80,7 +80,10 @@ def main():
     workdir.load_weights(model)
     chosen = chosen or inputs.read_inputs(FLAGS.input, hparams, find_eyes)
     options = num_samples, sampling, FLAGS.seed, FLAGS.batch_size, given
-    super_resolve(model, sampler, chosen, pathlib.Path(FLAGS.output), *options)
+    output = pathlib.Path(FLAGS.output)
+    rows = super_resolve(model, sampler, chosen, output, *options)
+    for image, row in zip(chosen, rows if FLAGS.animate else ()):
+        _animate(row, output / f"{image.name}_rows.png")
 
 
 def _chosen(workdir, hparams):
@@ -107,9 +110,13 @@ def super_resolve(
     `inputs` are a list of `prsr.data.inputs.Input`; `sampler`, `num_samples`, `sampling`, `seed`,
     `batch_size` and `given` are as for `prsr.sampling.samplers.draw_samples`.
 
+    Returns:
+        The rows of the grid, dicts from captions to uint8 images.
+
     Raises:
         UserError: `output` is not writable.
     """
+    from prsr import images
     from prsr.models import likelihood
 
     with files.disk_errors(output):  # before anything is drawn
@@ -124,7 +131,8 @@ def super_resolve(
             if len(rows) < num_rows:
                 rows += [{"input": image.low_res, **pictures} for image, pictures in group]
                 if len(rows) >= num_rows:
-                    _write_grid(rows[:num_rows], output)
+                    with files.disk_errors(output):
+                        images.save(_sheet(rows[:num_rows]), output / "grid.png")
             if scored:
                 if not report:
                     print("nats per image (bits/dim) under the model:")
@@ -136,6 +144,7 @@ def super_resolve(
     part = f" (the first {num_rows} of {len(inputs):,} images)" if num_rows < len(inputs) else ""
     count = progress.counted(len(inputs) * num_samples, "sample")
     print(f"wrote {count} and grid.png{part} to {output}")
+    return rows[:num_rows]
 
 
 def _draw(model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given):
@@ -162,14 +171,29 @@ def _draw(model, sampler, inputs, output, num_samples, sampling, seed, batch_siz
         yield image, pictures
 
 
-def _write_grid(rows, output):
-    """Writes grid.png from dicts of captions and pictures, where only originals may be missing."""
-    from prsr import images, plotting
+def _sheet(rows):
+    """Arranges dicts from captions to pictures, where only originals may be missing."""
+    from prsr import plotting
 
     captions = list(max(rows, key=len))
-    rows = [[row.get(caption) for caption in captions] for row in rows]
-    with files.disk_errors(output):
-        images.save(plotting.sheet(rows, captions), output / "grid.png")
+    return plotting.sheet([[row.get(name) for name in captions] for row in rows], captions)
+
+
+def _animate(row, path):
+    """Writes a row of the grid as an animated PNG, in which the samples grow row by row."""
+    import numpy as np
+
+    from prsr import images
+
+    frames, size = [], len(row["bicubic"])
+    for drawn in range(size + 1):
+        later = np.arange(size)[:, None, None] >= drawn
+        samples = {name: x for name, x in row.items() if name.startswith("sample")}
+        hidden = {name: np.where(later, np.uint8(228), x) for name, x in samples.items()}
+        frames.append(_sheet([row | hidden]))
+    times = [_FRAME] * size + [_LAST_FRAME]
+    with files.disk_errors(path):
+        images.save(frames[0], path, save_all=True, append_images=frames[1:], duration=times)
 
 
 def _score(scored, group, batch_size):
@@ -194,4 +218,4 @@ def _score(scored, group, batch_size):
 
 
 if __name__ == "__main__":
-    run(main, define)
+    flags.run(main, define)

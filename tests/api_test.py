@@ -1,5 +1,6 @@
 """`import prsr`: the same images from a run, its export and the command."""
 
+import dataclasses
 import pickle
 import shutil
 
@@ -14,7 +15,7 @@ from prsr.hparams import Sampling
 from prsr.sampling import samplers, saved_model
 from prsr.workdir import pretrained
 from prsr.workdir.directory import Workdir
-from tests.conftest import other_keras_settings, python
+from tests.conftest import call, other_keras_settings, python, succeed
 
 RNG = np.random.default_rng(3)
 LOW_RES = RNG.integers(0, 256, (2, 2, 2, 3), dtype=np.uint8)
@@ -116,37 +117,56 @@ def test_unusable_given_values_are_rejected(trained, exported, baseline_runs):
     with pytest.raises(ValueError, match="export"):
         exported.sample(LOW_RES, given=given)
     baseline = prsr.load(baseline_runs / "cross_entropy")
-    for call in (
+    for rejected in (
         lambda: baseline.sample(LOW_RES, given=given),
         lambda: baseline.sample(LOW_RES, guidance=1.0),
         lambda: baseline.inspect(LOW_RES, HIGH_RES[:2]),
     ):
         with pytest.raises(ValueError, match="not cross_entropy"):
-            call()
+            rejected()
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "words"),
+    ("name", "arguments", "options", "words"),
     [
-        ("inspect", [LOW_RES, HIGH_RES[:2], (0, 0, 9, 1)], "box must be"),
-        ("sample", [LOW_RES[0].astype(float)], "uint8"),
-        ("sample", [HIGH_RES], "image must be"),
-        ("sample", [LOW_RES[:0]], "image must be"),
-        ("sample", ["me.png"], "PIL image or a NumPy array, not str"),
-        ("sample", [np.zeros((1, 9, 3), np.uint8)], "9x1 is smaller than 2x2"),
-        ("sample", [LOW_RES, 0], "num_samples"),
-        ("sample", [LOW_RES, 1, "1"], "tau"),
-        ("sample", [LOW_RES, 1, 1.0, 1.5], "seed"),
-        ("sample", [LOW_RES, 1, np.nan], "tau"),
-        ("sample", [LOW_RES, 1, 1.0, 1, False, -1.0], "guidance"),
-        ("sample", [LOW_RES, 1, 1.0, 1, False, 0.0, "end"], "match_input"),
-        ("log_prob", [LOW_RES, LOW_RES], "high_res must be"),
-        ("log_prob", [LOW_RES, HIGH_RES[:3]], "2 low_res for 3"),
+        ("inspect", [LOW_RES, HIGH_RES[:2], (0, 0, 9, 1)], {}, "box must be"),
+        ("sample", [LOW_RES[0].astype(float)], {}, "uint8"),
+        ("sample", [HIGH_RES], {}, "image must be"),
+        ("sample", [LOW_RES[:0]], {}, "image must be"),
+        ("sample", ["me.png"], {}, "PIL image or a NumPy array, not str"),
+        ("sample", [np.zeros((1, 9, 3), np.uint8)], {}, "9x1 is smaller than 2x2"),
+        ("sample", [LOW_RES, 0], {}, "num_samples"),
+        ("sample", [LOW_RES], {"tau": "1"}, "tau"),
+        ("sample", [LOW_RES], {"seed": 1.5}, "seed"),
+        ("sample", [LOW_RES], {"tau": np.nan}, "tau"),
+        ("sample", [LOW_RES], {"guidance": -1.0}, "guidance"),
+        ("sample", [LOW_RES], {"match_input": "end"}, "match_input"),
+        ("log_prob", [LOW_RES, LOW_RES], {}, "high_res must be"),
+        ("log_prob", [LOW_RES, HIGH_RES[:3]], {}, "2 low_res for 3"),
     ],
 )
-def test_invalid_arguments_are_rejected(trained, name, arguments, words):
+def test_invalid_arguments_are_rejected(trained, name, arguments, options, words):
     with pytest.raises(ValueError, match=words):
-        getattr(trained, name)(*arguments)
+        getattr(trained, name)(*arguments, **options)
+
+
+def test_recommended_sampling_holds_unless_arguments_or_flags_differ(trained, tiny_run, tmp_path):
+    """A model's settings may recommend tau, guidance and matching, as the bundled faces' do."""
+    run = Workdir(shutil.copytree(tiny_run, tmp_path / "run"))
+    run.write_hparams(dataclasses.replace(run.read_hparams(), sampling=Sampling(2.0, 3.0, True)))
+    Image.fromarray(LOW_RES[0]).save(tmp_path / "0.png")
+    where = [f"--workdir={run.path}", f"--input={tmp_path / '0.png'}", f"--output={tmp_path}"]
+    for options, sampling in (
+        ({}, Sampling(2.0, 3.0, True)),
+        ({"tau": 1.5, "match_input": False}, Sampling(1.5, 3.0)),
+        ({"as_in_the_paper": True, "guidance": 1.0}, Sampling(guidance=1.0)),
+    ):
+        expected = trained.sample(LOW_RES[0], **vars(sampling))
+        np.testing.assert_array_equal(prsr.load(run.path).sample(LOW_RES[0], **options), expected)
+        given = [f"--{name}={value}" for name, value in options.items()]
+        printed = succeed(call("sample", *where, "--num_samples=1", *given)).stdout
+        np.testing.assert_array_equal(Image.open(tmp_path / "0_1.png"), expected[0])
+        assert ("(recommended" in printed) != ("as_in_the_paper" in options)
 
 
 def test_a_pickled_model_loads_again_from_its_path(model):

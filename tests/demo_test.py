@@ -23,7 +23,7 @@ def test_the_demo_draws_what_load_draws(tiny_run, baseline_runs):
         address = process.stdout.readline().split()[1]
 
         def ask(path, body=None):
-            return urllib.request.urlopen(f"{address}api/{path}", body).read()
+            return urllib.request.urlopen(f"{address}api/run/{path}", body).read()
 
         assert json.loads(ask("about"))["examples"][:2] == ["test image 1", "test image 2"]
         example = ask("examples/0")

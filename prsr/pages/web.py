@@ -69,12 +69,12 @@ def application(name, max_bytes, framed_by=()):
 
 
 @contextlib.contextmanager
-def listening(app, host, port, connections=2000):
+def listening(app, host, port, connections=800):
     """Opens the port of an application; 0 is any free one.
 
     Yields the address for a browser, and a function that serves until SIGINT or SIGTERM.
-    `connections` is the most at a time; a browser opens several. Raises `UserError` if the address
-    is unusable.
+    `connections` is the most at a time: a browser opens several, and systems allow a process 1,024
+    or fewer. Raises `UserError` if the address is unusable.
     """
     # Flask rejects a body that is too large with a message; waitress rejects a much larger one
     # without a message. Above these sizes, waitress would write to files.
@@ -86,7 +86,7 @@ def listening(app, host, port, connections=2000):
             host=resolved,
             port=port,
             threads=8,
-            connection_limit=min(connections, _max_files() - 100),
+            connection_limit=connections,
             asyncore_use_poll=True,  # select() is limited to 1,024
             backlog=1024,
             max_request_body_size=max_body,
@@ -111,15 +111,3 @@ def listening(app, host, port, connections=2000):
         server.close()
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _max_files():
-    """Raises this process' limit of open files and connections, and returns it."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 1024
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    return limit

@@ -40,7 +40,7 @@ class _Unread:
         try:
             function(*arguments)
         except OSError:
-            with open(os.devnull, "w") as nowhere:  # for what is buffered, and for libraries
+            with open(os.devnull, "wb") as nowhere:  # for what is buffered, and for libraries
                 os.dup2(nowhere.fileno(), self._stream.fileno())
 
 

@@ -2,10 +2,10 @@
 
 prsr/weights/NAME/ is a run directory without its history, plus examples and a model card:
 
-settings.json, model.weights.h5   as training left them
+settings.json, model.weights.h5   as training left them, with the recommended sampling
 images.npz                        the images of each split: CelebA's numbers, LSUN's keys
 SHA256SUMS                        of these three files, as sha256sum writes it
-examples/                         a few public-domain photographs to try the model on
+examples/                         a few images to try the model on
 MODEL_CARD.md                     data, training, results, limits
 
 The checksums detect damaged or mismatched files. They do not protect against an attacker, who could

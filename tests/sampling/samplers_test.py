@@ -100,11 +100,6 @@ def test_settings_that_a_model_does_not_support_are_rejected(sampling, hparams, 
         samplers.check(sampling, hparams)
 
 
-def test_baselines_may_be_matched_and_corners_guided():
-    samplers.check(Sampling(match_input=True), Hparams(ModelHparams("regression")))
-    samplers.check(Sampling(guidance=2.0), CORNERS)
-
-
 def test_a_sampling_has_a_key_and_a_title():
     assert (Sampling(1.2).key, Sampling(1.2).title) == ("tau_1.2", "tau = 1.2")
     assert Sampling(float("inf")).key == "greedy"

@@ -7,8 +7,10 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 
 from prsr.data import image_sets, inputs, pipeline
+from prsr.hparams import Sampling
 from prsr.models import likelihood, losses
 from prsr.system.errors import UserError
 from prsr.workdir import pretrained
@@ -16,8 +18,10 @@ from tests.conftest import assert_one_line, call, run, succeed
 from tests.data.pictures import load, opened
 
 
-def test_two_models_are_bundled():
-    assert pretrained.names() == ["bedrooms", "faces"]
+def test_names_and_recommended_sampling():
+    """For faces what was chosen on validation images; for bedrooms nothing was, so the paper's."""
+    found = {name: pretrained.workdir(name).read_hparams().sampling for name in pretrained.names()}
+    assert found == {"bedrooms": Sampling(), "faces": Sampling(1.2, 2.0, True)}
 
 
 def test_the_bundled_photographs_need_no_search():
@@ -101,10 +105,20 @@ def test_changed_files_are_refused(copy, name):
 def test_sample_draws_a_bundled_example(tmp_path):
     """README's first command writes samples of one example."""
     out = tmp_path / "out"
-    succeed(run("sample", "--model=faces", f"--output={out}", "--num_images=1", "--num_samples=2"))
+    options = [f"--output={out}", "--num_images=1", "--num_samples=2", "--animate"]
+    result = succeed(run("sample", "--model=faces", *options))
+    assert "tau = 1.2, guidance 2, matched (recommended" in result.stdout
     example = sorted(pretrained.workdir("faces").path.glob("examples/*.jpg"))[0].stem
     names = {path.name for path in out.iterdir()}
-    assert names == {f"{example}_1.png", f"{example}_2.png", "grid.png", "nats.json"}
+    written = {f"{example}_{end}.png" for end in (1, 2, "rows")}
+    assert names == written | {"grid.png", "nats.json"}
+    with Image.open(out / f"{example}_rows.png") as animation:
+        frames = [np.asarray(x.convert("RGB")) for x in ImageSequence.Iterator(animation)]
+    assert len(frames) == 33 and (out / f"{example}_rows.png").stat().st_size < 1_500_000
+    np.testing.assert_array_equal(frames[-1], Image.open(out / "grid.png"))
+    sample = np.s_[28 : 28 + 128, 6 + 2 * 134 : 6 + 2 * 134 + 128]
+    np.testing.assert_array_equal(frames[8][sample][:32], frames[-1][sample][:32])
+    assert (frames[8][sample][32:] == 228).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The queue of pictures to super-resolve, and the one thread that draws them, row by row.
+"""The queue of pictures to super-resolve with a model, and the thread that draws them, row by row.
 
 One picture is drawn at a time, always as a batch of `MAX_SAMPLES` samples. That costs little
 more than one sample, and it is compiled only once.
@@ -24,17 +24,14 @@ from prsr.models.pixel_recursive import Logits, guided
 from prsr.sampling import cached, noise, projection, samplers
 from prsr.system.errors import first_line
 
-BEST = Sampling(1.2, 2.0, True)  # found by experiments/guidance_search.py, on validation images
 MAX_SAMPLES = 8
 MAX_WAITING = 20
 MAX_KEPT = 100  # finished pictures, for people still looking at them
-MAX_INSIDES = 16  # cached results of `Drawer.inside`: less than 1 MB each
-MAX_SECONDS = 5.0  # to wait for a turn in `Drawer.inside`
 PATIENCE = 20.0  # seconds after which a picture that nobody asks for is dropped
 
 
 class Full(Exception):
-    """Too many pictures are waiting or being looked into, so no more are accepted now."""
+    """Too many pictures are waiting, so no more are accepted now."""
 
 
 class Gone(KeyError):
@@ -72,25 +69,19 @@ class Picture:
 
 
 class Drawer:
-    """Draws pictures in the order in which they arrive.
+    """Draws pictures in the order in which they arrive, once it has been started.
 
     Args:
         hparams: the model's `prsr.hparams.Hparams`.
-        model: a `PixelRecursiveSuperResolution`.
+        load: function that returns the `PixelRecursiveSuperResolution`, called when it is needed.
         regression: a `RegressionNetwork` of the same sizes, or None.
         clock: function that returns seconds.
     """
 
-    def __init__(self, hparams, model, regression=None, clock=time.monotonic):
-        # Pictures arrive as the square that the user chose, so they are not cropped again.
-        self.hparams = dataclasses.replace(
-            hparams, data=dataclasses.replace(hparams.data, crop="center")
-        )
-        self.clock = clock
-        self._model, self._sample_rows = model, cached.Sampler(model).rows
+    def __init__(self, hparams, load, regression=None, clock=time.monotonic):
+        self.hparams, self.clock = hparams, clock
+        self._load = load
         self._compare = tf.function(self._compare_networks, autograph=False)
-        self._cached_inside = functools.lru_cache(MAX_INSIDES)(self._look_inside)
-        self._looking_inside = threading.Lock()
         self._regression = regression and samplers.Sampler(regression)
         self._pictures = collections.OrderedDict()  # by id, in order of arrival
         self._changed = threading.Condition()
@@ -98,19 +89,35 @@ class Drawer:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self.ready = False
 
+    @functools.cached_property
+    def model(self):
+        return self._load()
+
+    @functools.cached_property
+    def _sample_rows(self):
+        return cached.Sampler(self.model).rows
+
+    def start(self):
+        """Starts loading the model and drawing, unless it was done before."""
+        with self._changed:
+            if self._thread.ident is None:
+                # The first picture, which nobody sees, compiles what drawing needs.
+                low_size = self.hparams.data.image_size // self.hparams.model.scale
+                low_res = np.zeros((low_size, low_size, self.hparams.model.channels), np.uint8)
+                picture = Picture(low_res, None, 1, Sampling(match_input=True), 1)
+                self._enqueue(picture).looked = float("inf")
+                self._thread.start()
+
     def __enter__(self):
-        # The first picture, which nobody sees, compiles what drawing needs.
-        size, channels = self.hparams.data.image_size, self.hparams.model.channels
-        low_res = np.zeros((size // self.hparams.model.scale,) * 2 + (channels,), np.uint8)
-        self._enqueue(Picture(low_res, None, 1, BEST, 1)).looked = float("inf")
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *_):
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join(30)  # XLA's compiler cannot be interrupted
+        if self._thread.ident is not None:
+            self._thread.join(30)  # XLA's compiler cannot be interrupted
 
     def submit(self, image, num_samples, sampling, seed):
         """Queues the middle square of an image, `[height, width, channels]` uint8, as a `Picture`.
@@ -118,7 +125,9 @@ class Drawer:
         An image of the low-resolution size is used as it is. Raises ValueError if the image is
         too small, Full if too many pictures are waiting.
         """
-        made = preprocessing.preprocess(image, self.hparams)
+        # The user chose this square, so it is not cropped again.
+        data = dataclasses.replace(self.hparams.data, crop="center")
+        made = preprocessing.preprocess(image, dataclasses.replace(self.hparams, data=data))
         return self._enqueue(Picture(made.low_res, made.high_res, num_samples, sampling, seed))
 
     def continue_from(self, id, given, sampling, seed):
@@ -150,7 +159,7 @@ class Drawer:
         """What A, B and A + B predict for each sub-pixel of an image of a finished picture.
 
         The image is called `name` in `Picture.shown`; the distributions are those of drawing with
-        `tau` and `guidance`, both finite. Raises Gone or Full.
+        `tau` and `guidance`, both finite. Raises Gone.
 
         Returns:
             Bytes, gzip of three little-endian arrays, one after the other:
@@ -165,21 +174,13 @@ class Drawer:
         picture, _ = self.look(id)
         if picture.state != "done" or name not in picture.shown().keys() - {"input"}:
             raise Gone(id)
-        if not self._looking_inside.acquire(timeout=MAX_SECONDS):
-            raise Full("too many people are looking inside pictures; try again in a moment")
-        try:
-            return self._cached_inside(picture, name, tau, guidance)
-        finally:
-            self._looking_inside.release()
-
-    def _look_inside(self, picture, name, tau, guidance):
         pair = picture.low_res[None], picture.shown()[name][None]
         numbers = tf.constant(tau, tf.float32), tf.constant(guidance, tf.float32)
         return _pack({key: x[0].numpy() for key, x in self._compare(*pair, *numbers).items()})
 
     def _compare_networks(self, low_res, high_res, tau, guidance):
         """`prsr.models.inspection.compare` of the distributions that are drawn from."""
-        logits = self._model((low_res, high_res), guidance=guidance)
+        logits = self.model((low_res, high_res), guidance=guidance)
         drawn = guided(logits.conditioning, guidance), logits.prior, logits.joint
         return inspection.compare(Logits(*(tau * each for each in drawn)), high_res)
 
@@ -248,7 +249,7 @@ class Drawer:
             picture.matched = np.asarray(matched)
         pictures = np.concatenate([np.stack([*picture.others.values()]), picture.samples()])
         repeated = low_res.repeat(len(pictures), 0)
-        nats = likelihood.nats(self._model, repeated, pictures, len(pictures)).tolist()
+        nats = likelihood.nats(self.model, repeated, pictures, len(pictures)).tolist()
         picture.nats = {**dict(zip(picture.others, nats)), "samples": nats[len(others) :]}
         picture.state = "done"
 

@@ -1,20 +1,22 @@
-"""The server behind the web page for trying out a model.
+"""The server behind the web page for trying out models.
 
-GET    /                    the page
-GET    /api/about           what the page needs to know about the model
-GET    /api/examples/N      an example picture for a first try, as PNG
-POST   /api/eyes            send an image, get the positions of the eyes of its largest face
-POST   /api/pictures?tau=&guidance=&match_input=&num_samples=&seed=   send an image, get the id of
-                            the picture to be drawn
-POST   /api/pictures/ID?keep=N&tau=&guidance=&match_input=&seed=   send an image's pixels, get
-                            the id of one new sample of ID's input, which keeps the first N pixels
-GET    /api/pictures/ID?row=R   its state and the rows drawn so far, from R on; if R = 0, the
-                            images shown beside them; once it is done, the nats, and the samples
-                            if they were matched
-DELETE /api/pictures/ID     drops it, as nobody is waiting for it any more
-GET    /api/pictures/ID/grid.png   everything shown, in one image, once it is done
-GET    /api/pictures/ID/inside/NAME?tau=&guidance=   `Drawer.inside`: the predictions of A, B and
-                            A + B for its image NAME
+GET    /                    the page; /?model=MODEL chooses a model
+GET    /api/models          the models' names; the page begins with the first
+
+The first request below /api/MODEL/ begins to load the model. The settings of sampling are in the
+query: tau, guidance, match_input, seed.
+
+GET    about                what the page needs to know about the model
+GET    examples/N           an example picture for a first try, as PNG
+POST   eyes                 an image; the answer has the positions of the eyes of its largest face
+POST   pictures             an image, and `num_samples` to draw; the answer has the picture's id
+POST   pictures/ID          an image's pixels, of which a new sample of ID's input keeps the first
+                            `keep`; the answer has the new id
+GET    pictures/ID?row=R    its state, the rows from R on, the images beside them if R = 0, and once
+                            it is done, the nats, and the samples if they were matched
+DELETE pictures/ID          drops it, as nobody is waiting for it any more
+GET    pictures/ID/grid.png   everything shown, in one image, once it is done
+GET    pictures/ID/inside/NAME   `Drawer.inside`: what A, B and A + B predict for its image NAME
 
 An image is a request body of at most `_MAX_BYTES`: JPEG, PNG, WebP, BMP or GIF. It is kept in
 memory only. Pixels are uint8, ordered by rows, columns, channels, and base64 in answers. Errors
@@ -33,129 +35,32 @@ import numpy as np
 from PIL import Image
 
 from prsr import images, plotting
-from prsr.data import decoding, faces
+from prsr.data import decoding, faces, inputs
 from prsr.hparams import Sampling
 from prsr.models import losses
 from prsr.pages import web
-from prsr.pages.demo.drawing import BEST, MAX_SAMPLES, Full, Gone
+from prsr.pages.demo.drawing import MAX_SAMPLES, Full, Gone
 
 _MAX_BYTES = 2 * 2**20
 _MAX_PIXELS = 2**20  # the page sends fewer, and decoding takes far more memory than the file
 
 
-def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
+def create_app(choices, framed_by=()):
     """Creates the page and the API that it calls, a `flask.Flask`.
 
     Args:
-        drawer: a `prsr.pages.demo.drawing.Drawer`.
-        examples: list of names and images, `[height, width, channels]` uint8.
-        of_faces: whether the model was trained on faces aligned as CelebA's are.
-        find_eyes: what `prsr.data.faces.detector` returned, or None.
+        choices: dict from a model's name to its `prsr.pages.demo.drawing.Drawer`; its examples, a
+            list of names and images, `[height, width, channels]` uint8; and what
+            `prsr.data.faces.detector` returned, or None.
         framed_by: as `prsr.pages.web.application`.
     """
     app = web.application("prsr.pages.demo", _MAX_BYTES, framed_by)
-    hparams = drawer.hparams
-    size, channels = hparams.data.image_size, hparams.model.channels
-    looking_for_eyes = threading.Lock()
+    for name, choice in choices.items():
+        app.register_blueprint(_api(*choice), name=name, url_prefix=f"/api/{name}")
 
-    @app.get("/api/about")
-    def about():
-        return {
-            "ready": drawer.ready,
-            "size": size,
-            "low_size": size // hparams.model.scale,
-            "channels": channels,
-            "max_samples": MAX_SAMPLES,
-            "best": dataclasses.asdict(BEST),
-            "paper": dataclasses.asdict(Sampling()),
-            "examples": [name for name, _ in examples],
-            "eyes": faces.EYES_IN_CROP.tolist() if of_faces else None,
-            "finds_eyes": find_eyes is not None,
-        }
-
-    @app.get("/api/examples/<int:number>")
-    def example(number):
-        if number >= len(examples):
-            flask.abort(404, "there is no such example")
-        return _png(images.to_pil(examples[number][1]))
-
-    @app.post("/api/eyes")
-    def eyes():
-        if find_eyes is None:
-            flask.abort(404, "this server does not look for faces")
-        image = _image(3)
-        if not looking_for_eyes.acquire(timeout=1):
-            flask.abort(503, "too many people are looking for faces; try again in a moment")
-        try:
-            count, found = find_eyes(image)
-        finally:
-            looking_for_eyes.release()
-        if not count:
-            flask.abort(422, "no frontal face found; move the picture by hand")
-        return {"eyes": found.tolist()}
-
-    @app.post("/api/pictures")
-    def submit():
-        sampling, seed = _sampling(), _seed()
-        num_samples = _number(
-            "num_samples", int, lambda n: 1 <= n <= MAX_SAMPLES, f"1 to {MAX_SAMPLES}"
-        )
-        try:
-            picture = drawer.submit(_image(channels), num_samples, sampling, seed)
-        except ValueError as error:
-            flask.abort(422, f"{error} pixels; choose a larger part")
-        return {"id": picture.id}, 202
-
-    @app.post("/api/pictures/<id>")
-    def continue_from(id):
-        sampling, seed = _sampling(), _seed()
-        keep = _number("keep", int, lambda n: 0 <= n < size**2, f"0 to {size**2 - 1}")
-        body, shape = flask.request.get_data(), (size, size, channels)
-        if len(body) != math.prod(shape):
-            flask.abort(422, f"an image of {len(body)} bytes; expected {math.prod(shape)}")
-        given = np.frombuffer(body, np.uint8).astype(np.int32).reshape(-1, channels)
-        given[keep:] = -1
-        picture = drawer.continue_from(id, given.reshape(shape), sampling, seed)
-        return {"id": picture.id}, 202
-
-    @app.get("/api/pictures/<id>")
-    def look(id):
-        picture, position = drawer.look(id)
-        start = _number("row", int, lambda n: 0 <= n <= size, f"0 to {size}")
-        # Read before the rows: a picture that is done has all of them.
-        state = picture.state
-        answer = {"state": state, "position": position, "ready": drawer.ready, "row": start}
-        if picture.others:  # drawing has begun
-            answer["rows"] = [_base64(row) for row in picture.rows[start:]]
-            if start == 0:
-                shown = {"input": picture.low_res, **picture.others}
-                answer["images"] = {name: _base64(image) for name, image in shown.items()}
-        if state == "done":
-            answer["nats"] = picture.nats
-            if picture.matched is not None:
-                answer["matched"] = [_base64(sample) for sample in picture.matched]
-            answer["dimensions"] = size**2 * channels * math.log(2)
-        return answer
-
-    @app.delete("/api/pictures/<id>")
-    def cancel(id):
-        drawer.cancel(id)
-        return {}
-
-    @app.get("/api/pictures/<id>/grid.png")
-    def grid(id):
-        picture, _ = drawer.look(id)
-        if picture.state != "done":
-            flask.abort(409, "this picture is not finished yet")
-        return _png(_sheet(picture))
-
-    @app.get("/api/pictures/<id>/inside/<name>")
-    def inside(id, name):
-        tau = _number("tau", float, lambda tau: 0 < tau < math.inf, "a positive, finite number")
-        content = drawer.inside(id, name, tau, _guidance())
-        return flask.Response(
-            content, mimetype="application/octet-stream", headers={"Content-Encoding": "gzip"}
-        )
+    @app.get("/api/models")
+    def models():
+        return list(choices)
 
     @app.before_request
     def refuse_other_sites():
@@ -183,6 +88,112 @@ def create_app(drawer, examples, of_faces=False, find_eyes=None, framed_by=()):
         return {"error": "this did not work; the server's terminal shows why"}, 500
 
     return app
+
+
+def _api(drawer, examples, find_eyes):
+    """The API of a model, a `flask.Blueprint`."""
+    api = flask.Blueprint("api", __name__)
+    hparams = drawer.hparams
+    size, channels = hparams.data.image_size, hparams.model.channels
+    looking_for_eyes = threading.Lock()
+    api.before_request(drawer.start)
+
+    @api.get("/about")
+    def about():
+        return {
+            "ready": drawer.ready,
+            "size": size,
+            "low_size": size // hparams.model.scale,
+            "channels": channels,
+            "max_samples": MAX_SAMPLES,
+            "best": dataclasses.asdict(hparams.sampling),
+            "paper": dataclasses.asdict(Sampling()),
+            "examples": [name for name, _ in examples],
+            "eyes": faces.EYES_IN_CROP.tolist() if inputs.knows_faces(hparams) else None,
+            "finds_eyes": find_eyes is not None,
+        }
+
+    @api.get("/examples/<int:number>")
+    def example(number):
+        if number >= len(examples):
+            flask.abort(404, "there is no such example")
+        return _png(images.to_pil(examples[number][1]))
+
+    @api.post("/eyes")
+    def eyes():
+        if find_eyes is None:
+            flask.abort(404, "this server does not look for faces")
+        image = _image(3)
+        with looking_for_eyes:
+            count, found = find_eyes(image)
+        if not count:
+            flask.abort(422, "no frontal face found; move the picture by hand")
+        return {"eyes": found.tolist()}
+
+    @api.post("/pictures")
+    def submit():
+        sampling, seed = _sampling(), _seed()
+        num_samples = _number(
+            "num_samples", int, lambda n: 1 <= n <= MAX_SAMPLES, f"1 to {MAX_SAMPLES}"
+        )
+        try:
+            picture = drawer.submit(_image(channels), num_samples, sampling, seed)
+        except ValueError as error:
+            flask.abort(422, f"{error} pixels; choose a larger part")
+        return {"id": picture.id}, 202
+
+    @api.post("/pictures/<id>")
+    def continue_from(id):
+        sampling, seed = _sampling(), _seed()
+        keep = _number("keep", int, lambda n: 0 <= n < size**2, f"0 to {size**2 - 1}")
+        body, shape = flask.request.get_data(), (size, size, channels)
+        if len(body) != math.prod(shape):
+            flask.abort(422, f"an image of {len(body)} bytes; expected {math.prod(shape)}")
+        given = np.frombuffer(body, np.uint8).astype(np.int32).reshape(-1, channels)
+        given[keep:] = -1
+        picture = drawer.continue_from(id, given.reshape(shape), sampling, seed)
+        return {"id": picture.id}, 202
+
+    @api.get("/pictures/<id>")
+    def look(id):
+        picture, position = drawer.look(id)
+        start = _number("row", int, lambda n: 0 <= n <= size, f"0 to {size}")
+        # Read before the rows: a picture that is done has all of them.
+        state = picture.state
+        answer = {"state": state, "position": position, "ready": drawer.ready, "row": start}
+        if picture.others:  # drawing has begun
+            answer["rows"] = [_base64(row) for row in picture.rows[start:]]
+            if start == 0:
+                shown = {"input": picture.low_res, **picture.others}
+                answer["images"] = {name: _base64(image) for name, image in shown.items()}
+        if state == "done":
+            answer["nats"] = picture.nats
+            if picture.matched is not None:
+                answer["matched"] = [_base64(sample) for sample in picture.matched]
+            answer["dimensions"] = size**2 * channels * math.log(2)
+        return answer
+
+    @api.delete("/pictures/<id>")
+    def cancel(id):
+        drawer.cancel(id)
+        return {}
+
+    @api.get("/pictures/<id>/grid.png")
+    def grid(id):
+        picture, _ = drawer.look(id)
+        if picture.state != "done":
+            flask.abort(409, "this picture is not finished yet")
+        return _png(_sheet(picture))
+
+    @api.get("/pictures/<id>/inside/<name>")
+    def inside(id, name):
+        tau = _number("tau", float, lambda tau: 0 < tau < math.inf, "a positive, finite number")
+        content = drawer.inside(id, name, tau, _guidance())
+        return flask.Response(
+            content, mimetype="application/octet-stream", headers={"Content-Encoding": "gzip"}
+        )
+
+    return api
 
 
 def _image(channels):

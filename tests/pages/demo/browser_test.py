@@ -329,6 +329,20 @@ def test_an_image_is_continued_painted_and_undone(page):
     assert not page.element("undo").is_enabled()
 
 
+def test_another_model_is_chosen(page):
+    """Bedrooms have their own examples, a plain square, and here the paper's settings."""
+    page.elements("#models a")[1].click()
+    page.wait(lambda: len(page.elements("#examples img")) == 4)
+    page.elements("#examples button")[1].click()
+    page.wait_until_done()
+    assert "model=bedrooms#x=" in page.run("return location.href")
+    assert "Drag the picture" in page.element("advice").text
+    assert not page.element("find").is_displayed() and not page.element("paper").is_displayed()
+    example = Image.open(pretrained.workdir("bedrooms").path / "examples" / "LSUN_005dc2be.png")
+    expected = prsr.load("bedrooms").sample(np.asarray(example), 4)
+    np.testing.assert_array_equal(page.image("sample 4"), expected[3])
+
+
 def test_one_button_sets_the_paper_s_settings(page):
     page.give(GREY)
     now = "return [$('tau').value, $('guidance').value, $('match').checked]"

@@ -43,7 +43,7 @@ class Rows:
 @pytest.fixture
 def queue(trained):
     """A drawer that draws a row for each release of `queue.rows.allowed`."""
-    drawer = drawing.Drawer(*trained, clock=studies.Clock())
+    drawer = drawing.Drawer(trained[0], lambda: trained[1], clock=studies.Clock())
     drawer.rows = drawer._sample_rows = Rows()
     drawer.rows.allowed.release(8)  # the warm-up
     with drawer:
@@ -60,7 +60,7 @@ def submit(drawer, *taus):
 
 def test_drawn_samples_equal_the_sampler_s(trained):
     hparams, model = trained
-    with drawing.Drawer(hparams, model) as drawer:
+    with drawing.Drawer(hparams, lambda: model) as drawer:
         picture = drawer.submit(LOW_RES, 3, Sampling(0.9), 5)
         wait_for(lambda: picture.state == "done")
     seeds = noise.image_seeds(LOW_RES, 5, 3)
@@ -101,15 +101,6 @@ def test_a_cancelled_or_abandoned_picture_is_not_drawn_further(queue):
     queue.rows.allowed.release(1)
     wait_for(lambda: third.state == "drawing")
     assert len(first.rows) == len(second.rows) == 0
-
-
-def test_an_abandoned_picture_is_not_begun(queue):
-    first, second, third = submit(queue, 1.0, 2.0, 3.0)
-    queue.clock.now += 21
-    for kept in (first, third):
-        queue.look(kept.id)
-    queue.rows.allowed.release(8)
-    wait_for(lambda: queue.rows.begun == [1.0, 3.0])
 
 
 def test_the_queue_has_a_limit(queue):
@@ -155,7 +146,7 @@ def test_a_grey_model_of_digits_gets_the_chosen_square():
     model = ModelHparams(channels=1, scale=2, prior_hidden=4, **sizes)
     hparams = Hparams(model, DataHparams(image_size=8, crop="mnist"))
     square = RNG.integers(0, 256, (8, 8, 1), dtype=np.uint8)
-    with drawing.Drawer(hparams, build_model(hparams)) as drawer:
+    with drawing.Drawer(hparams, lambda: build_model(hparams)) as drawer:
         picture = drawer.submit(square, 2, Sampling(), 1)
         wait_for(lambda: picture.state == "done")
     np.testing.assert_array_equal(picture.others["original"], square)

@@ -1,6 +1,7 @@
 """The demonstration's server, asked without a browser."""
 
 import base64
+import dataclasses
 import gzip
 import io
 import struct
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 import prsr.api
+from prsr.hparams import Sampling
 from prsr.pages.demo import drawing, server
 from prsr.workdir.directory import Workdir
 from tests.runs import wait_for
@@ -37,14 +39,16 @@ def find_eyes(image):
 
 @pytest.fixture(scope="module")
 def drawer(tiny_run):
-    with drawing.Drawer(*Workdir(tiny_run).load_model()) as drawer:
+    hparams, model = Workdir(tiny_run).load_model()
+    hparams = dataclasses.replace(hparams, sampling=Sampling(1.3, 4.0))
+    with drawing.Drawer(hparams, lambda: model) as drawer:
         drawer.workdir = tiny_run
         yield drawer
 
 
 @pytest.fixture(scope="module")
 def app(drawer):
-    return server.create_app(drawer, [("one", PICTURE)], False, find_eyes)
+    return server.create_app({"run": (drawer, [("one", PICTURE)], find_eyes)})
 
 
 @pytest.fixture
@@ -52,12 +56,12 @@ def client(app):
     return app.test_client()
 
 
-def draw(client, body, path="/api/pictures", **query):
+def draw(client, body, path="/api/run/pictures", **query):
     """Submits a picture and waits for its end; returns its address and the last answer."""
     answer = client.post(path, query_string=QUERY | query, data=body)
     assert answer.status_code == 202, answer.json
-    address = f"/api/pictures/{answer.json['id']}"
-    wait_for(lambda: client.get(address + "?row=8").json["state"] == "done")
+    address = f"/api/run/pictures/{answer.json['id']}"
+    wait_for(lambda: client.get(address + "?row=0").json["state"] == "done")
     return address, client.get(address + "?row=0").json
 
 
@@ -66,15 +70,26 @@ def pixels(text, *shape):
 
 
 def test_about_describes_the_model(client):
-    about = client.get("/api/about").json
+    about = client.get("/api/run/about").json
     sizes = {"size": 8, "low_size": 2, "channels": 3, "max_samples": 8}
     assert about.items() >= (sizes | {"eyes": None, "finds_eyes": True}).items()
     assert about["examples"] == ["one"]
-    assert about["best"] == {"tau": 1.2, "guidance": 2.0, "match_input": True}
+    assert about["best"] == {"tau": 1.3, "guidance": 4.0, "match_input": False}
     assert about["paper"] == {"tau": 1.1, "guidance": 0.0, "match_input": False}
-    example = client.get("/api/examples/0")
+    example = client.get("/api/run/examples/0")
     np.testing.assert_array_equal(Image.open(io.BytesIO(example.data)), PICTURE)
-    assert client.get("/api/examples/1").status_code == 404
+    assert client.get("/api/run/examples/1").status_code == 404
+
+
+def test_a_model_is_loaded_once_it_is_chosen(drawer):
+    loaded = []
+    other = drawing.Drawer(drawer.hparams, lambda: loaded.append(1) or drawer.model)
+    choices = {"run": (drawer, [], None), "other": (other, [], None)}
+    client = server.create_app(choices).test_client()
+    assert client.get("/api/models").json == ["run", "other"] and not loaded
+    wait_for(lambda: client.get("/api/other/about").json["ready"])
+    assert loaded == [1]
+    other.__exit__()
 
 
 def test_a_picture_is_drawn_and_deleted(client, drawer):
@@ -113,7 +128,7 @@ def test_a_picture_is_continued(client, drawer):
     for path, keep, data, status, words in (
         (address, "64", given.tobytes(), 400, "keep must be 0 to 63"),
         (address, "20", b"12", 422, "2 bytes; expected 192"),
-        ("/api/pictures/none", "20", given.tobytes(), 404, "no longer here"),
+        ("/api/run/pictures/none", "20", given.tobytes(), 404, "no longer here"),
     ):
         answer = client.post(path, query_string=query | {"keep": keep}, data=data)
         assert answer.status_code == status and words in answer.json["error"]
@@ -148,7 +163,7 @@ def test_inside_are_the_distributions_of_a_b_and_their_sum(client, drawer):
     np.testing.assert_allclose(maps[2], by_a / (by_a + by_b), atol=0.01)
 
 
-def test_looking_inside_is_limited_and_queued(client, drawer, monkeypatch):
+def test_looking_inside_is_limited_to_what_is_shown(client):
     address, _ = draw(client, encoded(PICTURE))
 
     def look(name, address=address, **query):
@@ -156,32 +171,28 @@ def test_looking_inside_is_limited_and_queued(client, drawer, monkeypatch):
         return client.get(f"{address}/inside/{name}", query_string=query)
 
     assert look("sample 2").status_code == look("original").status_code == 200
-    for missing in (look("sample 3"), look("input"), look("original", "/api/pictures/no")):
+    for missing in (look("sample 3"), look("input"), look("original", "/api/run/pictures/no")):
         assert missing.status_code == 404
     for wrong in ({"tau": "inf"}, {"tau": "0"}, {"guidance": "-1"}):
         assert look("original", **wrong).status_code == 400
-    monkeypatch.setattr(drawing, "MAX_SECONDS", 0.01)
-    with drawer._looking_inside:
-        answer = look("original")
-    assert answer.status_code == 503 and "people are looking inside" in answer.json["error"]
 
 
 def test_other_sites_may_link_to_the_page_but_not_use_its_api(client):
     elsewhere = {"Sec-Fetch-Site": "cross-site"}
     for path in ("/", "/static/page.js"):
         assert client.get(path, headers=elsewhere).status_code == 200
-    assert client.get("/api/about", headers=elsewhere).status_code == 403
+    assert client.get("/api/run/about", headers=elsewhere).status_code == 403
     body = {"query_string": QUERY, "data": encoded(PICTURE)}
-    answer = client.post("/api/pictures", headers=elsewhere, **body)
+    answer = client.post("/api/run/pictures", headers=elsewhere, **body)
     assert answer.status_code == 403 and "from another site" in answer.json["error"]
 
 
 def test_eyes_are_found_or_refused(client, app, drawer):
-    assert client.post("/api/eyes", data=encoded(PICTURE)).json == {"eyes": [[1, 2], [3, 2]]}
-    black = client.post("/api/eyes", data=encoded(PICTURE * 0))
+    assert client.post("/api/run/eyes", data=encoded(PICTURE)).json == {"eyes": [[1, 2], [3, 2]]}
+    black = client.post("/api/run/eyes", data=encoded(PICTURE * 0))
     assert black.status_code == 422 and "no frontal face" in black.json["error"]
-    without = server.create_app(drawer, []).test_client()
-    assert without.post("/api/eyes", data=encoded(PICTURE)).status_code == 404
+    without = server.create_app({"run": (drawer, [], None)}).test_client()
+    assert without.post("/api/run/eyes", data=encoded(PICTURE)).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -198,7 +209,7 @@ def test_eyes_are_found_or_refused(client, app, drawer):
     ],
 )
 def test_an_unreadable_picture_is_refused(client, body, status, words):
-    answer = client.post("/api/pictures", query_string=QUERY, data=body)
+    answer = client.post("/api/run/pictures", query_string=QUERY, data=body)
     assert answer.status_code == status and words in answer.json["error"]
 
 
@@ -211,7 +222,7 @@ def test_an_unreadable_picture_is_refused(client, body, status, words):
     ],
 )  # fmt: skip
 def test_invalid_settings_are_refused(client, wrong):
-    answer = client.post("/api/pictures", query_string=QUERY | wrong, data=encoded(PICTURE))
+    answer = client.post("/api/run/pictures", query_string=QUERY | wrong, data=encoded(PICTURE))
     (name,) = wrong
     assert answer.status_code == 400 and answer.json["error"].startswith(f"{name} must be")
     assert len(answer.json["error"]) < 120

@@ -5,7 +5,9 @@
 const $ = (id) => document.getElementById(id);
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-let about; // the server's description of the model
+let model; // its name
+let about; // the server's description of it
+let api = "api/"; // once a model is chosen, its part of the server's addresses
 
 function timeLimit(ms) { // AbortSignal.timeout is newer
   const controller = new AbortController();
@@ -13,11 +15,11 @@ function timeLimit(ms) { // AbortSignal.timeout is newer
   return controller.signal;
 }
 
-// Sends one request; throws if there is no answer, or the answer is an error.
+// Sends one request below `api`; throws if there is no answer, or the answer is an error.
 async function ask(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, { signal: timeLimit(30000), ...options });
+    response = await fetch(api + path, { signal: timeLimit(30000), ...options });
   } catch (error) {
     throw new Error("The server is not answering. Is it still running?");
   }

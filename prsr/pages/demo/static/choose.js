@@ -32,8 +32,9 @@ async function openCamera() {
     return;
   }
   const before = picture;
+  const facingMode = about.eyes ? "user" : "environment";
   try {
-    $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
+    $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode } });
   } catch (error) {
     throw new Error("No camera is available. Open a picture instead.");
   }

@@ -98,7 +98,7 @@ async function findFace() {
   const searched = picture;
   say("Looking for a face …", null);
   const body = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.95));
-  const { eyes } = await request("api/eyes", { method: "POST", body });
+  const { eyes } = await request("eyes", { method: "POST", body });
   say("");
   if (picture !== searched) return;
   const [left, right] = eyes.map(([x, y]) => [x / factor, y / factor]);

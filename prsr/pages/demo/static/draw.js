@@ -7,7 +7,7 @@ let turns = 0; // counts requests to draw
 let figures = new Map(); // what is shown, by name: see `frame`
 let drawn = null; // the id of the picture whose samples are shown
 
-const giveUp = (id) => ask("api/pictures/" + id, { method: "DELETE", keepalive: true }).catch(() => {});
+const giveUp = (id) => ask("pictures/" + id, { method: "DELETE", keepalive: true }).catch(() => {});
 
 // Puts rows of sub-pixels into a canvas, from a row on.
 function put(canvas, pixels, row) {
@@ -91,7 +91,7 @@ async function follow(id, show) {
   for (let row = 0, failures = 0; ;) {
     let answer;
     try {
-      answer = await request(`api/pictures/${id}?row=${row}`);
+      answer = await request(`pictures/${id}?row=${row}`);
       failures = 0;
     } catch (error) {
       if (mine !== turns) return null;
@@ -136,7 +136,7 @@ async function draw() {
   const canvas = document.createElement("canvas");
   render(canvas, Math.min(MAX_SIDE, Math.max(about.low_size, Math.round(view.side))));
   const body = new Promise((done) => canvas.toBlob(done));
-  const id = await begin("api/pictures", { ...sampling, num_samples: count, seed }, body);
+  const id = await begin("pictures", { ...sampling, num_samples: count, seed }, body);
   if (!id) return;
   forget();
   $("steps").hidden = true;
@@ -162,10 +162,10 @@ async function draw() {
     const k = samples.indexOf(figure);
     finish(figure, id, k < 0 ? answer.nats[figure.name] : answer.nats.samples[k], answer.dimensions);
   }
-  $("grid").href = `api/pictures/${id}/grid.png`;
+  $("grid").href = `${api}pictures/${id}/grid.png`;
   $("grid").hidden = $("units").hidden = false;
   showSelected();
-  lookInside();
+  await lookInside();
 }
 
 function still(name, text) {

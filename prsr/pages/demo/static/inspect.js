@@ -101,7 +101,7 @@ function shownSettings(figure) {
 // The server's predictions for a picture, fetched once: `Drawer.inside` describes the three arrays.
 function inside(figure) {
   const query = new URLSearchParams(shownSettings(figure));
-  const path = `api/pictures/${figure.id}/inside/${encodeURIComponent(figure.inside)}?${query}`;
+  const path = `pictures/${figure.id}/inside/${encodeURIComponent(figure.inside)}?${query}`;
   if (!insides.has(path)) {
     const coming = ask(path).then(async (response) => {
       const content = await response.arrayBuffer();
@@ -225,7 +225,7 @@ async function drawOn() {
   const keep = chosen.y * about.size + chosen.x;
   const sampling = settings();
   const seed = Math.floor(Math.random() * 2 ** 31);
-  const id = await begin("api/pictures/" + drawn, { ...sampling, seed, keep }, pixels);
+  const id = await begin("pictures/" + drawn, { ...sampling, seed, keep }, pixels);
   if (!id) return;
   const strokes = painted;
   const number = 1 + [...figures.keys()].filter((name) => name.startsWith("continued")).length;
@@ -263,7 +263,7 @@ async function drawOn() {
   if (!answer) return;
   finish(figure, id, answer.nats.samples[0], answer.dimensions);
   showSelected();
-  lookInside();
+  await lookInside();
 }
 
 const isPainting = () => $("paint").getAttribute("aria-pressed") === "true";

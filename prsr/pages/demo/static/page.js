@@ -8,7 +8,7 @@ const takeFirst = tries(async (files) => {
   $("prepare").scrollIntoView({ block: "nearest" });
 });
 const takeExample = tries(async (number) => {
-  await take(await (await ask("api/examples/" + number)).blob());
+  await take(await (await ask("examples/" + number)).blob());
   await draw();
 });
 
@@ -26,17 +26,17 @@ function set({ tau, guidance, match_input }) {
 function explain() {
   const now = settings();
   $("tau").disabled = $("greedy").checked;
-  $("paper").checked = ["tau", "guidance", "match_input"].every((name) => String(about.paper[name]) === String(now[name]));
-  const parts = [];
-  if (Number(now.guidance) > 0) {
-    parts.push(`Guidance ${now.guidance}: the input counts ${1 + Number(now.guidance)} times as much as in the paper.`);
-  }
-  if (now.match_input) {
-    parts.push("Matching: each finished sample is changed just enough to reduce to the input again.");
-  }
-  $("manner").textContent = parts.length
-    ? parts.join(" ") + " Colours and shapes agree with the input; samples vary less."
-    : "No guidance or matching, as in the paper: samples vary more and may drift away from the input.";
+  const are = (kept) => ["tau", "guidance", "match_input"].every((name) => String(kept[name]) === String(now[name]));
+  $("paper").checked = are(about.paper);
+  const guided = Number(now.guidance) > 0;
+  $("manner").textContent = [
+    are(about.best) && !are(about.paper) && "Recommended for this model.",
+    guided && `Guidance ${now.guidance}: the input counts ${1 + Number(now.guidance)} times as much as in the paper.`,
+    now.match_input && "Matching: each finished sample is changed just enough to reduce to the input again.",
+    guided || now.match_input
+      ? "Colours and shapes agree with the input; samples vary less."
+      : "No guidance or matching, as in the paper: samples vary more and may drift away from the input.",
+  ].filter(Boolean).join(" ");
 }
 
 $("paper").onchange = () => set($("paper").checked ? about.paper : about.best);
@@ -48,9 +48,9 @@ for (const id of ["tau", "guidance", "match", "greedy"]) $(id).addEventListener(
 function holdInLink(input, all) {
   const x = btoa(String.fromCharCode(...input)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
   const { tau, guidance, match_input, samples, seed } = all;
-  const hash = "#" + new URLSearchParams({ x, tau, guidance, match: match_input, samples, seed });
-  history.replaceState(null, "", hash);
-  $("link").href = hash;
+  const held = new URLSearchParams({ x, tau, guidance, match: match_input, samples, seed });
+  $("link").href = `?model=${model}#${held}`;
+  history.replaceState(null, "", $("link").href);
   $("copy").textContent = "Copy link";
   $("copy").hidden = !(navigator.clipboard && navigator.clipboard.writeText);
 }
@@ -117,7 +117,7 @@ window.addEventListener("pagehide", () => { if (drawing) giveUp(drawing); });
 
 // While the model compiles, until somebody draws.
 async function waitUntilReady() {
-  for (let now = about; !now.ready && !turns; now = await request("api/about")) {
+  for (let now = about; !now.ready && !turns; now = await request("about")) {
     say("The model is getting ready. This takes a few seconds; you can already choose a picture.", null);
     await pause(500);
   }
@@ -125,9 +125,22 @@ async function waitUntilReady() {
 }
 
 tries(async () => {
-  about = await request("api/about");
+  const models = await request("models");
+  model = new URLSearchParams(location.search).get("model") || models[0];
+  for (const name of models) {
+    const link = document.createElement("a");
+    link.href = "?model=" + name;
+    link.textContent = name;
+    if (name === model) link.setAttribute("aria-current", "page");
+    $("models").append(link);
+  }
+  $("models").hidden = models.length === 1;
+  if (!models.includes(model)) throw new Error(`This page has no model "${model}". Choose ${models.join(" or ")}.`);
+  api += model + "/";
+  about = await request("about");
   makeTable();
   set(about.best);
+  $("as_in_the_paper").hidden = JSON.stringify(about.best) === JSON.stringify(about.paper);
   $("num_samples").max = about.max_samples;
   for (const button of [$("open"), $("camera")]) button.disabled = false;
   $("about").textContent = `From ${about.low_size} x ${about.low_size} pixels, the model draws ` +
@@ -135,7 +148,7 @@ tries(async () => {
   about.examples.forEach((name, number) => {
     const button = document.createElement("button");
     const image = document.createElement("img");
-    image.src = "api/examples/" + number;
+    image.src = api + "examples/" + number;
     image.alt = button.title = name;
     button.append(image);
     button.onclick = () => takeExample(number);
