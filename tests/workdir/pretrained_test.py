@@ -30,22 +30,34 @@ def test_examples():
     assert all(e.low_res.shape == (8, 8, 3) and e.high_res.shape == (32, 32, 3) for e in examples)
 
 
-@pytest.mark.parametrize("name", ["faces", "bedrooms"])
-def test_it_knows_its_examples_looks_at_its_input_and_has_a_history(name):
-    workdir = pretrained.workdir(name)
+def test_bedrooms_know_their_examples():
+    """The deeper bedroom model loads, and needs less than 5 bits/dim for rooms it never saw."""
+    workdir = pretrained.workdir("bedrooms")
     hparams, model = workdir.load_model()
+    assert hparams.model.blocks_per_stage == 10 and len(workdir.read_history()) == 4
     examples = inputs.read_inputs(workdir.path / "examples", hparams)
-    low_res, high_res = (np.stack(x) for x in zip(*((e.low_res, e.high_res) for e in examples)))
+    low_res, high_res = (
+        np.stack([getattr(e, name) for e in examples]) for name in ("low_res", "high_res")
+    )
     joint = bits(model, low_res, high_res)
-    assert joint < 5 and joint < bits(model, low_res, high_res, "conditioning") - 0.5
-    assert joint < bits(model, low_res[::-1], high_res) - 0.2
-    parts = [part["images"] for part in workdir.read_history()]
-    assert parts[:3] == [48000, 562800, 1473600]  # bedrooms began with faces
+    assert joint < 5 and joint < bits(model, low_res[::-1], high_res) - 0.2
 
 
 def bits(model, low_res, high_res, name="joint"):
     nats = np.mean(model.scores(low_res, high_res)[name])
     return losses.bits_per_dim(nats, high_res.shape[1:])
+
+
+def test_it_knows_the_examples():
+    workdir = pretrained.workdir("faces")
+    hparams, model = workdir.load_model()
+    examples = inputs.read_inputs(workdir.path / "examples", hparams)
+    low_res, high_res = (
+        np.stack([getattr(e, name) for e in examples]) for name in ("low_res", "high_res")
+    )
+    joint = bits(model, low_res, high_res)
+    assert joint < bits(model, low_res, high_res, "conditioning") - 0.5
+    assert joint < bits(model, low_res[::-1], high_res) - 0.2  # it looks at its input
 
 
 def test_it_knows_people_whom_it_never_saw(celeba):
