@@ -103,6 +103,46 @@ class Evaluation:
         return folder
 
 
+def read(path):
+    """Reads a finished evaluation's folder: the dict of `table1.json`, and the images' names.
+
+    Raises `UserError` if there is no report, or it is damaged.
+    """
+    try:
+        report = json.loads((path / "table1.json").read_text())
+        names = (path / "names.txt").read_text().splitlines()
+    except FileNotFoundError as error:
+        raise UserError(
+            f"'{path}' does not hold a finished evaluation; make one with "
+            f"python -m prsr.evaluate --workdir=RUN --output={path}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"'{path}' is damaged ({first_line(error)}); evaluate again") from error
+    return report, names
+
+
+def read_images(path, key, count):
+    """Reads a method's images, `[count, size, size, channels]` uint8, from an evaluation's folder.
+
+    `key` is the method's, or `"input"` or `"truth"`. Raises `UserError` if there are no `count`.
+    """
+    parts = sorted((path / "images" / key).glob("*.npy"))
+    pictures = [_load(part) for part in parts]
+    if sum(map(len, pictures)) != count:
+        raise UserError(
+            f"'{path / 'images' / key}' holds {sum(map(len, pictures))} of {count} images; finish "
+            f"the evaluation"
+        )
+    return np.concatenate(pictures)
+
+
+def _load(path):
+    try:
+        return np.load(path)
+    except Exception as error:  # NumPy raises many kinds on damaged files
+        raise UserError(f"'{path}' is damaged ({first_line(error)}); delete it") from error
+
+
 def read_people(path, names):
     """Reads who is in each image from lines `NAME PERSON`, such as CelebA's `identity_CelebA.txt`.
 

@@ -63,6 +63,10 @@ def test_images_that_do_not_fit_the_crop_are_refused(tmp_path):
         load(data)
 
 
+def test_a_limit_reads_only_the_first():
+    assert len(load(DATA, limit=4).names) == 4
+
+
 class Slow:
     """A source whose images are read by Python, some microseconds each."""
 
