@@ -5,6 +5,7 @@ import os
 import pathlib
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import traceback
@@ -43,6 +44,9 @@ def choose_xla(request):
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 8
 )
+
+# What a shell starts in the background ignores Ctrl-C. The processes of these tests must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY = [
     "--dataset=drawn:60",

@@ -60,11 +60,6 @@ def assert_as_if_nothing_happened(workdir, expected):
         assert {step for step, _ in shown.get(tag, [])} == {step for step, _ in steps}, tag
 
 
-def interruptible():
-    """What runs in the background of a shell would ignore SIGINT from the start."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def ended(process, number):
     """The exit status of a process after a signal."""
     process.send_signal(number)
@@ -79,7 +74,7 @@ def ended(process, number):
 def test_a_run_ended_at_a_random_moment_continues(timed_run, tmp_path, seed, number):
     """SIGKILL strikes from the first import on, Ctrl-C once flags are parsed."""
     uninterrupted, seconds = timed_run
-    process = start("train", f"--workdir={tmp_path}", *WHOLE, preexec_fn=interruptible)
+    process = start("train", f"--workdir={tmp_path}", *WHOLE)
     if number == signal.SIGINT:
         wait_for(lambda: has_loaded(process, "libtensorflow_framework"), process)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -232,13 +227,13 @@ def test_a_run_continues_after_a_full_disk(uninterrupted, changes, tmp_path, cha
 
 @pytest.mark.parametrize("library", ["_multiarray_umath", "libtensorflow_framework", "h5py"])
 def test_ctrl_c_during_an_import_exits_with_130(tmp_path, library):
-    process = start("train", f"--workdir={tmp_path}", *WHOLE, preexec_fn=interruptible)
+    process = start("train", f"--workdir={tmp_path}", *WHOLE)
     wait_for(lambda: has_loaded(process, library), process)
     assert ended(process, signal.SIGINT) == 130
 
 
 def test_ctrl_c_while_images_are_read_exits_with_130(tmp_path):
     options = [*WHOLE, "--dataset=drawn:100000"]  # which takes long
-    process = start("train", f"--workdir={tmp_path}", *options, preexec_fn=interruptible)
+    process = start("train", f"--workdir={tmp_path}", *options)
     wait_for((tmp_path / ".lock").exists, process)
     assert ended(process, signal.SIGINT) == 130

@@ -87,7 +87,7 @@ def wait_for(condition, process=None, seconds=300):
     while not condition():
         assert not process or process.poll() is None, process.communicate()
         assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.005)
+        time.sleep(0.01)
 
 
 def wait_for_step(workdir, step, process):
