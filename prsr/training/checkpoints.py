@@ -1,7 +1,8 @@
 """Writes and restores the checkpoints from which training resumes."""
 
-import shutil
+import pathlib
 import sys
+import tempfile
 
 import tensorflow as tf
 
@@ -12,7 +13,7 @@ _KEPT = 3
 
 
 def steps(workdir):
-    """Returns the steps of complete checkpoints, newest last (the index file is written last)."""
+    """Returns the steps of complete checkpoints, newest last (the index file is moved last)."""
     indices = workdir.checkpoints.glob("ckpt-*.index")
     numbers = (index.stem.removeprefix("ckpt-") for index in indices)
     return sorted(int(number) for number in numbers if number.isdecimal())
@@ -20,15 +21,17 @@ def steps(workdir):
 
 def write(trainer, workdir):
     """Writes the checkpoint of this step, keeps the two before, and deletes all others."""
-    trainer.checkpoint.write(str(workdir.checkpoints / f"ckpt-{trainer.step}"))
+    workdir.checkpoints.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=files.PARTIAL, dir=workdir.path) as folder:
+        trainer.checkpoint.write(f"{folder}/ckpt-{trainer.step}")
+        for path in sorted(pathlib.Path(folder).iterdir()):  # the index last
+            path.replace(workdir.checkpoints / path.name)
     found = steps(workdir)
     # Later ones are damaged, or training would have resumed from them.
     kept = [step for step in found if step <= trainer.step][-_KEPT:]
     for step in set(found).difference(kept):
         for path in workdir.checkpoints.glob(f"ckpt-{step}.*"):
             path.unlink()
-    for folder in workdir.checkpoints.glob("ckpt-*_temp"):  # a killed run's
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def restore(trainer, workdir):
