@@ -36,9 +36,9 @@ def entries():
         module = importlib.import_module(f"prsr.{name}")
         if name == "study":
             for subcommand, functions in module.COMMANDS.items():
-                yield f"prsr.study {subcommand}", *functions
+                yield f"prsr study {subcommand}", *functions
         else:
-            yield f"prsr.{name}", module.define, module.main
+            yield f"prsr {name}", module.define, module.main
     yield "benchmarks", benchmarks.define, benchmarks.main
 
 
@@ -53,7 +53,7 @@ LONG = re.compile(
     r"(faces|celeba|bedrooms_small|mnist_corners)\.flags|img_align_celeba|docker"
     r"|runs/bedrooms_small|runs/faces|benchmarks --output"
 )
-SERVERS = re.compile(r"prsr\.demo|study serve")
+SERVERS = re.compile(r"prsr demo|study serve")
 
 
 def blocks(page):
@@ -112,13 +112,13 @@ def test_every_command_has_the_flags_that_it_is_given(monkeypatch):
         for language, code in blocks(page):
             given += commands(code) if language == "bash" else []
     found = collections.Counter()
-    for words in map(shlex.split, given):
-        if words[:2] == ["python", "-m"]:
-            length = 4 if words[2] == "prsr.study" else 3
-            name = " ".join(words[2:length])
-            with flags.defined(DEFINE[name]):
-                flags.FLAGS([name, *words[length:]])
-            found[name] += 1
+    for command in given:
+        command = command.replace("python -m ", "", 1).replace("prsr.", "prsr ", 1)
+        for name in DEFINE:
+            if command.startswith(f"{name} "):
+                with flags.defined(DEFINE[name]):
+                    flags.FLAGS([name, *shlex.split(command[len(name) :])])
+                found[name] += 1
     assert found.keys() == DEFINE.keys()
 
 
@@ -164,9 +164,7 @@ def table(groups, of_train):
         if rows.items() <= known.items() and groups is not of_train:
             but = ", ".join(f"`{typed.split('=')[0]}`" for typed in known.keys() - rows.keys())
             without = f", without {but}" if but else ""
-            lines.append(
-                f"| **{title}** | as for [`prsr.train`](#prsrtrain-train-and-continue){without} |"
-            )
+            lines.append(f"| **{title}** | as for [`prsr train`](#prsr-train){without} |")
             continue
         lines.append(f"| **{title}** | |")
         lines += [f"| `{typed}` | {text} |" for typed, text in rows.items()]
@@ -181,7 +179,7 @@ def test_tables_of_flags_are_current():
             groups[name] = flags.listing()
     text, count = re.subn(
         r"(?<=^<!-- flags of )([\w. ]+)( -->\n).*?(?=^<!-- end of flags -->)",
-        lambda found: f"{found[1]}{found[2]}{table(groups[found[1]], groups['prsr.train'])}\n",
+        lambda found: f"{found[1]}{found[2]}{table(groups[found[1]], groups['prsr train'])}\n",
         page.read_text(),
         flags=re.MULTILINE | re.DOTALL,
     )
