@@ -19,7 +19,7 @@ def on_files(files, config):
         if file.src_dir == config.docs_dir:
             files.remove(file)
     pages = [path for pattern in PAGES for path in sorted(ROOT.glob(pattern))]
-    for path in [*pages, *sorted(ROOT.glob("experiments/*.png"))]:
+    for path in [*pages, *sorted(ROOT.glob("experiments/*.png")), ROOT / "docs" / "site.css"]:
         name = path.relative_to(ROOT).as_posix()
         files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
     tour, made = notebook(ROOT / "docs" / "tour.ipynb")

@@ -92,7 +92,7 @@ class Workdir:
             hparams: the run's settings, with the data set to use.
 
         Returns:
-            `(source, digest)`: a `prsr.data.sources.Source`, and the digest to save with
+            `(source, digest)`, a `prsr.data.sources.Source`, and the digest to save with
             `write_digest` when training on it.
 
         Raises:
