@@ -30,7 +30,6 @@ def test_it_is_kept_with_its_outputs_and_small():
 def test_it_runs(tmp_path, monkeypatch):
     """The notebook runs in minutes, and prints and draws as many things as it shows."""
     nbclient = pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
     nbformat = pytest.importorskip("nbformat")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     notebook = nbformat.read(TOUR, 4)
