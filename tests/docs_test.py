@@ -125,7 +125,7 @@ def test_every_command_has_the_flags_that_it_is_given(monkeypatch):
     for command in given:
         command = command.replace("python -m ", "", 1).replace("prsr.", "prsr ", 1)
         if command.startswith(("prsr ", "benchmarks ")):
-            name = next(name for name in DEFINE if command.startswith(f"{name} "))
+            name = next(name for name in DEFINE if f"{command} ".startswith(f"{name} "))
             with flags.defined(DEFINE[name]):
                 flags.FLAGS([name, *shlex.split(command[len(name) :])])
             found[name] += 1
