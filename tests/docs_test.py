@@ -79,7 +79,7 @@ def anchors(page):
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "docs" / "tour.ipynb"], **ids)
-def test_links_lead_somewhere(page):
+def test_links_have_targets(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if re.match(r"https?://", link):
             continue
@@ -91,7 +91,7 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, **ids)
-def test_quoted_code_is_in_the_file_that_is_named(page):
+def test_quoted_code_is_in_the_named_file(page):
     """A block of `py` follows a link to the file it comes from."""
     text = page.read_text()
     quotes = re.findall(r"^From \[`(\S+)`\][^\n]*\n\n```py\n(.*?)^```$", text, re.M | re.S)
@@ -114,7 +114,7 @@ def example(main):
     return inspect.cleandoc(main.__doc__ or main.__globals__["__doc__"]).splitlines()[2]
 
 
-def test_every_command_has_the_flags_that_it_is_given(monkeypatch):
+def test_flags_in_the_pages_and_in_help_examples_exist(monkeypatch):
     """In the pages, and in the example of its help."""
     monkeypatch.chdir(ROOT)
     given = [example(main) for *_, main in ENTRIES]
@@ -251,7 +251,7 @@ def shape(line):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if p.stem in WITH_COMMANDS], **ids)
-def test_commands_work_and_print_what_is_shown(page, tmp_path):
+def test_commands_of_a_page_work_and_print_what_it_shows(page, tmp_path):
     folder, printed, count = scratch(tmp_path), "", 0
     for language, code in blocks(page):
         if language == "bash":

@@ -16,7 +16,7 @@ def cells(kind):
     return [cell for cell in notebook["cells"] if cell["cell_type"] == kind]
 
 
-def test_it_is_kept_with_its_outputs_and_small():
+def test_the_notebook_is_small_and_kept_with_its_outputs():
     """The notebook holds the outputs of one run in order, without errors or local paths."""
     text = TOUR.read_text()
     assert len(text) < 1_500_000 and text.count('"image/png"') >= 8
@@ -27,7 +27,7 @@ def test_it_is_kept_with_its_outputs_and_small():
 
 
 @pytest.mark.slow
-def test_it_runs(tmp_path, monkeypatch):
+def test_the_notebook_runs(tmp_path, monkeypatch):
     """The notebook runs in minutes, and prints and draws as many things as it shows."""
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")

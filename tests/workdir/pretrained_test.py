@@ -132,7 +132,7 @@ def results():
     return json.loads((pretrained.workdir("faces").path / "results.json").read_text())
 
 
-def test_results_are_of_these_weights_and_those_of_the_documents():
+def test_results_belong_to_the_weights_and_equal_the_documents():
     folder, found = pretrained.workdir("faces").path, results()
     assert f"{found['weights_sha256']}  model.weights.h5" in (folder / "SHA256SUMS").read_text()
     page = (ROOT / "docs" / "results.md").read_text()
