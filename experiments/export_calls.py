@@ -1,6 +1,6 @@
 """Times the first and later calls of an export: python experiments/export_calls.py exports/faces
 
-Run it twice for docs/api.md: once for an export as it is, once for one made with --nojit_compile.
+Run it twice for docs/benchmarks.md: for an export as it is, and for one made with --nojit_compile.
 """
 
 import pathlib

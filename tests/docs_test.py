@@ -26,7 +26,8 @@ from prsr.data import letters
 from prsr.workdir import pretrained
 from tests.conftest import ROOT, python
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("prsr/**/*.md")])
+FOLDERS = ("*.md", "docs/*.md", "experiments/*.md", "prsr/**/*.md")
+PAGES = sorted(path for folder in FOLDERS for path in ROOT.glob(folder))
 ids = {"ids": lambda page: page.stem}
 
 
@@ -36,9 +37,9 @@ def entries():
         module = importlib.import_module(f"prsr.{name}")
         if name == "study":
             for subcommand, functions in module.COMMANDS.items():
-                yield f"prsr.study {subcommand}", *functions
+                yield f"prsr study {subcommand}", *functions
         else:
-            yield f"prsr.{name}", module.define, module.main
+            yield f"prsr {name}", module.define, module.main
     yield "benchmarks", benchmarks.define, benchmarks.main
 
 
@@ -53,7 +54,8 @@ LONG = re.compile(
     r"(faces|celeba|bedrooms_small|mnist_corners)\.flags|img_align_celeba|docker"
     r"|runs/bedrooms_small|runs/faces|benchmarks --output"
 )
-SERVERS = re.compile(r"prsr\.demo|study serve")
+WITH_COMMANDS = ("README", "api", "commands", "data", "guides", "inspect", "method")
+SERVERS = re.compile(r"prsr demo|study serve")
 
 
 def blocks(page):
@@ -71,9 +73,8 @@ def commands(code):
 
 def anchors(page):
     """What GitHub makes of a page's headings."""
-    titles = re.findall(
-        r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.M
-    )
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, re.M)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
@@ -99,6 +100,15 @@ def test_quoted_code_is_in_the_named_file(page):
         assert code in (ROOT / path).read_text(), (path, code)
 
 
+def test_messages_to_look_up_are_those_of_the_program():
+    """Each message that troubleshooting quotes is in the code; `...` stands for values."""
+    code = "".join(path.read_text() for path in (ROOT / "prsr").rglob("*.py"))
+    code = re.sub(r'"\s+f?"', "", code)
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    for message in re.findall(r"^\| `([^`]+)`", page, re.MULTILINE):
+        assert all(part in code for part in message.split("...")), message
+
+
 def example(main):
     """The example of a command's help."""
     return inspect.cleandoc(main.__doc__ or main.__globals__["__doc__"]).splitlines()[2]
@@ -111,12 +121,12 @@ def test_flags_in_the_pages_and_in_help_examples_exist(monkeypatch):
         for language, code in blocks(page):
             given += commands(code) if language == "bash" else []
     found = collections.Counter()
-    for words in map(shlex.split, given):
-        if words[:2] == ["python", "-m"]:
-            length = 4 if words[2] == "prsr.study" else 3
-            name = " ".join(words[2:length])
+    for command in given:
+        command = command.replace("python -m ", "", 1).replace("prsr.", "prsr ", 1)
+        if command.startswith(("prsr ", "benchmarks ")):
+            name = next(name for name in DEFINE if f"{command} ".startswith(f"{name} "))
             with flags.defined(DEFINE[name]):
-                flags.FLAGS([name, *words[length:]])
+                flags.FLAGS([name, *shlex.split(command[len(name) :])])
             found[name] += 1
     assert found.keys() == DEFINE.keys()
 
@@ -162,9 +172,7 @@ def table(groups, of_train):
         if rows.items() <= known.items() and groups is not of_train:
             but = ", ".join(f"`{typed.split('=')[0]}`" for typed in known.keys() - rows.keys())
             without = f", without {but}" if but else ""
-            lines.append(
-                f"| **{title}** | as for [`prsr.train`](#prsrtrain-train-and-continue){without} |"
-            )
+            lines.append(f"| **{title}** | as for [`prsr train`](#prsr-train){without} |")
             continue
         lines.append(f"| **{title}** | |")
         lines += [f"| `{typed}` | {text} |" for typed, text in rows.items()]
@@ -179,7 +187,7 @@ def test_tables_of_flags_are_current():
             groups[name] = flags.listing()
     text, count = re.subn(
         r"(?<=^<!-- flags of )([\w. ]+)( -->\n).*?(?=^<!-- end of flags -->)",
-        lambda found: f"{found[1]}{found[2]}{table(groups[found[1]], groups['prsr.train'])}\n",
+        lambda found: f"{found[1]}{found[2]}{table(groups[found[1]], groups['prsr train'])}\n",
         page.read_text(),
         flags=re.MULTILINE | re.DOTALL,
     )
@@ -204,11 +212,7 @@ def scratch(folder):
 
 
 def run_command(command, folder):
-    """Runs a command of a page; servers until they say where, then until Ctrl-C.
-
-    Returns:
-        What it printed.
-    """
+    """Runs a command, a server until Ctrl-C once it listens; returns what it printed."""
     if "--train_steps=20000" in command:  # hours
         command += " --train_steps=1 --eval_images=2 --sample_images=0"
     serves = SERVERS.search(command)
@@ -244,9 +248,7 @@ def shape(line):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if p.parent.name == "docs"] + [ROOT / "README.md"], **ids
-)
+@pytest.mark.parametrize("page", [p for p in PAGES if p.stem in WITH_COMMANDS], **ids)
 def test_commands_of_a_page_work_and_print_what_it_shows(page, tmp_path):
     folder, printed, count = scratch(tmp_path), "", 0
     for language, code in blocks(page):
@@ -264,4 +266,4 @@ def test_commands_of_a_page_work_and_print_what_it_shows(page, tmp_path):
             lines = {shape(line) for line in printed.splitlines()}
             for line in code.splitlines():
                 assert shape(line) in lines | {"..."}, (line, printed)
-    assert count or page.stem in ("method", "results")
+    assert count

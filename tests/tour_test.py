@@ -17,23 +17,19 @@ def cells(kind):
 
 
 def test_the_notebook_is_small_and_kept_with_its_outputs():
-    assert TOUR.stat().st_size < 1_500_000
-    outputs = [output for cell in cells("code") for output in cell["outputs"]]
-    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
-    assert len(pictures) >= 8
-    assert not any(output["output_type"] == "error" for output in outputs)
-    assert [cell["execution_count"] for cell in cells("code")] == list(
-        range(1, len(cells("code")) + 1)
-    )
-    text = re.sub(r'"image/png": "[^"]*"', "", TOUR.read_text())
-    assert not re.search(r"/home/|/root/|/tmp/|Traceback|image/jpeg", text)
+    """The notebook holds the outputs of one run in order, without errors or local paths."""
+    text = TOUR.read_text()
+    assert len(text) < 1_500_000 and text.count('"image/png"') >= 8
+    text = re.sub(r'"image/png": "[^"]*"', "", text)
+    assert not re.search(r'/home/|/root/|/tmp/|"output_type": "error"|image/jpeg', text)
+    counts = [cell["execution_count"] for cell in cells("code")]
+    assert counts == list(range(1, len(counts) + 1))
 
 
 @pytest.mark.slow
 def test_the_notebook_runs(tmp_path, monkeypatch):
-    """It prints and draws as many things as it shows, within minutes."""
+    """The notebook runs in minutes, and prints and draws as many things as it shows."""
     nbclient = pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
     nbformat = pytest.importorskip("nbformat")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     notebook = nbformat.read(TOUR, 4)

@@ -38,8 +38,8 @@ class RegressionNetwork(ScoredModel, ResNetTrunk):
             low_res, training: as for `features`.
 
         Returns:
-            `[batch, height * scale, width * scale, channels]` float32: 0 is black, 1 is white;
-            values may fall outside that range.
+            `[batch, height * scale, width * scale, channels]` float32, where 0 is black and
+            1 is white; values may fall outside that range.
         """
         bicubic = ops.cast(images.upsample_bicubic(low_res, self.scale), "float32") / 255.0
         residual = self.residual(self.features(low_res, training=training))

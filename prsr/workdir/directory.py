@@ -96,7 +96,7 @@ class Workdir:
             all_images: whether a bundled model gets all images, not only those its card names.
 
         Returns:
-            `(source, digest)`: a `prsr.data.sources.Source`, and the digest to save with
+            `(source, digest)`, a `prsr.data.sources.Source`, and the digest to save with
             `write_digest` when training on it.
 
         Raises:

@@ -14,7 +14,7 @@ from prsr.hparams import Sampling
 from prsr.models import likelihood, losses
 from prsr.system.errors import UserError
 from prsr.workdir import pretrained
-from tests.conftest import assert_one_line, call, run, succeed
+from tests.conftest import ROOT, assert_one_line, call, run, succeed
 from tests.data.pictures import load, opened
 
 
@@ -145,20 +145,19 @@ def results():
     return json.loads((pretrained.workdir("faces").path / "results.json").read_text())
 
 
-def test_results_belong_to_the_weights_and_equal_the_card_s():
+def test_results_belong_to_the_weights_and_equal_the_documents():
     folder, found = pretrained.workdir("faces").path, results()
     assert f"{found['weights_sha256']}  model.weights.h5" in (folder / "SHA256SUMS").read_text()
-    card = (folder / "MODEL_CARD.md").read_text()
-    rows = {
-        line.split("|")[1].strip(): line for line in card.splitlines() if re.match(r"\|.* ± ", line)
-    }
+    page = (ROOT / "docs" / "results.md").read_text()
+    table = page.partition("## Faces")[2].partition("![")[0]
+    rows = {line.split("|")[1].strip(): line for line in table.splitlines() if " ± " in line}
     for row in found["methods"]:
         for name, value in row.items():
             if isinstance(value, dict):
                 assert name in found["definitions"]
                 shown = [float(n) for n in re.findall(r"[\d.]+", rows[row["title"]])]
                 assert value["mean"] in shown and value["standard_error"] in shown
-    assert len(found["methods"]) == 10 and f"`{found['command']}`" in card
+    assert len(found["methods"]) == 10 and found["command"].partition(" --")[2] in page
 
 
 @pytest.mark.slow
