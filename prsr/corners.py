@@ -3,33 +3,23 @@
 python -m prsr.corners --flagfile=experiments/mnist_corners.flags --dataset=mnist:DIR
 """
 
-from absl import flags
+from absl.flags import DEFINE_integer
 
-from prsr.flags import (
-    FLAGS,
-    define_batch_size,
-    define_hparams,
-    define_replicas,
-    define_schedule,
-    define_workdir,
-    group,
-    hparams_from_flags,
-    run,
-    schedule_from_flags,
-)
+from prsr import flags
+from prsr.flags import FLAGS
 from prsr.system.errors import UserError
 
 
 def define():
-    with group("Run"):
-        define_workdir()
-        define_replicas()
-    with group("Evaluation"):
-        flags.DEFINE_integer("num_images", 1000, "Test digits to draw", 1)
-        flags.DEFINE_integer("classifier_epochs", 3, "Epochs of the network that reads digits", 1)
-        define_batch_size(50)
-    define_hparams(but=["architecture", "initial_weights"])
-    define_schedule()
+    with flags.group("Run"):
+        flags.define_workdir()
+        flags.define_replicas()
+    with flags.group("Evaluation"):
+        DEFINE_integer("num_images", 1000, "Test digits to draw", 1)
+        DEFINE_integer("classifier_epochs", 3, "Epochs of the network that reads digits", 1)
+        flags.define_batch_size(50)
+    flags.define_hparams(but=["architecture", "initial_weights"])
+    flags.define_schedule()
 
 
 def main():
@@ -51,9 +41,9 @@ def main():
     runs = {kind: Workdir(folder / kind) for kind in ARCHITECTURES}
     for kind, workdir in runs.items():
         saved = workdir.read_hparams() if workdir.settings.exists() else None
-        hparams = hparams_from_flags(saved, architecture=kind, initial_weights="")
+        hparams = flags.hparams_from_flags(saved, architecture=kind, initial_weights="")
         print(f"{kind}: training in {workdir.path}")
-        stopped = loop.run(workdir, hparams, schedule_from_flags(), strategy)
+        stopped = loop.run(workdir, hparams, flags.schedule_from_flags(), strategy)
         if stopped:
             print("saved; the same command continues")
             return 128 + stopped
@@ -72,4 +62,4 @@ def main():
 
 
 if __name__ == "__main__":
-    run(main, define)
+    flags.run(main, define)

@@ -5,21 +5,22 @@ python -m prsr.export --model=faces --output=exports/faces
 
 import pathlib
 
-from absl import flags
+from absl.flags import DEFINE_bool
 
-from prsr.flags import FLAGS, define_path, define_trained, group, run, trained
+from prsr import flags
+from prsr.flags import FLAGS
 
 
 def define():
-    define_trained()
-    with group("Export"):
-        define_path(
+    flags.define_trained()
+    with flags.group("Export"):
+        flags.define_path(
             "output",
             None,
             "Folder to write versions to: DIR/1/, then DIR/2/ and so on (required)",
             required=True,
         )
-        flags.DEFINE_bool(
+        DEFINE_bool(
             "jit_compile", True, "Compile with XLA when used: faster, after a first call of seconds"
         )
 
@@ -27,7 +28,7 @@ def define():
 def main():
     from prsr.sampling import saved_model
 
-    hparams, model = trained().load_model()
+    hparams, model = flags.trained().load_model()
     print("writing", flush=True)
     version = saved_model.export(hparams, model, pathlib.Path(FLAGS.output), FLAGS.jit_compile)
     print(
@@ -37,4 +38,4 @@ def main():
 
 
 if __name__ == "__main__":
-    run(main, define)
+    flags.run(main, define)

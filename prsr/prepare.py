@@ -3,21 +3,22 @@
 python -m prsr.prepare --dataset=folder:DIR --output=RECORDS
 """
 
-from absl import flags
+from absl.flags import DEFINE_integer
 
-from prsr.flags import FLAGS, define_images, define_path, group, run
+from prsr import flags
+from prsr.flags import FLAGS
 
 
 def define():
-    define_images()
-    with group("Records"):
-        define_path(
+    flags.define_images()
+    with flags.group("Records"):
+        flags.define_path(
             "output",
             None,
             "Folder to write to (required); train with --dataset=records:FOLDER",
             required=True,
         )
-        flags.DEFINE_integer("images_per_file", 8192, "Images per file (25 MB at 32x32)", 1)
+        DEFINE_integer("images_per_file", 8192, "Images per file (25 MB at 32x32)", 1)
 
 
 def main():
@@ -35,4 +36,4 @@ def main():
 
 
 if __name__ == "__main__":
-    run(main, define)
+    flags.run(main, define)

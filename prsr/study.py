@@ -13,78 +13,66 @@ python -m prsr.study COMMAND --help lists the flags of a command.
 import pathlib
 import sys
 
-from absl import flags
+from absl.flags import DEFINE_bool, DEFINE_enum, DEFINE_float, DEFINE_integer, DEFINE_list
 
-from prsr.flags import (
-    FLAGS,
-    define_address,
-    define_path,
-    define_paths,
-    fail,
-    group,
-    quiet_tensorflow,
-    run,
-)
+from prsr import flags
+from prsr.flags import FLAGS
 
 
 def _define_study():
-    define_path("study", "study", "Study directory: images, settings, answers")
+    flags.define_path("study", "study", "Study directory: images, settings, answers")
 
 
 def _define_evaluations():
     help = "Folders that prsr.evaluate wrote, one per data set; NAME=DIR names a data set"
-    define_paths("evaluations", [], help)
+    flags.define_paths("evaluations", [], help)
     help = "Methods to compare with the original; default regression, tau_1, tau_1.1, tau_1.2"
-    flags.DEFINE_list("methods", [], help)
-    flags.DEFINE_integer("num_images", 200, "Test images per data set, at random; 0: all", 0)
+    DEFINE_list("methods", [], help)
+    DEFINE_integer("num_images", 200, "Test images per data set, at random; 0: all", 0)
     help = "How the page enlarges images: nearest (repeated pixels) or smooth"
-    flags.DEFINE_enum("enlarge", "nearest", ["nearest", "smooth"], help)
-    flags.DEFINE_integer("workers", 40, "Workers to keep for each method", 1)
-    flags.DEFINE_integer("seed", 1, "Seed of the choice of images", 0)
+    DEFINE_enum("enlarge", "nearest", ["nearest", "smooth"], help)
+    DEFINE_integer("workers", 40, "Workers to keep for each method", 1)
+    DEFINE_integer("seed", 1, "Seed of the choice of images", 0)
 
 
 def _define_prepare():
-    with group("Study"):
+    with flags.group("Study"):
         _define_study()
         _define_evaluations()
 
 
 def _define_serve():
-    with group("Study"):
+    with flags.group("Study"):
         _define_study()
-    with group("Workers"):
-        flags.DEFINE_bool(
-            "require_worker_id", False, "Admit only links that name a worker: /?worker=ID"
-        )
-        flags.DEFINE_float(
+    with flags.group("Workers"):
+        DEFINE_bool("require_worker_id", False, "Admit only links that name a worker: /?worker=ID")
+        DEFINE_float(
             "abandoned_after", 30, "Minutes of inactivity before a place goes to another worker", 0
         )
-    define_address()
-    with group("To prepare the study if there is none yet"):
+    flags.define_address()
+    with flags.group("To prepare the study if there is none yet"):
         _define_evaluations()
 
 
 def _define_report():
-    with group("Report"):
+    with flags.group("Report"):
         _define_study()
-        define_path("output", None, "Folder to write to; default STUDY/report")
-        flags.DEFINE_integer("figure_images", 8, "Best and worst images of each method to show", 1)
-        flags.DEFINE_integer("seed", 1, "Seed of the bootstrap", 0)
+        flags.define_path("output", None, "Folder to write to; default STUDY/report")
+        DEFINE_integer("figure_images", 8, "Best and worst images of each method to show", 1)
+        DEFINE_integer("seed", 1, "Seed of the bootstrap", 0)
 
 
 def _define_simulate():
-    with group("Study"):
+    with flags.group("Study"):
         _define_study()
         help = "Folder for the simulated study and its report (required)"
-        define_path("output", None, help, required=True)
-    with group("Workers"):
-        flags.DEFINE_list(
-            "fooled", [], "METHOD=PERCENT: how often it fools workers; default the paper's"
-        )
+        flags.define_path("output", None, help, required=True)
+    with flags.group("Workers"):
+        DEFINE_list("fooled", [], "METHOD=PERCENT: how often it fools workers; default the paper's")
         help = "Standard deviation of workers' fooling rates, in percentage points"
-        flags.DEFINE_float("spread", 5.0, help, 0, 50)
-        flags.DEFINE_float("inattention", 1.0, "Golden pairs that workers miss, in percent", 0, 99)
-        flags.DEFINE_integer("seed", 1, "Seed of the workers", 0)
+        DEFINE_float("spread", 5.0, help, 0, 50)
+        DEFINE_float("inattention", 1.0, "Golden pairs that workers miss, in percent", 0, 99)
+        DEFINE_integer("seed", 1, "Seed of the workers", 0)
 
 
 def prepare():
@@ -121,7 +109,7 @@ def serve():
 
     path = pathlib.Path(FLAGS.study)
     if FLAGS.evaluations and not (path / "study.json").exists():
-        quiet_tensorflow()
+        flags.quiet_tensorflow()
         prepare()
     elif FLAGS.evaluations:
         print(f"serving the study already prepared in {path}; --evaluations is not used")
@@ -187,11 +175,11 @@ def main():
     if name in ("--help", "-h"):
         print(__doc__)
     elif name not in COMMANDS:
-        fail(f"expected one of {', '.join(COMMANDS)} after prsr.study; got '{name}'")
+        flags.fail(f"expected one of {', '.join(COMMANDS)} after prsr.study; got '{name}'")
     else:
         define, command = COMMANDS[name]
         argv = [f"{sys.argv[0]} {name}", *arguments]
-        run(command, define, argv, needs_tensorflow=name != "serve")
+        flags.run(command, define, argv, needs_tensorflow=name != "serve")
 
 
 if __name__ == "__main__":

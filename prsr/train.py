@@ -5,28 +5,19 @@ python -m prsr.train --flagfile=experiments/quickstart.flags
 
 import os
 
-from absl import flags
+from absl.flags import DEFINE_alias
 
-from prsr.flags import (
-    FLAGS,
-    define_hparams,
-    define_replicas,
-    define_schedule,
-    define_workdir,
-    group,
-    hparams_from_flags,
-    run,
-    schedule_from_flags,
-)
+from prsr import flags
+from prsr.flags import FLAGS
 
 
 def define():
-    with group("Run"):
-        define_workdir()
-        define_replicas()
-    define_hparams()
-    define_schedule()
-    flags.DEFINE_alias("model", "architecture")  # its name before version 0.2
+    with flags.group("Run"):
+        flags.define_workdir()
+        flags.define_replicas()
+    flags.define_hparams()
+    flags.define_schedule()
+    DEFINE_alias("model", "architecture")  # its name before version 0.2
 
 
 def main():
@@ -36,7 +27,7 @@ def main():
 
     workdir = Workdir(FLAGS.workdir)
     saved = workdir.read_hparams() if workdir.settings.exists() else None
-    hparams, schedule = hparams_from_flags(saved), schedule_from_flags()
+    hparams, schedule = flags.hparams_from_flags(saved), flags.schedule_from_flags()
     begun = max(checkpoints.steps(workdir), default=0)
     with distribution.restart_on_lost_worker():
         strategy = distribution.open_strategy(FLAGS.num_replicas)
@@ -53,4 +44,4 @@ def main():
 
 
 if __name__ == "__main__":
-    run(main, define)
+    flags.run(main, define)

@@ -109,8 +109,11 @@ def read(path):
     Raises `UserError` if there is no report, or it is damaged.
     """
     try:
-        report = json.loads((path / "table1.json").read_text())
-        names = (path / "names.txt").read_text().splitlines()
+        report = json.loads((path / "table1.json").read_text("utf-8"))
+        if (path / "names.json").exists():
+            names = json.loads((path / "names.json").read_text("utf-8"))
+        else:  # of earlier versions
+            names = (path / "names.txt").read_text("utf-8").split("\n")[:-1]
     except FileNotFoundError as error:
         raise UserError(
             f"'{path}' does not hold a finished evaluation; make one with "
