@@ -158,7 +158,6 @@ def simulate():
     print(report.write(study, output / "report", 8, FLAGS.seed))
     known = [f"{a.title}: {100 * ability.fooled[a.key]:g}%" for a in study.algorithms]
     print(f"The workers were simulated to be fooled this often: {', '.join(known)}.\n")
-    print(simulation.plan_markdown(study, ability))
     print(f"{workers} workers gave {answers:,} answers; see {output}")
 
 

@@ -1,13 +1,11 @@
-"""Simulated workers of known ability: they test a study, and show how many workers it needs."""
+"""Simulated workers of known ability, who test a study."""
 
 import dataclasses
 import itertools
 import math
-import statistics
 
 import numpy as np
 
-from prsr.evaluation import tables
 from prsr.pages.study.protocol import GOLDEN, SIDES
 from prsr.pages.study.server import COOKIE, create_app
 from prsr.pages.study.store import Store
@@ -29,12 +27,6 @@ class Ability:
             return mean
         concentration = mean * (1 - mean) / spread**2 - 1
         return rng.beta(mean * concentration, (1 - mean) * concentration)
-
-    def error(self, key, workers, pairs):
-        """The expected standard error between workers who answer so many pairs."""
-        mean, between = self.fooled[key], self.spread**2
-        between = 0.0 if mean in (0, 1) else between
-        return math.sqrt((between + (mean * (1 - mean) - between) / pairs) / workers)
 
 
 def fooled_shares(algorithms, given, spread):
@@ -102,30 +94,3 @@ def run(study, ability, seed, progress=lambda answers: None):
         progress(answers)
     store.close()
     return number, answers
-
-
-def plan_markdown(study, ability, counts=(10, 20, 40, 80, 160)):
-    """How many workers a study needs: a Markdown table, a row for each number per algorithm.
-
-    It has the expected standard error of each algorithm, in percent, and how often the difference
-    between neighbours, ranked by share within a data set, exceeds 1.96 of its standard errors.
-    """
-    several = len(study.data_sets) > 1
-    titles = {a.key: f"{a.data}: {a.title}" if several else a.title for a in study.algorithms}
-    ranked, neighbours = [], []
-    for data in study.data_sets:
-        keys = [algorithm.key for algorithm in study.algorithms if algorithm.data == data.name]
-        keys.sort(key=ability.fooled.get)
-        ranked += keys
-        neighbours += itertools.pairwise(keys)
-    head = ["workers", *(f"error, {titles[key]}" for key in ranked)]
-    head += [f"{titles[low]} below {titles[high]}" for low, high in neighbours]
-    rows = []
-    for workers in counts:
-        errors = {key: ability.error(key, workers, study.protocol.pairs) for key in ranked}
-        rows.append([workers, *(f"{100 * error:.1f}" for error in errors.values())])
-        for low, high in neighbours:
-            difference = ability.fooled[high] - ability.fooled[low]
-            in_errors = difference / max(math.hypot(errors[low], errors[high]), 1e-12)
-            rows[-1].append(f"{statistics.NormalDist().cdf(in_errors - 1.96):.0%}")
-    return tables.to_markdown(head, rows)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from prsr.pages.study import analysis, simulation, store
-from prsr.pages.study.directory import Algorithm, DataSet, Study
+from prsr.pages.study.directory import Algorithm
 from prsr.pages.study.protocol import Protocol
 from prsr.system.errors import UserError
 from tests.pages.study import studies
@@ -25,9 +25,6 @@ def test_rates_have_the_given_mean_and_deviation():
     assert np.mean(rates) == pytest.approx(0.2, abs=0.003)
     assert np.std(rates) == pytest.approx(0.1, abs=0.002)
     assert ability.rate("b", rng) == 0.0
-    # The error of 30 workers x 40 answers, if the study were repeated many times.
-    shares = rng.binomial(40, rates[:48_000]).reshape(-1, 30) / 40
-    assert ability.error("a", 30, 40) == pytest.approx(shares.mean(axis=1).std(), rel=0.06)
 
 
 def test_fooled_shares_come_from_flags_or_the_paper():
@@ -47,22 +44,6 @@ def test_fooled_shares_come_from_flags_or_the_paper():
     ):
         with pytest.raises(UserError, match=expected):
             simulation.fooled_shares(algorithms, given, spread)
-
-
-def test_the_plan_compares_methods_within_a_data_set():
-    algorithms = [
-        Algorithm(data, method, method) for data in "ab" for method in ("high", "low", "mid")
-    ]
-    data_sets = [DataSet(name, (), {}) for name in "ab"]
-    study = Study(None, Protocol(), "nearest", data_sets, algorithms, "")
-    shares = {"low": 0.05, "mid": 0.25, "high": 0.25}
-    ability = simulation.Ability({a.key: shares[a.method] for a in algorithms}, 0.05)
-    head, _, *lines = simulation.plan_markdown(study, ability).strip().splitlines()
-    cells = [cell.strip() for cell in head.strip("|").split("|")]
-    assert cells[7:] == ["a: low below a: high", "a: high below a: mid",
-                         "b: low below b: high", "b: high below b: mid"]  # fmt: skip
-    found = [cell.strip() for cell in lines[2].strip("|").split("|")]
-    assert found[0] == "40" and found[7] == "100%" and int(found[8].strip("%")) < 8
 
 
 def test_simulated_workers_fill_a_study(tmp_path):
