@@ -14,9 +14,9 @@ from unittest import mock
 
 import filelock
 import pytest
+from hypothesis import HealthCheck, settings
 
 from prsr import flags
-from tests import properties
 
 tf = flags.quiet_tensorflow()
 
@@ -67,14 +67,30 @@ TINY = [
 PREPARED = ["--dataset=drawn:200", "--image_size=8", "--images_per_file=50"]
 WHOLE = [*TINY, "--train_steps=14", "--ema=0.9", "--mirror", "--clip_norm=500"]
 
+share = [1.0]  # of a property's examples, set before tests are imported
+
 
 def pytest_configure(config):
-    properties.set_share(1 if is_slow(config) else 0.1)
+    share[0] = 1 if is_slow(config) else 0.1
 
 
 def is_slow(config):
     """Whether slow tests were asked for, as by `-m slow` or `-m "slow or not slow"`."""
     return "slow" in config.option.markexpr.replace("not slow", "")
+
+
+def tried(examples):
+    """Settings for a property: a tenth of the examples by default, all of them with `-m slow`.
+
+    They are drawn without chance: they are the same every time.
+    """
+    return settings(
+        max_examples=round(examples * share[0]),
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -205,18 +205,6 @@ def test_a_run_killed_at_a_change_continues(uninterrupted, changes, tmp_path, ch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("when", ["first checkpoint", "last summaries"])
-def test_a_run_killed_at_every_change_of_a_phase_continues(uninterrupted, changes, tmp_path, when):
-    """There is no checkpoint to fall back on, or nothing seems left to do."""
-    kinds = [change.kind for change in changes]
-    chosen = [change for change in changes if change.kind == "write logs/events.out"][-2:]
-    if when == "first checkpoint":
-        begin = kinds.index("mkdir checkpoints")
-        chosen = changes[begin : kinds.index("openat .partial-N-model.weights.hN")]
-    go_through(killed_at, chosen, uninterrupted, tmp_path)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("chain", range(5))
 def test_a_run_continues_after_a_full_disk(uninterrupted, changes, tmp_path, chain):
     """ENOSPC meets a write, a new file or a new folder, of every kind with a fixed name."""

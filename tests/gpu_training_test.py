@@ -9,7 +9,7 @@ import pytest
 from prsr.training.trainer import Trainer
 from prsr.workdir.directory import Workdir
 from tests.conftest import ROOT, python
-from tests.runs import images
+from tests.data.pictures import load
 from tests.training.trainer_test import hparams
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs jax")
@@ -42,7 +42,7 @@ np.savez(f"{folder}/found.npz", **arrays, **scores)
 def test_fifty_steps_on_jax_equal_the_trainer_s(tmp_path):
     """Losses agree to 1e-4; weights, average and statistics to 1% of their change."""
     settings = hparams(ema=0.9, learning_rate=1e-3, fall_steps=20, train_steps=60)
-    trainer = Trainer(settings, images(settings.data))
+    trainer = Trainer(settings, load(settings.data))
     run, model = Workdir(tmp_path), trainer.model
     run.write_hparams(settings)
     run.save_weights(model)

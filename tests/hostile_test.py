@@ -1,7 +1,4 @@
-"""Hostile and malformed files end in the documented error, and in nothing worse.
-
-How often a property is tried, `tests/properties.py` says.
-"""
+"""Hostile and malformed files end in the documented error, and in nothing worse."""
 
 import contextlib
 import dataclasses
@@ -11,10 +8,7 @@ import json
 import math
 import pathlib
 import re
-import resource
 import shutil
-import signal
-import struct
 import zipfile
 
 import h5py
@@ -30,9 +24,8 @@ from prsr.hparams import ARCHITECTURES, DataHparams, Hparams, ModelHparams
 from prsr.models.build import build_model
 from prsr.system.errors import UserError
 from prsr.workdir.directory import Workdir
-from tests.conftest import ROOT
+from tests.conftest import tried
 from tests.data import pictures
-from tests.properties import tried
 
 RNG = np.random.default_rng(0)
 MIB = 2**20
@@ -65,32 +58,12 @@ def little_memory(most=256 * MIB):
         assert 1024 * (peak - before) < most, f"{(peak - before) // 1024} MiB"
 
 
-@contextlib.contextmanager
-def limits(memory=4096 * MIB, seconds=20):
-    """Within it the system refuses more memory, and an alarm ends what computes for long."""
-
-    def late(*_):
-        pytest.fail(f"took longer than {seconds} s")  # which no `except Exception` catches
-
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    handler = signal.signal(signal.SIGPROF, late)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + memory, before[1]))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        resource.setrlimit(resource.RLIMIT_AS, before)
-        signal.signal(signal.SIGPROF, handler)
-
-
 # Images
 
 
 def encoded(kind, mode, size=(12, 9), **options):
     """A picture as a file."""
-    pixels = RNG.integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+    pixels = RNG.integers(0, 256, (*size, 4), dtype=np.uint8)
     image = Image.fromarray(pixels).convert("RGB").convert(mode)
     return pictures.encoded(image, kind, **options)
 
@@ -131,19 +104,9 @@ def test_decompression_bombs_are_refused(kind, side):
     """A file of kilobytes that holds 81 or more megapixels is refused in one line."""
     buffer = io.BytesIO()
     Image.new("1", (side, side)).save(buffer, kind)
-    refused = pytest.raises(ValueError, match="not a readable")
-    with limits(seconds=5), little_memory(), refused as error:
+    with little_memory(), pytest.raises(ValueError, match="not a readable") as error:
         decoding.decode(buffer, 3)
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("side", [14_000, 60_000])
-@pytest.mark.filterwarnings("ignore")
-def test_jpegs_that_claim_to_be_large_are_refused(side):
-    content = encoded("JPEG", "RGB", (251, 253))
-    content = content.replace(struct.pack(">2H", 253, 251), struct.pack(">2H", side, side))
-    with limits(seconds=5), little_memory(), pytest.raises(ValueError, match="not a readable"):
-        decoding.decode(io.BytesIO(content), 3)
 
 
 # Zips
@@ -187,25 +150,6 @@ def test_any_zip_holds_the_same_images_or_none(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "lies",
-    [
-        {"flag_bits": 1},  # encrypted
-        {"flag_bits": 32},  # a patch of another file
-        {"compress_type": 97},
-        {"file_size": 10},
-        {"file_size": 2**40},
-        {"compress_size": 2**31},
-        {"CRC": 0},
-        {"header_offset": 2**31},
-    ],
-)
-def test_zip_members_with_false_headers_are_unchanged_or_refused(tmp_path, lies):
-    with little_memory():
-        images = read_zip(tmp_path, zipped(MEMBERS, **lies))
-    assert all(image is None or image in IMAGES for image in images)
-
-
-@pytest.mark.parametrize(
     ("method", "size"),
     [(zipfile.ZIP_DEFLATED, 1000), (zipfile.ZIP_DEFLATED, 2**31 - 1), (zipfile.ZIP_BZIP2, 1000)],
 )
@@ -214,12 +158,6 @@ def test_a_zip_bomb_is_not_inflated(tmp_path, method, size):
     content = zipped(MEMBERS | {"0.png": bytes(304 * MIB)}, method, file_size=size)
     with little_memory():
         assert read_zip(tmp_path, content)[0] is None
-
-
-@pytest.mark.parametrize("count", ["9" * 12, "9" * 5000])
-def test_too_many_drawn_images_are_refused(count):
-    with limits(seconds=5), pytest.raises(UserError, match="drawn:COUNT"):
-        sources.open_source(f"drawn:{count}", "auto", 3)
 
 
 # settings.json
@@ -282,14 +220,6 @@ def test_any_settings_are_valid_or_refused(tmp_path, content):
         assert all(math.isfinite(value) for value in values if not isinstance(value, str))
 
 
-def reread(folder, hparams):
-    workdir = Workdir(folder)
-    workdir.write_hparams(hparams)
-    hparams = workdir.read_hparams()
-    hparams.check()
-    return hparams
-
-
 SMALL = {
     "channels": 3, "scale": 4, "image_size": 8, "blocks_per_stage": 1, "conditioning_width": 3,
     "prior_width": 3, "prior_layers": 1, "prior_hidden": 3,
@@ -308,11 +238,15 @@ SMALL = {
     sizes=st.dictionaries(st.sampled_from(list(SMALL)), st.sampled_from(NUMBERS), max_size=3),
 )
 def test_any_sizes_are_a_model_or_refused(tmp_path, kind, sizes):
-    """Neither takes the machine's memory or more than seconds."""
+    """Neither takes the machine's memory."""
     sizes = SMALL | sizes
     data = DataHparams(image_size=sizes.pop("image_size"))
-    with contextlib.suppress(UserError), limits(seconds=5):
-        build_model(reread(tmp_path, Hparams(ModelHparams(kind, **sizes), data)))
+    with contextlib.suppress(UserError), little_memory(2048 * MIB):
+        workdir = Workdir(tmp_path)
+        workdir.write_hparams(Hparams(ModelHparams(kind, **sizes), data))
+        hparams = workdir.read_hparams()
+        hparams.check()
+        build_model(hparams)
 
 
 # Records
@@ -354,7 +288,10 @@ def test_any_records_are_the_same_images_or_refused(tmp_path, record_file, first
         assert len(content) != len(record_file) or images == 2 * TRUE.tolist()
 
 
-MANIFEST = b'{"complete": true, "files": {"train-00000.tfrecord": {"images": 7}}}'
+MANIFEST = (
+    b'{"complete": true, "files": {"train-00000.tfrecord": {"images": 7}},'
+    b' "settings": {"crop": "celeba", "image_size": 2, "channels": 3}}'
+)
 
 
 @example(DEEP)
@@ -365,15 +302,8 @@ def test_any_manifest_is_right_or_refused(tmp_path, record_file, content):
     (tmp_path / "records.json").write_bytes(content)
     with contextlib.suppress(UserError):
         assert len(records.Records(tmp_path, "train", 3)) == len(TRUE)
-
-
-def test_records_of_two_sizes_are_refused(tmp_path):
-    """Four small images take the room of one large: 2 * 2 + 16 bytes, and 8 * 8 + 16."""
-    for i, size in enumerate((2, 8)):
-        images = np.zeros((1, size, size, 1), np.uint8)
-        records.write(tmp_path / f"train-0000{i}.tfrecord", images)
-    with pytest.raises((UserError, tf.errors.DataLossError)):
-        list(records.Records(tmp_path, "train", 1).blocks(1).as_numpy_iterator())
+        made = records.made_with(tmp_path)
+        assert all(type(made[name]) is int for name in made if name != "crop")
 
 
 # Weights
@@ -411,36 +341,17 @@ SHAPE = (1, 1, 1, 1)
 KERNEL = "layers/conv2d/vars/0"
 
 
-@pytest.mark.parametrize("place", [KERNEL, "layers/conv2d", "layers"])
 @pytest.mark.parametrize("how", ["external storage", "external link", "soft link"])
-def test_weights_outside_the_file_or_behind_links_are_refused(workdir, how, place):
+def test_weights_outside_the_file_or_behind_links_are_refused(workdir, how):
     """They are refused although they would fit."""
     other = shutil.copy(workdir.weights, workdir.path / "other.h5")
     with h5py.File(workdir.weights, "r+") as file:
-        file.move(place, "moved")
+        file.move(KERNEL, "moved")
         if how == "soft link":
-            file[place] = h5py.SoftLink("/moved")
+            file[KERNEL] = h5py.SoftLink("/moved")
+        elif how == "external link":
+            file[KERNEL] = h5py.ExternalLink(other, KERNEL)
         else:
-            del file["moved"]
-        if how == "external link":
-            file[place] = h5py.ExternalLink(other, place)
-        elif how == "external storage":
-            file.create_dataset(place, SHAPE, "f4", external=[(other, 0, 4)])
+            file.create_dataset(KERNEL, SHAPE, "f4", external=[(other, 0, 4)])
     with pytest.raises(UserError, match="not hold the weights"):
         workdir.load_model()
-
-
-def test_a_weights_bomb_is_not_inflated(workdir):
-    """The file claims half a gigabyte that takes no room in it."""
-    with h5py.File(workdir.weights, "r+") as file:
-        del file[KERNEL]
-        file.create_dataset(KERNEL, (128 * MIB,), "f4", chunks=(MIB,))
-    with little_memory(), pytest.raises(UserError, match="not hold the weights"):
-        workdir.load_model()
-
-
-def test_no_call_turns_on_unsafe_loading():
-    """`ruff check` forbids pickle, eval, exec and shells."""
-    for path in (ROOT / "prsr").rglob("*.py"):
-        for words in ("allow_pickle=True", "safe_mode=False", "enable_unsafe_deserialization"):
-            assert words not in path.read_text(), path

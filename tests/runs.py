@@ -7,16 +7,11 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from prsr.data import image_sets, pipeline, records, sources
+from prsr.data import pipeline, records
 from prsr.hparams import DataHparams
 from prsr.system import files
 from prsr.workdir.directory import Workdir
-
-
-def images(data, split="train", channels=3, limit=None):
-    """The `ImageSet` of a split, from a source opened for it."""
-    source = sources.open_source(data.dataset, data.split, channels)
-    return image_sets.load(source, data, split, limit)
+from tests.data.pictures import load
 
 
 def weights(workdir):
@@ -46,7 +41,7 @@ def write_damaged_records(folder, position):
     Args:
         position: place, in the order of training with seed 1, of the image that is damaged.
     """
-    image_set = images(DataHparams("drawn:200", 8))
+    image_set = load(DataHparams("drawn:200", 8))
     for split in ("train", "validation"):
         records.write(folder / f"{split}-00000.tfrecord", image_set.images)
     file = folder / "train-00000.tfrecord"

@@ -8,14 +8,28 @@ import pytest
 from PIL import Image
 
 from prsr import images
-from prsr.evaluation import results
+from prsr.evaluation import metrics, results, table1
+from prsr.evaluation.methods import Method
+from prsr.evaluation.results import Evaluation
 from tests.conftest import assert_one_line, call, start, succeed
-from tests.pages.study import studies
 
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
-    return studies.evaluated(tmp_path_factory.mktemp("evaluated"))
+    """What prsr.evaluate leaves behind: 60 images, samples at one tau, and a baseline."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    rng = np.random.default_rng(0)
+    low_res = rng.integers(0, 256, (60, 2, 2, 3), dtype=np.uint8)
+    high_res = rng.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
+    kept = Evaluation(folder, [f"{i}.png" for i in range(60)], low_res, high_res)
+    rows = []
+    for key in ("regression", "tau_1.2"):
+        method = Method(key, key, lambda low: low.repeat(4, 1).repeat(4, 2), {})
+        scores = metrics.measure(kept.images(method), high_res, low_res, "antialiased")
+        rows.append(table1.row(method, scores, (8, 8, 3), "bedrooms"))
+    report = {"run": "runs/rooms", "test_images": 60, "rows": rows}
+    (folder / "table1.json").write_text(json.dumps(report))
+    return folder
 
 
 @pytest.fixture(scope="module")

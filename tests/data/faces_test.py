@@ -89,15 +89,6 @@ def test_the_bundled_examples_are_aligned(find_eyes, name):
     np.testing.assert_allclose(eyes, faces.EYES, atol=3)
 
 
-def test_detector_weights_in_the_working_directory_are_ignored(tmp_path, monkeypatch):
-    """Loading by name, mtcnn would unpickle such files."""
-    pytest.importorskip("mtcnn")
-    for name in ("pnet", "rnet", "onet"):
-        (tmp_path / f"{name}.lz4").write_bytes(b"not the detector's")
-    monkeypatch.chdir(tmp_path)
-    faces.detector()
-
-
 def test_images_without_a_face_have_no_eyes(find_eyes):
     for size in ((300, 200), (20, 20), (1, 400)):
         assert find_eyes(np.asarray(Image.new("RGB", size, "white"))) == (0, None)

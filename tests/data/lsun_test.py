@@ -8,7 +8,7 @@ import pytest
 from prsr.data import decoding, letters, preparation, preprocessing, sources
 from prsr.hparams import DataHparams
 from prsr.system.errors import UserError
-from tests.conftest import DATA, TINY, call, succeed
+from tests.conftest import TINY, beside_the_project, call, succeed
 from tests.data.pictures import letter, load
 
 
@@ -64,12 +64,8 @@ def test_a_database_may_be_opened_twice_in_a_process(lsun):
 @pytest.mark.parametrize("genuine", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_several_commands_read_a_database_in_one_process(genuine, request, tmp_path):
     pytest.importorskip("lmdb")
-    if genuine:
-        folder = DATA / "bedrooms" / "lsun_lmdb"
-        if not folder.is_dir():
-            pytest.skip("needs the LSUN images that lie beside the project")
-    else:
-        folder = request.getfixturevalue("lsun")
+    place = "bedrooms/lsun_lmdb"
+    folder = beside_the_project(place) if genuine else request.getfixturevalue("lsun")
     run, out = f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'out'}"
     succeed(call("train", run, *TINY, f"--dataset=lmdb:{folder}", "--train_steps=2"))
     succeed(call("train", run, "--train_steps=3", "--sample_images=0"))

@@ -92,7 +92,7 @@ def test_a_folder_made_with_other_settings_is_refused(prepared, tmp_path):
         records.Records(copy, "train", 3)
 
 
-def test_records_of_version_0_2_are_continued_and_those_of_0_1_refused(prepared, tmp_path):
+def test_records_of_version_0_2_are_continued(prepared, tmp_path):
     copy = shutil.copytree(prepared, tmp_path / "copy")
     manifest = copy / "records.json"
     saved = json.loads(manifest.read_text())

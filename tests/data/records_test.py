@@ -1,7 +1,6 @@
 """Records hold the images that were written, in their order."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -104,12 +103,3 @@ def test_cropped_images_are_not_cropped_again(prepared):
     for read in (load, lambda data: image_sets.training_set(opened(data), data)):
         with pytest.raises(UserError, match="crop=celeba.* crop=mnist"):
             read(other)
-
-
-@pytest.mark.parametrize("change", [{"crop": 3}, {"image_size": "16"}, {"channels": None}])
-def test_a_manifest_with_invalid_settings_is_refused(prepared, tmp_path, change):
-    saved = json.loads((prepared / "records" / "records.json").read_text())
-    saved["settings"] |= change
-    (tmp_path / "records.json").write_text(json.dumps(saved))
-    with pytest.raises(UserError, match="records.json"):
-        records.made_with(tmp_path)

@@ -201,6 +201,8 @@ def test_tfds_prepared(mnist, tmp_path, monkeypatch):
         ("zip:/no/such.zip", "no file '/no/such.zip'"),
         ("mnist:/no/such", "train-images-idx3-ubyte"),
         ("drawn:many", "count from 3"),
+        (f"drawn:{'9' * 12}", "drawn:COUNT"),
+        (f"drawn:{'9' * 5000}", "drawn:COUNT"),
         ("tfds:no_such_set", "TFDS has no data set 'no_such_set'"),
     ],
 )

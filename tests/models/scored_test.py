@@ -14,7 +14,7 @@ from prsr.models.build import build_model
 from prsr.training.callbacks import FreshStatistics
 from prsr.training.trainer import Trainer
 from tests.conftest import mirrored
-from tests.runs import images
+from tests.data.pictures import load
 from tests.training.trainer_test import HPARAMS
 
 ARCHITECTURES = ("pixel_recursive", "cross_entropy", "regression")
@@ -28,7 +28,7 @@ def hparams(architecture):
 
 @pytest.fixture(scope="module")
 def train_set():
-    return images(HPARAMS.data)
+    return load(HPARAMS.data)
 
 
 def compiled(architecture="pixel_recursive", **options):

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from prsr.hparams import Sampling
 from prsr.sampling import noise, samplers, saved_model
-from prsr.system.errors import UserError
 from prsr.workdir.directory import Workdir
 
 
@@ -116,13 +115,3 @@ def test_versions_are_numbered_and_a_partial_one_is_not_counted(tiny_run, tiny_e
     assert sorted(path.name for path in tmp_path.iterdir()) == [".partial-2", "1", "2"]
     assert saved_model.Export(tmp_path).folder == tmp_path / "2"
     assert saved_model.Export(tmp_path / "1").hparams == hparams
-
-
-def test_a_full_disk_leaves_nothing(tiny_run, tmp_path, monkeypatch):
-    def full(*_):
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
-
-    monkeypatch.setattr(tf.saved_model, "save", full)
-    with pytest.raises(UserError, match="No space"):
-        saved_model.export(*Workdir(tiny_run).load_model(), tmp_path)
-    assert not list(tmp_path.iterdir())

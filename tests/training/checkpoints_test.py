@@ -11,7 +11,7 @@ from prsr.training import checkpoints
 from prsr.training.trainer import Trainer
 from prsr.workdir.directory import Workdir
 from tests.conftest import assert_one_line, call
-from tests.runs import images
+from tests.data.pictures import load
 
 
 def test_weights_without_a_checkpoint_are_not_overwritten(tiny_run, tmp_path):
@@ -26,7 +26,7 @@ def test_weights_without_a_checkpoint_are_not_overwritten(tiny_run, tmp_path):
 @pytest.fixture(scope="module")
 def trainer(uninterrupted):
     hparams = Workdir(uninterrupted).read_hparams()
-    return Trainer(hparams, images(hparams.data))
+    return Trainer(hparams, load(hparams.data))
 
 
 def state(trainer):

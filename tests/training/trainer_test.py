@@ -11,7 +11,7 @@ from prsr.hparams import DataHparams, Hparams, ModelHparams, TrainingHparams
 from prsr.system.errors import UserError
 from prsr.training.trainer import Trainer
 from tests.conftest import mirrored
-from tests.runs import images
+from tests.data.pictures import load
 
 HPARAMS = Hparams(
     ModelHparams(
@@ -32,7 +32,7 @@ def hparams(normalization="batch", **options):
 
 @pytest.fixture(scope="module")
 def train_set():
-    return images(HPARAMS.data)
+    return load(HPARAMS.data)
 
 
 @pytest.fixture(scope="module")

@@ -54,15 +54,6 @@ def test_a_bundled_model_knows_its_examples(name, blocks, parts):
     assert joint < bits(model, low_res[::-1], high_res) - 0.2
 
 
-def test_the_face_model_knows_test_images(celeba):
-    hparams, model = pretrained.workdir("faces").load_model()
-    data = dataclasses.replace(hparams.data, dataset=f"zip:{celeba / 'img_align_celeba.zip'}")
-    test_set = load(data, "test", limit=16)
-    low_res, high_res = pipeline.evaluation_arrays(test_set, data, 4)
-    joint = bits(model, low_res, high_res)
-    assert joint < 4 and joint < bits(model, low_res, high_res, "conditioning") - 0.5
-
-
 def test_images_of_the_official_zip_are_the_records(celeba):
     """An image and the record of the same number are equal, pixel for pixel."""
     workdir = pretrained.workdir("faces")

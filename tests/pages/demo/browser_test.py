@@ -16,8 +16,8 @@ from prsr.data import faces, preprocessing
 from prsr.workdir import pretrained
 from tests import hosts
 from tests.conftest import in_chromium, start
+from tests.data.pictures import encoded
 from tests.pages.browsers import ActionChains, By, Keys, Visitor, of_2021, phone
-from tests.pages.demo.server_test import encoded
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +83,7 @@ class Page(Visitor):
     def give(self, image, by="file"):
         """Opens, drops or pastes a picture, and waits for it; or a file's bytes."""
         is_file = isinstance(image, bytes)
+        content = image if is_file else encoded(Image.fromarray(image), "PNG")
         self.run(
             """
             const [text, by] = arguments;
@@ -98,7 +99,7 @@ class Page(Visitor):
               document.body.dispatchEvent(
                 new DragEvent("drop", { dataTransfer: given, bubbles: true, cancelable: true }));
             }""",
-            base64.b64encode(image if is_file else encoded(image)).decode(), by,
+            base64.b64encode(content).decode(), by,
         )  # fmt: skip
         script = "return picture && picture.width"
         self.wait(lambda: is_file or self.run(script) == image.shape[1])
@@ -180,7 +181,7 @@ def test_a_photograph_from_the_camera_is_drawn(page):
 def test_errors_are_shown_and_the_page_goes_on(page):
     page.give(b"no picture", "drop")
     page.wait_for_text("cannot read that as a picture")
-    page.give(encoded(np.zeros((5, 9, 3), np.uint8)), "paste")
+    page.give(encoded(Image.new("RGB", (9, 5)), "PNG"), "paste")
     page.wait_for_text("9 x 5 pixels; the model needs at least 8 x 8")
     page.give(GREY, "paste")
     assert not page.element("trouble").is_displayed()

@@ -14,22 +14,18 @@ import prsr.api
 from prsr.hparams import Sampling
 from prsr.pages.demo import drawing, server
 from prsr.workdir.directory import Workdir
+from tests.data.pictures import encoded
 from tests.runs import wait_for
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+FILE = encoded(Image.fromarray(PICTURE), "PNG")
 QUERY = {"tau": "1.1", "guidance": "0", "match_input": "false", "num_samples": "2", "seed": "3"}
-
-
-def encoded(image, kind="PNG"):
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, kind)
-    return buffer.getvalue()
 
 
 def bomb():
     """A BMP of a few bytes that says that it is 60,000 x 60,000."""
-    content = encoded(PICTURE, "BMP")
+    content = encoded(Image.fromarray(PICTURE), "BMP")
     return content[:18] + struct.pack("<ii", 60000, 60000) + content[26:]
 
 
@@ -93,7 +89,7 @@ def test_a_model_is_loaded_once_it_is_chosen(drawer):
 
 
 def test_a_picture_is_drawn_and_deleted(client, drawer):
-    address, answer = draw(client, encoded(PICTURE))
+    address, answer = draw(client, FILE)
     picture, _ = drawer.look(address.rsplit("/")[-1])
     rows = np.stack([pixels(row, 2, 8, 3) for row in answer["rows"]], axis=1)
     np.testing.assert_array_equal(rows, picture.samples())
@@ -112,7 +108,7 @@ def test_a_picture_is_drawn_and_deleted(client, drawer):
 
 def test_a_picture_is_continued(client, drawer):
     """The first pixels stay, and the rest is what `sample` draws with matching."""
-    address, _ = draw(client, encoded(PICTURE))
+    address, _ = draw(client, FILE)
     given = RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     query = QUERY | {"keep": "20", "guidance": "2", "match_input": "true"}
     _, answer = draw(client, given.tobytes(), address, **query)
@@ -135,7 +131,7 @@ def test_a_picture_is_continued(client, drawer):
 
 
 def test_inside_are_the_distributions_of_a_b_and_their_sum(client, drawer):
-    address, answer = draw(client, encoded(PICTURE))
+    address, answer = draw(client, FILE)
     model = prsr.api.load(drawer.workdir)
     bicubic = pixels(answer["images"]["bicubic"], 8, 8, 3)
     expected = model.inspect(model.low_res(PICTURE)[None], bicubic[None])
@@ -164,7 +160,7 @@ def test_inside_are_the_distributions_of_a_b_and_their_sum(client, drawer):
 
 
 def test_looking_inside_is_limited_to_what_is_shown(client):
-    address, _ = draw(client, encoded(PICTURE))
+    address, _ = draw(client, FILE)
 
     def look(name, address=address, **query):
         query = {"tau": 1, "guidance": 0} | query
@@ -182,17 +178,17 @@ def test_other_sites_may_link_to_the_page_but_not_use_its_api(client):
     for path in ("/", "/static/page.js"):
         assert client.get(path, headers=elsewhere).status_code == 200
     assert client.get("/api/run/about", headers=elsewhere).status_code == 403
-    body = {"query_string": QUERY, "data": encoded(PICTURE)}
+    body = {"query_string": QUERY, "data": FILE}
     answer = client.post("/api/run/pictures", headers=elsewhere, **body)
     assert answer.status_code == 403 and "from another site" in answer.json["error"]
 
 
 def test_eyes_are_found_or_refused(client, app, drawer):
-    assert client.post("/api/run/eyes", data=encoded(PICTURE)).json == {"eyes": [[1, 2], [3, 2]]}
-    black = client.post("/api/run/eyes", data=encoded(PICTURE * 0))
+    assert client.post("/api/run/eyes", data=FILE).json == {"eyes": [[1, 2], [3, 2]]}
+    black = client.post("/api/run/eyes", data=encoded(Image.fromarray(PICTURE * 0), "PNG"))
     assert black.status_code == 422 and "no frontal face" in black.json["error"]
     without = server.create_app({"run": (drawer, [], None)}).test_client()
-    assert without.post("/api/run/eyes", data=encoded(PICTURE)).status_code == 404
+    assert without.post("/api/run/eyes", data=FILE).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -201,10 +197,10 @@ def test_eyes_are_found_or_refused(client, app, drawer):
         (b"", 422, "not a readable picture"),
         (b"%PDF-1.4 not one", 422, "not a readable picture"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 422, "not a readable picture"),
-        (encoded(PICTURE)[:60], 422, "not a readable picture"),
+        (FILE[:60], 422, "not a readable picture"),
         (bomb(), 422, "not a readable picture"),
-        (encoded(np.zeros((1025, 1024), np.uint8)), 422, "1024x1025 pixels are too many"),
-        (encoded(PICTURE[:1]), 422, "20x1 is smaller than 2x2"),
+        (encoded(Image.new("L", (1024, 1025)), "PNG"), 422, "1024x1025 pixels are too many"),
+        (encoded(Image.new("RGB", (20, 1)), "PNG"), 422, "20x1 is smaller than 2x2"),
         (bytes(2 * 2**20 + 1), 413, "larger than 2 MiB"),
     ],
 )
@@ -222,7 +218,7 @@ def test_an_unreadable_picture_is_refused(client, body, status, words):
     ],
 )  # fmt: skip
 def test_invalid_settings_are_refused(client, wrong):
-    answer = client.post("/api/run/pictures", query_string=QUERY | wrong, data=encoded(PICTURE))
+    answer = client.post("/api/run/pictures", query_string=QUERY | wrong, data=FILE)
     (name,) = wrong
     assert answer.status_code == 400 and answer.json["error"].startswith(f"{name} must be")
     assert len(answer.json["error"]) < 120

@@ -23,7 +23,7 @@ QUICK = Protocol(practice=2, pairs=2, golden=1, workers=20)
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     study = studies.make(tmp_path_factory.mktemp("browser") / "study", QUICK, size=32)
-    with studies.serving(study) as (_, url):
+    with studies.serving(study) as url:
         yield study, url
 
 
@@ -169,7 +169,7 @@ def framed_worker(browser, path):
     study = studies.make(path, QUICK, size=32)
     with hosts.framing() as host:
         allowed = f"--allow_framing_by={host.rstrip('/')}"
-        with studies.serving(study, allowed) as (_, url):
+        with studies.serving(study, allowed) as url:
             worker = Worker(browser, study, f"{host}?{url.replace('127.0.0.1', 'localhost')}")
             browser.switch_to.frame("frame")
             yield worker
@@ -246,7 +246,7 @@ def test_the_study_works_on_a_phone_of_2021(browser, served, width, height):
 
 def test_a_session_survives_a_restart_of_the_server(browser, tmp_path):
     study = studies.make(tmp_path / "study", QUICK, size=32)
-    with studies.serving(study) as (_, url):
+    with studies.serving(study) as url:
         worker = Worker(browser, study, url)
         worker.begin()
     worker.answer()  # nobody receives it

@@ -1,11 +1,4 @@
-"""Simulated workers, and a real server that is killed while many workers answer."""
-
-import contextlib
-import http.client
-import json
-import secrets
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+"""Simulated workers."""
 
 import numpy as np
 import pytest
@@ -15,7 +8,6 @@ from prsr.pages.study.directory import Algorithm
 from prsr.pages.study.protocol import Protocol
 from prsr.system.errors import UserError
 from tests.pages.study import studies
-from tests.runs import wait_for
 
 
 def test_rates_have_the_given_mean_and_deviation():
@@ -58,47 +50,3 @@ def test_simulated_workers_fill_a_study(tmp_path):
     assert [row["fooled"]["mean"] for row in rows] == [0.0, 1.0]
     assert workers == 16 + sum(row["missed"] for row in rows) == len(sessions) > 16
     assert answers == 12 * workers
-
-
-def answer_until_killed(browser, url, worker, acknowledged):
-    """A worker who begins or continues, and adds each answer that the server acknowledges."""
-
-    def ask(path, **body):
-        headers = {"Content-Type": "application/json"}
-        content = json.dumps(body).encode() if body else None
-        request = urllib.request.Request(f"{url}api/{path}", content, headers)
-        with browser.open(request, timeout=60) as response:
-            return json.load(response)
-
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        ask(f"state?worker={worker}")
-        state = ask("begin", worker=worker)
-        while state["state"] == "pair":
-            given = {"number": state["number"], "choice": secrets.choice(("left", "right"))}
-            state = ask("answer", **given, exposure_ms=0, response_ms=0)
-            acknowledged[worker, given["number"]] = given["choice"]
-
-
-def test_a_killed_server_loses_no_answer(tmp_path):
-    """The server is killed while workers begin, and twice while they answer."""
-    protocol = Protocol(practice=2, pairs=40, golden=1, exposure_ms=0, workers=4)
-    study = studies.make(tmp_path / "study", protocol, images=60)
-    browsers = [urllib.request.build_opener(urllib.request.HTTPCookieProcessor()) for _ in range(8)]
-    acknowledged = {}
-    for limit in (0, 100, 200, 8 * 43):
-        with studies.serving(study) as (process, url), ThreadPoolExecutor(8) as pool:
-            running = [
-                pool.submit(answer_until_killed, browser, url, f"w{i}", acknowledged)
-                for i, browser in enumerate(browsers)
-            ]
-            wait_for(
-                lambda n=limit, asked=running: (
-                    len(acknowledged) >= n or all(r.done() for r in asked)
-                )
-            )
-            process.kill()
-    sessions = store.read(study)
-    assert len(sessions) == 8 and all(session["finished"] for session in sessions)
-    kept = {(s["worker"], a["number"]): a["choice"] for s in sessions for a in s["answers"]}
-    assert acknowledged.items() <= kept.items() and len(kept) == 8 * 43
-    assert len(acknowledged) >= 8 * 43 - 3 * 8  # one answer of each worker may be on its way

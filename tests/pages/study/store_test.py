@@ -199,12 +199,18 @@ def test_time_without_a_server_does_not_abandon_a_session(study, store, clock):
     [
         ("UPDATE study SET identity = 'x'", "another study"),
         ("PRAGMA user_version = 1", "another version"),
+        (None, "cannot be used"),
     ],
 )
-def test_answers_of_another_study_or_version_are_refused(study, store, change, words):
+def test_answers_of_another_study_or_version_and_damaged_ones_are_refused(
+    study, store, change, words
+):
     store.close()
-    with sqlite3.connect(study.answers) as database:
-        database.executescript(change)
+    if change is None:
+        study.answers.write_bytes(b"not a database, though it is long enough to be one" * 100)
+    else:
+        with sqlite3.connect(study.answers) as database:
+            database.executescript(change)
     for use in (studies.open_store, store_module.read):
         with pytest.raises(UserError, match=words):
             use(study)
@@ -218,10 +224,3 @@ def test_a_copy_of_the_file_has_every_answer(study, store, clock):
     store.close()
     study.answers.write_bytes(content)
     assert sessions(store) == expected and len(expected[0]["answers"]) == 6
-
-
-def test_a_damaged_database_is_refused(study):
-    study.answers.write_bytes(b"not a database, though it is long enough to be one" * 100)
-    for use in (studies.open_store, store_module.read):
-        with pytest.raises(UserError, match="cannot be used"):
-            use(study)

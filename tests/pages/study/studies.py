@@ -1,18 +1,13 @@
 """Small studies for the tests."""
 
 import contextlib
-import json
 import secrets
 
 import numpy as np
 
-from prsr.evaluation import metrics, table1
-from prsr.evaluation.methods import Method
-from prsr.evaluation.results import Evaluation
 from prsr.pages.study import directory
 from prsr.pages.study.protocol import Protocol
 from prsr.pages.study.store import Store
-from prsr.system import files
 from tests.conftest import start
 
 SMALL = Protocol(practice=2, pairs=3, golden=1, exposure_ms=20, workers=2)
@@ -61,27 +56,10 @@ def begin(store, worker=None):
 
 @contextlib.contextmanager
 def serving(study, *flags, port=0):
-    """Serves a study in a process of its own; yields the process and its address."""
+    """Serves a study in a process of its own; yields its address."""
     process = start("study", "serve", f"--study={study.path}", f"--port={port}", *flags)
     try:
-        yield process, process.stdout.readline().split()[-1]
+        yield process.stdout.readline().split()[-1]
     finally:
         process.terminate()
         process.communicate(timeout=60)
-
-
-def evaluated(folder):
-    """What prsr.evaluate leaves behind: 60 images, samples at one tau, and a baseline."""
-    rng = np.random.default_rng(0)
-    low_res = rng.integers(0, 256, (60, 2, 2, 3)).astype(np.uint8)
-    high_res = rng.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
-    kept = Evaluation(folder, [f"{i}.png" for i in range(60)], low_res, high_res)
-    rows = []
-    for key in ("regression", "tau_1.2"):
-        method = Method(key, key, lambda low: low.repeat(4, 1).repeat(4, 2), {})
-        scores = metrics.measure(kept.images(method), high_res, low_res, "antialiased")
-        rows.append(table1.row(method, scores, (8, 8, 3), "bedrooms"))
-    report = {"run": "runs/rooms", "test_images": 60, "rows": rows}
-    with files.replacing(folder / "table1.json") as partial:
-        partial.write_text(json.dumps(report))
-    return folder
