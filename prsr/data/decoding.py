@@ -20,8 +20,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"iTXtXML:com.adobe.xmp\0\0"
 MAX_PIXELS = 2**26  # 67 million
 _MAX_JPEG_PIXELS = 2**28  # 268 million, reduced during decoding
-_LARGE = 2**24  # pixels, for each of which Pillow uses up to 20 bytes; or bytes of a file
-_large_images = threading.RLock()  # decoded one at a time
+_LARGE = 2**24  # pixels, for each of which Pillow uses up to 20 bytes
+_large_images = threading.Lock()  # decoded one at a time
 _libtiff = threading.Lock()
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -41,7 +41,7 @@ def decode(file, channels):
 
     A JPEG of more than 67 million pixels is reduced to a quarter of its width and height during
     decoding; one of more than 268 million pixels is rejected. All threads together decode one image
-    of more than 17 million pixels or bytes at a time, which takes at most 3 GB.
+    of more than 17 million pixels at a time, which takes at most 3 GB.
 
     Args:
         file: path or binary file of a JPEG, PNG, WebP, BMP, GIF, TIFF (its first page), AVIF or
@@ -79,8 +79,6 @@ def _opened(file):
         stack.enter_context(_readable())
         if not hasattr(file, "read"):
             file = stack.enter_context(open(file, "rb"))
-        if _length(file) > _LARGE:
-            stack.enter_context(_large_images)
         image = stack.enter_context(_open(file))
         width, height = image.size
         size = width * height
@@ -229,8 +227,6 @@ def _eight_bits(image):
     values = np.asarray(image)
     least, most = values.min(), values.max()
     ends = {"I": (255, 65535), "F": (1, 255)}.get(image.mode, (65535,))
-    if image.format == "PNG":  # Pillow before 11 opens 16 bits as I
-        ends = (65535,)
     end = next((end for end in ends if least >= 0 and most <= end), None)
     if end is None:  # also if a value is NaN
         raise ValueError(f"values range from {least} to {most}, not from 0 to {ends[-1]}")

@@ -229,10 +229,9 @@ class Digest:
         new, old = (np.concatenate(list(d.hashes.values())) for d in (self, before))
         counts = {"added": len(np.setdiff1d(new, old)), "gone": len(np.setdiff1d(old, new))}
         for source, target in itertools.permutations(NAMES, 2):
-            moved = np.intersect1d(before.hashes[source], self.hashes[target])
-            counts[f"moved from {source} to {target}"] = len(
-                np.setdiff1d(moved, before.hashes[target])
-            )
+            moved = np.setdiff1d(self.hashes[target], before.hashes[target])
+            moved = np.intersect1d(before.hashes[source], moved)
+            counts[f"moved from {source} to {target}"] = len(moved)
         return [f"{count:,} {what}" for what, count in counts.items() if count]
 
     def save(self, path):
@@ -242,43 +241,24 @@ class Digest:
 
     @classmethod
     def load(cls, path):
-        """Reads what `save` wrote.
-
-        Raises:
-            UserError: the file is invalid, or version 0.2 hashed the names in another form.
-        """
+        """Reads what `save` wrote. Raises `UserError` if the file is invalid."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                *parts, trained = (file[name] for name in (*NAMES, "trained"))
-                root = str(file["root"]) if "root" in file else ""
-            if any(part.dtype != np.uint64 or part.ndim != 1 for part in (*parts, trained)):
-                raise ValueError("expected lists of 64 bits")
+                *parts, trained = (file[name].astype(np.uint64) for name in (*NAMES, "trained"))
         except Exception as error:  # zip, zlib and NumPy raise many kinds
             raise UserError(
                 f"cannot read '{path}', the digest of a run's images "
                 f"({type(error).__name__}: {error}); delete it to continue without this check"
             ) from error
-        if root:
-            raise UserError(
-                f"'{path}' names images relative to '{root}', as only version 0.2 did; use that "
-                f"version for this run, or train a new one"
-            )
         return cls(dict(zip(NAMES, parts)), trained)
 
 
 def check(path, source, dataset, trained_on=None):
-    """Compares the images of a data set with a run's digest, if it has one.
+    """Compares the images of a data set with a run's digest at `path`, if there is one.
 
-    Prints any changes to standard error.
-
-    Args:
-        path: `pathlib.Path` of the run's digest.
-        source: the opened data set, as `prsr.data.sources.open_source` returns it.
-        dataset: its `KIND:WHERE`.
-        trained_on: the `KIND:WHERE` of the run's settings, or None.
-
-    Returns:
-        The `Digest` to save when the run is trained on these images; None if they have no names.
+    Prints any changes to standard error. `source` is the opened data set, `dataset` its
+    `KIND:WHERE`, and `trained_on` that of the run's settings, or None. Returns the `Digest` to save
+    when the run is trained on these images; None if they have no names.
 
     Raises:
         UserError: the test split contains images that the run was trained on, or the run's own

@@ -21,9 +21,7 @@ _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; "
     "form-action 'self'; frame-ancestors "
 )
-_ORIGIN = re.compile(
-    r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?"
-)
+_ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.:[\]-]+")
 _HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -102,9 +100,7 @@ def listening(app, host, port, connections=800):
     # Exiting ends waitress's loop, and whatever runs before it.
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, lambda *_: sys.exit(0)) for number in signals}
-    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(
-        host, f"[{host}]" if ":" in host else host
-    )
+    name = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     try:
         yield f"http://{name}:{server.effective_port}/", server.run
     finally:
