@@ -42,7 +42,7 @@ def test_simulated_workers_fill_a_study(tmp_path):
     protocol = Protocol(practice=1, pairs=10, golden=1, workers=8)
     study = studies.make(tmp_path / "study", protocol, images=20)
     keys = list(study.counts)
-    ability = simulation.Ability({keys[0]: 0.0, keys[1]: 1.0}, 0.0, inattention=0.2)
+    ability = simulation.Ability({keys[0]: 0.0, keys[1]: 1.0}, 0.0, inattention=0.5)
     workers, answers = simulation.run(study, ability, seed=1)
     sessions = store.read(study)
     rows = analysis.summarize(sessions, study)["algorithms"]
