@@ -32,7 +32,7 @@ def main():
     else:
         names = [FLAGS.model or "faces", *pretrained.names()]
         workdirs = {name: pretrained.workdir(name) for name in names}
-    choices = {name: _choice(workdir, not i) for i, (name, workdir) in enumerate(workdirs.items())}
+    choices = {name: _demo_choice(run, not i) for i, (name, run) in enumerate(workdirs.items())}
     drawers = [drawer for drawer, *_ in choices.values()]
     _ = drawers[0].model  # the others are loaded when they are chosen
     app = server.create_app(choices, FLAGS.allow_framing_by)
@@ -46,7 +46,7 @@ def main():
     print("stopped")
 
 
-def _choice(workdir, is_first):
+def _demo_choice(workdir, is_first):
     """One of `server.create_app`'s; `--dataset` and `--regression` are for the first one."""
     from prsr.data import inputs
     from prsr.pages.demo import drawing
@@ -58,9 +58,10 @@ def _choice(workdir, is_first):
             f"--workdir={workdir.path} is a run of --pairs={hparams.data.pairs}, not "
             f"super-resolution; the page needs --pairs=downsampled"
         )
-    regression = _regression(hparams) if is_first and FLAGS.regression else None
+    regression = _demo_regression(hparams) if is_first and FLAGS.regression else None
     drawer = drawing.Drawer(hparams, lambda: workdir.load_model()[1], regression)
-    examples, find_eyes = _examples(workdir, hparams, FLAGS.dataset if is_first else None), None
+    examples = _demo_examples(workdir, hparams, FLAGS.dataset if is_first else None)
+    find_eyes = None
     if inputs.knows_faces(hparams):
         try:
             find_eyes = inputs.eye_finder(hparams)
@@ -69,7 +70,7 @@ def _choice(workdir, is_first):
     return drawer, examples, find_eyes
 
 
-def _regression(hparams):
+def _demo_regression(hparams):
     """The model of `--regression`, which must have the sizes of the other one."""
     from prsr.workdir.directory import Workdir
 
@@ -83,7 +84,7 @@ def _regression(hparams):
     return regression
 
 
-def _examples(workdir, hparams, dataset):
+def _demo_examples(workdir, hparams, dataset):
     """The page's first pictures, bundled or of the test split, as names and square images."""
     from prsr.data import decoding, inputs, preprocessing
 

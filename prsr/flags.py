@@ -37,7 +37,7 @@ def group(title):
             FLAGS[name].group = title
 
 
-class _Path(flags.ArgumentParser):
+class _PathFlag(flags.ArgumentParser):
     """Expands `~`, `~name` and `$NAME`, which a shell leaves alone in a flagfile or after `=`."""
 
     def parse(self, argument):
@@ -48,21 +48,21 @@ class _Path(flags.ArgumentParser):
         )
 
 
-class _Paths(flags.ListParser):
+class _PathsFlag(flags.ListParser):
     def parse(self, argument):
-        return argument if isinstance(argument, list) else files.split(_Path().parse(argument))
+        return argument if isinstance(argument, list) else files.split(_PathFlag().parse(argument))
 
 
 def define_path(name, default, help, required=False):
     """Like `absl.flags.DEFINE_string`, for a path or KIND:PATH, which may be required."""
-    flags.DEFINE(_Path(), name, default, help, serializer=flags.ArgumentSerializer())
+    flags.DEFINE(_PathFlag(), name, default, help, serializer=flags.ArgumentSerializer())
     if required:
         flags.register_validator(name, bool, f"--{name} is missing")
 
 
 def define_paths(name, default, help):
     """Like `absl.flags.DEFINE_list`, for paths, words or NAME=PATH."""
-    flags.DEFINE(_Paths(), name, default, help, serializer=flags.CsvListSerializer(","))
+    flags.DEFINE(_PathsFlag(), name, default, help, serializer=flags.CsvListSerializer(","))
 
 
 def define_workdir():
@@ -233,7 +233,7 @@ def hparams_from_flags(saved=None, **given):
             model of `--initial_weights` were made with.
     """
     if saved is None:
-        given = {**_of_records(), **_of_initial_model(), **given}
+        given = {**_flags_of_records(), **_flags_of_initial_model(), **given}
     else:
         before = {
             field.name: getattr(getattr(saved, name), field.name)
@@ -242,7 +242,7 @@ def hparams_from_flags(saved=None, **given):
             if field.name not in given
             and (field.metadata["fixed"] or not FLAGS[field.name].present)
         }
-        _check_same(
+        _check_flags(
             before,
             f"the run in --workdir={FLAGS.workdir} was started",
             "leave the flag out, or choose another --workdir",
@@ -257,7 +257,7 @@ def _from_flags(section, given=()):
     return section(**{n: given[n] if n in given else FLAGS[n].value for n in names})
 
 
-def _of_records():
+def _flags_of_records():
     """The settings that the records of `--dataset` were made with; empty for other kinds."""
     kind, _, folder = FLAGS.dataset.partition(":")
     if kind != "records":
@@ -266,11 +266,11 @@ def _of_records():
 
     settings = records.made_with(folder)
     advice = "leave the flag out, or make new records with prsr.prepare"
-    _check_same(settings, f"the records in '{folder}' were made", advice)
+    _check_flags(settings, f"the records in '{folder}' were made", advice)
     return settings
 
 
-def _of_initial_model():
+def _flags_of_initial_model():
     """What `--initial_weights` sets, unless a flag does: the model's sizes, and its start."""
     where = FLAGS.initial_weights if "initial_weights" in FLAGS else ""
     if not where:
@@ -281,7 +281,7 @@ def _of_initial_model():
     return {name: value for name, value in settings.items() if not FLAGS[name].present}
 
 
-def _check_same(settings, what, advice):
+def _check_flags(settings, what, advice):
     """Refuses flags that contradict settings that are given already."""
     for name, value in settings.items():
         if FLAGS[name].present and FLAGS[name].value != value:
@@ -299,13 +299,13 @@ def run(main, define, argv=None, needs_tensorflow=True):
         # In UTF-8 mode, which Python chooses in the locale POSIX, too, unless told not to.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     _leave_process_1()
-    argv = [_dashed(argument) for argument in (sys.argv if argv is None else argv)]
+    argv = [_dashed_flag(argument) for argument in (sys.argv if argv is None else argv)]
     with progress.unread(), defined(define):
         if {"-h", "--help"} & set(argv[1:]):
-            print(_help(main.__doc__ or main.__globals__["__doc__"]))
+            print(_flags_help(main.__doc__ or main.__globals__["__doc__"]))
             sys.exit()
         parse(argv)
-        sys.exit(_call(main, needs_tensorflow))
+        sys.exit(_call_command(main, needs_tensorflow))
 
 
 def _leave_process_1():
@@ -346,7 +346,7 @@ def listing():
     return groups
 
 
-def _help(description):
+def _flags_help(description):
     """The text of `--help`; argparse only lays it out."""
     import argparse
 
@@ -365,7 +365,7 @@ def _help(description):
     return parser.format_help().strip()
 
 
-def _dashed(argument):
+def _dashed_flag(argument):
     """An argument with the hyphens that a text processor made a dash."""
     return re.sub(r"^-*[\u2010-\u2015\u2212]-*(?=[a-z])", "--", argument)
 
@@ -375,25 +375,25 @@ _LINE = re.compile(
 )  # a name, a value that may be quoted, and a comment
 
 
-def _with_files(argv, parents=()):
+def _with_flagfiles(argv, parents=()):
     """Yields the arguments of a command line, with those in a flagfile in place of its name."""
     rest = iter(argv)
     for argument in rest:
         name, equals, value = argument.partition("=")
         if name in ("--flagfile", "-flagfile"):
-            path = _Path().parse(value if equals else next(rest, ""))
+            path = _PathFlag().parse(value if equals else next(rest, ""))
             if path in parents:
                 raise ValueError(f"--flagfile={path} contains itself")
-            yield from _with_files(_lines(path), (*parents, path))
+            yield from _with_flagfiles(_flagfile_lines(path), (*parents, path))
         else:
             yield argument
 
 
-def _lines(path):
+def _flagfile_lines(path):
     """Yields the arguments in a flagfile, one a line; raises ValueError where it is none."""
     with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
         for number, line in enumerate(map(str.strip, file), 1):
-            if match := _LINE.fullmatch(_dashed(line)):
+            if match := _LINE.fullmatch(_dashed_flag(line)):
                 name, equals, _, quoted, plain = match.groups(default="")
                 yield f"{name}={quoted or plain}" if equals or quoted or plain else name
             elif line and not line.startswith(("#", "//")):
@@ -403,7 +403,7 @@ def _lines(path):
 def parse(argv):
     """Sets the flags from a command line; a mistake ends the process in one line."""
     try:
-        rest = FLAGS(list(_with_files(argv)))
+        rest = FLAGS(list(_with_flagfiles(argv)))
     except (flags.Error, OSError, ValueError) as error:
         # What absl puts before some of its messages, where it says nothing.
         text = re.sub(r"^flags? (\S+=(None)?(, )?)+: ", "", str(error))
@@ -412,7 +412,7 @@ def parse(argv):
         fail(f"unexpected argument '{rest[1]}'; flags look like --name=value")
 
 
-def _call(main, needs_tensorflow):
+def _call_command(main, needs_tensorflow):
     """Calls `main`; returns its status, and reports errors that the user can fix."""
     logging.use_absl_handler()
     logging.set_verbosity(logging.ERROR)

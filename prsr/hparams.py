@@ -261,7 +261,7 @@ class Hparams:
             KeyError, TypeError, ValueError: `settings` is not what `to_dict` returns.
         """
         sections, settings = dataclasses.fields(cls), {"sampling": {}, **settings}
-        return cls(**{one.name: _read(one.type, settings[one.name]) for one in sections})
+        return cls(**{one.name: _read_section(one.type, settings[one.name]) for one in sections})
 
     def check(self) -> None:
         """Raises `UserError` for numbers that no run can be trained with.
@@ -278,7 +278,7 @@ class Hparams:
             )
 
 
-def _read(section, values):
+def _read_section(section, values):
     """A section from a dict that was read from a file."""
     if not isinstance(values, dict):
         raise TypeError(f"{section.__name__} must be an object, not {values!r}")

@@ -27,7 +27,7 @@ def sheet(rows, captions, notes=None):
     Returns:
         A `PIL.Image`.
     """
-    size, cells, texts = _layout(rows, captions, notes)
+    size, cells, texts = _sheet_layout(rows, captions, notes)
     font = ImageFont.load_default(_FONT_SIZE)
     result = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(result)
@@ -47,7 +47,7 @@ def save_pdf(rows, captions, path, notes=None):
     """
     from matplotlib.figure import Figure
 
-    (width, height), cells, texts = _layout(rows, captions, notes)
+    (width, height), cells, texts = _sheet_layout(rows, captions, notes)
     figure = Figure(figsize=(width / 100, height / 100))
     axes = figure.add_axes((0, 0, 1, 1))
     for x, y, picture in cells:
@@ -61,7 +61,7 @@ def save_pdf(rows, captions, path, notes=None):
         figure.savefig(partial, format="pdf")
 
 
-def _layout(rows, captions, notes):
+def _sheet_layout(rows, captions, notes):
     """Returns a sheet's size, its cells `(x, y, enlarged picture)` and texts `(x, y, text)`."""
     side = max(picture.shape[0] for row in rows for picture in row if picture is not None)
     side *= max(1, _CELL // side)
@@ -132,7 +132,7 @@ def curves(records, path):
     axes.grid(alpha=0.3)
     if drawn:
         axes.legend(fontsize=8)
-    _save(figure, path)
+    _save_plot(figure, path)
 
 
 def intervals(rows, label, path):
@@ -160,10 +160,10 @@ def intervals(rows, label, path):
     axes.grid(alpha=0.3, axis="x")
     handles = dict(zip(*axes.get_legend_handles_labels()[::-1]))
     axes.legend(handles.values(), handles.keys(), fontsize=8)
-    _save(figure, path)
+    _save_plot(figure, path)
 
 
-def _save(figure, path):
+def _save_plot(figure, path):
     figure.tight_layout()
     with files.replacing(path) as partial:
         figure.savefig(partial, format="png", metadata={"Software": images.SOFTWARE})

@@ -70,7 +70,7 @@ def main():
     # Finding faces takes seconds; meanwhile the sampler compiles, for as many as there may be.
     find_eyes = inputs.eye_finder(hparams) if FLAGS.align else None
     count = inputs.count(FLAGS.input) if find_eyes else 0
-    chosen = None if count else _chosen(workdir, hparams)
+    chosen = None if count else _chosen_inputs(workdir, hparams)
     hparams, model = workdir.build_model()
     low_size = hparams.data.image_size // model.scale
     batch = min((count or len(chosen)) * num_samples, FLAGS.batch_size)
@@ -83,10 +83,10 @@ def main():
     output = pathlib.Path(FLAGS.output)
     rows = super_resolve(model, sampler, chosen, output, *options)
     for image, row in zip(chosen, rows if FLAGS.animate else ()):
-        _animate(row, output / f"{image.name}_rows.png")
+        _animate_samples(row, output / f"{image.name}_rows.png")
 
 
-def _chosen(workdir, hparams):
+def _chosen_inputs(workdir, hparams):
     """The images to super-resolve, as a list of `inputs.Input`."""
     from prsr.data import inputs
 
@@ -122,7 +122,7 @@ def super_resolve(
     with files.disk_errors(output):  # before anything is drawn
         output.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=output).close()
-    drawn = _draw(model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given)
+    drawn = _sampled(model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given)
     scored = likelihood.Repeated(model) if model.has_likelihood else None
     rows, report, num_rows = [], [], min(len(inputs), _MAX_ROWS)
     try:
@@ -132,11 +132,11 @@ def super_resolve(
                 rows += [{"input": image.low_res, **pictures} for image, pictures in group]
                 if len(rows) >= num_rows:
                     with files.disk_errors(output):
-                        images.save(_sheet(rows[:num_rows]), output / "grid.png")
+                        images.save(_sample_grid(rows[:num_rows]), output / "grid.png")
             if scored:
                 if not report:
                     print("nats per image (bits/dim) under the model:")
-                report += _score(scored, group, batch_size)
+                report += _print_scores(scored, group, batch_size)
     finally:
         if report:
             with files.disk_errors(output):
@@ -147,7 +147,7 @@ def super_resolve(
     return rows[:num_rows]
 
 
-def _draw(model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given):
+def _sampled(model, sampler, inputs, output, num_samples, sampling, seed, batch_size, given):
     """Draws and writes samples; yields each input with a dict from names to pictures."""
     import numpy as np
 
@@ -171,7 +171,7 @@ def _draw(model, sampler, inputs, output, num_samples, sampling, seed, batch_siz
         yield image, pictures
 
 
-def _sheet(rows):
+def _sample_grid(rows):
     """Arranges dicts from captions to pictures, where only originals may be missing."""
     from prsr import plotting
 
@@ -179,7 +179,7 @@ def _sheet(rows):
     return plotting.sheet([[row.get(name) for name in captions] for row in rows], captions)
 
 
-def _animate(row, path):
+def _animate_samples(row, path):
     """Writes a row of the grid as an animated PNG, in which the samples grow row by row."""
     import numpy as np
 
@@ -190,13 +190,13 @@ def _animate(row, path):
         later = np.arange(size)[:, None, None] >= drawn
         samples = {name: x for name, x in row.items() if name.startswith("sample")}
         hidden = {name: np.where(later, np.uint8(228), x) for name, x in samples.items()}
-        frames.append(_sheet([row | hidden]))
+        frames.append(_sample_grid([row | hidden]))
     times = [_FRAME] * size + [_LAST_FRAME]
     with files.disk_errors(path):
         images.save(frames[0], path, save_all=True, append_images=frames[1:], duration=times)
 
 
-def _score(scored, group, batch_size):
+def _print_scores(scored, group, batch_size):
     """Prints the negative log-likelihoods of a group from `_draw`, and returns nats.json's part."""
     import numpy as np
 

@@ -54,37 +54,37 @@ def decode(file, channels):
     Raises:
         ValueError: the file is not an image, is broken or truncated, or is too large.
     """
-    with _opened(file) as image:
-        return _upright(image, channels)
+    with _opened_image(file) as image:
+        return _decode_upright(image, channels)
 
 
 def decode_with_alpha(file, channels):
     """Like `decode`, but also returns the opacity, `[height, width]` uint8: 255 is opaque."""
-    with _opened(file) as image:
-        array = _upright(image, channels)
-        alpha = _eight_bits(image).convert("RGBA").getchannel("A")
-        return array, np.asarray(_turned(alpha, _orientation(image)))
+    with _opened_image(file) as image:
+        array = _decode_upright(image, channels)
+        alpha = _decode_8_bits(image).convert("RGBA").getchannel("A")
+        return array, np.asarray(_turn_by_exif(alpha, _exif_orientation(image)))
 
 
 def from_pil(image, channels):
     """Converts a PIL image to the array that `decode` returns, with the same errors."""
-    with _readable():
-        return _upright(image, channels)
+    with _decoding_errors():
+        return _decode_upright(image, channels)
 
 
 @contextlib.contextmanager
-def _opened(file):
+def _opened_image(file):
     """Opens an image file, and waits for the memory that its pixels may need."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_readable())
+        stack.enter_context(_decoding_errors())
         if not hasattr(file, "read"):
             file = stack.enter_context(open(file, "rb"))
-        image = stack.enter_context(_open(file))
+        image = stack.enter_context(_open_image(file))
         width, height = image.size
         size = width * height
         is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
         if is_jpeg and MAX_PIXELS < size <= _MAX_JPEG_PIXELS:
-            if _length(image.fp) < size // 512:  # each 8x8 block takes at least one bit
+            if _stream_length(image.fp) < size // 512:  # each 8x8 block takes at least one bit
                 raise ValueError(f"truncated: some of its {width}x{height} pixels are missing")
             image.draft(None, (width // 4, height // 4))
         if math.prod(image.size) > MAX_PIXELS:
@@ -98,7 +98,7 @@ def _opened(file):
         yield image
 
 
-def _open(file):
+def _open_image(file):
     file.seek(0)
     head = file.read(64)
     file.seek(0)
@@ -122,7 +122,7 @@ def _open(file):
 
 def _without_metadata(file):
     """Returns a PNG without texts, profiles and such, which Pillow rejects if large."""
-    kept, place, end = io.BytesIO(), len(_PNG), _length(file)
+    kept, place, end = io.BytesIO(), len(_PNG), _stream_length(file)
     kept.write(_PNG)
     while place < end:
         file.seek(place)
@@ -153,7 +153,7 @@ def _quiet_libtiff():
             set_handler(before)
 
 
-def _length(file):
+def _stream_length(file):
     """Returns the size of a file in bytes, without moving its position."""
     place = file.tell()
     length = file.seek(0, os.SEEK_END)
@@ -170,24 +170,24 @@ def _scale_transparency(image):
         image.info["transparency"] = tuple(value >> 8 for value in colour)
 
 
-def _upright(image, channels):
+def _decode_upright(image, channels):
     image.load()
-    orientation = _orientation(image)  # not before, because Pillow turns TIFFs while it loads them
-    image = _eight_bits(image)
+    orientation = _exif_orientation(image)  # after Pillow, which turns TIFFs while it loads them
+    image = _decode_8_bits(image)
     if image.has_transparency_data:
         image = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return to_channels(_turned(image, orientation), channels)
+    return to_channels(_turn_by_exif(image, orientation), channels)
 
 
-def _orientation(image):
+def _exif_orientation(image):
     """Returns the EXIF orientation, even if the rest of the EXIF is broken; else None."""
     with contextlib.suppress(Exception):
         return image.getexif().get(_ORIENTATION)
 
 
-def _turned(image, orientation):
+def _turn_by_exif(image, orientation):
     """Rotates or flips an image by its EXIF orientation, if valid."""
     if isinstance(orientation, int) and orientation in _UPRIGHT:
         return image.transpose(_UPRIGHT[orientation])
@@ -195,7 +195,7 @@ def _turned(image, orientation):
 
 
 @contextlib.contextmanager
-def _readable():
+def _decoding_errors():
     try:
         yield
     except FileNotFoundError:
@@ -213,11 +213,11 @@ def to_channels(image, channels):
     Raises:
         ValueError: values of such a mode are out of range.
     """
-    array = np.asarray(_eight_bits(image).convert(_MODES[channels]))
+    array = np.asarray(_decode_8_bits(image).convert(_MODES[channels]))
     return array.reshape(*array.shape[:2], channels)
 
 
-def _eight_bits(image):
+def _decode_8_bits(image):
     """Converts modes that Pillow cannot convert to RGB, or would clip."""
     if image.mode == "LAB":
         srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")

@@ -56,7 +56,7 @@ def detector():
         )
 
     def find_eyes(image):
-        small, factors = _reduced(image, max(1.0, max(image.shape[:2]) / _LONGEST))
+        small, factors = _reduce_face(image, max(1.0, max(image.shape[:2]) / _LONGEST))
         found = []
         # Columns: image, x, y, width, height, confidence, then x and y of five points, eyes first.
         for face in network.detect_faces(small, output_type="numpy"):
@@ -76,7 +76,7 @@ def align(image, eyes):
     in the picture, to `[218, 178, 3]` uint8. Areas outside the image repeat its edge.
     """
     # A similarity is one factor and one shift of complex numbers x + iy.
-    start, end = _complex(EYES), _complex(np.asarray(eyes))
+    start, end = _eyes_to_complex(EYES), _eyes_to_complex(np.asarray(eyes))
     factor = (end[1] - end[0]) / (start[1] - start[0])
     shift = end[0] - factor * start[0]
     # The part that will be visible.
@@ -84,9 +84,9 @@ def align(image, eyes):
     corners = factor * np.array(corners) + shift
     left, top = math.floor(corners.real.min()), math.floor(corners.imag.min())
     right, bottom = math.ceil(corners.real.max()), math.ceil(corners.imag.max())
-    part = _cut(image, left, top, right, bottom)
+    part = _crop_face(image, left, top, right, bottom)
     # Reduce first, because a transform does not antialias.
-    part, (x, y) = _reduced(part, max(1.0, abs(factor)))
+    part, (x, y) = _reduce_face(part, max(1.0, abs(factor)))
     shift -= left + 1j * top
     coefficients = (
         factor.real * x, -factor.imag * x, shift.real * x,
@@ -101,14 +101,14 @@ def align(image, eyes):
     return np.asarray(turned)
 
 
-def _cut(image, left, top, right, bottom):
+def _crop_face(image, left, top, right, bottom):
     """Crops an image; the crop may extend past the edge, which is repeated."""
     rows = np.clip(np.arange(top, bottom), 0, image.shape[0] - 1)
     columns = np.clip(np.arange(left, right), 0, image.shape[1] - 1)
     return image[rows[:, None], columns]
 
 
-def _reduced(image, reduction):
+def _reduce_face(image, reduction):
     """Reduces to `[height / reduction, width / reduction, 3]`; also returns its (x, y) factors."""
     height, width = image.shape[:2]
     size = max(1, round(width / reduction)), max(1, round(height / reduction))
@@ -116,5 +116,5 @@ def _reduced(image, reduction):
     return np.asarray(small), (size[0] / width, size[1] / height)
 
 
-def _complex(points):
+def _eyes_to_complex(points):
     return points[:, 0] + 1j * points[:, 1]

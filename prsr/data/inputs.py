@@ -39,7 +39,7 @@ def read_inputs(path, hparams, find_eyes=None):
     path = pathlib.Path(path)
     if path.is_file():
         try:
-            return [_read(path, *_labels([path.name]), hparams, find_eyes)]
+            return [_read_input(path, *_input_names([path.name]), hparams, find_eyes)]
         except (OSError, ValueError) as error:
             raise UserError(f"'{path}': {error}") from error
     if not path.is_dir():
@@ -56,9 +56,9 @@ def read_inputs(path, hparams, find_eyes=None):
         print(f"'{path}': {skipped}", file=sys.stderr)
         names = sorted(set(names) - set(outputs))
     inputs, problems = [], {}
-    for name, label in zip(names, _labels(names)):
+    for name, label in zip(names, _input_names(names)):
         try:
-            inputs.append(_read(path / name, label, hparams, find_eyes))
+            inputs.append(_read_input(path / name, label, hparams, find_eyes))
         except (OSError, ValueError) as error:
             problems[name] = error
     image_sets.report_skipped(problems, len(names), "images")
@@ -67,7 +67,7 @@ def read_inputs(path, hparams, find_eyes=None):
     return inputs
 
 
-def _read(path, label, hparams, find_eyes):
+def _read_input(path, label, hparams, find_eyes):
     image = decoding.decode(path, hparams.model.channels)
     found = preprocess(image, hparams, find_eyes)
     print(f"{label}: {', '.join(found.steps)}")
@@ -89,7 +89,7 @@ def _is_output(path):
     return False
 
 
-def _labels(names):
+def _input_names(names):
     """Returns a distinct file name without extension for each of some distinct relative paths."""
     labels, taken = [], set()
     for name in names:
@@ -148,4 +148,4 @@ def knows_faces(hparams):
 def test_inputs(source, hparams, count):
     """Returns the first `count` images of a source's test split as a list of `Input`."""
     names, *pairs = pipeline.test_pairs(source, hparams, count)
-    return [Input(label, low, high) for label, low, high in zip(_labels(names), *pairs)]
+    return [Input(label, low, high) for label, low, high in zip(_input_names(names), *pairs)]

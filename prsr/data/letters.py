@@ -15,7 +15,7 @@ _SIDE = 128  # drawn large, then downsampled by the pipeline like any other imag
 
 
 @functools.lru_cache
-def _font(name, size):
+def _letter_font(name, size):
     import matplotlib  # for its fonts alone
 
     folder = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf")
@@ -24,20 +24,20 @@ def _font(name, size):
 
 def render(index):
     """Draws the image of a number: a glyph on a plain background, a 128x128 `PIL.Image` in RGB."""
-    ground, ink, font, size, center, glyph = _choose(index)
+    ground, ink, font, size, center, glyph = _choose_letter(index)
     image = Image.new("RGB", (_SIDE, _SIDE), ground)
     ImageDraw.Draw(image).text(
-        center, _GLYPHS[glyph], font=_font(font, size), anchor="mm", fill=ink
+        center, _GLYPHS[glyph], font=_letter_font(font, size), anchor="mm", fill=ink
     )
     return image
 
 
 def label(index):
     """Returns which of the 29 glyphs the image at `index` shows, 0 to 28."""
-    return _choose(index)[-1]
+    return _choose_letter(index)[-1]
 
 
-def _choose(index):
+def _choose_letter(index):
     random = np.random.default_rng([2017, index])
     ground, ink = random.choice(_LEVELS, (2, 3))
     while np.array_equal(ground, ink):

@@ -66,7 +66,7 @@ def find_images(folder):
                 skipped[_extension(name) or "no extension"] += 1
             else:
                 skipped[f"'{name}', a broken link or no file"] += 1
-    _tell(folder, skipped)
+    _tell_others(folder, skipped)
     return sorted(found)
 
 
@@ -74,7 +74,7 @@ def images_among(names, where):
     """Returns the images among an archive's relative paths, by the rules of `find_images`."""
     names = [name for name in names if all(map(is_user_file, name.split("/")))]
     others = (name for name in names if not is_image(name) and not name.endswith("/"))
-    _tell(where, collections.Counter(_extension(name) or "no extension" for name in others))
+    _tell_others(where, collections.Counter(_extension(name) or "no extension" for name in others))
     return [name for name in names if is_image(name)]
 
 
@@ -97,7 +97,7 @@ def _extension(name):
     return os.path.splitext(name)[1].lower()
 
 
-def _tell(where, skipped, most=10):
+def _tell_others(where, skipped, most=10):
     """Prints how many files were skipped of each kind."""
     if skipped:
         kinds = ", ".join(f"{kind}: {count:,}" for kind, count in skipped.most_common(most))

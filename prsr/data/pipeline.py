@@ -88,21 +88,21 @@ def blocks(source, data, scale, split, block_size):
         UserError: as for `prsr.data.image_sets.load`.
     """
     image_set = image_sets.training_set(source, data, split)
-    return _blocks(image_set, data, scale, block_size), len(image_set)
+    return _pair_blocks(image_set, data, scale, block_size), len(image_set)
 
 
-def _blocks(image_set, data, scale, block_size):
+def _pair_blocks(image_set, data, scale, block_size):
     def pairs(start, batch):
         positions = start + tf.range(tf.shape(batch, tf.int64)[0])
         return preprocessing.pairs(batch, positions % 2 == 1, data, scale)
 
     starts = tf.data.Dataset.range(0, np.iinfo(np.int64).max, block_size)
-    return _ahead(tf.data.Dataset.zip(starts, image_set.blocks(block_size)), pairs, 2, 1)
+    return _map_ahead(tf.data.Dataset.zip(starts, image_set.blocks(block_size)), pairs, 2, 1)
 
 
 def evaluation_arrays(image_set, data, scale):
     """Returns `evaluation_pairs` as two uint8 arrays, `low_res` and `high_res`."""
-    low_res, high_res = zip(*_blocks(image_set, data, scale, 256).as_numpy_iterator())
+    low_res, high_res = zip(*_pair_blocks(image_set, data, scale, 256).as_numpy_iterator())
     return np.concatenate(low_res), np.concatenate(high_res)
 
 
@@ -144,7 +144,7 @@ def training_pairs(image_set, data, scale, batch_size, seed, first_step=0, shard
             batch = tf.where(mirrored, tf.reverse(batch, [2]), batch)
         return preprocessing.pairs(batch, coins(seed + 1, step, places), data, scale)
 
-    return _ahead(shard.elements(first_step, np.iinfo(np.int64).max, batch_size), pairs)
+    return _map_ahead(shard.elements(first_step, np.iinfo(np.int64).max, batch_size), pairs)
 
 
 def evaluation_pairs(image_set, data, scale, batch_size, shard=WHOLE):
@@ -170,10 +170,10 @@ def evaluation_pairs(image_set, data, scale, batch_size, shard=WHOLE):
         return *preprocessing.pairs(batch, positions % 2 == 1, data, scale), weight
 
     steps = -(-count // batch_size)
-    return _ahead(shard.elements(0, steps, batch_size), pairs)
+    return _map_ahead(shard.elements(0, steps, batch_size), pairs)
 
 
-def _ahead(elements, pairs, calls=None, prefetched=None):
+def _map_ahead(elements, pairs, calls=None, prefetched=None):
     """Applies `pairs` to the elements on all cores, with prefetching."""
     cores = host.cores()
     dataset = elements.map(pairs, num_parallel_calls=calls or cores)

@@ -77,15 +77,15 @@ def _prepare(data, channels, folder, images_per_file):
         for split, of in names.items()
         for i, start in enumerate(range(0, len(of), images_per_file))
     ]
-    manifest = _begin(folder, settings)
-    missing = [part for part in parts if not _is_whole(folder, manifest, part)]
+    manifest = _begin_preparing(folder, settings)
+    missing = [part for part in parts if not _is_part_whole(folder, manifest, part)]
     if missing:
         manifest.complete = False
         manifest.write(folder)
     for split in names:
         of_split = [part for part in missing if part.split == split]
-        _write(folder, manifest, source, data, split, of_split)
-    wrong = [part for part in missing if not _is_whole(folder, manifest, part)]
+        _write_parts(folder, manifest, source, data, split, of_split)
+    wrong = [part for part in missing if not _is_part_whole(folder, manifest, part)]
     if wrong:
         raise UserError(
             f"'{folder / wrong[0].name}' differs from what was written ({len(wrong)} such "
@@ -107,7 +107,7 @@ def _prepare(data, channels, folder, images_per_file):
     return made
 
 
-def _begin(folder, settings):
+def _begin_preparing(folder, settings):
     """Returns the manifest of a folder, or a new one, after comparing its settings."""
     manifest = records.Manifest.read(folder)
     if manifest is None:
@@ -126,7 +126,7 @@ def _begin(folder, settings):
     return manifest
 
 
-def _write(folder, manifest, source, data, split, parts):
+def _write_parts(folder, manifest, source, data, split, parts):
     """Writes the files of some parts of one split in one pass over their images."""
     count, done, kept, problems = sum(part.stop - part.start for part in parts), 0, 0, {}
     bar, names = progress.Progress(f"writing {split} records", count), source.names(split)
@@ -160,7 +160,7 @@ def _write(folder, manifest, source, data, split, parts):
     image_sets.report_skipped(problems, count, f"{split} images")
 
 
-def _is_whole(folder, manifest, part):
+def _is_part_whole(folder, manifest, part):
     """Whether a file has the records that the manifest lists, by their number and checksums."""
     if part.name not in manifest.files:
         return False

@@ -37,7 +37,7 @@ def write(path, images):
             writer.write(image.tobytes())
 
 
-def _first(path):
+def _record_length(path):
     """Returns the length of a file's first record in bytes."""
     with open(path, "rb") as file:
         head = file.read(8)
@@ -132,12 +132,14 @@ class Records:
             raise UserError(
                 f"'{folder}' has no {split} records; expected {split}-00000.tfrecord and so on"
             )
-        length = _first(self.paths[0])
+        length = _record_length(self.paths[0])
         self.size = math.isqrt(length // channels)
         self._frame = length + _FRAME
         sizes = [path.stat().st_size for path in self.paths]
         broken = [
-            p for p, s in zip(self.paths, sizes) if s % self._frame or (s and _first(p) != length)
+            p
+            for p, s in zip(self.paths, sizes)
+            if s % self._frame or (s and _record_length(p) != length)
         ]
         if not length or self.size**2 * channels != length or broken:
             raise UserError(

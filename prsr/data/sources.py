@@ -35,13 +35,13 @@ def open_source(dataset, split, channels):
     """
     kind, _, where = dataset.partition(":")
     kinds = {
-        "drawn": _Drawn,
-        "folder": _Folder,
-        "zip": _Zip,
-        "mnist": _MnistFiles,
-        "tfds": _Tfds,
-        "records": _Records,
-        "lmdb": _Lmdb,
+        "drawn": _DrawnSource,
+        "folder": _FolderSource,
+        "zip": _ZipSource,
+        "mnist": _MnistSource,
+        "tfds": _TfdsSource,
+        "records": _RecordsSource,
+        "lmdb": _LmdbSource,
     }
     if kind not in kinds:
         meant = f"; did you mean folder:{dataset}?" if pathlib.Path(dataset).is_dir() else ""
@@ -108,7 +108,7 @@ def _numbered(prefix, digits, count):
     return [f"{prefix}/{number:0{digits}d}" for number in range(count)]
 
 
-class _Drawn(Source):
+class _DrawnSource(Source):
     def __init__(self, where, split, channels):
         super().__init__(where, split, channels)
         if where and not (where.isdecimal() and len(where) < 9 and int(where) >= 3):
@@ -125,7 +125,7 @@ class _Drawn(Source):
         return np.array([letters.label(int(name)) for name in self.names(split)], np.int32)
 
 
-class _Folder(Source):
+class _FolderSource(Source):
     def __init__(self, where, split, channels):
         super().__init__(where, split, channels)
         self.folder = pathlib.Path(where)
@@ -142,7 +142,7 @@ class _Folder(Source):
         return decoding.decode(self.folder / name, self.channels)
 
 
-class _Zip(Source):
+class _ZipSource(Source):
     _MAX_BYTES = 256 * 2**20  # of one unpacked file; larger ones are rejected
 
     def __init__(self, where, split, channels):
@@ -198,7 +198,7 @@ class _Zip(Source):
         return decoding.decode(io.BytesIO(content), self.channels)
 
 
-class _MnistFiles(Source):
+class _MnistSource(Source):
     """MNIST's four idx files, gzipped or not. Validation is the last 5% of the training images."""
 
     def __init__(self, where, split, channels):
@@ -244,7 +244,7 @@ class _MnistFiles(Source):
             ) from error
 
 
-class _Records(Source):
+class _RecordsSource(Source):
     """Files of `prsr.data.records`. Without test records, validation also serves as test."""
 
     def __init__(self, where, split, channels):
@@ -293,7 +293,7 @@ class _Records(Source):
             yield lambda image=image: image
 
 
-class _Lmdb(Source):
+class _LmdbSource(Source):
     """LSUN's databases, or any LMDB of image files."""
 
     def __init__(self, where, split, channels):
@@ -318,7 +318,7 @@ class _Lmdb(Source):
         return decoding.decode(io.BytesIO(database.read(name)), self.channels)
 
 
-class _Tfds(Source):
+class _TfdsSource(Source):
     """A TFDS data set with an `image` feature, with its official splits if it has them."""
 
     def __init__(self, where, split, channels):
@@ -338,7 +338,7 @@ class _Tfds(Source):
             raise UserError(f"TFDS data set '{name}' has no 'image' feature, only {found}")
         if not pathlib.Path(self.builder.data_path).is_dir():
             self._prepare(name, option)
-        self.instructions = _instructions(self.builder.info.splits)
+        self.instructions = _tfds_splits(self.builder.info.splits)
 
     def names(self, split):
         count = self.builder.info.splits[self.instructions[split]].num_examples
@@ -386,7 +386,7 @@ class _Tfds(Source):
             ) from error
 
 
-def _instructions(available):
+def _tfds_splits(available):
     """Returns the split of TFDS, or the part of one, for each of ours."""
     if "validation" in available:
         test = "test" if "test" in available else "validation"

@@ -49,19 +49,19 @@ def assign(names, how="auto", read=None):
         UserError: `how` does not fit the names.
     """
     if how == "auto":
-        how = _first_that_fits(names, read)
-    elif how in _BY_NAME and (strays := _strays(names, how)):
+        how = _first_split_that_fits(names, read)
+    elif how in _BY_NAME and (strays := _without_split(names, how)):
         raise UserError(
             f"split={how} cannot place '{strays[0]}': expected {_EXPECTED[how]}; use split=hash"
         )
     key_of = dict(zip(names, keys(names)))
     ordered = sorted(names, key=lambda name: (key_of[name], name))
-    split_of = _by_hash(key_of) if how == "hash" else dict(zip(names, _BY_NAME[how](names)))
+    split_of = _splits_by_hash(key_of) if how == "hash" else dict(zip(names, _BY_NAME[how](names)))
     result = {split: [] for split in NAMES}
     for name in ordered:
         result[split_of[name]].append(name)
     if how == "folders" and not result["validation"] and len(train := result["train"]) > 1:
-        held = {name for name in train if _hash(key_of[name]) < 0.05 * 2**64} or {train[0]}
+        held = {name for name in train if _split_hash(key_of[name]) < 0.05 * 2**64} or {train[0]}
         result["validation"] = [name for name in train if name in held]
         result["train"] = [name for name in train if name not in held]
         progress.say_once(
@@ -106,14 +106,14 @@ def keys(names):
     return [name[sum(len(part) + 1 for part in common) :] for name in names]
 
 
-def _celeba(names):
+def _celeba_splits(names):
     """Returns CelebA's official split of each name, or None."""
     files = [pathlib.PurePosixPath(name).name for name in names]
     numbers = [int(file[:6]) if _CELEBA_NAME.fullmatch(file) else 0 for file in files]
     return [next((s for s in NAMES if 0 < n <= _CELEBA_LAST[s]), None) for n in numbers]
 
 
-def _folders(names):
+def _folder_splits(names):
     """Returns the split that each name's outermost such folder is for, or None.
 
     A word of a folder's name counts, as in DIV2K_train_HR, if others name another split; a whole
@@ -136,22 +136,22 @@ def of_folder(name, words=listing.words):
     return found.pop() if len(found) == 1 else None
 
 
-_BY_NAME = {"celeba": _celeba, "folders": _folders}
+_BY_NAME = {"celeba": _celeba_splits, "folders": _folder_splits}
 _EXPECTED = {
     "celeba": "CelebA's names, 000001.jpg to 202599.jpg",
     "folders": "every image in a folder for train, val or test",
 }
 
 
-def _strays(names, how):
+def _without_split(names, how):
     return [name for name, split in zip(names, _BY_NAME[how](names)) if split is None]
 
 
-def _first_that_fits(names, read):
+def _first_split_that_fits(names, read):
     reasons = ""
     for kind in _BY_NAME:
-        strays = _strays(names, kind)
-        other = None if strays or kind != "celeba" else _other_size(names, read)
+        strays = _without_split(names, kind)
+        other = None if strays or kind != "celeba" else _unlike_celeba(names, read)
         if not strays and not other:
             return kind
         if other or len(strays) < len(names):
@@ -163,7 +163,7 @@ def _first_that_fits(names, read):
     return "hash"
 
 
-def _other_size(names, read):
+def _unlike_celeba(names, read):
     """Says which of some images has not the size of CelebA's; unreadable ones do not count."""
     for name in sorted(names)[:: len(names) // 16 + 1] if read else ():
         with contextlib.suppress(OSError, ValueError):
@@ -172,20 +172,20 @@ def _other_size(names, read):
     return None
 
 
-def _hash(key):
+def _split_hash(key):
     """Returns a 64-bit hash."""
     content = key.encode(errors="surrogateescape")
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
-def _by_hash(key_of):
+def _splits_by_hash(key_of):
     """Returns each name's split: 90% train, 5% validation, 5% test, at least one image each."""
     if len(key_of) < len(NAMES):
         raise UserError(
             f"expected at least 3 images, one each for training, validation and testing; "
             f"found {len(key_of)}"
         )
-    shares = {name: _hash(key) / 2**64 for name, key in key_of.items()}
+    shares = {name: _split_hash(key) / 2**64 for name, key in key_of.items()}
     ranked = sorted(key_of, key=lambda name: (shares[name], key_of[name], name))
     validation = max(1, sum(share < 0.05 for share in shares.values()))
     test = max(1, sum(0.05 <= share < 0.10 for share in shares.values()))
@@ -212,7 +212,7 @@ class Digest:
         if parts[2] == parts[1]:
             parts[2] = []  # validation also serves as test
         names = list(itertools.chain(*parts))
-        hashes = np.fromiter(map(_hash, keys(names)), np.uint64, len(names))
+        hashes = np.fromiter(map(_split_hash, keys(names)), np.uint64, len(names))
         ends = np.cumsum([len(part) for part in parts])
         found = dict(zip(NAMES, map(np.unique, np.split(hashes, ends[:-1]))))
         return cls(found, found["train"])
@@ -272,7 +272,7 @@ def check(path, source, dataset, trained_on=None):
     leaked = set(np.intersect1d(digest.hashes["test"], known.trained).tolist())
     if leaked:
         names = list(itertools.chain(*source.splits.values()))
-        found = (name for name, key in zip(names, keys(names)) if _hash(key) in leaked)
+        found = (name for name, key in zip(names, keys(names)) if _split_hash(key) in leaked)
         example = next((f", such as '{name}'" for name in found), "")
         raise UserError(
             f"the run in '{path.parent}' was trained on {len(leaked):,} images that are now in the "

@@ -105,16 +105,16 @@ def run_methods(workdir, hparams, model, samplings, seed, batch_size, devices=()
     if hparams.model.architecture == "cross_entropy":
         return [
             method("cross_entropy_mode", "Cross-entropy, mode"),
-            method("cross_entropy_mean", "Cross-entropy, mean", sampler=_mean(model)),
+            method("cross_entropy_mean", "Cross-entropy, mean", sampler=_mean_method(model)),
             method("cross_entropy_sample", "Cross-entropy, sample", Sampling(tau=1.0)),
         ]
     return [
-        method(sampling.key, sampling.title, sampling, settings=_noted(sampling))
+        method(sampling.key, sampling.title, sampling, settings=_method_note(sampling))
         for sampling in samplings
     ]
 
 
-def _noted(sampling):
+def _method_note(sampling):
     """Returns what distinguishes the images of one sampling from another's, for JSON."""
     noted = {"tau": str(sampling.tau)}
     if sampling.guidance:
@@ -124,7 +124,7 @@ def _noted(sampling):
     return noted
 
 
-def _mean(model):
+def _mean_method(model):
     """Returns a "sampler" of the expected value, which minimises the expected squared error."""
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -151,9 +151,9 @@ def baseline_methods(names, hparams, source, seed, batch_size):
     result = []
     for name in names:
         if name == "bicubic":
-            result.append(_bicubic(hparams.model.scale))
+            result.append(_bicubic_method(hparams.model.scale))
         elif name == "nn":
-            result.append(_nearest_neighbor(hparams, source))
+            result.append(_nn_method(hparams, source))
         else:
             workdir = Workdir(name)
             if not workdir.settings.exists():
@@ -162,20 +162,20 @@ def baseline_methods(names, hparams, source, seed, batch_size):
                     f"of a trained regression or cross_entropy"
                 )
             baseline = workdir.read_hparams()
-            _check_fits(baseline, hparams, name)
+            _check_baseline(baseline, hparams, name)
             splits.check(workdir.splits, source, hparams.data.dataset, baseline.data.dataset)
             result.extend(run_methods(workdir, *workdir.load_model(), (), seed, batch_size))
     return result
 
 
-def _bicubic(scale):
+def _bicubic_method(scale):
     def predict(low_res):
         return np.asarray(images.upsample_bicubic(low_res, scale))
 
     return Method("bicubic", "Bicubic", predict, {})
 
 
-def _nearest_neighbor(hparams, source):
+def _nn_method(hparams, source):
     def predict(low_res):
         blocks = pipeline.blocks(source, hparams.data, hparams.model.scale, "train", BLOCK)
         return find_nearest(*blocks, low_res)
@@ -183,7 +183,7 @@ def _nearest_neighbor(hparams, source):
     return Method("nn", "NN", predict, {"training_images": hparams.data.dataset}, chunk=None)
 
 
-def _check_fits(baseline, hparams, name):
+def _check_baseline(baseline, hparams, name):
     """Rejects a run that is not a baseline, or was trained on pairs of another kind."""
     if baseline.model.architecture == "pixel_recursive":
         raise UserError(

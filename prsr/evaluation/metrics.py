@@ -23,7 +23,7 @@ def psnr(estimate, original):
 
     It is in dB, and infinite for equal images.
     """
-    return _decibels(np.square(np.asarray(estimate, np.float64) - np.asarray(original, np.float64)))
+    return _psnr_from(np.square(np.subtract(estimate, original, dtype=np.float64)))
 
 
 def psnr_uint8_wrap(estimate, original):
@@ -34,10 +34,10 @@ def psnr_uint8_wrap(estimate, original):
     1: its pSNR can only be compared with this metric.
     """
     difference = np.asarray(estimate, np.uint8) - np.asarray(original, np.uint8)
-    return _decibels(difference * difference)
+    return _psnr_from(difference * difference)
 
 
-def _decibels(squares):
+def _psnr_from(squares):
     error = squares.mean(axis=(1, 2, 3), dtype=np.float64)
     with np.errstate(divide="ignore"):
         return 10 * np.log10(255**2 / error)

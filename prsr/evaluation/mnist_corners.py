@@ -21,7 +21,7 @@ PRESENT = 0.5  # a corner with at least this share of the digit's ink contains t
 EMPTY = 0.1  # an area with at most this share is empty
 
 
-def _corners(canvases):
+def _both_corners(canvases):
     """Returns the upper left and right corners, `[count, size / 2, size / 2, channels]` each."""
     half = canvases.shape[1] // 2
     return canvases[:, :half, :half], canvases[:, :half, half:]
@@ -35,9 +35,9 @@ def count(canvases, digits):
         digit's ink, and the rest of the canvas at most a tenth of it; `"both"`: both corners have
         at least half of it; `"second_corner"`: the upper right one has more ink.
     """
-    ink = _ink(digits)
-    first, second = (_ink(corner) / ink for corner in _corners(canvases))
-    total, fuller = _ink(canvases) / ink, np.maximum(first, second)
+    ink = _digit_ink(digits)
+    first, second = (_digit_ink(corner) / ink for corner in _both_corners(canvases))
+    total, fuller = _digit_ink(canvases) / ink, np.maximum(first, second)
     return {
         "exactly_one": (fuller >= PRESENT) & (total - fuller <= EMPTY),
         "both": np.minimum(first, second) >= PRESENT,
@@ -45,14 +45,14 @@ def count(canvases, digits):
     }
 
 
-def _ink(pictures):
+def _digit_ink(pictures):
     return pictures.astype(np.float64).sum(axis=(1, 2, 3))
 
 
 def read(classifier, canvases):
     """Classifies the corner with more ink of each canvas: `[count]` ints."""
-    first, second = _corners(canvases)
-    fuller = np.where((_ink(second) > _ink(first))[:, None, None, None], second, first)
+    first, second = _both_corners(canvases)
+    fuller = np.where((_digit_ink(second) > _digit_ink(first))[:, None, None, None], second, first)
     return classifier.predict(fuller, batch_size=256, verbose=0).argmax(axis=1)
 
 
@@ -111,7 +111,7 @@ def report(runs, source, folder, num_images, tau, classifier_epochs, batch_size)
     hparams, model = runs["pixel_recursive"].load_model()
     seed = hparams.training.seed
     test_set = image_sets.load(source, hparams.data, "test", with_labels=True)
-    classifier = _trained_classifier(hparams, source, test_set, classifier_epochs)
+    classifier = _digit_classifier(hparams, source, test_set, classifier_epochs)
     test_set = test_set.first(num_images)
     digits, labels = test_set.images, test_set.labels
     low_res, high_res = pipeline.evaluation_arrays(test_set, hparams.data, hparams.model.scale)
@@ -155,7 +155,7 @@ def report(runs, source, folder, num_images, tau, classifier_epochs, batch_size)
     return table
 
 
-def _trained_classifier(hparams, source, test_set, epochs):
+def _digit_classifier(hparams, source, test_set, epochs):
     """Trains a network that classifies digits, and prints its accuracy on the test split."""
     keras.utils.set_random_seed(hparams.training.seed)
     train_set = image_sets.load(source, hparams.data, "train", with_labels=True)

@@ -56,7 +56,7 @@ class Search:
         Returns two int arrays of equal length: the inputs for which the block has a nearer image
         than all before, and the index of the first nearest one in the block.
         """
-        nearer, index, self._best = _search(self._queries, self._best, block)
+        nearer, index, self._best = _nearest(self._queries, self._best, block)
         return nearer.numpy(), index.numpy()
 
 
@@ -66,7 +66,7 @@ def _shifted(image):
 
 
 @tf.function(reduce_retracing=True, autograph=False)
-def _search(queries, best, block):
+def _nearest(queries, best, block):
     entries = _shifted(block)
     norms = tf.reduce_sum(tf.square(entries), axis=1, keepdims=True)
     high = tf.floor(norms / 2048.0)

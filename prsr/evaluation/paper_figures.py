@@ -155,7 +155,7 @@ def side_by_side(low_res, by_title, high_res, groups=1):
     """Lays out figures 1 and 4, the appendix and temperatures: so many images (groups) per row."""
     each = [list(one) for one in zip(low_res, *by_title.values(), high_res)]
     rows = [sum(each[start : start + groups], []) for start in range(0, len(each), groups)]
-    captions = ["input", *_samples(by_title), "original"] * groups
+    captions = ["input", *_sample_captions(by_title), "original"] * groups
     rows[-1] += [None] * (len(captions) - len(rows[-1]))
     return rows, captions, None
 
@@ -164,7 +164,7 @@ def diversity(low_res, by_title):
     """Lays out figure 5: several samples of each input, `[count, num_samples, size, size, ...]`."""
     samples = np.concatenate(list(by_title.values()), axis=1)
     rows = [[low, *several] for low, several in zip(low_res, samples)]
-    titles = np.repeat(_samples(by_title), samples.shape[1] // len(by_title))
+    titles = np.repeat(_sample_captions(by_title), samples.shape[1] // len(by_title))
     return rows, ["input", *titles.tolist()], None
 
 
@@ -190,7 +190,7 @@ def by_method(low_res, by_title, nats):
     shape = rows[0][-1].shape
     notes = [["", *(losses.in_words(n, shape) for n in row)] for row in zip(*nats)]
     notes[0][0] = "nats (bits/dim):"
-    return rows, ["input", *_short(by_title)], notes
+    return rows, ["input", *_short_captions(by_title)], notes
 
 
 def where_the_bits_are(low_res, samples, high_res, inside):
@@ -218,14 +218,14 @@ def where_the_bits_are(low_res, samples, high_res, inside):
 def corners(low_res, by_title, samples):
     """Lays out figure 2: the baselines' images, and several samples of the PixelCNN."""
     rows = [[*row[:-1], *row[-1]] for row in zip(low_res, *by_title.values(), samples)]
-    return rows, ["input", *_short(by_title), *["PixelCNN"] * samples.shape[1]], None
+    return rows, ["input", *_short_captions(by_title), *["PixelCNN"] * samples.shape[1]], None
 
 
-def _samples(titles):
+def _sample_captions(titles):
     """Returns captions for samples: "sample" if they were all drawn in one way."""
-    return _short(titles) if len(titles) > 1 else ["sample"]
+    return _short_captions(titles) if len(titles) > 1 else ["sample"]
 
 
-def _short(titles):
+def _short_captions(titles):
     """Shortens titles to fit above a picture."""
     return [title.replace("Cross-entropy", "CE").replace(", ", ",\n") for title in titles]

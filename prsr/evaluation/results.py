@@ -75,7 +75,7 @@ class Evaluation:
                     np.save(partial, made)
                 if bar:
                     bar.update(stop)
-            parts.append(_load(path))
+            parts.append(_load_result(path))
         pictures = np.concatenate(parts)
         if not (folder / "first.png").exists():
             rows = [list(pictures[i : i + 8]) for i in range(0, min(count, 32), 8)]
@@ -130,7 +130,7 @@ def read_images(path, key, count):
     `key` is the method's, or `"input"` or `"truth"`. Raises `UserError` if there are no `count`.
     """
     parts = sorted((path / "images" / key).glob("*.npy"))
-    pictures = [_load(part) for part in parts]
+    pictures = [_load_result(part) for part in parts]
     if sum(map(len, pictures)) != count:
         raise UserError(
             f"'{path / 'images' / key}' holds {sum(map(len, pictures))} of {count} images; finish "
@@ -139,7 +139,7 @@ def read_images(path, key, count):
     return np.concatenate(pictures)
 
 
-def _load(path):
+def _load_result(path):
     try:
         return np.load(path)
     except Exception as error:  # NumPy raises many kinds on damaged files

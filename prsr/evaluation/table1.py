@@ -101,7 +101,7 @@ def write(folder, report, measured, names):
         "table1.md": table,
         "table1.csv": to_csv(report),
         "table1.json": json.dumps(report, indent=2, allow_nan=False) + "\n",
-        "scores.csv": _by_image(names, measured),
+        "scores.csv": _table1_by_image(names, measured),
     }
     with files.disk_errors(folder):
         for name, text in texts.items():
@@ -148,7 +148,7 @@ def markdown(report):
         if with_paper and paper:
             head.append("paper")
             for line, row in zip(lines, rows):
-                line.append(_paper_cell(row.get("paper", {}).get(paper)))
+                line.append(_table1_paper(row.get("paper", {}).get(paper)))
     in_paper = [row.get("in_paper", True) for row in rows]
     table = [line for line, known in zip(lines, in_paper) if known]
     if others := [line for line, known in zip(lines, in_paper) if not known]:
@@ -183,7 +183,7 @@ def markdown(report):
     return "\n\n".join([tables.to_markdown(head, table).rstrip(), *notes]) + "\n"
 
 
-def _paper_cell(value):
+def _table1_paper(value):
     if value is None:
         return ""
     return "{:g} ± {:g}".format(*value) if isinstance(value, (tuple, list)) else f"{value:g}"
@@ -203,20 +203,20 @@ def to_csv(report):
                 value, line["paper_percent_fooled_error"] = value or (None, None)
             line[f"paper_{name}"] = value
         lines.append(line)
-    return _aligned(lines)
+    return _table1_lines(lines)
 
 
-def _by_image(names, measured):
+def _table1_by_image(names, measured):
     """Formats every image's metrics and nats as CSV."""
     lines = []
     for method, values in measured.items():
         for i, name in enumerate(names):
             numbers = {key: float(f"{value[i]:.6g}") for key, value in values.items()}
             lines.append({"image": name, "method": method, **numbers})
-    return _aligned(lines)
+    return _table1_lines(lines)
 
 
-def _aligned(lines):
+def _table1_lines(lines):
     """Formats dicts as CSV, with a column for each key that any of them has."""
     fields = list(dict.fromkeys(name for line in lines for name in line))
     return tables.to_csv(fields, [[line.get(name) for name in fields] for line in lines])

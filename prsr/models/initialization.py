@@ -21,7 +21,7 @@ class Initializer(keras.initializers.TruncatedNormal):
 
 
 @contextlib.contextmanager
-def to_be_loaded():
+def skip_initialization():
     """Initialises weights to zero inside the context, which saves a third of the build time."""
     token = _draws.set(False)
     try:

@@ -15,11 +15,11 @@ class Repeated:
     """
 
     def __init__(self, model):
-        self.scores = _traced_later(model.scores)
-        self.log_likelihood = _traced_later(model.log_likelihood)
+        self.scores = _trace_later(model.scores)
+        self.log_likelihood = _trace_later(model.log_likelihood)
 
 
-def _traced_later(function):
+def _trace_later(function):
     traced, calls = backend.traced(function), 0
 
     def call(*arguments):
@@ -36,7 +36,7 @@ def scores(model, low_res, high_res, batch_size):
     `low_res` is `[count, height, width, channels]`, `high_res` `[count, height * scale, width *
     scale, channels]`, both uint8; `batch_size` of them are scored at once.
     """
-    parts = list(_by_batches(model.scores, low_res, high_res, batch_size))
+    parts = list(_nats_by_batches(model.scores, low_res, high_res, batch_size))
     return {
         name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts])[: len(low_res)]
         for name in parts[0]
@@ -48,7 +48,7 @@ def nats(model, low_res, high_res, batch_size):
 
     Takes the arguments of `scores`, but calls the model's `log_likelihood`.
     """
-    parts = _by_batches(model.log_likelihood, low_res, high_res, batch_size)
+    parts = _nats_by_batches(model.log_likelihood, low_res, high_res, batch_size)
     return -np.concatenate([ops.convert_to_numpy(part) for part in parts])[: len(low_res)]
 
 
@@ -59,6 +59,6 @@ def batches(count, batch_size):
         yield np.arange(start, start + size) % count
 
 
-def _by_batches(function, low_res, high_res, batch_size):
+def _nats_by_batches(function, low_res, high_res, batch_size):
     for batch in batches(len(low_res), batch_size):
         yield function(low_res[batch], high_res[batch])

@@ -7,7 +7,7 @@ import keras
 from prsr.models import losses
 
 
-class _Mean(keras.losses.Loss):
+class _ScoreMean(keras.losses.Loss):
     """Averages losses that are already computed over the batch of all replicas."""
 
     def call(self, _, values):
@@ -41,7 +41,7 @@ class ScoredModel(keras.Model):
         self._means = types.MappingProxyType(
             {name: keras.metrics.Mean(name, dtype="float32") for name in self.metric_names}
         )
-        self._mean_of = _Mean("objective", dtype="float32")
+        self._mean_of = _ScoreMean("objective", dtype="float32")
 
     def fit(self, *args, **kwargs):
         if not self.built:  # Keras would try to with low_res alone

@@ -53,7 +53,7 @@ class ToDraw(NamedTuple):
         return ToDraw(*map(function, self[:-1]), self.tau)
 
 
-class _Channel(NamedTuple):
+class _ChannelWeights(NamedTuple):
     """The weights for drawing one channel, which owns features `start` to `stop`."""
 
     first: tf.Tensor  # [earlier channels, stop - start]
@@ -79,7 +79,7 @@ class _Channel(NamedTuple):
         return slice(2 * self.features.start, 2 * self.features.stop)
 
 
-class _Weights(NamedTuple):
+class _SamplerWeights(NamedTuple):
     """A prior's weights, sliced and reordered for drawing."""
 
     # At the start of a row.
@@ -93,10 +93,10 @@ class _Weights(NamedTuple):
     first_left: tf.Tensor  # [3, channels, F]
     first_left_bias: tf.Tensor  # [F]
     left: tf.Tensor  # [L, reach * F, 2F]: the left taps of all layers
-    channels: list[_Channel]
+    channels: list[_ChannelWeights]
 
 
-class _RowsAbove(NamedTuple):
+class _RowCache(NamedTuple):
     """The cache: what a row needs from those above it."""
 
     image: tf.Tensor  # the last rows drawn, [batch, 4, width, channels] in [-0.5, 0.5]
@@ -104,7 +104,7 @@ class _RowsAbove(NamedTuple):
     features: tf.Tensor  # [L, batch, reach, width, F]
 
 
-def _spans(features, channels):
+def _channel_spans(features, channels):
     """Returns the slice of each channel's features."""
     groups = layers.channel_groups(features, channels)
     edges = np.searchsorted(groups, np.arange(channels + 1)).tolist()
@@ -121,7 +121,7 @@ def _read_weights(prior):
         return read(tf.stack([tf.convert_to_tensor(variable) for variable in variables]))
 
     gated, width = prior.gated_layers, prior.hidden.kernel.shape[2]
-    spans = _spans(width, prior.channels)
+    spans = _channel_spans(width, prior.channels)
     order = np.arange(2 * width).reshape(2, width)  # tanh's columns, sigmoid's columns
     by_channel = np.concatenate([order[:, span].ravel() for span in spans])
 
@@ -135,13 +135,13 @@ def _read_weights(prior):
     residual_biases = read_all([layer.residual.bias for layer in gated])[:, None]
     hidden, hidden_bias = read(prior.hidden.kernel)[0, 0], read(prior.hidden.bias)
     logits, logits_bias = read(prior.logits.kernel)[0, 0], read(prior.logits.bias)
-    hidden_spans = _spans(hidden.shape[1], prior.channels)
-    logits_spans = _spans(logits.shape[1], prior.channels)
+    hidden_spans = _channel_spans(hidden.shape[1], prior.channels)
+    logits_spans = _channel_spans(logits.shape[1], prior.channels)
 
     def read_channel(k):
         span, hidden_span, logits_span = spans[k], hidden_spans[k], logits_spans[k]
         columns = slice(2 * span.start, 2 * span.stop)
-        return _Channel(
+        return _ChannelWeights(
             first=first[-1, :k, span],
             earlier_gates=gates[:, -1, : span.start, columns],
             gates=gates[:, -1, span, columns],
@@ -154,7 +154,7 @@ def _read_weights(prior):
             logits_bias=logits_bias[logits_span],
         )
 
-    return _Weights(
+    return _SamplerWeights(
         first_kernel=read(prior.vertical.kernel),
         first_bias=read(prior.vertical.bias),
         vertical_kernels=read_all([layer.vertical.kernel for layer in gated]),
@@ -185,18 +185,18 @@ def _through_layers(layer, x, shapes, num_layers):
     return *[array.stack() for array in arrays], x
 
 
-def _last_row(window, kernel, bias):
+def _newest_row(window, kernel, bias):
     """Maps the last rows, as many as the kernel's, to a `VerticalConv`'s newest row."""
     reach = kernel.shape[1] // 2
     padding = [[0, 0], [0, 0], [reach, reach], [0, 0]]
     return tf.nn.conv2d(window, kernel, 1, padding)[:, 0] + bias
 
 
-def _no_rows_yet(weights, batch, width):
+def _empty_row_cache(weights, batch, width):
     """Returns the `_RowsAbove` of the first row: zeros, like the convolutions' padding."""
     height, _, channels, features = weights.first_kernel.shape
     num_layers, reach = weights.left.shape[0], weights.vertical_kernels.shape[1] - 1
-    return _RowsAbove(
+    return _RowCache(
         tf.zeros((batch, height, width, channels), weights.left.dtype),
         tf.zeros((num_layers, batch, reach, width, features), weights.left.dtype),
     )
@@ -211,13 +211,13 @@ def _start_row(weights, row, above):
     # `shift_down` gives row 0 a row of zeros, not the vertical stack above the image. The gate of
     # zeros is zero, so the layers' inputs there are zeros as well.
     is_inside = tf.cast(row > 0, above.image.dtype)
-    vertical = is_inside * _last_row(above.image, weights.first_kernel, weights.first_bias)
+    vertical = is_inside * _newest_row(above.image, weights.first_kernel, weights.first_bias)
     first = vertical + weights.first_left_bias
 
     def layer(i, vertical):
         window = tf.concat([above.features[i], vertical[:, None]], axis=1)
         kernel, bias = weights.vertical_kernels[i], weights.vertical_biases[i]
-        vertical_gate = is_inside * _last_row(window, kernel, bias)
+        vertical_gate = is_inside * _newest_row(window, kernel, bias)
         return layers.gate(vertical_gate), (vertical_gate, window[:, 1:])
 
     shapes = [(*vertical.shape[:-1], 2 * vertical.shape[-1]), above.features.shape[1:]]
@@ -309,7 +309,7 @@ def _draw_row(weights, to_draw, row, above):
     pixels = tf.transpose(pixels.stack(), (1, 0, 2))
     seen = images.to_network(pixels, first.dtype)[:, None]
     image = tf.concat([above.image[:, 1:], seen], axis=1)
-    return _RowsAbove(image, features), tf.cast(pixels, tf.uint8)
+    return _RowCache(image, features), tf.cast(pixels, tf.uint8)
 
 
 def _draw_images(weights, to_draw, num_rows):
@@ -325,7 +325,7 @@ def _draw_images(weights, to_draw, num_rows):
         draw_next,
         (
             tf.constant(0),
-            _no_rows_yet(weights, batch, width),
+            _empty_row_cache(weights, batch, width),
             tf.TensorArray(tf.uint8, height, element_shape=(batch, width, channels)),
         ),
     )
@@ -406,7 +406,7 @@ class Sampler:
         """Yields the rows from the top, each `[batch, width, channels]` uint8, once drawn."""
         weights, to_draw = self._prepare(low_res, seeds, tau, given, guidance)
         height, width, _ = to_draw.image_shape
-        above = _no_rows_yet(weights, len(low_res), width)
+        above = _empty_row_cache(weights, len(low_res), width)
         for row in tf.range(height):
             above, drawn = self._draw_row(weights, to_draw, row, above)
             yield drawn.numpy()

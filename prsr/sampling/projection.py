@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 
-def _cubic(distance):
+def _cubic_kernel(distance):
     """The kernel of bicubic interpolation (Keys 1981, a = -0.5)."""
     x = np.abs(distance)
     near = (1.5 * x - 2.5) * x**2 + 1
@@ -41,12 +41,12 @@ def reduction_matrix(size, scale, method="antialiased"):
     if method == "tf1_bicubic":
         return np.eye(size)[::scale]
     centers = (np.arange(low) + 0.5) * scale - 0.5
-    weights = _cubic((np.arange(size) - centers[:, None]) / scale)
+    weights = _cubic_kernel((np.arange(size) - centers[:, None]) / scale)
     return weights / weights.sum(axis=1, keepdims=True)
 
 
 @functools.cache
-def _inverse(size, scale, method):
+def _pseudoinverse(size, scale, method):
     """Returns R+, `[size, size / scale]`."""
     matrix = reduction_matrix(size, scale, method)
     return matrix.T @ np.linalg.inv(matrix @ matrix.T)
@@ -70,7 +70,7 @@ def match(high_res, low_res, method="antialiased", given=None, rounds=3):
     """
     size, scale = high_res.shape[1], high_res.shape[1] // low_res.shape[1]
     matrix = ops.convert_to_tensor(reduction_matrix(size, scale, method), "float32")
-    inverse = ops.convert_to_tensor(_inverse(size, scale, method), "float32")
+    inverse = ops.convert_to_tensor(_pseudoinverse(size, scale, method), "float32")
     image, goal = ops.cast(high_res, "float32"), ops.cast(low_res, "float32")
     known = ops.cast(-1 if given is None else given, "float32")
     for _ in range(rounds):

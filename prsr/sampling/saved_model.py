@@ -44,7 +44,7 @@ def export(hparams, model, folder, jit_compile=True):
     module.weights = [variable.value for variable in model.variables]
     signatures = {
         name: tf.function(
-            _checking_shapes(function), signature, autograph=False
+            _check_shapes(function), signature, autograph=False
         ).get_concrete_function()
         for name, (function, signature) in _endpoints(hparams, model, jit_compile).items()
     }
@@ -112,7 +112,7 @@ def _endpoints(hparams, model, jit_compile):
     }
 
 
-def _checking_shapes(function):
+def _check_shapes(function):
     """Checks shapes, which a SavedModel in Python does not: some wrong ones crash the process."""
 
     @functools.wraps(function)

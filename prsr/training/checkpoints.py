@@ -45,7 +45,7 @@ def restore(trainer, workdir):
         (step,), *_ = trainer.all_gather([-1 if newest is None else newest])
         try:
             if step >= 0 and not trainer.is_chief:
-                _read(trainer, folder / f"ckpt-{step}")
+                _read_checkpoint(trainer, folder / f"ckpt-{step}")
         except Exception as error:  # as below
             raise UserError(
                 f"the chief resumes from {workdir.checkpoints}/ckpt-{step}, which this worker "
@@ -55,7 +55,7 @@ def restore(trainer, workdir):
     return step if step >= 0 else None
 
 
-def _read(trainer, path):
+def _read_checkpoint(trainer, path):
     """Loads all variables from a checkpoint."""
     checkpoint = trainer.checkpoint
     if not any("rate_factor" in name for name, _ in tf.train.list_variables(str(path))):
@@ -73,7 +73,7 @@ def _restore_newest(trainer, workdir, folder):
         for file in workdir.checkpoints.glob(f"{path.name}.*"):
             file.open("rb").close()  # what cannot be opened is not damaged
         try:
-            _read(trainer, folder / path.name)
+            _read_checkpoint(trainer, folder / path.name)
         except Exception as error:  # broken files raise IndexError and others
             print(
                 f"cannot resume from {path} ({first_line(error)}); trying the one before",

@@ -43,7 +43,7 @@ def run(workdir, hparams, schedule, strategy=None):
         source, digest = workdir.open_images(hparams)
         train_set = image_sets.training_set(source, hparams.data)
         validation_set = image_sets.load(source, hparams.data, "validation", schedule.eval_images)
-        _check_agreement(strategy, hparams, schedule, train_set, validation_set)
+        _check_machines_agree(strategy, hparams, schedule, train_set, validation_set)
         rate_factor, restores = 1.0, 0
         while True:
             trainer = Trainer(hparams, train_set, strategy)
@@ -74,7 +74,7 @@ def run(workdir, hparams, schedule, strategy=None):
             del trainer  # and the memory that it holds
 
 
-def _check_agreement(strategy, hparams, schedule, train_set, validation_set):
+def _check_machines_agree(strategy, hparams, schedule, train_set, validation_set):
     """Rejects machines whose settings or images differ, before they wait for each other."""
     settings = [hparams.to_dict(), dataclasses.asdict(schedule), len(train_set)]
     mine = zlib.crc32(validation_set.images, zlib.crc32(json.dumps(settings).encode()))

@@ -59,7 +59,7 @@ class Reporter:
         self._write(step, record)
         left = progress.clock((self.total_steps - step) / rate)
         print(
-            f"step {step:,} of {self.total_steps:,}: {_line(scores)}; {rate:.3g} steps/s, "
+            f"step {step:,} of {self.total_steps:,}: {_score_line(scores)}; {rate:.3g} steps/s, "
             f"{left} left",
             file=sys.stderr,
         )
@@ -69,7 +69,7 @@ class Reporter:
         scores = self._readable(means)
         self._write(step, {f"validation/{name}": value for name, value in scores.items()})
         images = progress.counted(count, "image")
-        print(f"step {step:,}: validation on {images}: {_line(scores)}", file=sys.stderr)
+        print(f"step {step:,}: validation on {images}: {_score_line(scores)}", file=sys.stderr)
 
     def has_validated(self, step):
         """Whether a validation at this step was recorded."""
@@ -95,7 +95,7 @@ class Reporter:
             self.workdir.append_metrics({"step": step, **record})
 
 
-def _line(scores):
+def _score_line(scores):
     if "mean_squared_error" in scores:
         return f"mean squared error {scores['mean_squared_error']:.5f}"
     joint, conditioning, prior = (

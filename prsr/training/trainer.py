@@ -208,16 +208,16 @@ class Trainer:
         now = [zlib.crc32(weight.tobytes()) for weight in weights]
         with self.strategy.scope():
             if now == self._evaluated[0]:  # the weights were just scored; reuse their statistics
-                _assign(variables, self._evaluated[1])
+                _assign_variables(variables, self._evaluated[1])
             else:
-                _assign(self.model.trainable_variables, weights)
+                _assign_variables(self.model.trainable_variables, weights)
                 self.model.recalibrate_batch_norm(self.statistics_batches)
                 self._evaluated = now, [variable.numpy() for variable in variables]
         try:
             yield
         finally:
             with self.strategy.scope():
-                _assign(variables, kept)
+                _assign_variables(variables, kept)
 
 
 def _sum_over_replicas(tensors):
@@ -225,7 +225,7 @@ def _sum_over_replicas(tensors):
     return tf.distribute.get_replica_context().all_reduce("SUM", tensors)
 
 
-def _assign(variables, values):
+def _assign_variables(variables, values):
     for variable, value in zip(variables, values):
         variable.assign(value)
 

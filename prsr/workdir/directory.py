@@ -165,7 +165,7 @@ class Workdir:
             raise UserError(
                 f"'{self.path}' has no weights yet (no model.weights.h5); train it longer"
             )
-        with initialization.to_be_loaded():
+        with initialization.skip_initialization():
             return hparams, build_model(hparams)
 
     def load_weights(self, model: keras.Model) -> None:

@@ -41,7 +41,7 @@ def extended(
         "fall_steps": training.fall_steps,
         "ema": training.ema,
     }
-    if history and history[-1].items() >= part.items() and _end(history[-1]) >= first_step:
+    if history and history[-1].items() >= part.items() and _end_step(history[-1]) >= first_step:
         first_step = history[-1]["first_step"]
         history = history[:-1]
     steps = step - first_step
@@ -49,5 +49,5 @@ def extended(
     return [*history, {**part, **counts}] if steps else history
 
 
-def _end(part):
+def _end_step(part):
     return part["first_step"] + part["steps"]

@@ -21,13 +21,13 @@ def model_settings(where):
     Raises:
         UserError: there is nothing of the kind.
     """
-    run = _run(where)
+    run = _run_of(where)
     return vars(run.read_hparams().model) if run else {}
 
 
 def history(where):
     """Returns the history of a model, as `prsr.workdir.history` has it; empty for a file."""
-    run = _run(where)
+    run = _run_of(where)
     return run.read_history() if run else []
 
 
@@ -44,12 +44,12 @@ def load(where, model):
     Raises:
         UserError: there are no such weights, or none of them fits.
     """
-    run = _run(where)
+    run = _run_of(where)
     if run is None:
         directory.read_weights(pathlib.Path(where), model)
         return
     fresh = take(model, run.load_model()[1])
-    if len(fresh) == len(_layers(model)):
+    if len(fresh) == len(_layers_by_name(model)):
         raise UserError(f"no layer of --initial_weights={where} has the shape of this model's")
     if fresh:
         print(f"--initial_weights={where}: these layers start afresh: {', '.join(fresh)}")
@@ -61,8 +61,8 @@ def take(model, other):
     Returns:
         The names of the layers of `model` that found no counterpart.
     """
-    known, fresh = _layers(other), []
-    for name, layer in _layers(model).items():
+    known, fresh = _layers_by_name(other), []
+    for name, layer in _layers_by_name(model).items():
         variables, values = layer.variables, known[name].variables if name in known else ()
         if [v.shape for v in variables] == [v.shape for v in values]:
             for variable, value in zip(variables, values):
@@ -76,7 +76,7 @@ def take(model, other):
     return fresh
 
 
-def _layers(model):
+def _layers_by_name(model):
     """Returns a dict from names such as `"A stage 2 block 7"` to layers."""
     networks = {"A": getattr(model, "conditioning", model), "B": getattr(model, "prior", None)}
     result = {}
@@ -93,7 +93,7 @@ def _layers(model):
     return result
 
 
-def _run(where):
+def _run_of(where):
     """The `Workdir` of a run or of a bundled model; None for a file."""
     path = pathlib.Path(where)
     if (path / "settings.json").exists():

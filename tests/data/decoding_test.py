@@ -230,7 +230,7 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch):
     """Large images are decoded one by one, small ones in parallel."""
     small = threading.Barrier(2, timeout=20)
     large = threading.Lock()
-    upright = decoding._upright
+    upright = decoding._decode_upright
 
     def meet(image, channels):
         if image.width == 4:
@@ -241,7 +241,7 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch):
             large.release()
         return upright(image, channels)
 
-    monkeypatch.setattr(decoding, "_upright", meet)
+    monkeypatch.setattr(decoding, "_decode_upright", meet)
     monkeypatch.setattr(decoding, "_LARGE", 500)
     contents = [encoded(Image.new("L", (side, side)), "PNG") for side in (40, 4, 4, 40)]
     with futures.ThreadPoolExecutor(4) as threads:

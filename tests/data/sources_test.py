@@ -166,7 +166,7 @@ def test_tfds_images_are_read_whole_and_in_part(mocked):
     ],
 )
 def test_splits_that_tfds_lacks_are_taken_from_others(official, expected):
-    assert [sources._instructions(official)[split] for split in SPLITS] == expected
+    assert [sources._tfds_splits(official)[split] for split in SPLITS] == expected
 
 
 @pytest.mark.slow

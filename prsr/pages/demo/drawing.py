@@ -30,11 +30,11 @@ MAX_KEPT = 100  # finished pictures, for people still looking at them
 PATIENCE = 20.0  # seconds after which a picture that nobody asks for is dropped
 
 
-class Full(Exception):
+class QueueFull(Exception):
     """Too many pictures are waiting, so no more are accepted now."""
 
 
-class Gone(KeyError):
+class PictureGone(KeyError):
     """There is no such picture, or it has been dropped."""
 
 
@@ -140,7 +140,7 @@ class Drawer:
         with self._changed:
             self._forget()
             if len(self._waiting()) >= MAX_WAITING:
-                raise Full(f"{MAX_WAITING} pictures are waiting already; try again in a minute")
+                raise QueueFull(f"{MAX_WAITING} pictures are waiting; try again in a minute")
             self._pictures[picture.id] = picture
             self._changed.notify_all()
         return picture
@@ -149,7 +149,7 @@ class Drawer:
         """A picture and its place in the queue, from 1 (0: it is not waiting). Raises Gone."""
         with self._changed:
             if id not in self._pictures:
-                raise Gone(id)
+                raise PictureGone(id)
             picture = self._pictures[id]
             picture.looked = self.clock()
             waiting = self._waiting()
@@ -173,10 +173,11 @@ class Drawer:
         """
         picture, _ = self.look(id)
         if picture.state != "done" or name not in picture.shown().keys() - {"input"}:
-            raise Gone(id)
+            raise PictureGone(id)
         pair = picture.low_res[None], picture.shown()[name][None]
         numbers = tf.constant(tau, tf.float32), tf.constant(guidance, tf.float32)
-        return _pack({key: x[0].numpy() for key, x in self._compare(*pair, *numbers).items()})
+        compared = self._compare(*pair, *numbers)
+        return _pack_inside({key: x[0].numpy() for key, x in compared.items()})
 
     def _compare_networks(self, low_res, high_res, tau, guidance):
         """`prsr.models.inspection.compare` of the distributions that are drawn from."""
@@ -254,7 +255,7 @@ class Drawer:
         picture.state = "done"
 
 
-def _pack(compared):
+def _pack_inside(compared):
     """What `Drawer.inside` returns, from the arrays of `prsr.models.inspection.compare`."""
     networks = ("conditioning", "prior", "joint")
     logits = np.stack([compared[f"{name}_logits"] for name in networks])

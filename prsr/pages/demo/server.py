@@ -39,7 +39,7 @@ from prsr.data import decoding, faces, inputs
 from prsr.hparams import Sampling
 from prsr.models import losses
 from prsr.pages import web
-from prsr.pages.demo.drawing import MAX_SAMPLES, Full, Gone
+from prsr.pages.demo.drawing import MAX_SAMPLES, PictureGone, QueueFull
 
 _MAX_BYTES = 2 * 2**20
 _MAX_PIXELS = 2**20  # the page sends fewer, and decoding takes far more memory than the file
@@ -69,11 +69,11 @@ def create_app(choices, framed_by=()):
         if is_work and flask.request.headers.get("Sec-Fetch-Site") == "cross-site":
             flask.abort(403, "this request came from another site")
 
-    @app.errorhandler(Gone)
+    @app.errorhandler(PictureGone)
     def gone(error):
         return {"error": "this picture is no longer here; draw it again"}, 404
 
-    @app.errorhandler(Full)
+    @app.errorhandler(QueueFull)
     def full(error):
         return {"error": str(error)}, 503
 
@@ -117,13 +117,13 @@ def _api(drawer, examples, find_eyes):
     def example(number):
         if number >= len(examples):
             flask.abort(404, "there is no such example")
-        return _png(images.to_pil(examples[number][1]))
+        return _png_response(images.to_pil(examples[number][1]))
 
     @api.post("/eyes")
     def eyes():
         if find_eyes is None:
             flask.abort(404, "this server does not look for faces")
-        image = _image(3)
+        image = _posted_image(3)
         with looking_for_eyes:
             count, found = find_eyes(image)
         if not count:
@@ -132,20 +132,20 @@ def _api(drawer, examples, find_eyes):
 
     @api.post("/pictures")
     def submit():
-        sampling, seed = _sampling(), _seed()
-        num_samples = _number(
+        sampling, seed = _query_sampling(), _query_seed()
+        num_samples = _query_number(
             "num_samples", int, lambda n: 1 <= n <= MAX_SAMPLES, f"1 to {MAX_SAMPLES}"
         )
         try:
-            picture = drawer.submit(_image(channels), num_samples, sampling, seed)
+            picture = drawer.submit(_posted_image(channels), num_samples, sampling, seed)
         except ValueError as error:
             flask.abort(422, f"{error} pixels; choose a larger part")
         return {"id": picture.id}, 202
 
     @api.post("/pictures/<id>")
     def continue_from(id):
-        sampling, seed = _sampling(), _seed()
-        keep = _number("keep", int, lambda n: 0 <= n < size**2, f"0 to {size**2 - 1}")
+        sampling, seed = _query_sampling(), _query_seed()
+        keep = _query_number("keep", int, lambda n: 0 <= n < size**2, f"0 to {size**2 - 1}")
         body, shape = flask.request.get_data(), (size, size, channels)
         if len(body) != math.prod(shape):
             flask.abort(422, f"an image of {len(body)} bytes; expected {math.prod(shape)}")
@@ -157,7 +157,7 @@ def _api(drawer, examples, find_eyes):
     @api.get("/pictures/<id>")
     def look(id):
         picture, position = drawer.look(id)
-        start = _number("row", int, lambda n: 0 <= n <= size, f"0 to {size}")
+        start = _query_number("row", int, lambda n: 0 <= n <= size, f"0 to {size}")
         # Read before the rows: a picture that is done has all of them.
         state = picture.state
         answer = {"state": state, "position": position, "ready": drawer.ready, "row": start}
@@ -183,12 +183,12 @@ def _api(drawer, examples, find_eyes):
         picture, _ = drawer.look(id)
         if picture.state != "done":
             flask.abort(409, "this picture is not finished yet")
-        return _png(_sheet(picture))
+        return _png_response(_grid_response(picture))
 
     @api.get("/pictures/<id>/inside/<name>")
     def inside(id, name):
-        tau = _number("tau", float, lambda tau: 0 < tau < math.inf, "a positive, finite number")
-        content = drawer.inside(id, name, tau, _guidance())
+        tau = _query_number("tau", float, lambda t: 0 < t < math.inf, "a positive, finite number")
+        content = drawer.inside(id, name, tau, _query_guidance())
         return flask.Response(
             content, mimetype="application/octet-stream", headers={"Content-Encoding": "gzip"}
         )
@@ -196,7 +196,7 @@ def _api(drawer, examples, find_eyes):
     return api
 
 
-def _image(channels):
+def _posted_image(channels):
     """The image of a request's body, `[height, width, channels]` uint8."""
     body = flask.request.get_data()
     try:
@@ -209,22 +209,22 @@ def _image(channels):
         flask.abort(422, "this is not a readable picture (JPEG, PNG, WebP, BMP or GIF)")
 
 
-def _sampling():
+def _query_sampling():
     """The `Sampling` that the query asks for."""
-    is_matched = _number("match_input", str, ("true", "false").__contains__, "true or false")
-    tau = _number("tau", float, lambda tau: tau > 0, "a positive number")
-    return Sampling(tau, _guidance(), is_matched == "true")
+    is_matched = _query_number("match_input", str, ("true", "false").__contains__, "true or false")
+    tau = _query_number("tau", float, lambda tau: tau > 0, "a positive number")
+    return Sampling(tau, _query_guidance(), is_matched == "true")
 
 
-def _guidance():
-    return _number("guidance", float, lambda g: 0 <= g < math.inf, "0 or more, and finite")
+def _query_guidance():
+    return _query_number("guidance", float, lambda g: 0 <= g < math.inf, "0 or more, and finite")
 
 
-def _seed():
-    return _number("seed", int, lambda n: 0 <= n < 2**31, "0 to 2147483647")
+def _query_seed():
+    return _query_number("seed", int, lambda n: 0 <= n < 2**31, "0 to 2147483647")
 
 
-def _number(name, kind, is_good, expected):
+def _query_number(name, kind, is_good, expected):
     """A value from the query, checked."""
     text = flask.request.args.get(name, "")
     try:
@@ -240,13 +240,13 @@ def _base64(array):
     return base64.b64encode(np.ascontiguousarray(array)).decode()
 
 
-def _png(image):
+def _png_response(image):
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return flask.Response(buffer.getvalue(), mimetype="image/png")
 
 
-def _sheet(picture):
+def _grid_response(picture):
     """All images with their captions, as a PIL image."""
     shown, nats = picture.shown(), dict(picture.nats)
     nats |= {f"sample {k + 1}": value for k, value in enumerate(nats.pop("samples"))}

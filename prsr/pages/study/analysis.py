@@ -69,10 +69,10 @@ def summarize(sessions, study, seed=1):
         row["interval"] = bootstrap(rates, rng)
         row["paper_percent"] = algorithm.paper
         rows.append(row)
-    return {"algorithms": rows, "checks": _checks(sessions, study.protocol.exposure_ms)}
+    return {"algorithms": rows, "checks": _attention_checks(sessions, study.protocol.exposure_ms)}
 
 
-def _checks(sessions, exposure_ms):
+def _attention_checks(sessions, exposure_ms):
     kept = [answer for s in sessions if status(s) == "kept" for answer in counted(s)]
     answers = [answer for session in sessions for answer in session["answers"]]
     exposures = np.array([answer["exposure_ms"] for answer in answers])

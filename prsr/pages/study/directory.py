@@ -192,14 +192,14 @@ def prepare(path, data_sets, pictures, algorithms, enlarge, protocol):
         for method, images in methods.items():
             for number, image in enumerate(images):
                 with files.replacing(study.picture(data, method, number)) as partial:
-                    _save(image, partial)
+                    _save_png(image, partial)
     if not (path / "consent.txt").exists():
         files.write_text(path / "consent.txt", CONSENT)
     study.write()
     return study
 
 
-def _save(image, path):
+def _save_png(image, path):
     """Saves `[height, width, channels]` uint8 as an uncompressed PNG: its size tells nothing."""
     image = np.asarray(image)
     image = image[..., 0] if image.shape[-1] == 1 else image

@@ -37,7 +37,7 @@ def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
         name = name or re.sub(r"^[.-]|[^\w.-]", "_", pathlib.Path(table["run"]).name, flags=re.A)
         if name in pictures:
             raise UserError(f"two evaluations are called '{name}'; name them: NAME=DIR,NAME=DIR")
-        studied = _algorithms(name, source, table, methods)
+        studied = _study_algorithms(name, source, table, methods)
         chosen = np.sort(rng.permutation(len(names))[: num_images or len(names)])
         kept = {
             key: results.read_images(source, key, len(names))[chosen]
@@ -52,7 +52,7 @@ def prepare(path, evaluations, methods, num_images, enlarge, workers, seed):
     return directory.prepare(path, data_sets, pictures, algorithms, enlarge, protocol)
 
 
-def _algorithms(name, source, table, methods):
+def _study_algorithms(name, source, table, methods):
     """The algorithms of one evaluation."""
     rows = {row["method"]: row for row in table["rows"]}
     methods = methods or [method for method in PAPER_METHODS if method in rows]

@@ -50,7 +50,7 @@ def counted_images(protocol, count, seed):
     rated about equally often. Returns a `[pairs]` int array for each of `protocol.workers`, which
     depends on `seed`, a str.
     """
-    rng, used, places = _generator(seed), np.zeros(count, int), []
+    rng, used, places = _plan_generator(seed), np.zeros(count, int), []
     for _ in range(protocol.workers):
         order = rng.permutation(count)
         places.append(order[np.argsort(used[order], kind="stable")][: protocol.pairs])
@@ -65,7 +65,7 @@ def plan(protocol, counted, count, seed):
     image appears twice, so no pair gives away another. Returns a list of `Trial`, whose order and
     sides depend on `seed`, a str.
     """
-    rng = _generator(seed)
+    rng = _plan_generator(seed)
     others = rng.permutation(np.setdiff1d(np.arange(count), counted))
     practice, golden = np.split(others[: protocol.practice + protocol.golden], [protocol.practice])
     main = [(PAIR, image) for image in counted] + [(GOLDEN, image) for image in golden]
@@ -75,6 +75,6 @@ def plan(protocol, counted, count, seed):
     return [Trial(kind, int(image), SIDES[side]) for (kind, image), side in zip(shuffled, sides)]
 
 
-def _generator(seed):
+def _plan_generator(seed):
     """NumPy's old generator: its numbers are the same in every version, as a plan must be."""
     return np.random.RandomState(list(seed.encode()))

@@ -49,7 +49,7 @@ def write(study, output, figure_images, seed):
         files.write_text(output / name, content, mode)
     if any(row["fooled"] for row in summary["algorithms"]):
         label = "% fooled" + (" (simulated workers)" if study.simulated else "")
-        plotting.intervals(_bars(summary), label, output / "percent_fooled.png")
+        plotting.intervals(_fooled_bars(summary), label, output / "percent_fooled.png")
     return texts["report.md"]
 
 
@@ -68,7 +68,7 @@ def _with_percent_fooled(data, summary):
     return {**data.table, "rows": rows}
 
 
-def _bars(summary):
+def _fooled_bars(summary):
     """Rows for `prsr.plotting.intervals`: title, mean, interval, the paper's value; in percent."""
     return [
         (
@@ -91,7 +91,7 @@ def _figure7(study, data, sessions, count):
         shown, chosen = analysis.rate_images(sessions, algorithm.key, len(data.names))
         for kind, ranked in zip(("best", "worst"), analysis.best_and_worst(shown, chosen, count)):
             if ranked:
-                pictures = [_pixels(study, algorithm, image) for image in ranked]
+                pictures = [_study_pixels(study, algorithm, image) for image in ranked]
                 empty = [None] * (count - len(ranked))
                 rows.append([None, *pictures, *empty])
                 fractions = [f"{chosen[image]}/{shown[image]}" for image in ranked]
@@ -99,7 +99,7 @@ def _figure7(study, data, sessions, count):
     return rows, [""] * (count + 1), notes
 
 
-def _pixels(study, algorithm, image):
+def _study_pixels(study, algorithm, image):
     with Image.open(study.picture(algorithm.data, algorithm.method, image)) as picture:
         array = np.asarray(picture)
     return array.reshape(*array.shape[:2], -1)

@@ -96,7 +96,7 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
 
     @app.post("/api/begin")
     def begin():
-        worker = _body().get("worker")
+        worker = _json_body().get("worker")
         check_worker(worker)
         if not has_secret():  # its answers would lack one too, so its place would be wasted
             raise Refused(_NO_COOKIES)
@@ -104,11 +104,11 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
 
     @app.post("/api/answer")
     def answer():
-        body = _body()
+        body = _json_body()
         number, choice = body.get("number"), body.get("choice")
         if type(number) is not int or choice not in SIDES:
             flask.abort(400, "expected an integer number and a choice of left or right")
-        times = [_milliseconds(body, name) for name in ("exposure_ms", "response_ms")]
+        times = [_json_milliseconds(body, name) for name in ("exposure_ms", "response_ms")]
         exposures = body.get("exposures", 1)
         if type(exposures) is not int or not 1 <= exposures <= 1000:
             flask.abort(400, "expected exposures, an integer of 1 or more")
@@ -150,7 +150,7 @@ def create_app(study, store, require_worker_id=False, framed_by=()):
     return app
 
 
-def _body():
+def _json_body():
     try:
         body = flask.request.get_json(silent=True)
     except RecursionError:
@@ -160,7 +160,7 @@ def _body():
     return body
 
 
-def _milliseconds(body, name):
+def _json_milliseconds(body, name):
     value = body.get(name)
     if type(value) not in (int, float) or not 0 <= value <= _MAX_MS:  # not NaN either
         flask.abort(400, f"expected {name} in milliseconds")

@@ -107,7 +107,7 @@ class Store:
                         self._execute(statement)
                     self._execute(f"PRAGMA user_version = {_LAYOUT}")
                     self._execute("INSERT INTO study VALUES (?)", [study.identity])
-                _check(self._database, study)
+                _check_database(self._database, study)
                 # Nobody could be heard while no server ran: that time is not silence.
                 self._execute(
                     "UPDATE sessions SET seen = ? WHERE finished IS NULL "
@@ -318,7 +318,7 @@ class Store:
         return counts
 
 
-def _check(database, study):
+def _check_database(database, study):
     """Checks that a database has this version's tables and belongs to a study."""
     if database.execute("PRAGMA user_version").fetchone()[0] != _LAYOUT:
         raise UserError(
@@ -345,7 +345,7 @@ def read(study):
     with _readable(path), contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
         database.row_factory = sqlite3.Row
         database.execute("BEGIN")  # both tables as of one moment
-        _check(database, study)
+        _check_database(database, study)
         sessions = {
             row["id"]: {**dict(row), "answers": []}
             for row in database.execute("SELECT * FROM sessions ORDER BY id")

@@ -107,7 +107,7 @@ def test_the_queue_has_a_limit(queue):
     (first,) = submit(queue, 1.0)
     wait_for(lambda: first.state == "drawing")
     waiting = submit(queue, *[2.0] * drawing.MAX_WAITING)
-    with pytest.raises(drawing.Full, match="20 pictures"):
+    with pytest.raises(drawing.QueueFull, match="20 pictures"):
         submit(queue, 2.0)
     queue.cancel(waiting[7].id)
     submit(queue, 2.0)
@@ -151,4 +151,4 @@ def test_a_grey_model_of_digits_gets_the_chosen_square():
         wait_for(lambda: picture.state == "done")
     np.testing.assert_array_equal(picture.others["original"], square)
     np.testing.assert_array_equal(picture.low_res, images.downsample(square, 2))
-    assert server._sheet(picture).width > 5 * 128
+    assert server._grid_response(picture).width > 5 * 128
