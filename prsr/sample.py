@@ -197,7 +197,7 @@ def _animate_samples(row, path):
 
 
 def _print_scores(scored, group, batch_size):
-    """Prints the negative log-likelihoods of a group from `_draw`, and returns nats.json's part."""
+    """Prints the negative log-likelihoods of `_sampled` groups, and returns nats.json's part."""
     import numpy as np
 
     from prsr.models import likelihood, losses

@@ -112,7 +112,7 @@ def _channel_spans(features, channels):
 
 
 def _read_weights(prior):
-    """Returns the current `_Weights` of a built `GatedPixelCNN`."""
+    """Returns the current `_SamplerWeights` of a built `GatedPixelCNN`."""
 
     def read(variable):
         return tf.cast(tf.convert_to_tensor(variable), prior.compute_dtype)
@@ -193,7 +193,7 @@ def _newest_row(window, kernel, bias):
 
 
 def _empty_row_cache(weights, batch, width):
-    """Returns the `_RowsAbove` of the first row: zeros, like the convolutions' padding."""
+    """Returns the `_RowCache` of the first row: zeros, like the convolutions' padding."""
     height, _, channels, features = weights.first_kernel.shape
     num_layers, reach = weights.left.shape[0], weights.vertical_kernels.shape[1] - 1
     return _RowCache(
@@ -206,7 +206,7 @@ def _start_row(weights, row, above):
     """Computes everything that a row takes from the rows above it.
 
     Returns the contributions to the horizontal stack, biases included: `[width, batch, F]` for its
-    first layer and `[width, L, batch, 2F]` for the gates; and the next row's `_RowsAbove.features`.
+    first layer and `[width, L, batch, 2F]` for the gates; and the next row's `_RowCache.features`.
     """
     # `shift_down` gives row 0 a row of zeros, not the vertical stack above the image. The gate of
     # zeros is zero, so the layers' inputs there are zeros as well.
@@ -268,7 +268,7 @@ def _draw_pixel(weights, first, gates, conditioning_logits, uniforms, given, tau
 def _draw_row(weights, to_draw, row, above):
     """Draws a row, pixel by pixel.
 
-    Returns the next row's `_RowsAbove`, and the row, `[batch, width, channels]` uint8.
+    Returns the next row's `_RowCache`, and the row, `[batch, width, channels]` uint8.
     """
 
     def columns_first(x):
@@ -428,7 +428,7 @@ class Sampler:
         return batch, height * self._model.scale, width * self._model.scale, channels
 
     def _prepare(self, low_res, seeds, tau, given, guidance):
-        """Returns the prior's `_Weights` and the `ToDraw`."""
+        """Returns the prior's `_SamplerWeights` and the `ToDraw`."""
         shape = self._image_shape(low_res.shape)
         given = np.full(shape[1:], -1) if given is None else given
         _check_given(given, shape)

@@ -123,7 +123,7 @@ class Drawer:
         """Queues the middle square of an image, `[height, width, channels]` uint8, as a `Picture`.
 
         An image of the low-resolution size is used as it is. Raises ValueError if the image is
-        too small, Full if too many pictures are waiting.
+        too small, QueueFull if too many pictures are waiting.
         """
         # The user chose this square, so it is not cropped again.
         data = dataclasses.replace(self.hparams.data, crop="center")
@@ -131,7 +131,7 @@ class Drawer:
         return self._enqueue(Picture(made.low_res, made.high_res, num_samples, sampling, seed))
 
     def continue_from(self, id, given, sampling, seed):
-        """Queues one new sample of a picture's input as a new `Picture`. Raises Gone or Full."""
+        """Queues one new sample of a picture's input. Raises PictureGone or QueueFull."""
         picture, _ = self.look(id)
         return self._enqueue(Picture(picture.low_res, picture.high_res, 1, sampling, seed, given))
 
@@ -146,7 +146,7 @@ class Drawer:
         return picture
 
     def look(self, id):
-        """A picture and its place in the queue, from 1 (0: it is not waiting). Raises Gone."""
+        """A picture and its place in the queue from 1 (0: not waiting). Raises PictureGone."""
         with self._changed:
             if id not in self._pictures:
                 raise PictureGone(id)
@@ -159,7 +159,7 @@ class Drawer:
         """What A, B and A + B predict for each sub-pixel of an image of a finished picture.
 
         The image is called `name` in `Picture.shown`; the distributions are those of drawing with
-        `tau` and `guidance`, both finite. Raises Gone.
+        `tau` and `guidance`, both finite. Raises PictureGone.
 
         Returns:
             Bytes, gzip of three little-endian arrays, one after the other:
