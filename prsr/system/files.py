@@ -14,7 +14,7 @@ from urllib.parse import quote
 from prsr.system.errors import UserError, first_line
 
 _MAX_BYTES = 200  # of a name, which leaves room for a prefix and an extension
-PARTIAL = ".partial-"  # how the names of unfinished files begin
+_PARTIAL = ".partial-"  # how the names of unfinished files begin
 _FORBIDDEN = re.compile(r"""[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]|%(?=[0-9A-Fa-f]{2})""")
 
 _NAME = re.compile(r"^[\w.-]+=")
@@ -55,7 +55,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     deleted; `lock` deletes what a killed process left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
     try:
         yield partial
         if not partial.is_dir():
@@ -123,7 +123,7 @@ def lock(folder: pathlib.Path, doing: str) -> Iterator[None]:
             file=sys.stderr,
         )
     with held:
-        for leftover in (*folder.glob(f"{PARTIAL}*"), *folder.glob(f"*/{PARTIAL}*")):
+        for leftover in (*folder.glob(f"{_PARTIAL}*"), *folder.glob(f"*/{_PARTIAL}*")):
             _delete(leftover)
         yield
 

@@ -1,8 +1,6 @@
 """Writes and restores the checkpoints from which training resumes."""
 
-import pathlib
 import sys
-import tempfile
 
 import tensorflow as tf
 
@@ -21,11 +19,11 @@ def steps(workdir):
 
 def write(trainer, workdir):
     """Writes the checkpoint of this step, keeps the two before, and deletes all others."""
-    workdir.checkpoints.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=files.PARTIAL, dir=workdir.path) as folder:
-        trainer.checkpoint.write(f"{folder}/ckpt-{trainer.step}")
-        for path in sorted(pathlib.Path(folder).iterdir()):  # the index last
-            path.replace(workdir.checkpoints / path.name)
+    index = workdir.checkpoints / f"ckpt-{trainer.step}.index"
+    with files.replacing(index) as partial:  # the index last
+        trainer.checkpoint.write(str(partial.with_suffix("")))
+        for data in partial.parent.glob(f"{partial.stem}.data-*"):
+            data.replace(index.with_suffix(data.suffix))
     found = steps(workdir)
     # Later ones are damaged, or training would have resumed from them.
     kept = [step for step in found if step <= trainer.step][-_KEPT:]
