@@ -28,7 +28,7 @@ def write(trainer, workdir):
     # Later ones are damaged, or training would have resumed from them.
     kept = [step for step in found if step <= trainer.step][-_KEPT:]
     for step in set(found).difference(kept):
-        for path in workdir.checkpoints.glob(f"ckpt-{step}.*"):
+        for path in sorted(workdir.checkpoints.glob(f"ckpt-{step}.*")):  # the index last
             path.unlink()
 
 
