@@ -180,7 +180,7 @@ def no_room_at(change, workdir, log):
     print(f"{change}: {result.returncode}, {result.stderr.splitlines()[-1:]}")
     assert_quiet(result.stdout, result.stderr)
     if result.returncode:
-        assert_one_line(result, "write", str(workdir))
+        assert_one_line(result, str(workdir))
     return result.returncode != 0
 
 
