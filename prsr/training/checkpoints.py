@@ -17,13 +17,17 @@ def steps(workdir):
     return sorted(int(number) for number in numbers if number.isdecimal())
 
 
-def write(trainer, workdir):
-    """Writes the checkpoint of this step, keeps the two before, and deletes all others."""
+def write(trainer, workdir, resumed=None):
+    """Writes the checkpoint of this step, keeps the two before, and deletes all others.
+
+    The one of the step from which training resumed is there already.
+    """
     index = workdir.checkpoints / f"ckpt-{trainer.step}.index"
-    with files.replacing(index) as partial:  # the index last
-        trainer.checkpoint.write(str(partial.with_suffix("")))
-        for data in partial.parent.glob(f"{partial.stem}.data-*"):
-            data.replace(index.with_suffix(data.suffix))
+    if trainer.step != resumed:
+        with files.replacing(index) as partial:  # the index last
+            trainer.checkpoint.write(str(partial.with_suffix("")))
+            for data in partial.parent.glob(f"{partial.stem}.data-*"):
+                data.replace(index.with_suffix(data.suffix))
     found = steps(workdir)
     # Later ones are damaged, or training would have resumed from them.
     kept = [step for step in found if step <= trainer.step][-_KEPT:]

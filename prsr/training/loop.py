@@ -224,9 +224,8 @@ class Loop:
             precision = "mixed bfloat16" if hparams.training.mixed_precision else "float32"
             done = self.first_step, self.step
             parts = history.extended(self.history, hparams, "prsr.train", precision, *done)
-            if self.step != self.resumed:
-                with self._disk_errors():
-                    checkpoints.write(self.trainer, self.workdir)
+            with self._disk_errors():
+                checkpoints.write(self.trainer, self.workdir, self.resumed)
             with self.trainer.evaluation_weights(), self._disk_errors():
                 self.workdir.save_weights(self.trainer.model)
                 self.workdir.write_hparams(hparams, parts)
